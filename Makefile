@@ -1,0 +1,71 @@
+# Everything a person or CI runs. Each target sets up what it needs; a second run reuses it.
+#
+#   make demo        serve, get, kill, get again: the main job, shown
+#   make test        all tests
+#   make check       lint, types, proto, import directions, generated code
+#   make fmt         let ruff rewrite what it can
+#   make proto       regenerate the protobuf modules
+#   make bench       a first throughput figure, beside cp
+#   make pins        resolve the pinned development requirements again
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PROTOC := build/protoc/bin/python -m grpc_tools.protoc --proto_path=proto
+PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
+
+.PHONY: demo test check fmt proto proto-check bench pins clean
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+build/protoc/.ready: requirements/proto.txt
+	$(PYTHON) -m venv build/protoc
+	build/protoc/bin/python -m pip install --quiet --require-hashes -r requirements/proto.txt
+	touch $@
+
+demo: $(READY)
+	$(BIN)/unspool demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY) proto-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/lint-imports
+
+fmt: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: build/protoc/.ready
+	$(PROTOC) --python_out=src --pyi_out=src $(PROTOS)
+
+# Regenerates beside the committed modules and fails on any difference.
+proto-check: build/protoc/.ready
+	rm -rf build/proto && mkdir -p build/proto
+	$(PROTOC) --python_out=build/proto --pyi_out=build/proto $(PROTOS)
+	@for part in v1 demo; do \
+	  diff -r --exclude=__init__.py --exclude=__pycache__ build/proto/unspool/$$part src/unspool/$$part \
+	  || { echo "generated code is stale: run make proto"; exit 1; }; done
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+pins: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/dev.txt
+	$(BIN)/uv pip compile requirements/proto.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proto.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -1,0 +1,35 @@
+// Command tutorial speaks demo.Files the way the tutorial that unspool grew from does, over a current grpc-go: chunks
+// found by multiplication, a stream that just ends, a client that appends whatever arrives. It is the foreign
+// counterpart in unspool's tests, in both directions, and a peer in its benchmarks. It is no example to follow: the
+// gaps in the design (no end marker, no revision, no confinement to the root) are kept on purpose.
+//
+// It leaves the tutorial in two places, where a slip would hide the design: offsets are 64 bits wide, so files past
+// 2 GiB work, and a read error fails the stream instead of ending it as if the file were over.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+const usage = `usage: tutorial serve --root DIR --listen HOST:PORT [--chunk-size BYTES] [--fail-after N]
+       tutorial get --addr HOST:PORT --name NAME --out FILE [--start-at N] [--only-first]
+`
+
+func main() {
+	// The status is handed to os.Exit here and nowhere deeper, so that every deferred close has run by then.
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	if len(args) > 0 {
+		switch args[0] {
+		case "serve":
+			return serve(args[1:])
+		case "get":
+			return get(args[1:])
+		}
+	}
+	fmt.Fprint(os.Stderr, usage)
+	return exitUsage
+}

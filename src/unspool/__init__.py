@@ -1,0 +1,68 @@
+"""Resumable, verified file streaming over gRPC.
+
+The public names. They are imported when first used, so that `import unspool` and `unspool --version` cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from unspool._version import __version__
+
+if TYPE_CHECKING:
+    from unspool.client import Client, Reading, get
+    from unspool.core.model import FileInfo, Page
+    from unspool.core.retry import RetryPolicy
+    from unspool.download import Result
+    from unspool.errors import UnspoolError
+    from unspool.options import ServerOptions, ServiceOptions, TransferOptions
+    from unspool.server import Server
+    from unspool.stores import LocalStore, MemoryStore
+
+_HOMES = {
+    "Client": "client",
+    "FileInfo": "core.model",
+    "LocalStore": "stores",
+    "MemoryStore": "stores",
+    "Page": "core.model",
+    "Reading": "client",
+    "Result": "download",
+    "RetryPolicy": "core.retry",
+    "Server": "server",
+    "ServerOptions": "options",
+    "ServiceOptions": "options",
+    "TransferOptions": "options",
+    "UnspoolError": "errors",
+    "get": "client",
+}
+
+__all__ = [
+    "Client",
+    "FileInfo",
+    "LocalStore",
+    "MemoryStore",
+    "Page",
+    "Reading",
+    "Result",
+    "RetryPolicy",
+    "Server",
+    "ServerOptions",
+    "ServiceOptions",
+    "TransferOptions",
+    "UnspoolError",
+    "__version__",
+    "get",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its room (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

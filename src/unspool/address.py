@@ -1,0 +1,53 @@
+"""Where a file is: `HOST:PORT/NAME`, or the same after `unspool://`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unspool.errors import InvalidRequestError
+
+SCHEME = "unspool://"
+
+DEFAULT_PORT = 50051
+"""Where a server listens unless told otherwise: the port of the tutorial, and of gRPC's examples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server (`HOST:PORT`) and a name on it, which may be empty. The name stands as it is: nothing is percent-decoded."""
+
+    target: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.target}/{self.name}"
+
+
+def parse_address(text: str) -> Address:
+    """Parse `[unspool://]HOST[:PORT][/NAME]`; an IPv6 host stands in brackets.
+
+    Raises:
+        InvalidRequestError: it is something else.
+    """
+    rest = text.removeprefix(SCHEME)
+    host, slash, name = rest.partition("/")
+    if host.endswith(":") and slash and name.startswith("/"):
+        raise InvalidRequestError(f"{text!r}: not a scheme of ours; write HOST:PORT/NAME or {SCHEME}HOST:PORT/NAME")
+    return Address(parse_target(host, text), name)
+
+
+def parse_target(text: str, shown: str | None = None) -> str:
+    """Parse `HOST[:PORT]` and return `HOST:PORT`. Raises InvalidRequestError if it is something else."""
+    shown = shown or text
+    if text.startswith("["):
+        host, bracket, after = text.partition("]")
+        host += bracket
+        port = after.removeprefix(":") if after else str(DEFAULT_PORT)
+        good = bool(bracket) and (not after or after.startswith(":"))
+    else:
+        host, colon, port = text.partition(":")
+        port = port if colon else str(DEFAULT_PORT)
+        good = True
+    if not good or not host or not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise InvalidRequestError(f"{shown!r} does not name a server: write HOST:PORT, as in localhost:{DEFAULT_PORT}")
+    return f"{host}:{port}"

@@ -1,0 +1,35 @@
+"""The command line: alone in reading the environment and in printing.
+
+A command's module imports little at its top; what is heavy is imported when the command runs, so that help and version are
+quick.
+"""
+
+from __future__ import annotations
+
+import click
+
+from unspool._version import __version__
+from unspool.cli.cat import cat
+from unspool.cli.demo import demo
+from unspool.cli.exits import EXIT_CODES
+from unspool.cli.get import get
+from unspool.cli.ls import ls
+from unspool.cli.serve import serve
+from unspool.cli.stat import stat
+from unspool.cli.verify import verify
+
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="unspool")
+def main() -> None:
+    """Stream files over gRPC, resumable and verified.
+
+    Files are named HOST:PORT/NAME, or the same after unspool://. Run an interrupted `get` again and it goes on from the last
+    good byte; the file appears at its final name when it is whole and verified, or not at all.
+    """
+
+
+for _command in (serve, get, ls, stat, cat, verify, demo):
+    main.add_command(_command)

@@ -1,0 +1,26 @@
+"""unspool cat."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from unspool.cli.command import command
+
+
+@click.command()
+@click.argument("url")
+@click.option("--offset", type=click.IntRange(0), default=0, help="First byte wanted.")
+@click.option("--length", type=click.IntRange(0), default=None, help="How many bytes; without it, to the end of the file.")
+@command
+async def cat(*, url: str, offset: int, length: int | None) -> None:
+    """Write a span of the file at URL to standard output, every block verified."""
+    from unspool.address import parse_address  # noqa: PLC0415
+    from unspool.client import Client  # noqa: PLC0415
+
+    address = parse_address(url)
+    async with Client(address.target) as client, client.open(address.name, start=offset, length=length) as reading:
+        async for data in reading:
+            sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,68 @@
+"""What all commands share: running, and telling errors in one plain line with the right exit code."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from unspool.cli.exits import BUG, INTERRUPTED
+from unspool.errors import UnspoolError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a coroutine function the body of a command: run it, and turn its errors into a line and an exit code.
+
+    Adds the option `--debug`, which shows the traceback as well.
+    """
+
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @functools.wraps(work)
+    def body(*, debug: bool, **arguments: Any) -> None:
+        from unspool.loops import run  # noqa: PLC0415 - asyncio is not needed to print the help
+
+        try:
+            run(work(**arguments))
+        except UnspoolError as error:
+            _fail(error.message, error.exit_code, debug=debug)
+        except KeyboardInterrupt:
+            _fail("interrupted; run the same command again to go on", INTERRUPTED, debug=debug)
+        except BrokenPipeError:
+            # Whoever read our output has enough. Python would complain once more when it flushes at exit.
+            sys.stdout = None
+            sys.exit(0)
+        except click.ClickException:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug is told as one, with its exit code
+            _fail(f"internal error, please report it: {type(error).__name__}: {error}", BUG, debug=debug)
+
+    return body
+
+
+def _fail(message: str, code: int, *, debug: bool) -> None:
+    if debug:
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exc()
+    click.echo(f"unspool: {printable(message)}", err=True)
+    sys.exit(code)
+
+
+def dialect_option(body: F) -> F:
+    """Add `--dialect`."""
+    return click.option(
+        "--dialect",
+        type=click.Choice(["unspool", "demo"]),
+        default="unspool",
+        help="The server's protocol: unspool.v1, or the tutorial's demo.Files, which cannot be verified.",
+    )(body)
+
+
+def printable(text: str) -> str:
+    """Return text that cannot play tricks on a terminal: what is not printable is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", errors="backslashreplace").decode() for c in text)

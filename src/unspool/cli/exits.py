@@ -1,0 +1,21 @@
+"""The exit codes: the one table of them. Each error's own code stands on its class (unspool.errors); the tests compare."""
+
+from __future__ import annotations
+
+DONE = 0
+BUG = 1
+INTERRUPTED = 130
+
+EXIT_CODES: dict[int, str] = {
+    DONE: "done, or already complete",
+    BUG: "a bug in unspool",
+    2: "usage: the command, a name or a range makes no sense, or the server does not speak this",
+    3: "not found",
+    4: "unauthenticated or permission denied",
+    5: "the file changed on the server, and --on-change is fail",
+    6: "verification failed",
+    7: "unreachable, stalled or cut, and the retry budget is spent; progress is kept",
+    8: "local file error: disk full, no permission, exists",
+    9: "another process holds this download",
+    INTERRUPTED: "interrupted; progress is kept",
+}

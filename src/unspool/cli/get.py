@@ -1,0 +1,89 @@
+"""unspool get."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as jsons
+import sys
+
+import click
+
+from unspool.cli.command import command, dialect_option, printable
+from unspool.core.retry import RetryPolicy
+from unspool.options import OnChange, TransferOptions
+
+_DEFAULTS = TransferOptions()
+
+
+@click.command()
+@click.argument("url")
+@click.argument("dest", required=False)
+@click.option(
+    "--retry-budget",
+    type=click.IntRange(0),
+    default=_DEFAULTS.retry.budget,
+    show_default=True,
+    help="Attempts in a row without a new byte before giving up.",
+)
+@click.option(
+    "--idle-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=_DEFAULTS.idle_timeout,
+    show_default=True,
+    help="Seconds without any message after which an attempt counts as stalled.",
+)
+@click.option(
+    "--on-change",
+    type=click.Choice(["restart", "fail"]),
+    default=_DEFAULTS.on_change,
+    show_default=True,
+    help="What to do when the file changed on the server.",
+)
+@click.option("--resume/--no-resume", default=True, help="Build on what an earlier run left (default), or begin again.")
+@click.option(
+    "--overwrite/--no-overwrite", default=True, help="Whether a different file at DEST may be replaced (default: yes)."
+)
+@dialect_option
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@click.option("--json", is_flag=True, help="Print the result as one JSON object, and no progress.")
+@command
+async def get(
+    *,
+    url: str,
+    dest: str | None,
+    retry_budget: int,
+    idle_timeout: float,
+    on_change: OnChange,
+    resume: bool,
+    overwrite: bool,
+    dialect: str,
+    quiet: bool,
+    json: bool,
+) -> None:
+    """Download URL to DEST: a file, a directory, or - for standard output. Without DEST: the name's last part, here.
+
+    Run it again after any interruption and it goes on from the last good byte.
+    """
+    from unspool.address import parse_address  # noqa: PLC0415
+    from unspool.cli.progress import progress  # noqa: PLC0415
+    from unspool.client import Client  # noqa: PLC0415
+
+    address = parse_address(url)
+    options = TransferOptions(
+        retry=RetryPolicy(budget=retry_budget),
+        idle_timeout=idle_timeout,
+        on_change=on_change,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    destination = sys.stdout.buffer if dest == "-" else dest or "."
+    async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
+        with progress(address.name, quiet=quiet or json) as observer:
+            result = await client.get(address.name, destination, observer=observer)
+    sys.stdout.flush()
+    if json:
+        click.echo(jsons.dumps(dataclasses.asdict(result)), err=dest == "-")
+    elif not quiet:
+        from unspool.cli.units import say_result  # noqa: PLC0415
+
+        click.echo(printable(say_result(result)), err=True)

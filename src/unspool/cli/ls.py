@@ -1,0 +1,61 @@
+"""unspool ls."""
+
+from __future__ import annotations
+
+import json as jsons
+from datetime import UTC, datetime
+
+import click
+
+from unspool.cli.command import command, printable
+from unspool.core.model import FileInfo
+
+_NS = 1_000_000_000
+
+
+@click.command()
+@click.argument("url")
+@click.option("--long", "-l", "long_", is_flag=True, help="Size and modification time too.")
+@click.option("--recursive", "-r", is_flag=True, help="All files below, not just one level.")
+@click.option("--json", is_flag=True, help="One JSON object a line.")
+@command
+async def ls(*, url: str, long_: bool, recursive: bool, json: bool) -> None:
+    """List the files below URL (HOST:PORT or HOST:PORT/PREFIX), as they arrive and in no promised order."""
+    from unspool.address import parse_address  # noqa: PLC0415
+    from unspool.client import Client  # noqa: PLC0415
+
+    address = parse_address(url)
+    async with Client(address.target) as client:
+        async for page in client.list(address.name, recursive=recursive):
+            if json:
+                lines = [jsons.dumps({"prefix": prefix}) for prefix in page.prefixes]
+                lines += [jsons.dumps(describe(info)) for info in page.files]
+            elif long_:
+                lines = [f"{'-':>15}  {'':20}  {printable(prefix)}" for prefix in page.prefixes]
+                lines += [f"{info.size:>15}  {say_time(info.modified_ns):20}  {printable(info.name)}" for info in page.files]
+            else:
+                lines = [printable(name) for name in (*page.prefixes, *(info.name for info in page.files))]
+            if lines:
+                click.echo("\n".join(lines))
+
+
+def describe(info: FileInfo) -> dict[str, object]:
+    """Return a file's description for JSON."""
+    return {
+        "name": info.name,
+        "size": info.size,
+        "revision": info.revision,
+        "modified": say_time(info.modified_ns) or None,
+        "content_type": info.content_type,
+        "crc32c": info.crc32c,
+    }
+
+
+def say_time(nanoseconds: int | None) -> str:
+    """Return a time as ISO 8601 in UTC, or nothing if it is not known."""
+    if nanoseconds is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(nanoseconds // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):  # a time no calendar has
+        return "?"

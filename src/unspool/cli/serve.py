@@ -1,0 +1,99 @@
+"""unspool serve."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import signal
+
+import click
+
+from unspool.cli.command import command, printable
+from unspool.options import ServerOptions, ServiceOptions
+
+_DEFAULTS = ServerOptions()
+
+
+@click.command()
+@click.argument("root")
+@click.option("--listen", default="127.0.0.1:50051", show_default=True, help="HOST:PORT; port 0 picks a free one.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=_DEFAULTS.grace,
+    show_default=True,
+    help="Seconds that running streams may take to finish after SIGTERM or SIGINT.",
+)
+@click.option(
+    "--block-size",
+    type=click.IntRange(1, _DEFAULTS.service.largest_block),
+    default=_DEFAULTS.service.block_size,
+    show_default=True,
+    help="Bytes per block, unless the client asks otherwise.",
+)
+@click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
+@click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")
+@click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
+@command
+async def serve(
+    *, root: str, listen: str, grace: float, block_size: int, demo_dialect: bool, log_format: str, quiet: bool
+) -> None:
+    """Serve the files below ROOT, a directory.
+
+    Prints one line with the address when it is ready; logs a line per stream that ended, to standard error. SIGTERM or SIGINT
+    drains: no new streams, running ones may finish within the grace time, then their clients are asked to come back.
+    """
+    from unspool.address import parse_target  # noqa: PLC0415
+    from unspool.server import Server  # noqa: PLC0415
+    from unspool.stores import open_store  # noqa: PLC0415
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines() if log_format == "json" else _HumanLines())
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
+
+    options = ServerOptions(grace=grace, service=ServiceOptions(block_size=block_size, demo_dialect=demo_dialect))
+    store = open_store(root)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with Server(store, parse_target(listen), options) as server:
+            click.echo(f"unspool: serving {root} on {server.address}")
+            await stop.wait()
+            logging.getLogger("unspool.server").info("draining")
+    finally:
+        await store.aclose()
+
+
+class _HumanLines(logging.Formatter):
+    """Time, level, message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line; names of files come from outside."""
+        line, _, rest = super().format(record).partition("\n")
+        return printable(line) + (f"\n{rest}" if rest else "")
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line; the fields of a transfer's end stand on their own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        fields: dict[str, object] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+        }
+        end = getattr(record, "transfer", None)
+        if end is None:
+            fields["message"] = record.getMessage()
+        else:
+            fields.update(dataclasses.asdict(end))
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields)

@@ -1,0 +1,30 @@
+"""unspool stat."""
+
+from __future__ import annotations
+
+import json as jsons
+
+import click
+
+from unspool.cli.command import command, printable
+from unspool.cli.ls import describe
+
+
+@click.command()
+@click.argument("url")
+@click.option("--json", is_flag=True, help="Print one JSON object.")
+@command
+async def stat(*, url: str, json: bool) -> None:
+    """Say what the file at URL is now: size, revision, modification time, checksum if the server knows it."""
+    from unspool.address import parse_address  # noqa: PLC0415
+    from unspool.client import Client  # noqa: PLC0415
+
+    address = parse_address(url)
+    async with Client(address.target) as client:
+        description = describe(await client.stat(address.name))
+    if json:
+        click.echo(jsons.dumps(description))
+    else:
+        for key, value in description.items():
+            shown = "-" if value in (None, "") else f"{value:08x}" if key == "crc32c" else str(value)
+            click.echo(f"{key:13} {printable(shown)}")

@@ -1,0 +1,24 @@
+"""unspool verify."""
+
+from __future__ import annotations
+
+import click
+
+from unspool.cli.command import command, printable
+
+
+@click.command()
+@click.argument("url")
+@click.argument("file", type=click.Path())
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors: the exit code says it.")
+@command
+async def verify(*, url: str, file: str, quiet: bool) -> None:
+    """Compare the local FILE with the file at URL, by size and checksum of the whole."""
+    from unspool.address import parse_address  # noqa: PLC0415
+    from unspool.client import Client  # noqa: PLC0415
+
+    address = parse_address(url)
+    async with Client(address.target) as client:
+        info = await client.verify(address.name, file)
+    if not quiet:
+        click.echo(printable(f"{file}: is {address.name} at revision {info.revision}, crc32c {info.crc32c:08x}"))

@@ -1,0 +1,298 @@
+"""The client: stat, list, get, open, read, verify."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from os import PathLike
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeAlias
+
+from unspool.address import parse_address
+from unspool.clock import Clock, SystemClock
+from unspool.core.checksum import combine
+from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
+from unspool.core.names import check_name, check_prefix
+from unspool.core.receiver import Receiver
+from unspool.download import Result, Verified, download
+from unspool.errors import FileMismatchError, InvalidRangeError, LocalFileError
+from unspool.events import Advanced, Observer, Silent, Started
+from unspool.loops import run
+from unspool.options import TransferOptions
+from unspool.rpc.transport import GrpcTransport, Transport
+from unspool.transfer import Seams, Transfer
+from unspool.verify import verify
+
+Dialect: TypeAlias = Literal["unspool", "demo"]
+"""Which protocol to speak: unspool.v1, or the tutorial's demo.Files (which can only be read, and not verified)."""
+
+
+class Writer(Protocol):
+    """Anything bytes can be written to, as a binary file is."""
+
+    def write(self, data: Bytes, /) -> Any:
+        """Take the bytes; return how many were taken, or None for all."""
+        ...
+
+
+class Client:
+    """One server, as an async context manager. Safe to use from many tasks at once.
+
+    Args:
+        target: `HOST:PORT`.
+        options: how transfers behave, unless a call says otherwise.
+        dialect: which protocol the server speaks.
+        transport, clock, random: the seams, for tests; a transport given here is closed here.
+    """
+
+    def __init__(
+        self,
+        target: str = "",
+        *,
+        options: TransferOptions | None = None,
+        dialect: Dialect = "unspool",
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.options = options or TransferOptions()
+        self._seams = Seams(
+            transport=transport or _connect(target, dialect),
+            clock=clock or SystemClock(),
+            random=random or Random(),  # noqa: S311 - spreads retries and names transfers; guards nothing
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection. Transfers that are running fail."""
+        await self._seams.transport.aclose()
+
+    async def stat(self, name: str) -> FileInfo:
+        """Return what the file is now.
+
+        Raises:
+            NotFoundError, AccessError, TransferError, ...: see `unspool.errors`.
+        """
+        check_name(name)
+        return await self._transfer(None).call(lambda: self._seams.transport.stat(name), name)
+
+    async def list(
+        self, prefix: str = "", *, recursive: bool = False, page_size: int | None = None
+    ) -> AsyncGenerator[Page, None]:
+        """Yield the files below a prefix, page by page as they arrive, in no promised order.
+
+        Args:
+            prefix: a name taken as a directory; "" is everything. The name of a file lists that file.
+            recursive: all files below, and no prefixes; otherwise one level.
+            page_size: entries per page, as a wish.
+
+        Raises:
+            NotFoundError: nothing is there.
+            TransferError: the listing broke. One that has not yielded anything is begun again by itself; one that has is
+                not, for nothing says where it stopped.
+        """
+        check_prefix(prefix)
+        transfer = self._transfer(None)
+        request = ListRequest(prefix, recursive, page_size)
+        async with aclosing(transfer.pages(lambda: self._seams.transport.list(request), prefix or "/")) as pages:
+            async for page in pages:
+                yield page
+
+    async def get(
+        self,
+        name: str,
+        destination: str | PathLike[str] | Writer,
+        *,
+        options: TransferOptions | None = None,
+        observer: Observer | None = None,
+    ) -> Result:
+        """Download a file, whole and verified, or not at all.
+
+        To a path: goes on from what an earlier call left beside it, whatever ended that one, and puts the file at its final
+        name in one step when every byte is there and agrees. A destination that is a directory gets the name's last part.
+        A destination that has the server's bytes already is left as it is.
+
+        To a writer: writes the blocks in order as they are verified; the last one only when the whole file has agreed. What
+        was written cannot be taken back, so a file that changes meanwhile is an error.
+
+        Args:
+            name: the file on the server.
+            destination: where to.
+            options: for this call only.
+            observer: is told what happens.
+
+        Raises:
+            UnspoolError: one of the tree in `unspool.errors`. To a path, progress is kept.
+        """
+        check_name(name)
+        options = options or self.options
+        observer = observer or Silent()
+        if isinstance(destination, (str, PathLike)):
+            path = Path(destination)
+            if await asyncio.to_thread(path.is_dir):
+                path /= name.rpartition("/")[2]
+            return await download(name, path, self._seams, options, observer)
+        return await self._get_to_writer(name, destination, options, observer)
+
+    @asynccontextmanager
+    async def open(
+        self, name: str, *, start: int = 0, length: int | None = None, revision: str | None = None
+    ) -> AsyncGenerator[Reading, None]:
+        """Open a span of a file, to be read as it arrives.
+
+            async with client.open(name) as reading:
+                async for data in reading: ...
+
+        Args:
+            name: the file on the server.
+            start: first byte wanted.
+            length: how many; None is to the end of the file. Cut at the end of the file.
+            revision: these bytes or fail.
+
+        Raises:
+            StartPastEndError: `start` lies beyond the end of the file.
+            FileChangedError: the file is not at `revision`, or changed while it was read.
+        """
+        check_name(name)
+        if start < 0 or (length is not None and length < 0):
+            raise InvalidRangeError(f"{name}: start {start} and length {length} must not be negative", name=name)
+        transfer = self._transfer(None)
+        stop = None if length is None else start + length
+        receiver = Receiver(name, start, stop, revision=revision, transfer_id=transfer.id)
+        async with aclosing(transfer.blocks(receiver)) as blocks:
+            first = await anext(blocks, None)
+            yield Reading(receiver, first, blocks)
+
+    async def read(self, name: str, *, start: int = 0, length: int | None = None, revision: str | None = None) -> bytes:
+        """Return a span of a file, verified; arguments and errors as `open`. Holds it in memory."""
+        async with self.open(name, start=start, length=length, revision=revision) as reading:
+            return b"".join([data async for data in reading])
+
+    async def verify(self, name: str, path: str | PathLike[str]) -> FileInfo:
+        """Return the server's description of the file if the local one has the same bytes.
+
+        Raises:
+            FileMismatchError: it has not.
+            VerificationError: the server has no checksum to compare with.
+        """
+        check_name(name)
+        return await verify(name, Path(path), self._transfer(None), self._seams)
+
+    def _transfer(self, observer: Observer | None) -> Transfer:
+        return Transfer(self._seams, self.options, observer or Silent())
+
+    async def _get_to_writer(self, name: str, writer: Writer, options: TransferOptions, observer: Observer) -> Result:
+        started = self._seams.clock.monotonic()
+        transfer = Transfer(self._seams, options, observer)
+        receiver = Receiver(name, block_size=options.block_size, transfer_id=transfer.id)
+        checksum, held = 0, None
+        async with aclosing(transfer.blocks(receiver)) as blocks:
+            async for block in blocks:
+                if held is None:
+                    observer.notify(Started(name, receiver.info.size if receiver.info else None, 0))
+                else:
+                    await _write(writer, held)
+                held = block
+                checksum = combine(checksum, block.crc32c, len(block.data))
+                observer.notify(Advanced(block.end))
+        assert receiver.summary is not None
+        theirs = receiver.summary.crc32c
+        if theirs is not None and theirs != checksum:
+            raise FileMismatchError(
+                f"{name}: every block was right, but the whole is not what the server says; "
+                "the last block was not written: throw away what was",
+                name=name,
+            )
+        if held is not None:
+            await _write(writer, held)
+        return Result(
+            name=name,
+            path=None,
+            size=receiver.position,
+            revision=receiver.info.revision if receiver.info else None,
+            verified=_level(receiver, whole_agrees=theirs is not None),
+            crc32c=checksum,
+            bytes_received=transfer.bytes_received,
+            resumed_from=0,
+            attempts=transfer.attempts,
+            restarts=0,
+            seconds=self._seams.clock.monotonic() - started,
+        )
+
+
+class Reading:
+    """A span of a file, arriving: iterate over its verified bytes.
+
+    Attributes:
+        info: what the file is; None if the dialect does not tell.
+    """
+
+    def __init__(self, receiver: Receiver, first: Block | None, rest: AsyncIterator[Block]) -> None:
+        self.info = receiver.info
+        self._first = first
+        self._rest = rest
+
+    async def __aiter__(self) -> AsyncGenerator[Bytes, None]:
+        if self._first is not None:
+            yield self._first.data
+            async for block in self._rest:
+                yield block.data
+
+
+def get(
+    url: str,
+    destination: str | PathLike[str] | Writer,
+    *,
+    options: TransferOptions | None = None,
+    dialect: Dialect = "unspool",
+    observer: Observer | None = None,
+) -> Result:
+    """Download a file, blocking until it is done: `unspool.get("host:50051/model.bin", "model.bin")`.
+
+    For scripts; where an event loop is running, use `Client`. Arguments and errors as `Client.get`, with the server and the
+    file's name in one URL, `HOST:PORT/NAME` or `unspool://HOST:PORT/NAME`.
+    """
+    address = parse_address(url)
+
+    async def main() -> Result:
+        async with Client(address.target, dialect=dialect, options=options) as client:
+            return await client.get(address.name, destination, observer=observer)
+
+    return run(main())
+
+
+def _connect(target: str, dialect: Dialect) -> Transport:
+    if dialect == "demo":
+        from unspool.rpc.demo import DemoTransport  # noqa: PLC0415 - its generated module is the tutorial's, seldom wanted
+
+        return DemoTransport(target)
+    return GrpcTransport(target)
+
+
+def _level(receiver: Receiver, *, whole_agrees: bool) -> Verified:
+    if receiver.info is None:
+        return "none"
+    return "file" if whole_agrees else "blocks"
+
+
+async def _write(writer: Writer, block: Block) -> None:
+    """Write a block off the event loop, all of it."""
+    rest = memoryview(block.data)
+    try:
+        while rest:
+            taken = await asyncio.to_thread(writer.write, rest)
+            rest = rest[taken if isinstance(taken, int) else len(rest) :]
+    except OSError as error:
+        raise LocalFileError(
+            f"the writer refused the bytes at {block.offset}: {error.strerror}", offset=block.offset
+        ) from error

@@ -1,0 +1,55 @@
+"""CRC32C (Castagnoli, RFC 3720 appendix B.4): of bytes, and of runs whose checksums are already known.
+
+Rule 1: bytes are summed once. The checksum of a whole is combined from the checksums of its parts, in any order of arrival.
+Rule 2: the empty run has checksum 0.
+
+Combining rests on CRC being linear: appending n bytes multiplies the checksum before them by x^(8n) modulo the polynomial
+(as zlib's crc32_combine does for its own polynomial).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from crc32c import crc32c as _crc32c
+
+from unspool.core.model import Bytes
+
+_POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reversed
+_ONE = 1 << 31  # the polynomial "1" in reversed bit order
+
+
+def crc32c(data: Bytes, before: int = 0) -> int:
+    """Return the CRC32C of `data`, 0 to 2**32-1; or of a run with checksum `before` and `data` joined."""
+    return _crc32c(data, before)
+
+
+def combine(first: int, second: int, second_length: int) -> int:
+    """Return the CRC32C of two runs joined, from their checksums and the length in bytes of the second."""
+    if not second_length:
+        return first
+    return _multiply(_power_of_x(8 * second_length), first) ^ second
+
+
+def _multiply(a: int, b: int) -> int:
+    """Multiply two polynomials over GF(2), modulo the polynomial, in reversed bit order."""
+    product = 0
+    while a:
+        if a & _ONE:
+            product ^= b
+        a = (a << 1) & 0xFFFFFFFF
+        b = (b >> 1) ^ _POLYNOMIAL if b & 1 else b >> 1
+    return product
+
+
+# Blocks come in one size but for the last, and segments too: a small cache meets nearly every call.
+@lru_cache(maxsize=256)
+def _power_of_x(exponent: int) -> int:
+    """Return x**exponent modulo the polynomial, by squaring."""
+    result, square = _ONE, _ONE >> 1
+    while exponent:
+        if exponent & 1:
+            result = _multiply(square, result)
+        square = _multiply(square, square)
+        exponent >>= 1
+    return result

@@ -1,0 +1,136 @@
+"""The words of unspool as values: what a file is, and what goes over the wire about it.
+
+All offsets, sizes and lengths are bytes. Half-open spans throughout. Nothing here knows how it is sent or stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Bytes: TypeAlias = bytes | memoryview
+"""A run of bytes nobody will change; a memoryview where that saves a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The bytes from `start` up to, not including, `stop`."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.stop:
+            raise ValueError(f"not a span: {self.start}..{self.stop}")
+
+    @property
+    def length(self) -> int:
+        """How many bytes it covers."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What a file is at one revision.
+
+    Attributes:
+        name: its relative, `/`-separated key.
+        size: length in bytes.
+        revision: strong validator; same revision, same bytes. Never empty.
+        modified_ns: when the bytes last changed, in nanoseconds since 1970 UTC, by the store's clock; None if unknown.
+        content_type: media type (RFC 6838), or "".
+        crc32c: CRC32C of the whole file; None if not known yet.
+    """
+
+    name: str
+    size: int
+    revision: str
+    modified_ns: int | None = None
+    content_type: str = ""
+    crc32c: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing: files, and (one level only) the prefixes below, each ending in `/`."""
+
+    files: tuple[FileInfo, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """One span of one file, at one revision if pinned.
+
+    Attributes:
+        start: first byte wanted.
+        length: how many; None is to the end of the file, 0 is none.
+        revision: these bytes or fail; None takes whatever the file is now.
+        block_size: largest block wanted, or None; a wish that the server clamps.
+        transfer_id, attempt: for logs only.
+    """
+
+    name: str
+    start: int = 0
+    length: int | None = None
+    revision: str | None = None
+    block_size: int | None = None
+    transfer_id: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Opens a read: what will really be sent.
+
+    A dialect that says nothing about the file (the tutorial's) leaves `info` and `length` None: such a read can be
+    received, but not pinned and not verified.
+    """
+
+    info: FileInfo | None
+    start: int
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One run of bytes with its absolute offset and the CRC32C the sender computed over it."""
+
+    offset: int
+    data: Bytes
+    crc32c: int
+
+    @property
+    def end(self) -> int:
+        """One past its last byte."""
+        return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Closes a read: one past the last byte sent, whether that is the end of the file, the whole file's CRC32C if known."""
+
+    end: int
+    at_end: bool
+    crc32c: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message of a read: any of the three, taken in this order. With none of them it is a heartbeat."""
+
+    header: Header | None = None
+    block: Block | None = None
+    summary: Summary | None = None
+
+
+HEARTBEAT = Frame()
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """The files below a prefix, one level or all; `page_size` is a wish that the server clamps."""
+
+    prefix: str = ""
+    recursive: bool = False
+    page_size: int | None = None

@@ -1,0 +1,320 @@
+"""A download to a local path: resume, restart, repair, commit.
+
+Rule 1: what an earlier run left is read again before it is built upon, and used only at the revision it belongs to.
+Rule 2: the file changed on the server: begin again from zero, once, and then again only if bytes had arrived in between.
+Rule 3: the whole does not agree although every block did: read what is here again and fetch what is damaged; if nothing is
+        damaged here and an earlier run's bytes were used, begin again from zero. Once; then fail.
+Rule 4: the local disk works in one thread of the download's own, one call at a time, at most one block behind the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+from unspool.core.journal import Journal
+from unspool.core.model import Block, FileInfo, Summary
+from unspool.core.receiver import Receiver
+from unspool.core.segments import segment_size_for
+from unspool.errors import (
+    DestinationExistsError,
+    FileChangedError,
+    FileMismatchError,
+    LocalFileError,
+    UnspoolError,
+    UnsupportedError,
+    VerificationError,
+)
+from unspool.events import Advanced, Observer, Rechecked, Repairing, Restarting, Started
+from unspool.options import TransferOptions
+from unspool.partfile import PartFile
+from unspool.transfer import Seams, Transfer
+from unspool.verify import verify, whole_checksum
+
+T = TypeVar("T")
+
+Verified: TypeAlias = Literal["file", "blocks", "none"]
+"""How far a result was verified: `file`, the whole against the server's checksum; `blocks`, every block, but the server gave
+no checksum of the whole; `none`, because the dialect has no checksums."""
+
+_CHECKPOINT_INTERVAL = 2.0
+"""Seconds after which progress inside a segment is journalled too: what a kill costs on a slow link. One small file's write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a download came to.
+
+    Attributes:
+        name: the file on the server.
+        path: the local file; None if it went to a writer.
+        size: bytes of the whole file.
+        revision: what the bytes are; None if the dialect has no revisions.
+        verified: how far, see `Verified`.
+        crc32c: of the whole file as it is here.
+        bytes_received: verified bytes that came over the wire now.
+        resumed_from: bytes that were here already and were used.
+        attempts: streams opened.
+        restarts: how often it began again from zero.
+        seconds: how long it took.
+    """
+
+    name: str
+    path: str | None
+    size: int
+    revision: str | None
+    verified: Verified
+    crc32c: int
+    bytes_received: int
+    resumed_from: int
+    attempts: int
+    restarts: int
+    seconds: float
+
+
+async def download(name: str, destination: Path, seams: Seams, options: TransferOptions, observer: Observer) -> Result:
+    """Download a file to a path; see `Client.get`."""
+    one = _Download(name, destination, seams, options, observer)
+    try:
+        result = await one.run()
+    except BaseException:
+        with suppress(LocalFileError):  # what went wrong first is what is told
+            one.close()
+        raise
+    one.close()
+    return result
+
+
+class _Download:
+    def __init__(self, name: str, destination: Path, seams: Seams, options: TransferOptions, observer: Observer) -> None:
+        self._name = name
+        self._seams = seams
+        self._options = options
+        self._observer = observer
+        self._transfer = Transfer(seams, options, observer)
+        self._part = PartFile(destination)
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="unspool-disk")
+        self._writing: Future[None] | None = None
+        self._started = self._checkpointed = seams.clock.monotonic()
+        self._restarts = 0
+        self._received_at_restart = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin from zero: nothing here is of use, nothing is known of the file."""
+        self._begun = False  # whether the part file holds bytes of this download
+        self._announced = False
+        self._info: FileInfo | None = None
+        self._size: int | None = None
+        self._end: Summary | None = None  # of the read that reached the end of the file
+        self._resumed_from = 0
+
+    async def run(self) -> Result:
+        """Do it all."""
+        await self._on_disk(self._part.acquire)
+        if (already := await self._already_there()) is not None:
+            return already
+        await self._take_up()
+        mended = False
+        while True:
+            try:
+                await self._fetch()
+                verified = await self._check_whole()
+            except FileChangedError as error:
+                self._restart_or_raise(error)
+            except FileMismatchError as error:
+                if mended:
+                    raise
+                mended = True
+                await self._mend_or_raise(error)
+            else:
+                return await self._commit(verified)
+
+    def close(self) -> None:
+        """Keep what is good. Blocks until the disk is done with its last call, so that nothing is left running."""
+        self._disk.shutdown(wait=True)
+        self._part.close()
+
+    # Beginning
+
+    async def _already_there(self) -> Result | None:
+        """Return the result if the destination is the server's file already."""
+        destination = self._part.destination
+        if not await self._on_disk(destination.is_file):
+            return None
+        try:
+            info = await verify(self._name, destination, self._transfer, self._seams)
+        except (VerificationError, FileChangedError, UnsupportedError):
+            if not self._options.overwrite:
+                raise DestinationExistsError(
+                    f"{destination}: exists and is not the server's file: allow it to be replaced (--overwrite), "
+                    "or name another destination",
+                    name=self._name,
+                ) from None
+            return None
+        self._observer.notify(Started(self._name, info.size, info.size))
+        assert info.crc32c is not None
+        self._info, self._size, self._resumed_from = info, info.size, info.size
+        return self._result("file", info.crc32c)
+
+    async def _take_up(self) -> None:
+        """Build on what an earlier run left, if it is of this file and still what it was."""
+        journal = self._part.journal
+        if not self._options.resume or journal is None or not journal.is_about(self._name, self._seams.transport.source):
+            return
+        await self._recheck()
+        self._begun = True
+        self._size = journal.size
+        if journal.revision is not None and journal.size is not None:
+            self._info = FileInfo(self._name, journal.size, journal.revision)
+        self._resumed_from = self._part.good_bytes
+
+    async def _recheck(self) -> None:
+        """Read what is here again."""
+        while (left := await self._on_disk(self._part.recheck)) > 0:
+            self._observer.notify(Rechecked(self._part.good_bytes, left))
+
+    # Going on
+
+    async def _fetch(self) -> None:
+        """Fetch what is missing, gap by gap. On return every byte is here."""
+        while (missing := self._missing()) is not None:
+            receiver = Receiver(
+                self._name,
+                *missing,
+                pinned=self._info,
+                block_size=self._options.block_size,
+                transfer_id=self._transfer.id,
+            )
+            async with aclosing(self._transfer.blocks(receiver)) as blocks:
+                async for block in blocks:
+                    if not self._announced:
+                        await self._begin(receiver.info)
+                    await self._write(block)
+            if not self._announced:
+                await self._begin(receiver.info)
+            await self._written()
+            assert receiver.summary is not None
+            if receiver.summary.at_end:
+                self._end = receiver.summary
+                self._size = receiver.summary.end
+
+    def _missing(self) -> tuple[int, int | None] | None:
+        """Return the first bytes that are missing: their start and, unless they reach to the end of the file, their stop."""
+        if not self._begun:
+            return 0, None
+        gap = self._part.first_gap(self._size)
+        if gap is None:
+            return None
+        return gap.start, gap.stop if self._size is not None and gap.stop < self._size else None
+
+    async def _begin(self, info: FileInfo | None) -> None:
+        """Take note of the first header."""
+        self._announced = True
+        if info is not None:
+            self._info, self._size = info, info.size
+        if not self._begun:
+            journal = Journal(
+                name=self._name,
+                source=self._seams.transport.source,
+                revision=info.revision if info else None,
+                size=self._size,
+                segment_size=segment_size_for(self._size),
+            )
+            await self._on_disk(lambda: self._part.begin(journal))
+            self._begun = True
+        self._observer.notify(Started(self._name, self._size, self._resumed_from))
+
+    async def _write(self, block: Block) -> None:
+        """Hand a block to the disk, once the one before it is written."""
+        await self._written()
+        now = self._seams.clock.monotonic()
+        checkpoint = now - self._checkpointed >= _CHECKPOINT_INTERVAL
+        if checkpoint:
+            self._checkpointed = now
+        self._writing = self._disk.submit(self._part.write, block, checkpoint=checkpoint)
+        self._observer.notify(Advanced(self._part.good_bytes + len(block.data)))
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            await asyncio.wrap_future(self._writing)
+            self._writing = None
+
+    def _restart_or_raise(self, error: FileChangedError) -> None:
+        received = self._transfer.bytes_received
+        if self._options.on_change == "fail" or (self._restarts and received == self._received_at_restart):
+            raise error
+        self._restart(error)
+
+    def _restart(self, error: UnspoolError) -> None:
+        self._restarts += 1
+        self._received_at_restart = self._transfer.bytes_received
+        self._observer.notify(Restarting(error))
+        self._forget()
+
+    # Ending
+
+    async def _check_whole(self) -> Verified:
+        """Compare the whole with the server's word."""
+        if self._info is None:
+            return "none"
+        if self._end is None:  # the last byte was here before this run, or what came last was a repair in the middle
+            theirs = await whole_checksum(self._info, self._transfer)
+        else:
+            theirs = self._end.crc32c
+        if theirs is None:
+            return "blocks"
+        ours = self._part.checksum(self._info.size)
+        if ours != theirs:
+            raise FileMismatchError(
+                f"{self._name}: every block was right, but the whole is not what the server says "
+                f"(crc32c {ours or 0:08x} here, {theirs:08x} there): run it again with --no-resume",
+                name=self._name,
+            )
+        return "file"
+
+    async def _mend_or_raise(self, error: FileMismatchError) -> None:
+        """Find out what is wrong with the whole, and forget that much of it."""
+        before = self._part.good_bytes
+        self._part.recheck_all()
+        await self._recheck()
+        bad = before - self._part.good_bytes
+        if bad:
+            self._end = None
+            self._observer.notify(Repairing(bad))
+        elif self._resumed_from:
+            self._restart(error)
+        else:
+            raise error
+
+    async def _commit(self, verified: Verified) -> Result:
+        size = self._size
+        assert size is not None
+        checksum = self._part.checksum(size)
+        assert checksum is not None
+        await self._on_disk(lambda: self._part.commit(size, overwrite=self._options.overwrite))
+        return self._result(verified, checksum)
+
+    def _result(self, verified: Verified, checksum: int) -> Result:
+        assert self._size is not None
+        return Result(
+            name=self._name,
+            path=str(self._part.destination),
+            size=self._size,
+            revision=self._info.revision if self._info else None,
+            verified=verified,
+            crc32c=checksum,
+            bytes_received=self._transfer.bytes_received,
+            resumed_from=self._resumed_from,
+            attempts=self._transfer.attempts,
+            restarts=self._restarts,
+            seconds=self._seams.clock.monotonic() - self._started,
+        )
+
+    async def _on_disk(self, work: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._disk.submit(work))

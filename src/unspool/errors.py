@@ -1,0 +1,266 @@
+"""Every error that leaves unspool, as one tree.
+
+Rule 1: no foreign exception (grpc's, an operating-system error) crosses the public boundary; each seam maps it once.
+Rule 2: the class says what happened, and with it who must act: `retryable` (the same request may succeed if sent again),
+`exit_code` (what the command line returns) and `reason` (the word on the wire, UPPER_SNAKE, see PROTOCOL.md).
+Rule 3: the message is one plain line: what happened, to which name, at which byte, and what to do next.
+
+    UnspoolError
+    |-- InvalidRequestError            the caller asked for something that makes no sense      exit 2
+    |   |-- InvalidNameError
+    |   |-- InvalidRangeError
+    |   `-- StartPastEndError
+    |-- UnsupportedError               the other side does not speak this                      exit 2
+    |-- NotFoundError                  no such file                                            exit 3
+    |   `-- NotAFileError              a directory, socket, FIFO or device
+    |-- AccessError                                                                            exit 4
+    |   |-- UnauthenticatedError       who are you
+    |   `-- PermissionDeniedError      you may not
+    |       `-- OutsideRootError       the name leads out of what is served
+    |-- FileChangedError               the file is not at the pinned revision any more         exit 5
+    |-- VerificationError              bytes and the server's word do not agree                exit 6
+    |   |-- BlockCorruptError          a block is not what its checksum says                   retryable
+    |   |-- FileMismatchError          the whole file is not what the server says it is
+    |   |-- DataLossError              the store returned fewer or other bytes than it holds
+    |   `-- ProtocolError              the stream breaks the rules of PROTOCOL.md
+    |       |-- StartIgnoredError      the bytes offered are not the ones asked for
+    |       |-- SequenceError          a block is not where the one before it ended            retryable
+    |       `-- TooMuchDataError       more bytes than the header promised                     retryable
+    |-- TransferError                  the transfer broke; progress is kept                    exit 7
+    |   |-- UnreachableError           no answer, or the connection broke                      retryable
+    |   |-- TruncatedError             the stream ended without its summary                    retryable
+    |   |-- StalledError               no message within the idle timeout                      retryable
+    |   |-- OverloadedError            the server asks to come back later                      retryable
+    |   `-- ServerError                the server failed in a way it did not foresee           retryable
+    |-- LocalFileError                 the local file system said no                           exit 8
+    |   `-- DestinationExistsError
+    `-- BusyError                      another process holds this download                     exit 9
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class UnspoolError(Exception):
+    """Something unspool could not do.
+
+    Args:
+        message: one plain line for a person.
+        name: the file concerned, if it is about one.
+        offset: the byte at which it happened, if it happened at one.
+        retry_after: seconds the server asked to wait before the next attempt (google.rpc.RetryInfo), if it did.
+    """
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        name: str | None = None,
+        offset: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.offset = offset
+        self.retry_after = retry_after
+
+    @property
+    def message(self) -> str:
+        """The one plain line."""
+        return str(self.args[0])
+
+
+class InvalidRequestError(UnspoolError):
+    """The request makes no sense, whatever the server holds."""
+
+    exit_code = 2
+    reason = "INVALID_REQUEST"
+
+
+class InvalidNameError(InvalidRequestError):
+    """The name is not a relative, `/`-separated UTF-8 key."""
+
+    reason = "INVALID_NAME"
+
+
+class InvalidRangeError(InvalidRequestError):
+    """A start or length is negative."""
+
+    reason = "INVALID_RANGE"
+
+
+class StartPastEndError(InvalidRequestError):
+    """The start lies beyond the end of the file."""
+
+    reason = "START_PAST_END"
+
+
+class UnsupportedError(UnspoolError):
+    """The other side does not speak the protocol, or not this part of it."""
+
+    exit_code = 2
+    reason = "UNSUPPORTED"
+
+
+class NotFoundError(UnspoolError):
+    """There is no such file."""
+
+    exit_code = 3
+    reason = "FILE_NOT_FOUND"
+
+
+class NotAFileError(NotFoundError):
+    """The name leads to a directory, socket, FIFO or device."""
+
+    reason = "NOT_A_FILE"
+
+
+class AccessError(UnspoolError):
+    """The server does not let this caller have the file."""
+
+    exit_code = 4
+    reason = "ACCESS"
+
+
+class UnauthenticatedError(AccessError):
+    """The server does not know who is asking."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(AccessError):
+    """The server knows who is asking, and refuses."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class OutsideRootError(PermissionDeniedError):
+    """The name leads, through a symbolic link, out of what is served."""
+
+    reason = "OUTSIDE_ROOT"
+
+
+class FileChangedError(UnspoolError):
+    """The file is not, or not any more, at the revision that was pinned (AIP-154: ABORTED)."""
+
+    exit_code = 5
+    reason = "FILE_CHANGED"
+
+
+class VerificationError(UnspoolError):
+    """Bytes and the server's word about them do not agree."""
+
+    exit_code = 6
+    reason = "VERIFICATION"
+
+
+class BlockCorruptError(VerificationError):
+    """A block's bytes are not what its CRC32C says. Asking again from this byte may help."""
+
+    retryable = True
+    reason = "BLOCK_CORRUPT"
+
+
+class FileMismatchError(VerificationError):
+    """Every block was right, but the whole is not what the server says it is."""
+
+    reason = "FILE_MISMATCH"
+
+
+class DataLossError(VerificationError):
+    """The store returned fewer or other bytes than it says it holds (AIP-194: shown at once, never retried)."""
+
+    reason = "DATA_LOSS"
+
+
+class ProtocolError(VerificationError):
+    """The stream breaks the rules of PROTOCOL.md."""
+
+    reason = "PROTOCOL"
+
+
+class StartIgnoredError(ProtocolError):
+    """The server, or something between, offers other bytes than the ones asked for."""
+
+    reason = "START_IGNORED"
+
+
+class SequenceError(ProtocolError):
+    """A block does not begin where the one before it ended. Asking again from the last good byte may help."""
+
+    retryable = True
+    reason = "SEQUENCE"
+
+
+class TooMuchDataError(ProtocolError):
+    """More bytes arrived than the header promised. Asking again from the last good byte may help."""
+
+    retryable = True
+    reason = "TOO_MUCH_DATA"
+
+
+class TransferError(UnspoolError):
+    """The transfer broke. What arrived is kept; the same call again goes on from there."""
+
+    exit_code = 7
+    reason = "TRANSFER"
+
+
+class UnreachableError(TransferError):
+    """Nobody answers, or the connection broke."""
+
+    retryable = True
+    reason = "UNAVAILABLE"
+
+
+class TruncatedError(TransferError):
+    """The stream ended without its summary."""
+
+    retryable = True
+    reason = "TRUNCATED"
+
+
+class StalledError(TransferError):
+    """No message arrived within the idle timeout."""
+
+    retryable = True
+    reason = "STALLED"
+
+
+class OverloadedError(TransferError):
+    """The server is over a limit and asks to come back later."""
+
+    retryable = True
+    reason = "OVERLOADED"
+
+
+class ServerError(TransferError):
+    """The server failed in a way it did not foresee; its log says more."""
+
+    retryable = True
+    reason = "SERVER_ERROR"
+
+
+class LocalFileError(UnspoolError):
+    """The local file system refused: disk full, no permission, no such directory."""
+
+    exit_code = 8
+    reason = "LOCAL_FILE"
+
+
+class DestinationExistsError(LocalFileError):
+    """A different file stands at the destination and may not be replaced."""
+
+    reason = "DESTINATION_EXISTS"
+
+
+class BusyError(UnspoolError):
+    """Another process is downloading to the same destination."""
+
+    exit_code = 9
+    reason = "BUSY"

@@ -1,0 +1,73 @@
+"""What happens in a transfer, told to one observer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from unspool.errors import UnspoolError
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """Part of what an earlier run left was read again; `good` bytes agreed so far, `left` segments are to be read."""
+
+    good: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The server described the file. `resumed_from` bytes are here already; `size` is None if the dialect does not tell."""
+
+    name: str
+    size: int | None
+    resumed_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """More verified bytes are here: `good` in all."""
+
+    good: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """Attempt number `attempt` ended with `error`; the next begins in `wait` seconds."""
+
+    error: UnspoolError
+    attempt: int
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restarting:
+    """What is here is of no use any more, because of `error`: the download begins again from zero."""
+
+    error: UnspoolError
+
+
+@dataclass(frozen=True, slots=True)
+class Repairing:
+    """The whole file was not what the server says; `bad` bytes turned out to be damaged here and are fetched again."""
+
+    bad: int
+
+
+Event: TypeAlias = Rechecked | Started | Advanced | Retrying | Restarting | Repairing
+
+
+class Observer(Protocol):
+    """Is told what happens, on the event loop; it should be quick and must not raise."""
+
+    def notify(self, event: Event) -> None:
+        """Take note of an event."""
+        ...
+
+
+class Silent:
+    """The observer that does nothing."""
+
+    def notify(self, event: Event) -> None:
+        """See `Observer.notify`."""

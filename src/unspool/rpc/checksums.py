@@ -1,0 +1,65 @@
+"""What a server has learned of its files' checksums while it sent them.
+
+Rule 1: nothing is summed that was not read for a client anyway, but for the gaps a client's summary needs (rpc/service.py).
+Rule 2: bounded. The least recently used revisions are forgotten; forgetting costs another read, never a wrong answer.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+
+from unspool.core.model import Block, FileInfo, Span
+from unspool.core.segments import SegmentTable, segment_size_for
+
+_KNOWN = 10_000
+"""Revisions whose whole checksum is remembered: about 3 MB."""
+
+_LEARNING = 64
+"""Revisions whose checksum is being put together, at most 4096 segments each: about 30 MB at the worst."""
+
+
+class Checksums:
+    """The checksums of revisions, known or being learned."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._learning: OrderedDict[tuple[str, str], SegmentTable] = OrderedDict()
+
+    def added_to(self, info: FileInfo) -> FileInfo:
+        """Return `info` with the whole file's checksum, if the store or this table knows it."""
+        if info.crc32c is not None:
+            return info
+        checksum = self._known.get((info.name, info.revision)) if info.size else 0
+        return info if checksum is None else replace(info, crc32c=checksum)
+
+    def record(self, info: FileInfo, block: Block) -> None:
+        """Note a run of the file's bytes and its checksum."""
+        if info.crc32c is not None:
+            return
+        key = (info.name, info.revision)
+        table = self._table(info)
+        table.record(block)
+        # Only a run that touches the end of a gap can have closed the last one; looking is cheap, but not free.
+        if block.end % table.segment_size == 0 or block.end == info.size:
+            checksum = table.checksum(info.size)
+            if checksum is not None:
+                del self._learning[key]
+                self._known[key] = checksum
+                while len(self._known) > _KNOWN:
+                    self._known.popitem(last=False)
+
+    def gaps(self, info: FileInfo) -> Iterator[Span]:
+        """Yield the spans of the file that have yet to be read for its checksum."""
+        yield from list(self._table(info).gaps(info.size))
+
+    def _table(self, info: FileInfo) -> SegmentTable:
+        key = (info.name, info.revision)
+        table = self._learning.get(key)
+        if table is None:
+            table = self._learning[key] = SegmentTable(segment_size_for(info.size))
+            while len(self._learning) > _LEARNING:
+                self._learning.popitem(last=False)
+        self._learning.move_to_end(key)
+        return table

@@ -1,0 +1,131 @@
+"""The server's process: listen, health, reflection, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from unspool.errors import InvalidRequestError
+from unspool.options import ServerOptions
+from unspool.rpc import wire
+from unspool.rpc.calls import Calls, TransferEnd
+from unspool.rpc.service import FileService
+from unspool.stores.base import Store
+
+log = logging.getLogger("unspool.server")
+
+_CLOSING = 2.0
+"""Seconds that streams which were told to end have to say so to their clients, before connections are closed."""
+
+
+class Server:
+    """Serves a store, as an async context manager: listening inside, drained and closed after.
+
+    Also answers grpc.health.v1 and server reflection, and unless told otherwise the tutorial's demo.Files.
+
+    Args:
+        store: where the bytes come from. Not closed by the server.
+        listen: `HOST:PORT`; port 0 picks a free one, see `address`.
+        options: limits and intervals.
+        on_transfer_end: called once for every read that ended; by default it is logged, one line each.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        listen: str = "127.0.0.1:0",
+        options: ServerOptions | None = None,
+        on_transfer_end: Callable[[TransferEnd], None] | None = None,
+    ) -> None:
+        self.options = options or ServerOptions()
+        self.address = listen
+        self._listen = listen
+        self._store = store
+        self._on_transfer_end = on_transfer_end or log_transfer_end
+
+    async def start(self) -> str:
+        """Begin to listen; return the address, `HOST:PORT`.
+
+        Raises:
+            InvalidRequestError: the address cannot be listened on.
+        """
+        options = self.options
+        self._calls = Calls(self._on_transfer_end)
+        self._server = grpc.aio.server(
+            options=[
+                # Two servers on one port would share its connections without a word.
+                ("grpc.so_reuseport", 0),
+                # See CHANNEL_OPTIONS of the client.
+                ("grpc.http2.max_frame_size", 4 << 20),
+                ("grpc.keepalive_time_ms", int(options.keepalive * 1000)),
+                ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout * 1000)),
+            ]
+        )
+        services = [wire.SERVICE]
+        handlers = [FileService(self._store, self._calls, options.service).handlers()]
+        if options.service.demo_dialect:
+            from unspool.rpc.demo import SERVICE, DemoService  # noqa: PLC0415 - see unspool.client
+
+            services.append(SERVICE)
+            handlers.append(DemoService(self._store, self._calls, options.service).handlers())
+        self._server.add_generic_rpc_handlers(handlers)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        try:
+            port = self._server.add_insecure_port(self._listen)
+        except RuntimeError as error:
+            raise InvalidRequestError(
+                f"cannot listen on {self._listen}: is the address in use, or not of this machine?"
+            ) from error
+        await self._server.start()
+        for service in ("", *services):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self.address = f"{self._listen.rpartition(':')[0]}:{port}"
+        return self.address
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Drain and close: no new streams, then up to `grace` seconds for the running ones, then they are told to come back."""
+        await self._health.enter_graceful_shutdown()
+        self._calls.drain()
+        try:
+            async with asyncio.timeout(self.options.grace if grace is None else grace):
+                await self._calls.wait_idle()
+        except TimeoutError:
+            log.info("%d streams did not end in time: their clients are asked to come back", self._calls.active)
+            self._calls.cut()
+        await self._server.stop(_CLOSING)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop(0 if error is not None else None)
+
+
+def log_transfer_end(end: TransferEnd) -> None:
+    """Log one line about a stream that ended."""
+    log.info(
+        "%s %s from=%d bytes=%d seconds=%.3f outcome=%s attempt=%d transfer=%s peer=%s%s",
+        end.method,
+        end.name,
+        end.start,
+        end.bytes,
+        end.seconds,
+        end.outcome,
+        end.attempt,
+        end.transfer_id or "-",
+        end.peer,
+        f" message={end.message!r}" if end.message else "",
+        extra={"transfer": end},
+    )

@@ -1,0 +1,78 @@
+"""What a store is: where the server's bytes come from. The docstrings are the contract; `tests/contract` runs it.
+
+A store knows nothing of gRPC, streams or clients. It raises only errors of `unspool.errors`. Names are checked with
+`unspool.core.names` by the store itself, so that no caller can forget to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from unspool.core.model import FileInfo, ListRequest, Page, Span
+
+
+class OpenFile(Protocol):
+    """One file at one revision, open for reading. Close it with `aclose`, also after an error."""
+
+    @property
+    def info(self) -> FileInfo:
+        """What the file was when it was opened; size, revision and bytes come from one look at it."""
+        ...
+
+    def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+        """Yield exactly the bytes of `span`, in order, in runs of 1 to `block_size` bytes.
+
+        Reads ahead by no more than one run. Reading stops when the iterator is closed or its consumer is cancelled.
+
+        Args:
+            span: within 0..info.size; an empty span yields nothing.
+            block_size: at least 1.
+
+        Raises:
+            FileChangedError: the file is not at `info.revision` any more. Bytes already yielded were of that revision.
+            DataLossError: the store returned fewer bytes than it said it holds.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the file. Closing twice is fine."""
+        ...
+
+
+class Store(Protocol):
+    """A set of files by name."""
+
+    async def stat(self, name: str) -> FileInfo:
+        """Return what the file is now. Raises as `open`."""
+        ...
+
+    async def open(self, name: str) -> OpenFile:
+        """Open a file.
+
+        Raises:
+            InvalidNameError: the name is not one.
+            PermissionDeniedError: it may not be read, or (OutsideRootError) leads out of the store.
+            NotFoundError: there is no such file, or (NotAFileError) it is not a regular one.
+        """
+        ...
+
+    def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """Yield the files below `request.prefix` in pages of at most `request.page_size` entries, as they are found.
+
+        The first page is yielded before the second is looked for. Pages need not be sorted. Only names that `open` would
+        accept are listed. The whole listing is never held in memory. A prefix that names a file lists that file.
+
+        Args:
+            request: its `page_size` must be set, at least 1.
+
+        Raises:
+            InvalidNameError: the prefix is not one.
+            NotFoundError: there is nothing by that prefix; an empty store lists nothing for the prefix "".
+            PermissionDeniedError: it may not be listed, or leads out of the store.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what the store holds (threads, connections)."""
+        ...

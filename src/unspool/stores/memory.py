@@ -1,0 +1,110 @@
+"""A store in memory: the reference implementation of the contract, and a store for tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+
+from unspool.core.checksum import crc32c
+from unspool.core.model import FileInfo, ListRequest, Page, Span
+from unspool.core.names import check_name, check_prefix
+from unspool.errors import FileChangedError, NotAFileError, NotFoundError
+
+
+class MemoryStore:
+    """Files in a dict. `put` and `remove` change it at any time, also under an open reader.
+
+    Args:
+        files: name to bytes, to begin with.
+    """
+
+    def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
+        self._files: dict[str, tuple[FileInfo, bytes]] = {}
+        self._revisions = 0
+        for name, data in (files or {}).items():
+            self.put(name, data)
+
+    def put(self, name: str, data: bytes) -> FileInfo:
+        """Make `data` the file's bytes, at a new revision."""
+        check_name(name)
+        self._revisions += 1
+        info = FileInfo(name, len(data), revision=f"m{self._revisions}", crc32c=crc32c(data))
+        self._files[name] = (info, data)
+        return info
+
+    def remove(self, name: str) -> None:
+        """Remove the file."""
+        del self._files[name]
+
+    def revision_of(self, name: str) -> str | None:
+        """Return the file's revision now, or None if there is no such file."""
+        entry = self._files.get(name)
+        return entry[0].revision if entry else None
+
+    async def stat(self, name: str) -> FileInfo:
+        """See `Store.stat`."""
+        return self._find(name)[0]
+
+    async def open(self, name: str) -> _MemoryFile:
+        """See `Store.open`."""
+        return _MemoryFile(self, *self._find(name))
+
+    def _find(self, name: str) -> tuple[FileInfo, bytes]:
+        check_name(name)
+        if name not in self._files:
+            if any(other.startswith(name + "/") for other in self._files):
+                raise NotAFileError(f"{name}: is a directory", name=name)
+            raise NotFoundError(f"{name}: no such file", name=name)
+        return self._files[name]
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Store.list`."""
+        check_prefix(request.prefix)
+        assert request.page_size is not None
+        directory = request.prefix.removesuffix("/")
+        if directory in self._files:
+            yield Page(files=(self._files[directory][0],))
+            return
+        below = f"{directory}/" if directory else ""
+        if below and not any(name.startswith(below) for name in self._files):
+            raise NotFoundError(f"{directory}: no such file or directory", name=directory)
+        files: list[FileInfo] = []
+        prefixes: dict[str, None] = {}
+        for name, (info, _) in list(self._files.items()):
+            if not name.startswith(below):
+                continue
+            first, slash, _ = name[len(below) :].partition("/")
+            if slash and not request.recursive:
+                prefixes[f"{below}{first}/"] = None
+            else:
+                files.append(info)
+        entries: list[FileInfo | str] = [*prefixes, *files]
+        for at in range(0, len(entries), request.page_size):
+            page = entries[at : at + request.page_size]
+            yield Page(
+                files=tuple(entry for entry in page if isinstance(entry, FileInfo)),
+                prefixes=tuple(entry for entry in page if isinstance(entry, str)),
+            )
+
+    async def aclose(self) -> None:
+        """See `Store.aclose`."""
+
+
+class _MemoryFile:
+    """See `OpenFile`."""
+
+    def __init__(self, store: MemoryStore, info: FileInfo, data: bytes) -> None:
+        self.info = info
+        self._store = store
+        self._data = data
+
+    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+        """See `OpenFile.read`."""
+        for start in range(span.start, span.stop, block_size):
+            if self._store.revision_of(self.info.name) != self.info.revision:
+                raise FileChangedError(
+                    f"{self.info.name}: changed while it was read, at byte {start}", name=self.info.name, offset=start
+                )
+            yield self._data[start : min(start + block_size, span.stop)]
+
+    async def aclose(self) -> None:
+        """See `OpenFile.aclose`."""

@@ -1,0 +1,26 @@
+"""A real server on loopback, for the length of a `with`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from unspool.options import ServerOptions
+from unspool.rpc.calls import TransferEnd
+from unspool.server import Server
+from unspool.stores.base import Store
+
+
+@asynccontextmanager
+async def serve(
+    store: Store,
+    options: ServerOptions | None = None,
+    on_transfer_end: Callable[[TransferEnd], None] | None = None,
+) -> AsyncGenerator[str, None]:
+    """Serve a store on a free port of 127.0.0.1; yields `HOST:PORT`. Leaving does not wait for streams that still run."""
+    server = Server(store, "127.0.0.1:0", options, on_transfer_end)
+    await server.start()
+    try:
+        yield server.address
+    finally:
+        await server.stop(grace=0)

@@ -1,0 +1,73 @@
+"""Whether a local file is the server's, by size and checksum of the whole."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+from unspool.core.checksum import crc32c
+from unspool.core.model import FileInfo
+from unspool.core.receiver import Receiver
+from unspool.errors import FileMismatchError, LocalFileError, VerificationError
+from unspool.transfer import Seams, Transfer
+
+_PIECE = 8 << 20
+"""Bytes read at a time: long enough to hide the thread's cost, short enough that a cancel is obeyed at once."""
+
+
+async def verify(name: str, path: Path, transfer: Transfer, seams: Seams) -> FileInfo:
+    """Return the server's description of the file, if the local one has the same bytes.
+
+    Raises:
+        FileMismatchError: it has not.
+        VerificationError: the server has no checksum to compare with.
+        LocalFileError: the local file cannot be read.
+    """
+    info = await transfer.call(lambda: seams.transport.stat(name), name)
+    try:
+        size = await asyncio.to_thread(lambda: path.stat().st_size)
+    except OSError as error:
+        raise LocalFileError(f"{path}: cannot be read: {error.strerror}") from error
+    if size != info.size:
+        raise FileMismatchError(f"{path}: has {size} bytes, {name} on the server has {info.size}", name=name)
+    theirs = await whole_checksum(info, transfer)
+    if theirs is None:
+        raise VerificationError(f"{name}: the server has no checksum to compare with", name=name)
+    ours = await checksum_of(path)
+    if ours != theirs:
+        raise FileMismatchError(
+            f"{path}: has other bytes than {name} on the server (crc32c {ours:08x} here, {theirs:08x} there)", name=name
+        )
+    return replace(info, crc32c=theirs)
+
+
+async def whole_checksum(info: FileInfo, transfer: Transfer) -> int | None:
+    """Return the CRC32C of the whole file at that revision by the server's word, or None if it has none to give.
+
+    Asks by reading nothing, from the file's end: the summary says it, and heartbeats come while the server makes it up.
+
+    Raises:
+        FileChangedError: the file is not at that revision any more.
+    """
+    if info.crc32c is not None:
+        return info.crc32c
+    receiver = Receiver(info.name, info.size, pinned=info, transfer_id=transfer.id)
+    async with aclosing(transfer.blocks(receiver)) as blocks:
+        async for _ in blocks:
+            raise AssertionError("the receiver gave out bytes beyond the end of the file")
+    assert receiver.summary is not None
+    return receiver.summary.crc32c
+
+
+async def checksum_of(path: Path) -> int:
+    """Return the CRC32C of a local file."""
+    checksum = 0
+    try:
+        with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
+            while piece := await asyncio.to_thread(file.read, _PIECE):
+                checksum = crc32c(piece, checksum)
+    except OSError as error:
+        raise LocalFileError(f"{path}: cannot be read: {error.strerror}") from error
+    return checksum
