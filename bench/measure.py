@@ -1,0 +1,121 @@
+"""Measure one command and the server behind it: wall clock, processor seconds of each side, peak memory of each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run of one command.
+
+    Attributes:
+        seconds: wall clock of the whole client process.
+        client_cpu, server_cpu: processor seconds, user and system.
+        client_rss, server_rss: peak resident bytes.
+    """
+
+    seconds: float
+    client_cpu: float
+    server_cpu: float
+    client_rss: int
+    server_rss: int
+
+
+class CommandFailedError(Exception):
+    """A command that should have worked did not."""
+
+
+class Process:
+    """A server that was started, and what it used."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def cpu(self) -> float:
+        """Processor seconds so far, of the process and its children that still run."""
+        return sum(_cpu_of(pid) for pid in _tree(self.pid))
+
+    def peak_rss(self) -> int:
+        """Peak resident bytes so far, summed over the process and its children."""
+        return sum(_peak_of(pid) for pid in _tree(self.pid))
+
+
+@contextmanager
+def running(command: Sequence[str], ready: str | None = None, *, cwd: Path | None = None) -> Iterator[tuple[Process, str]]:
+    """Run a server; yield it and the first line of its output that contains `ready` (None: do not wait for any)."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE if ready else subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, cwd=cwd
+    ) as process:
+        try:
+            line = ""
+            if ready is not None:
+                assert process.stdout is not None
+                while ready not in line:
+                    line = process.stdout.readline()
+                    if not line:
+                        raise CommandFailedError(f"{command[0]} ended before it was ready")
+            yield Process(process.pid), line
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def measure(command: Sequence[str], server: Process | None, *, cwd: Path | None = None) -> Sample:
+    """Run a client to its end. Raises CommandFailedError if it exits with anything but 0."""
+    server_before = server.cpu() if server else 0.0
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=cwd)
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.stderr.close()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise CommandFailedError(f"{' '.join(command)}: exit {process.returncode}: {errors.decode(errors='replace')[-500:]}")
+    return Sample(
+        seconds=seconds,
+        client_cpu=usage.ru_utime + usage.ru_stime,
+        server_cpu=(server.cpu() - server_before) if server else 0.0,
+        client_rss=usage.ru_maxrss * 1024,
+        server_rss=server.peak_rss() if server else 0,
+    )
+
+
+def _tree(pid: int) -> list[int]:
+    pids = [pid]
+    for parent in pids:
+        try:
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        except OSError:
+            continue
+        pids.extend(map(int, children))
+    return pids
+
+
+def _cpu_of(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _peak_of(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)

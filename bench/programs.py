@@ -1,0 +1,108 @@
+"""The peers that are a few lines of Python around somebody else's library: run as `python -m bench.programs NAME ...`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+_PIECE = 1 << 20
+
+
+def serve_tcp(root: str) -> None:
+    """Raw TCP with sendfile: a name and a newline in, the bytes out."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print("ready", listener.getsockname()[1], flush=True)
+        while True:
+            connection, _ = listener.accept()
+            with connection, (Path(root) / connection.makefile().readline().strip()).open("rb") as file:
+                connection.sendfile(file)
+
+
+def get_tcp(port: str, name: str, out: str) -> None:
+    """The other side: recv into one buffer, write."""
+    buffer = memoryview(bytearray(_PIECE))
+    with socket.create_connection(("127.0.0.1", int(port))) as connection, open(out, "wb", buffering=0) as file:
+        connection.sendall(f"{name}\n".encode())
+        while count := connection.recv_into(buffer):
+            file.write(buffer[:count])
+
+
+def serve_flight(root: str) -> None:
+    """Arrow Flight: record batches of one column of 1 MiB, straight out of a memory map."""
+    import pyarrow as pa
+    from pyarrow import flight
+
+    schema = pa.schema([("data", pa.uint8())])
+
+    class Server(flight.FlightServerBase):
+        def do_get(self, _context: object, ticket: flight.Ticket) -> flight.GeneratorStream:
+            source = pa.memory_map(str(Path(root) / ticket.ticket.decode()))
+
+            def batches() -> object:
+                while len(piece := source.read_buffer(_PIECE)):
+                    yield pa.record_batch([pa.Array.from_buffers(pa.uint8(), len(piece), [None, piece])], schema=schema)
+
+            return flight.GeneratorStream(schema, batches())
+
+    server = Server("grpc://127.0.0.1:0")
+    print("ready", server.port, flush=True)
+    server.serve()
+
+
+def get_flight(port: str, name: str, out: str) -> None:
+    """The other side: every batch's buffer to the file."""
+    from pyarrow import flight
+
+    reader = flight.connect(f"grpc://127.0.0.1:{port}").do_get(flight.Ticket(name.encode()))
+    with open(out, "wb", buffering=0) as file:
+        for chunk in reader:
+            file.write(chunk.data.column(0).buffers()[1])
+
+
+def serve_grpc(root: str) -> None:
+    """The ladder's step below unspool: grpc.aio, 1 MiB messages, unspool's channel options; no checks, no protocol."""
+    import grpc
+    import uvloop
+
+    from unspool.rpc.transport import CHANNEL_OPTIONS
+
+    async def read(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        with open(Path(root) / request.decode(), "rb", buffering=0) as file:
+            while piece := await loop.run_in_executor(None, file.read, _PIECE):
+                await context.write(piece)
+
+    async def main() -> None:
+        server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        handler = grpc.unary_stream_rpc_method_handler(read)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raw.Raw", {"Read": handler})])
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        print("ready", port, flush=True)
+        await server.wait_for_termination()
+
+    uvloop.run(main())
+
+
+def get_grpc(port: str, name: str, out: str) -> None:
+    """The other side."""
+    import grpc
+    import uvloop
+
+    from unspool.rpc.transport import CHANNEL_OPTIONS
+
+    async def main() -> None:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
+            async for message in channel.unary_stream("/raw.Raw/Read")(name.encode()):
+                os.write(descriptor, message)
+        os.close(descriptor)
+
+    uvloop.run(main())
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
