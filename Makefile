@@ -2,9 +2,10 @@
 #
 #   make demo        serve, get, kill, get again: the main job, shown
 #   make test        all tests
+#   make test-deep   the same and their long forms: more examples, bigger files, minutes instead of seconds
 #   make check       lint, types, proto, import directions, generated code
 #   make fmt         let ruff rewrite what it can
-#   make proto       regenerate the protobuf modules
+#   make proto       regenerate the protobuf modules, and the Go code where there is Go
 #   make bench       a first throughput figure, beside cp
 #   make pins        resolve the pinned development requirements again
 
@@ -14,8 +15,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOC := build/protoc/bin/python -m grpc_tools.protoc --proto_path=proto
 PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
+GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
+HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test check fmt proto proto-check bench pins clean
+.PHONY: demo test test-deep check fmt proto proto-check bench pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -35,6 +38,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+test-deep: $(READY)
+	UNSPOOL_TEST_DEEP=1 $(BIN)/python -m pytest
+
 check: $(READY) proto-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,6 +54,7 @@ fmt: $(READY)
 
 proto: build/protoc/.ready
 	$(PROTOC) --python_out=src --pyi_out=src $(PROTOS)
+	@if $(HAVE_GO); then for code in $(GO_CODE); do echo "$$code"; sh $$(dirname $$code)/generate.sh || exit 1; done; fi
 
 # Regenerates beside the committed modules and fails on any difference.
 proto-check: build/protoc/.ready
@@ -56,6 +63,10 @@ proto-check: build/protoc/.ready
 	@for part in v1 demo; do \
 	  diff -r --exclude=__init__.py --exclude=__pycache__ build/proto/unspool/$$part src/unspool/$$part \
 	  || { echo "generated code is stale: run make proto"; exit 1; }; done
+	@if $(HAVE_GO); then for code in $(GO_CODE); do \
+	  rm -rf build/proto/$$code && sh $$(dirname $$code)/generate.sh build/proto/$$code && diff -r build/proto/$$code $$code \
+	  || { echo "generated Go code is stale: run make proto"; exit 1; }; done; \
+	else echo "no Go here: its generated code is not compared"; fi
 
 bench: $(READY)
 	$(BIN)/python -m bench
@@ -66,6 +77,8 @@ pins: $(READY)
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/dev.txt
 	$(BIN)/uv pip compile requirements/proto.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proto.txt
+	$(BIN)/uv pip compile requirements/go.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/go.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

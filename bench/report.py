@@ -26,7 +26,7 @@ def machine() -> str:
 def table(results: Mapping[str, Sequence[Sample]], size: int, reference: str) -> str:
     """Return a table in Markdown: medians, spread, and ratios to the reference."""
     lines = [
-        f"| | MB/s, median (least to most) | ratio to {reference} | CPU-s per GiB, client + server | peak MiB, client, server |",
+        f"| | MB/s, median (least to most) | ratio to {reference} | CPU-s per GiB, client + server | peak MiB of each |",
         "|---|---|---|---|---|",
     ]
     base = _median_rate(results[reference], size) if results.get(reference) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from unspool.errors import InvalidRequestError
@@ -48,6 +49,6 @@ def parse_target(text: str, shown: str | None = None) -> str:
         host, colon, port = text.partition(":")
         port = port if colon else str(DEFAULT_PORT)
         good = True
-    if not good or not host or not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
+    if not good or not host.strip("[]") or not (re.fullmatch("[0-9]{1,5}", port) and int(port) < 1 << 16):
         raise InvalidRequestError(f"{shown!r} does not name a server: write HOST:PORT, as in localhost:{DEFAULT_PORT}")
     return f"{host}:{port}"

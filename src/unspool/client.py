@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from os import PathLike
@@ -22,7 +23,7 @@ from unspool.errors import FileMismatchError, InvalidRangeError, LocalFileError
 from unspool.events import Advanced, Observer, Silent, Started
 from unspool.loops import run
 from unspool.options import TransferOptions
-from unspool.rpc.transport import GrpcTransport, Transport
+from unspool.rpc.transport import GrpcTransport, Metadata, Transport
 from unspool.transfer import Seams, Transfer
 from unspool.verify import verify
 
@@ -45,6 +46,7 @@ class Client:
         target: `HOST:PORT`.
         options: how transfers behave, unless a call says otherwise.
         dialect: which protocol the server speaks.
+        metadata: keys and values sent with every call.
         transport, clock, random: the seams, for tests; a transport given here is closed here.
     """
 
@@ -54,13 +56,14 @@ class Client:
         *,
         options: TransferOptions | None = None,
         dialect: Dialect = "unspool",
+        metadata: Metadata = (),
         transport: Transport | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
     ) -> None:
         self.options = options or TransferOptions()
         self._seams = Seams(
-            transport=transport or _connect(target, dialect),
+            transport=transport or _connect(target, dialect, metadata),
             clock=clock or SystemClock(),
             random=random or Random(),  # noqa: S311 - spreads retries and names transfers; guards nothing
         )
@@ -139,7 +142,7 @@ class Client:
         observer = observer or Silent()
         if isinstance(destination, (str, PathLike)):
             path = Path(destination)
-            if await asyncio.to_thread(path.is_dir):
+            if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
                 path /= name.rpartition("/")[2]
             return await download(name, path, self._seams, options, observer)
         return await self._get_to_writer(name, destination, options, observer)
@@ -168,7 +171,7 @@ class Client:
             raise InvalidRangeError(f"{name}: start {start} and length {length} must not be negative", name=name)
         transfer = self._transfer(None)
         stop = None if length is None else start + length
-        receiver = Receiver(name, start, stop, revision=revision, transfer_id=transfer.id)
+        receiver = Receiver(name, start, stop, revision=revision, block_size=self.options.block_size, transfer_id=transfer.id)
         async with aclosing(transfer.blocks(receiver)) as blocks:
             first = await anext(blocks, None)
             yield Reading(receiver, first, blocks)
@@ -215,6 +218,8 @@ class Client:
             )
         if held is not None:
             await _write(writer, held)
+        else:
+            observer.notify(Started(name, 0, 0))
         return Result(
             name=name,
             path=None,
@@ -242,11 +247,14 @@ class Reading:
         self._first = first
         self._rest = rest
 
-    async def __aiter__(self) -> AsyncGenerator[Bytes, None]:
-        if self._first is not None:
-            yield self._first.data
-            async for block in self._rest:
-                yield block.data
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Bytes:
+        block, self._first = self._first, None
+        if block is None:
+            block = await anext(self._rest)
+        return block.data
 
 
 def get(
@@ -271,12 +279,12 @@ def get(
     return run(main())
 
 
-def _connect(target: str, dialect: Dialect) -> Transport:
+def _connect(target: str, dialect: Dialect, metadata: Metadata) -> Transport:
     if dialect == "demo":
         from unspool.rpc.demo import DemoTransport  # noqa: PLC0415 - its generated module is the tutorial's, seldom wanted
 
-        return DemoTransport(target)
-    return GrpcTransport(target)
+        return DemoTransport(target, metadata)
+    return GrpcTransport(target, metadata)
 
 
 def _level(receiver: Receiver, *, whole_agrees: bool) -> Verified:
@@ -291,8 +299,14 @@ async def _write(writer: Writer, block: Block) -> None:
     try:
         while rest:
             taken = await asyncio.to_thread(writer.write, rest)
-            rest = rest[taken if isinstance(taken, int) else len(rest) :]
+            if not isinstance(taken, int):
+                return
+            if not 0 < taken <= len(rest):
+                raise LocalFileError(
+                    f"the writer took {taken} of the {len(rest)} bytes at {block.end - len(rest)}", offset=block.end - len(rest)
+                )
+            rest = rest[taken:]
     except OSError as error:
         raise LocalFileError(
-            f"the writer refused the bytes at {block.offset}: {error.strerror}", offset=block.offset
+            f"the writer refused the bytes at {block.end - len(rest)}: {error.strerror or error}", offset=block.end - len(rest)
         ) from error

@@ -5,6 +5,7 @@ Rule 2: the file changed on the server: begin again from zero, once, and then ag
 Rule 3: the whole does not agree although every block did: read what is here again and fetch what is damaged; if nothing is
         damaged here and an earlier run's bytes were used, begin again from zero. Once; then fail.
 Rule 4: the local disk works in one thread of the download's own, one call at a time, at most one block behind the network.
+        What it refuses ends the download, before another attempt is made.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from unspool.errors import (
     FileChangedError,
     FileMismatchError,
     LocalFileError,
+    StartPastEndError,
     UnspoolError,
     UnsupportedError,
     VerificationError,
@@ -96,7 +98,7 @@ class _Download:
         self._seams = seams
         self._options = options
         self._observer = observer
-        self._transfer = Transfer(seams, options, observer)
+        self._transfer = Transfer(seams, options, observer, settle=self._written)
         self._part = PartFile(destination)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="unspool-disk")
         self._writing: Future[None] | None = None
@@ -127,6 +129,8 @@ class _Download:
                 verified = await self._check_whole()
             except FileChangedError as error:
                 self._restart_or_raise(error)
+            except StartPastEndError as error:
+                self._restart_or_raise(self._shrunk(error))
             except FileMismatchError as error:
                 if mended:
                     raise
@@ -203,6 +207,8 @@ class _Download:
             if receiver.summary.at_end:
                 self._end = receiver.summary
                 self._size = receiver.summary.end
+        if not self._announced:  # nothing was missing
+            await self._begin(self._info)
 
     def _missing(self) -> tuple[int, int | None] | None:
         """Return the first bytes that are missing: their start and, unless they reach to the end of the file, their stop."""
@@ -237,13 +243,24 @@ class _Download:
         checkpoint = now - self._checkpointed >= _CHECKPOINT_INTERVAL
         if checkpoint:
             self._checkpointed = now
+        here = self._part.good_bytes + len(block.data)  # asked before the other thread counts this block too
         self._writing = self._disk.submit(self._part.write, block, checkpoint=checkpoint)
-        self._observer.notify(Advanced(self._part.good_bytes + len(block.data)))
+        self._observer.notify(Advanced(here))
 
     async def _written(self) -> None:
         if self._writing is not None:
             await asyncio.wrap_future(self._writing)
             self._writing = None
+
+    def _shrunk(self, error: StartPastEndError) -> FileChangedError:
+        """Say what it means that the server's file is shorter than what is here: how it shows where there are no revisions."""
+        changed = FileChangedError(
+            f"{self._name}: the file changed on the server: it ends before byte {error.offset}, up to which it is here",
+            name=self._name,
+            offset=error.offset,
+        )
+        changed.__cause__ = error
+        return changed
 
     def _restart_or_raise(self, error: FileChangedError) -> None:
         received = self._transfer.bytes_received

@@ -6,6 +6,8 @@ Rule 2: the data is written before the journal claims it. Neither is synced on t
 Rule 3: who builds on a part file reads it again first and keeps only the segments whose CRC32C agrees.
 Rule 4: one writer. The part file is locked (flock), so the lock goes with the process, however it dies.
 Rule 5: closing is not aborting: it keeps what is good. A part file that holds nothing good is removed.
+Rule 6: a symbolic link at the destination is replaced itself; what it points to stays as it is. A link to what is not a regular
+        file (`/dev/stdout`) is refused like that thing itself.
 
 Plain blocking calls: the caller decides which thread waits for the disk, and calls one at a time.
 """
@@ -20,6 +22,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from unspool.core import journal as journals
@@ -36,6 +39,9 @@ _SCRATCH_SUFFIX = ".new"  # what becomes the journal
 _USUAL_NAME_MAX = 255
 """Bytes of a file name on every common file system, where the system does not say."""
 
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What file systems say that cannot link (FAT, many network ones)."""
+
 _READ_SIZE = 1 << 20
 """Bytes per read when checking again: fits the processor's cache, so that summing them costs no second trip to memory."""
 
@@ -47,11 +53,15 @@ class PartFile:
 
     Args:
         destination: the final name. Its directory must exist.
+
+    Raises:
+        LocalFileError: `destination` cannot be the name of a file.
     """
 
     def __init__(self, destination: Path) -> None:
         self.destination = destination
         self.path, self.journal_path = _paths_beside(destination)
+        self._scratch_path = self.journal_path.with_name(self.journal_path.name + _SCRATCH_SUFFIX)
         self.journal: Journal | None = None
         self._table = SegmentTable(segment_size_for(None))
         self._unchecked: list[int] = []
@@ -67,34 +77,45 @@ class PartFile:
         """
         with _mapped(self.destination):
             self._check_destination()
-            while True:
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.close(descriptor)
-                    raise BusyError(f"{self.destination}: another process is downloading it; wait for it, or end it") from None
-                except BaseException:
-                    os.close(descriptor)
-                    raise
-                # Between opening and locking, the one who held it may have committed it: then this is the final file.
-                if _is_at(descriptor, self.path):
-                    self._descriptor = descriptor
-                    break
-                os.close(descriptor)
-            with contextlib.suppress(FileNotFoundError):
-                self.journal = journals.decode(self.journal_path.read_bytes())
+            while not self._lock():
+                pass
+            if os.fstat(self._descriptor).st_size:  # else a journal is what a commit left that died before removing it
+                with contextlib.suppress(FileNotFoundError):
+                    self.journal = journals.decode(self.journal_path.read_bytes())
             if self.journal is not None:
                 self._table = SegmentTable(self.journal.segment_size, self.journal.segments)
                 self._unchecked = sorted(self.journal.segments, reverse=True)
 
+    def _lock(self) -> bool:
+        """Open and lock the part file; return whether it was the part file still when that was done."""
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between opening and locking, the one who held it may have committed it: then this is the final file.
+            if _is_at(self._descriptor, self.path):
+                if not _is_at(self._descriptor, self.destination):
+                    return True
+                # Or somebody died in the middle of a commit without overwriting, and the file has both names: finish that.
+                self._remove_journal()
+                self.path.unlink()
+        except BlockingIOError:
+            self._release()
+            raise BusyError(f"{self.destination}: another process is downloading it; wait for it, or end it") from None
+        except BaseException:
+            self._release()
+            raise
+        self._release()
+        return False
+
     def _check_destination(self) -> None:
         """Refuse a destination that a rename would wreck, or that cannot be."""
         with contextlib.suppress(FileNotFoundError):
-            mode = self.destination.lstat().st_mode
+            mode = self.destination.stat().st_mode
             if stat.S_ISDIR(mode):
                 raise LocalFileError(f"{self.destination}: is a directory")
-            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            # /dev/stdout is a link that leads, by way of /proc, to whatever it was redirected to: perhaps a regular file.
+            stream = self.destination.is_symlink() and self.destination.readlink().is_relative_to("/proc")
+            if stream or not stat.S_ISREG(mode):
                 raise LocalFileError(f"{self.destination}: is not a regular file; write to it with `-` and a redirect")
 
     def recheck(self) -> int:
@@ -105,10 +126,11 @@ class PartFile:
         """
         if self._unchecked:
             with _mapped(self.path):
-                number = self._unchecked.pop()
+                number = self._unchecked[-1]
                 span = self._table.span_of(number)
                 if self._sum(span) != self._table.segments[number].crc32c:
                     self._table.forget(number)
+                self._unchecked.pop()  # only now: what could not be read has yet to be checked
         return len(self._unchecked)
 
     def _sum(self, span: Span) -> int | None:
@@ -146,6 +168,8 @@ class PartFile:
     def write(self, block: Block, *, checkpoint: bool = False) -> None:
         """Write a verified block where it belongs; journal it if it completes a segment, or if `checkpoint` says so."""
         with _mapped(self.path):
+            # Where there is no revision, other bytes may come for those that are here already.
+            self._table.forget_within(Span(block.offset, block.end))
             rest, position = memoryview(block.data), block.offset
             while rest:
                 written = os.pwrite(self._descriptor, rest, position)
@@ -155,17 +179,16 @@ class PartFile:
 
     def _write_journal(self) -> None:
         assert self.journal is not None
-        self.journal = Journal(
-            name=self.journal.name,
-            source=self.journal.source,
-            revision=self.journal.revision,
-            size=self.journal.size,
-            segment_size=self.journal.segment_size,
-            segments=self._table.segments,
-        )
-        scratch = self.journal_path.with_name(self.journal_path.name + _SCRATCH_SUFFIX)
-        scratch.write_bytes(self.journal.encode())
-        scratch.replace(self.journal_path)
+        journal = replace(self.journal, segments=self._table.segments)
+        scratch = self._scratch_path
+        try:
+            scratch.write_bytes(journal.encode())
+            scratch.replace(self.journal_path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                scratch.unlink()
+            raise
+        self.journal = journal
 
     # Ending
 
@@ -189,30 +212,49 @@ class PartFile:
             self._check_destination()
             os.ftruncate(self._descriptor, size)
             with contextlib.suppress(FileNotFoundError):
-                os.fchmod(self._descriptor, stat.S_IMODE(self.destination.stat().st_mode))
+                # Who may read, write and run it stays; new bytes do not inherit the right to run as somebody else.
+                os.fchmod(self._descriptor, self.destination.stat().st_mode & 0o777)
             os.fsync(self._descriptor)
             if overwrite:
                 self.path.replace(self.destination)
             else:
-                # A rename would replace what another process put there meanwhile; a link refuses to.
-                try:
-                    self.destination.hardlink_to(self.path)
-                except FileExistsError:
-                    raise DestinationExistsError(f"{self.destination}: exists, and is not to be overwritten") from None
-                self.path.unlink()
+                self._appear()
         # From here on the file is there, whole: what still goes wrong must not make it look as if it were not.
         with contextlib.suppress(OSError):
             _sync_directory(self.destination.parent)
         with contextlib.suppress(OSError):
-            self.journal_path.unlink(missing_ok=True)
+            self._remove_journal()
         self._release()
+
+    def _appear(self) -> None:
+        """Give the part file its final name, if nothing has it."""
+        taken = DestinationExistsError(f"{self.destination}: exists, and is not to be overwritten")
+        try:
+            # A rename would replace what another process put there meanwhile; a link refuses to.
+            self.destination.hardlink_to(self.path)
+        except FileExistsError:
+            raise taken from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # The next best: what appears just between these two is not noticed.
+            if os.path.lexists(self.destination):
+                raise taken from None
+            self.path.replace(self.destination)
+        else:
+            with contextlib.suppress(OSError):  # the file is there, whole; `acquire` finishes this
+                self.path.unlink()
 
     def discard(self) -> None:
         """Remove part file and journal: they are of no use to anybody."""
         with _mapped(self.path):
-            self.journal_path.unlink(missing_ok=True)
+            self._remove_journal()
             self.path.unlink(missing_ok=True)
         self._release()
+
+    def _remove_journal(self) -> None:
+        self.journal_path.unlink(missing_ok=True)
+        self._scratch_path.unlink(missing_ok=True)  # of a process that was killed while it wrote it
 
     def close(self) -> None:
         """Keep what is good for the next run, and let others at it. Closing twice is fine."""
@@ -223,6 +265,8 @@ class PartFile:
                 self.discard()
             elif self.journal is not None and self.journal.segments != self._table.segments:
                 with _mapped(self.path):
+                    # On a full disk, the piece of a block that went in last takes the room that the journal needs.
+                    os.ftruncate(self._descriptor, max(self._table.span_of(n).stop for n in self._table.segments))
                     self._write_journal()
         finally:
             self._release()
@@ -236,12 +280,20 @@ class PartFile:
 def _paths_beside(destination: Path) -> tuple[Path, Path]:
     """Return where part file and journal go: beside the destination, also if its name leaves no room for a suffix."""
     stem = destination.name
-    longest = len(JOURNAL_SUFFIX + _SCRATCH_SUFFIX)
+    if not stem:
+        raise LocalFileError(f"{destination}: is a directory")
+    try:
+        usable = b"\0" not in os.fsencode(destination)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise LocalFileError(f"{str(destination)!a}: cannot be the name of a file")
     try:
         name_max = os.pathconf(destination.parent, "PC_NAME_MAX")
-    except (OSError, ValueError):
+    except OSError:
         name_max = _USUAL_NAME_MAX
     raw = os.fsencode(stem)
+    longest = len(JOURNAL_SUFFIX + _SCRATCH_SUFFIX)
     if len(raw) + longest > name_max:
         # Cut at a character, and told apart from other long names by a digest of the whole.
         digest = hashlib.sha256(raw).hexdigest()[:16]

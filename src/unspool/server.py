@@ -92,7 +92,11 @@ class Server:
         return self.address
 
     async def stop(self, grace: float | None = None) -> None:
-        """Drain and close: no new streams, then up to `grace` seconds for the running ones, then they are told to come back."""
+        """Drain and close: no new streams, then up to `grace` seconds for the running ones, then they are told to come back.
+
+        Closing takes two seconds more at the most; only a connection whose other end takes nothing at all holds it up for
+        longer, until TCP gives it up (`keepalive_timeout`).
+        """
         await self._health.enter_graceful_shutdown()
         self._calls.drain()
         try:

@@ -7,7 +7,7 @@ on after an error, the clock waits. None of the four knows the others.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from random import Random
@@ -37,19 +37,32 @@ class Seams:
 class Transfer:
     """The attempts of one transfer, and what they came to.
 
+    Args:
+        seams, options, observer: the world, what is wished, and who is told.
+        settle: awaited when an attempt has failed, before anything is made of it. What it raises ends the transfer, so that an
+            error on this side is neither hidden by one on the other nor waited upon.
+
     Attributes:
         attempts: streams opened so far.
         bytes_received: verified bytes that came over the wire, those that came twice counted twice.
     """
 
-    def __init__(self, seams: Seams, options: TransferOptions, observer: Observer) -> None:
+    def __init__(
+        self,
+        seams: Seams,
+        options: TransferOptions,
+        observer: Observer,
+        settle: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.id = uuid.UUID(int=seams.random.getrandbits(128), version=4).hex
         self.attempts = 0
         self.bytes_received = 0
         self._seams = seams
         self._options = options
         self._observer = observer
+        self._settle = settle
         self._budget = RetryBudget(options.retry, seams.random.random)
+        self._received_at_failure = 0
 
     async def blocks(self, receiver: Receiver) -> AsyncGenerator[Block, None]:
         """Yield the verified blocks of what the receiver wants, in order, until its summary has agreed.
@@ -58,7 +71,6 @@ class Transfer:
             UnspoolError: what ended the last attempt, when it is not to be tried again or the budget is spent.
         """
         while not receiver.complete:
-            before = receiver.position
             self.attempts += 1
             try:
                 frames = self._seams.transport.read(receiver.next_request(self.attempts))
@@ -70,8 +82,8 @@ class Transfer:
                             yield block
                 receiver.end_of_stream()
             except UnspoolError as error:
-                if not receiver.complete:
-                    await self._wait_or_raise(error, progressed=receiver.position > before)
+                if not receiver.complete and not await self._may_go_on(error):
+                    raise
 
     async def call(self, what: Callable[[], Coroutine[Any, Any, T]], about: str) -> T:
         """Return what a unary call answers, tried again under the same budget. `about` is for the message of a stall."""
@@ -80,7 +92,8 @@ class Transfer:
             try:
                 return await self._bounded(what(), about)
             except UnspoolError as error:
-                await self._wait_or_raise(error, progressed=False)
+                if not await self._may_go_on(error):
+                    raise
 
     async def pages(self, listing: Callable[[], AsyncGenerator[Page, None]], about: str) -> AsyncGenerator[Page, None]:
         """Yield a listing's pages; one that breaks before its first entry is begun again under the same budget."""
@@ -94,9 +107,8 @@ class Transfer:
                             yielded = True
                             yield page
             except UnspoolError as error:
-                if yielded:
+                if yielded or not await self._may_go_on(error):
                     raise
-                await self._wait_or_raise(error, progressed=False)
             else:
                 return
 
@@ -111,9 +123,19 @@ class Transfer:
             seconds = self._options.idle_timeout
             raise StalledError(f"{about}: the server sent nothing for {seconds:g} s") from None
 
-    async def _wait_or_raise(self, error: UnspoolError, *, progressed: bool) -> None:
+    async def _may_go_on(self, error: UnspoolError) -> bool:
+        """Return whether there is to be another attempt, when it is time for it."""
+        if isinstance(error, StalledError):
+            # What went silent may be dead without anybody having said so, or choked with what nobody waits for any more.
+            self._seams.transport.renew()
+        if self._settle is not None:
+            await self._settle()
+        # Since the last failure, not in this attempt: attempts that ended well in between count too.
+        progressed = self.bytes_received > self._received_at_failure
+        self._received_at_failure = self.bytes_received
         wait = self._budget.next_wait(error, progressed=progressed)
         if wait is None:
-            raise error
+            return False
         self._observer.notify(Retrying(error, self.attempts, wait))
         await self._seams.clock.sleep(wait)
+        return True

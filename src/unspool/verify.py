@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -63,11 +64,21 @@ async def whole_checksum(info: FileInfo, transfer: Transfer) -> int | None:
 
 async def checksum_of(path: Path) -> int:
     """Return the CRC32C of a local file."""
-    checksum = 0
+    enough = threading.Event()
+    summing = asyncio.ensure_future(asyncio.to_thread(_sum, path, enough))
     try:
-        with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
-            while piece := await asyncio.to_thread(file.read, _PIECE):
-                checksum = crc32c(piece, checksum)
+        return await asyncio.shield(summing)
     except OSError as error:
         raise LocalFileError(f"{path}: cannot be read: {error.strerror}") from error
+    finally:
+        # The thread opens and closes the file: who is cancelled waits until it has, at most one piece later.
+        enough.set()
+        await asyncio.wait([summing])
+
+
+def _sum(path: Path, enough: threading.Event) -> int:
+    checksum = 0
+    with path.open("rb", buffering=0) as file:
+        while not enough.is_set() and (piece := file.read(_PIECE)):
+            checksum = crc32c(piece, checksum)
     return checksum

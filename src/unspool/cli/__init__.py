@@ -10,6 +10,7 @@ import click
 
 from unspool._version import __version__
 from unspool.cli.cat import cat
+from unspool.cli.conformance import conformance
 from unspool.cli.demo import demo
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.get import get
@@ -31,5 +32,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, get, ls, stat, cat, verify, demo):
+for _command in (serve, get, ls, stat, cat, verify, conformance, demo):
     main.add_command(_command)

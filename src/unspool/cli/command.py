@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from unspool.cli.exits import BUG, INTERRUPTED
-from unspool.errors import UnspoolError
+from unspool.cli.advice import advice
+from unspool.cli.exits import BUG, DONE, INTERRUPTED
+from unspool.errors import LocalFileError, UnspoolError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a coroutine function the body of a command: run it, and turn its errors into a line and an exit code.
 
-    Adds the option `--debug`, which shows the traceback as well.
+    Adds the option `--debug`, which shows the traceback as well, and what gRPC itself has to say.
     """
 
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -26,16 +28,24 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     def body(*, debug: bool, **arguments: Any) -> None:
         from unspool.loops import run  # noqa: PLC0415 - asyncio is not needed to print the help
 
+        url = arguments.get("url")
+        if not debug:
+            # What gRPC logs by itself is said again by an error of ours, in one line.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
             run(work(**arguments))
         except UnspoolError as error:
-            _fail(error.message, error.exit_code, debug=debug)
+            if isinstance(error.__cause__, BrokenPipeError):
+                _end_quietly()
+            _fail(advice(error, url), error.exit_code, debug=debug)
         except KeyboardInterrupt:
-            _fail("interrupted; run the same command again to go on", INTERRUPTED, debug=debug)
+            _fail(f"{url}: interrupted; run the same command again" if url else "interrupted", INTERRUPTED, debug=debug)
         except BrokenPipeError:
-            # Whoever read our output has enough. Python would complain once more when it flushes at exit.
+            _end_quietly()
+        except OSError as error:
+            # Only our own output is left: whatever else the operating system refuses is an error of unspool's by now.
             sys.stdout = None
-            sys.exit(0)
+            _fail(f"standard output: {(error.strerror or str(error)).lower()}", LocalFileError.exit_code, debug=debug)
         except click.ClickException:
             raise
         except Exception as error:  # noqa: BLE001 - a bug is told as one, with its exit code
@@ -44,7 +54,14 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return body
 
 
-def _fail(message: str, code: int, *, debug: bool) -> None:
+def _end_quietly() -> NoReturn:
+    """End because whoever read our output has enough."""
+    # Python would complain once more when it flushes at exit.
+    sys.stdout = None
+    sys.exit(DONE)
+
+
+def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
     if debug:
         import traceback  # noqa: PLC0415
 

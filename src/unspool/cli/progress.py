@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -18,7 +18,7 @@ _LINE_INTERVAL = 10.0
 
 
 @contextmanager
-def progress(name: str, *, quiet: bool) -> Iterator[Observer]:
+def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
     """Show the progress of one download while inside; yields what is to be told about it."""
     if quiet:
         yield Silent()
@@ -26,7 +26,7 @@ def progress(name: str, *, quiet: bool) -> Iterator[Observer]:
         with _bar(name) as observer:
             yield observer
     else:
-        yield _Lines(name)
+        yield _Lines(name, now)
 
 
 def _say(event: Event) -> str | None:
@@ -47,21 +47,22 @@ def _say(event: Event) -> str | None:
 class _Lines:
     """Plain lines: what is worth telling at once, how far it is now and then."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, now: Callable[[], float]) -> None:
         self._name = name
+        self._now = now
         self._size: int | None = None
-        self._next = time.monotonic() + _LINE_INTERVAL
+        self._next = now() + _LINE_INTERVAL
 
     def notify(self, event: Event) -> None:
         """See `Observer.notify`."""
         if isinstance(event, Started):
             self._size = event.size
         line = _say(event)
-        if line is None and isinstance(event, Advanced | Rechecked) and time.monotonic() >= self._next:
+        if line is None and isinstance(event, Advanced | Rechecked) and self._now() >= self._next:
             verb = "checked again" if isinstance(event, Rechecked) else "here"
             line = f"{say_bytes(event.good)} {verb}" + (f" ({say_share(event.good, self._size)})" if self._size else "")
         if line is not None:
-            self._next = time.monotonic() + _LINE_INTERVAL
+            self._next = self._now() + _LINE_INTERVAL
             click.echo(printable(f"{self._name}: {line}"), err=True)
 
 

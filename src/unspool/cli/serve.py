@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import logging
+import os
 import signal
 
 import click
 
 from unspool.cli.command import command, printable
+from unspool.cli.exits import DONE
 from unspool.options import ServerOptions, ServiceOptions
 
 _DEFAULTS = ServerOptions()
+
+_CLOSING = 5.0
+"""Seconds after the grace time in which connections may close. gRPC would wait for one whose other end takes nothing until TCP
+gives it up (`keepalive_timeout`); the end of the process closes it too."""
 
 
 @click.command()
@@ -45,6 +50,8 @@ async def serve(
     Prints one line with the address when it is ready; logs a line per stream that ended, to standard error. SIGTERM or SIGINT
     drains: no new streams, running ones may finish within the grace time, then their clients are asked to come back.
     """
+    import asyncio  # noqa: PLC0415
+
     from unspool.address import parse_target  # noqa: PLC0415
     from unspool.server import Server  # noqa: PLC0415
     from unspool.stores import open_store  # noqa: PLC0415
@@ -60,23 +67,23 @@ async def serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with Server(store, parse_target(listen), options) as server:
-            click.echo(f"unspool: serving {root} on {server.address}")
+            click.echo(printable(f"unspool: serving {root} on {server.address}"))
             await stop.wait()
             logging.getLogger("unspool.server").info("draining")
+            asyncio.get_running_loop().call_later(grace + _CLOSING, os._exit, DONE)
     finally:
         await store.aclose()
 
 
 class _HumanLines(logging.Formatter):
-    """Time, level, message."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
+    """Time, level, message, on one line; a traceback follows, indented, so that no line of it can pass for one of the log."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line; names of files come from outside."""
-        line, _, rest = super().format(record).partition("\n")
-        return printable(line) + (f"\n{rest}" if rest else "")
+        """Return one line and perhaps a traceback; names of files come from outside."""
+        lines = [f"{self.formatTime(record)} {record.levelname} {printable(record.getMessage())}"]
+        if record.exc_info:
+            lines += [f"    {printable(line)}" for line in self.formatException(record.exc_info).splitlines()]
+        return "\n".join(lines)
 
 
 class _JsonLines(logging.Formatter):

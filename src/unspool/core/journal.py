@@ -19,6 +19,9 @@ from unspool.core.segments import Segment
 _MAGIC = "unspool-journal"
 _VERSION = 1
 
+_LARGEST_SIZE = (1 << 63) - 1
+"""Of a file, in bytes, on any system and on the wire."""
+
 
 @dataclass(frozen=True, slots=True)
 class Journal:
@@ -80,18 +83,26 @@ def decode(data: bytes) -> Journal | None:
         )
         # Only what this version would write itself is believed: it leaves no second spelling for damage to hide in.
         return journal if _makes_sense(journal) and journal.encode() == data else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _makes_sense(journal: Journal) -> bool:
-    """Whether the numbers could be true, whoever wrote them."""
-    if journal.segment_size <= 0 or (journal.size is not None and journal.size < 0):
-        return False
+    """Whether the fields are of their kind, and could be true, whoever wrote them."""
+    texts = [journal.name, journal.source, "" if journal.revision is None else journal.revision]
+    size = _LARGEST_SIZE if journal.size is None else journal.size
+    numbers = [size, journal.segment_size]
     for number, segment in journal.segments.items():
-        stop = number * journal.segment_size + segment.length
-        if number < 0 or not 0 < segment.length <= journal.segment_size:
-            return False
-        if journal.size is not None and stop > journal.size:
-            return False
-    return True
+        numbers += (number, segment.length, segment.crc32c)
+    if not all(type(text) is str for text in texts) or not all(type(number) is int and number >= 0 for number in numbers):
+        return False
+    return (
+        journal.segment_size > 0
+        and size <= _LARGEST_SIZE
+        and all(
+            0 < segment.length <= journal.segment_size
+            and number * journal.segment_size + segment.length <= size
+            and segment.crc32c < 1 << 32
+            for number, segment in journal.segments.items()
+        )
+    )

@@ -9,18 +9,20 @@ Rule 2: the first header pins the revision. Every later attempt asks for it, and
         the server offers it.
 Rule 3: the header must offer exactly the bytes asked for.
 Rule 4: the end is said, not inferred: without its summary a stream was cut.
+Rule 5: what a revision's checksum is, is said once: whichever header or summary says it, no other may say otherwise.
 
-    state      header     block      summary    heartbeat  end of stream
-    IDLE       out of order                                               (between attempts)
-    OPENING    RECEIVING  out of order          OPENING    cut
-    RECEIVING  out of order RECEIVING COMPLETE  RECEIVING  cut
-    COMPLETE   out of order                                COMPLETE
+    state      header        block         summary       heartbeat     end
+    IDLE       out of order  out of order  out of order  out of order  cut           (between attempts)
+    OPENING    RECEIVING     out of order  out of order  OPENING       cut
+    RECEIVING  out of order  RECEIVING     COMPLETE      RECEIVING     cut
+    COMPLETE   out of order  out of order  out of order  out of order  COMPLETE
 
 Any error leaves the receiver IDLE, at the byte after the last verified one.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum, auto
 
 from unspool.core.checksum import crc32c
@@ -31,6 +33,7 @@ from unspool.errors import (
     ProtocolError,
     SequenceError,
     StartIgnoredError,
+    StartPastEndError,
     TooMuchDataError,
     TruncatedError,
     UnspoolError,
@@ -69,6 +72,11 @@ TABLE: dict[tuple[State, Piece], State] = {
 
 class Receiver:
     """Receives one span of one file, over as many attempts as it takes.
+
+    Attributes:
+        info: what the file is, as far as is known: from `pinned` or the headers.
+        position: the byte after the last verified one.
+        summary: of the read, once complete; with the whole file's checksum if any header or summary told it.
 
     Args:
         name: of the file.
@@ -128,6 +136,7 @@ class Receiver:
         Raises:
             FileChangedError: the header is of another revision than the pinned one.
             StartIgnoredError: the header offers other bytes than the ones asked for.
+            StartPastEndError: the header is of a file that ends before the first byte wanted.
             SequenceError, TooMuchDataError, BlockCorruptError, TruncatedError, ProtocolError: as their docstrings say.
         """
         try:
@@ -181,7 +190,7 @@ class Receiver:
         if info is None:
             if self._revision is not None:
                 raise self._error(ProtocolError, "the header does not say which file and revision the bytes are of")
-            self._stop = None
+            self._stop = None  # nothing was promised
             return
         if info.name != self.name:
             raise self._error(ProtocolError, f"asked for {self.name!r}, but the server offers {info.name!r}")
@@ -196,8 +205,13 @@ class Receiver:
             raise self._error(
                 ProtocolError, f"revision {info.revision} had {self.info.size} bytes before and has {info.size} now"
             )
+        known = self.info.crc32c if self.info is not None else None
+        if known is not None and info.crc32c not in (None, known):
+            raise self._error(ProtocolError, f"two headers give different checksums for revision {info.revision}")
+        if self.position > info.size:
+            raise self._error(StartPastEndError, f"asked for the bytes from {self.position}, but the file ends at {info.size}")
         stop = info.size if self._wanted_stop is None else min(self._wanted_stop, info.size)
-        if header.start + header.length != max(stop, self.position):
+        if header.start + header.length != stop:
             raise self._error(
                 StartIgnoredError,
                 f"asked for the bytes {self.position} to {stop}, "
@@ -205,7 +219,7 @@ class Receiver:
             )
         self._stop = stop
         self._revision = info.revision
-        self.info = info
+        self.info = info if known is None else replace(info, crc32c=known)
 
     def _verify(self, block: Block) -> None:
         if block.offset != self.position:
@@ -214,10 +228,9 @@ class Receiver:
             )
         if not block.data:
             raise self._error(ProtocolError, f"an empty block arrived at byte {block.offset}")
-        if self._stop is not None and block.end > self._stop:
-            raise self._error(
-                TooMuchDataError, f"the bytes up to {self._stop} were promised, but a block reaches to {block.end}"
-            )
+        stop = self._stop if self._stop is not None else self._wanted_stop
+        if stop is not None and block.end > stop:
+            raise self._error(TooMuchDataError, f"the bytes up to {stop} were promised, but a block reaches to {block.end}")
         if crc32c(block.data) != block.crc32c:
             raise self._error(
                 BlockCorruptError,
@@ -231,12 +244,19 @@ class Receiver:
                 TruncatedError,
                 f"the summary says the stream ends at byte {summary.end}; bytes up to {end} arrived{promised}",
             )
-        if self.info is not None:
-            if summary.at_end != (end == self.info.size):
-                raise self._error(ProtocolError, f"the summary is wrong about byte {end} being the end of the file")
-            if None not in (known := {self.info.crc32c, summary.crc32c}) and len(known) > 1:
-                raise self._error(ProtocolError, "header and summary give different checksums for the same revision")
-        self.summary = summary
+        if self.info is None:
+            if not summary.at_end and (self._wanted_stop is None or end < self._wanted_stop):
+                raise self._error(TruncatedError, f"the stream ended at byte {end}, which is not the end of the file")
+            self.summary = summary
+            return
+        if summary.at_end != (end == self.info.size):
+            raise self._error(ProtocolError, f"the summary is wrong about byte {end} being the end of the file")
+        known = self.info.crc32c
+        if known is None:
+            known = summary.crc32c
+        elif summary.crc32c not in (None, known):
+            raise self._error(ProtocolError, "header and summary give different checksums for the same revision")
+        self.summary = replace(summary, crc32c=known)
 
     def _error(self, kind: type[UnspoolError], message: str) -> UnspoolError:
         return kind(f"{self.name}: {message}", name=self.name, offset=self.position)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self, TypeAlias, TypeVar
 
@@ -14,7 +14,7 @@ import grpc
 
 from unspool.core.model import FileInfo, ReadRequest, Span
 from unspool.errors import ServerError, StartPastEndError, UnreachableError, UnspoolError
-from unspool.rpc import wire
+from unspool.rpc import status
 
 log = logging.getLogger("unspool.rpc")
 
@@ -39,10 +39,10 @@ async def answering(context: Context) -> AsyncIterator[None]:
     except ClientGoneError:
         return
     except UnspoolError as error:
-        code, message, metadata = wire.encode_error(error)
+        code, message, metadata = status.encode_error(error)
     except Exception as error:
         log.exception("a call failed in a way nobody foresaw")
-        code, message, metadata = wire.encode_error(ServerError(f"internal error: {type(error).__name__}"))
+        code, message, metadata = status.encode_error(ServerError(f"internal error: {type(error).__name__}"))
     else:
         return
     await context.abort(code, message, metadata)
@@ -83,44 +83,48 @@ class Calls:
         self._on_transfer_end = on_transfer_end
         self._draining = False
         self._cutting = False
-        self._active = 0
+        self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def active(self) -> int:
         """How many streams are running."""
-        return self._active
+        return len(self._running)
 
     def drain(self) -> None:
         """Refuse new streams from now on, asking clients to come back; running ones go on."""
         self._draining = True
 
     def cut(self) -> None:
-        """End the running streams at their next block, asking clients to come back."""
+        """End the running streams, whatever each of them waits for, asking clients to come back."""
         self._draining = self._cutting = True
+        for task in self._running:
+            task.cancel()
 
     async def wait_idle(self) -> None:
         """Wait until no stream is running."""
         await self._idle.wait()
 
-    def check_not_cut(self) -> None:
-        """Raise what ends a running stream if it has to end now."""
-        if self._cutting:
-            raise UnreachableError("the server is going away: try again", retry_after=_DRAIN_RETRY)
-
     @contextmanager
     def streaming(self) -> Iterator[None]:
-        """Count a stream as running; refuse it while draining."""
+        """Count the current task as a running stream; refuse it while draining, end it when cut."""
         if self._draining:
-            raise UnreachableError("the server is going away: try again", retry_after=_DRAIN_RETRY)
-        self._active += 1
+            raise _going_away()
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
         self._idle.clear()
         try:
             yield
+        except asyncio.CancelledError:
+            # By `cut`, unless the client left: then gRPC cancelled it, perhaps as well.
+            if self._cutting and not task.uncancel():
+                raise _going_away() from None
+            raise
         finally:
-            self._active -= 1
-            if not self._active:
+            self._running.discard(task)
+            if not self._running:
                 self._idle.set()
 
     @contextmanager
@@ -128,6 +132,7 @@ class Calls:
         """Count a read as running, and report its end, however it ends."""
         report = Report()
         started = time.monotonic()
+        peer = context.peer()  # gRPC forgets it when the client has gone
         outcome, message = "OK", ""
         try:
             with self.streaming():
@@ -153,9 +158,13 @@ class Calls:
                     message=message,
                     attempt=wanted.attempt,
                     transfer_id=wanted.transfer_id,
-                    peer=context.peer(),
+                    peer=peer,
                 )
             )
+
+
+def _going_away() -> UnreachableError:
+    return UnreachableError("the server is going away: try again", retry_after=_DRAIN_RETRY)
 
 
 @dataclass(slots=True)
@@ -212,8 +221,12 @@ class Outlet:
 
     def _tick(self) -> None:
         if self._waiting and self._heartbeat is not None and (self._beat is None or self._beat.done()):
-            self._beat = asyncio.ensure_future(self.send(self._heartbeat))
+            self._beat = asyncio.ensure_future(self._send_heartbeat(self._heartbeat))
         self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick)
+
+    async def _send_heartbeat(self, message: bytes) -> None:
+        with suppress(ClientGoneError):  # the next real message finds out too
+            await self.send(message)
 
 
 def span_of(wanted: ReadRequest, info: FileInfo) -> Span:

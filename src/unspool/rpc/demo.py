@@ -14,21 +14,22 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Summary
+from unspool.core.model import Block, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Span, Summary
 from unspool.demo import files_pb2 as pb
 from unspool.errors import (
-    FileChangedError,
+    DataLossError,
     InvalidRangeError,
     InvalidRequestError,
     ProtocolError,
     SequenceError,
     StartIgnoredError,
+    StartPastEndError,
     UnsupportedError,
 )
 from unspool.options import ServiceOptions
 from unspool.rpc.calls import Calls, Context, Outlet, answering, span_of
-from unspool.rpc.transport import CHANNEL_OPTIONS, StreamMethod, messages
-from unspool.stores.base import Store
+from unspool.rpc.transport import Connection, Metadata
+from unspool.stores.base import OpenFile, Store
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Files"].full_name
 
@@ -66,17 +67,34 @@ class DemoService:
             with self._calls.reading("GetFile", wanted, context) as report:
                 async with outlet, aclosing(await self._store.open(wanted.name)) as file:
                     span = span_of(wanted, file.info)
+                    run_size = max(self._options.block_size // CHUNK_SIZE, 1) * CHUNK_SIZE
                     number = message.start_at
-                    async with aclosing(file.read(span, self._options.block_size // CHUNK_SIZE * CHUNK_SIZE)) as runs:
-                        async for run in runs:
-                            for at in range(0, len(run), CHUNK_SIZE):
-                                self._calls.check_not_cut()
-                                chunk = run[at : at + CHUNK_SIZE]
-                                await outlet.send(pb.Response(chunk=chunk, chunk_number=number).SerializeToString())
-                                number += 1
-                                report.bytes += len(chunk)
-                    if span.length % CHUNK_SIZE == 0:
-                        await outlet.send(pb.Response(chunk_number=number).SerializeToString())
+                    async with aclosing(_chunks(file, span, run_size)) as chunks:
+                        async for chunk in chunks:
+                            await outlet.send(pb.Response(chunk=chunk, chunk_number=number).SerializeToString())
+                            number += 1
+                            report.bytes += len(chunk)
+
+
+async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[bytes, None]:
+    """Yield a span in chunks, all of 32 KiB but the last, which is shorter and perhaps empty.
+
+    Raises:
+        DataLossError: the store returned fewer bytes than it said it holds.
+    """
+    rest, position = b"", span.start
+    async with aclosing(file.read(span, run_size)) as runs:
+        async for run in runs:
+            rest, position = rest + run, position + len(run)  # nearly always there is no rest, and Python copies nothing
+            whole = len(rest) - len(rest) % CHUNK_SIZE
+            for at in range(0, whole, CHUNK_SIZE):
+                yield rest[at : at + CHUNK_SIZE]
+            rest = rest[whole:]
+    if position != span.stop:
+        # A short chunk would say that the file ends here.
+        name = file.info.name
+        raise DataLossError(f"{name}: the store stopped at byte {position}, before {span.stop}", name=name, offset=position)
+    yield rest
 
 
 class DemoTransport:
@@ -85,15 +103,13 @@ class DemoTransport:
     Frames carry no file description, and checksums that were computed here: they guard against nothing before this machine.
     """
 
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-        self._get: StreamMethod = self._channel.unary_stream(f"/{SERVICE}/GetFile")
+    def __init__(self, target: str, metadata: Metadata = ()) -> None:
+        self._connection = Connection(target, metadata)
 
     @property
     def source(self) -> str:
         """See `Transport.source`."""
-        return f"demo:{self._target}"
+        return f"demo:{self._connection.target}"
 
     async def stat(self, name: str) -> FileInfo:
         """Raise UnsupportedError: the dialect has no such call."""
@@ -105,19 +121,34 @@ class DemoTransport:
         yield Page()  # makes this a generator, as the protocol says
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
-        """See `Transport.read`. A start inside a chunk fetches the chunk and drops what comes before the start."""
+        """See `Transport.read`.
+
+        The dialect knows chunks and no length: what comes before the start of the span is dropped, and at its end the stream
+        is left.
+        """
+        if request.revision is not None:
+            raise UnsupportedError(
+                f"{request.name}: the demo dialect has no revisions: what is here of one cannot be gone on with (--no-resume)",
+                name=request.name,
+            )
         number, surplus = divmod(request.start, CHUNK_SIZE)
+        if number and not surplus:
+            # From one chunk before: an empty first chunk would be the end of this file, or of a shorter one.
+            number, surplus = number - 1, CHUNK_SIZE
         position = request.start
+        stop = None if request.length is None else position + request.length
         header: Header | None = Header(None, request.start, None)
-        short = False
-        call = self._get(pb.Request(name=request.name, start_at=number).SerializeToString())
-        async with aclosing(messages(call, self._target)) as incoming:
-            async for data in incoming:
+        first, short = True, False
+        messages = self._connection.stream(
+            f"/{SERVICE}/GetFile", pb.Request(name=request.name, start_at=number).SerializeToString()
+        )
+        async with aclosing(messages):
+            async for data in messages:
                 try:
                     message = pb.Response.FromString(data)
                 except DecodeError as error:
                     raise ProtocolError(f"{request.name}: the message received is not a chunk", name=request.name) from error
-                if header is not None and message.chunk_number != number:
+                if first and message.chunk_number != number:
                     raise StartIgnoredError(
                         f"{request.name}: asked for the chunks from {number}, but the first is {message.chunk_number}",
                         name=request.name,
@@ -136,21 +167,29 @@ class DemoTransport:
                         name=request.name,
                     )
                 if len(message.chunk) < surplus:
-                    raise FileChangedError(
-                        f"{request.name}: the server's file ends before byte {position}, up to which it was downloaded before",
-                        name=request.name,
-                        offset=position,
-                    )
+                    break
                 short = len(message.chunk) < CHUNK_SIZE
                 number += 1
-                chunk = message.chunk[surplus:]
-                surplus = 0
+                chunk = message.chunk[surplus : None if stop is None else surplus + stop - position]
+                first, surplus = False, 0
                 if chunk:
                     yield Frame(header, Block(position, chunk, crc32c(chunk)))
                     header = None
                     position += len(chunk)
-        yield Frame(header, summary=Summary(position, at_end=True))
+                if position == stop:
+                    break
+        if surplus:
+            raise StartPastEndError(
+                f"{request.name}: asked for the bytes from {position}, but the file ends before",
+                name=request.name,
+                offset=position,
+            )
+        yield Frame(header, summary=Summary(position, at_end=position != stop))
+
+    def renew(self) -> None:
+        """See `Transport.renew`."""
+        self._connection.renew()
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
-        await self._channel.close()
+        await self._connection.aclose()

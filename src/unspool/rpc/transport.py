@@ -7,17 +7,19 @@ Rule 2: it raises errors of unspool only. The caller's own cancellation passes t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import grpc
 
 from unspool.core.model import FileInfo, Frame, ListRequest, Page, ReadRequest
-from unspool.errors import UnspoolError
-from unspool.rpc import wire
+from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.rpc import status, wire
 
-StreamMethod: TypeAlias = "grpc.aio.UnaryStreamMultiCallable[bytes, bytes]"
+Metadata: TypeAlias = Sequence[tuple[str, str]]
+"""Keys and values that go with a call, as in HTTP's headers."""
 
 
 class Transport(Protocol):
@@ -40,6 +42,10 @@ class Transport(Protocol):
         """Yield the frames of one attempt, as they arrive. Closing the iterator ends the stream."""
         ...
 
+    def renew(self) -> None:
+        """Use another connection for what comes, because this one has gone silent; calls that are running keep theirs."""
+        ...
+
     async def aclose(self) -> None:
         """Close the connection."""
         ...
@@ -53,81 +59,154 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # What gRPC would try again behind our back would not be counted.
     ("grpc.enable_retries", 0),
+    # Channels of one process share connections otherwise, and a new channel would be no new connection.
+    ("grpc.use_local_subchannel_pool", 1),
     # Largest HTTP/2 frame: a block in one frame instead of 64. Measured: +13 % (docs/benchmarks.md).
     ("grpc.http2.max_frame_size", 4 << 20),
 ]
 
 
-class GrpcTransport:
-    """Speaks unspool.v1 over a channel that it owns.
+class Connection:
+    """A channel of gRPC's to one server: bytes out, bytes in, and no error that is not ours.
 
     Args:
         target: `HOST:PORT`, or anything gRPC can resolve.
+        metadata: sent with every call.
     """
 
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-        # Without (de)serialisers: bytes in, bytes out, so that what does not parse is our error and not gRPC's log line.
-        self._stat: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(f"/{wire.SERVICE}/StatFile")
-        self._list: StreamMethod = self._channel.unary_stream(f"/{wire.SERVICE}/ListFiles")
-        self._read: StreamMethod = self._channel.unary_stream(f"/{wire.SERVICE}/ReadFile")
+    def __init__(self, target: str, metadata: Metadata = ()) -> None:
+        self.target = target
+        self._metadata = tuple(metadata)
+        self._closed = False
+        self._line = self._dial()
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def _dial(self) -> _Line:
+        return _Line(grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS))
+
+    def renew(self) -> None:
+        """See `Transport.renew`."""
+        if not self._closed:
+            old, self._line = self._line, self._dial()
+            old.retired = True
+            self._let_go(old)
+
+    # Without (de)serialisers, so that what does not parse is our error and not gRPC's log line.
+
+    async def call(self, method: str, request: bytes) -> bytes:
+        """Make a unary call."""
+        self._check_open()
+        line = self._line
+        make: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = line.channel.unary_unary(method)
+        call = make(request, metadata=self._metadata)
+        async with self._ended(call, line):
+            return await call
+
+    async def stream(self, method: str, request: bytes) -> AsyncGenerator[bytes, None]:
+        """Yield a stream's messages; it is ended when nobody listens any more."""
+        self._check_open()
+        line = self._line
+        make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(method)
+        call = make(request, metadata=self._metadata)
+        async with self._ended(call, line):
+            while isinstance(message := await call.read(), bytes):  # anything else is grpc.aio.EOF
+                yield message
+
+    async def aclose(self) -> None:
+        """Close the channel; calls that are running fail."""
+        self._closed = True
+        await self._line.channel.close()
+        await asyncio.gather(*self._retiring)
+
+    def _let_go(self, line: _Line) -> None:
+        """Close a channel that was replaced, once its last call is over."""
+        if line.retired and not line.calls:
+            closing = asyncio.ensure_future(line.channel.close())
+            self._retiring.add(closing)
+            closing.add_done_callback(self._retiring.discard)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise self._closed_error()
+
+    def _closed_error(self) -> UnspoolError:
+        return InvalidRequestError(f"{self.target}: the client was closed: nothing more can be asked with it")
+
+    @asynccontextmanager
+    async def _ended(self, call: grpc.aio.Call, line: _Line) -> AsyncGenerator[None, None]:
+        """End the call, however it is left; raise what its status means."""
+        line.calls += 1
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            raise status.decode_error(
+                error.code(), error.details(), error.trailing_metadata() or (), server=self.target
+            ) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if (task is not None and task.cancelling()) or not call.done():
+                raise  # the caller's own
+            # grpc.aio raises it as well for calls whose channel was closed, or (older ones) that the other side cancelled.
+            if self._closed:
+                raise self._closed_error() from error
+            metadata = await call.trailing_metadata()
+            raise status.decode_error(
+                grpc.StatusCode.CANCELLED, await call.details(), metadata or (), server=self.target
+            ) from error
+        finally:
+            call.cancel()
+            line.calls -= 1
+            self._let_go(line)
+
+
+@dataclass(slots=True)
+class _Line:
+    """One channel of gRPC's, and how many calls are on it."""
+
+    channel: grpc.aio.Channel
+    calls: int = 0
+    retired: bool = False
+
+
+class GrpcTransport:
+    """Speaks unspool.v1 over a connection that it owns.
+
+    Args:
+        target: `HOST:PORT`, or anything gRPC can resolve.
+        metadata: sent with every call.
+    """
+
+    def __init__(self, target: str, metadata: Metadata = ()) -> None:
+        self._connection = Connection(target, metadata)
 
     @property
     def source(self) -> str:
         """See `Transport.source`."""
-        return self._target
+        return self._connection.target
 
     async def stat(self, name: str) -> FileInfo:
         """See `Transport.stat`."""
-        call = self._stat(wire.encode_stat_request(name))
-        try:
-            return wire.decode_stat_response(await call)
-        except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-            raise await meaning_of(error, call, self._target) from error
-        finally:
-            call.cancel()
+        answer = await self._connection.call(f"/{wire.SERVICE}/StatFile", wire.encode_stat_request(name))
+        return wire.decode_stat_response(answer)
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Transport.list`."""
-        async with aclosing(messages(self._list(wire.encode_list_request(request)), self._target)) as incoming:
-            async for message in incoming:
+        messages = self._connection.stream(f"/{wire.SERVICE}/ListFiles", wire.encode_list_request(request))
+        async with aclosing(messages):
+            async for message in messages:
                 yield wire.decode_page(message)
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`."""
-        async with aclosing(messages(self._read(wire.encode_read_request(request)), self._target)) as incoming:
-            async for message in incoming:
+        messages = self._connection.stream(f"/{wire.SERVICE}/ReadFile", wire.encode_read_request(request))
+        async with aclosing(messages):
+            async for message in messages:
                 yield wire.decode_frame(message)
+
+    def renew(self) -> None:
+        """See `Transport.renew`."""
+        self._connection.renew()
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
-        await self._channel.close()
-
-
-async def messages(call: grpc.aio.UnaryStreamCall[bytes, bytes], server: str) -> AsyncGenerator[bytes, None]:
-    """Yield a stream's messages; raise what its status means; end it when nobody listens any more."""
-    try:
-        while isinstance(message := await call.read(), bytes):  # anything else is grpc.aio.EOF
-            yield message
-    except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-        raise await meaning_of(error, call, server) from error
-    finally:
-        call.cancel()
-
-
-async def meaning_of(
-    error: grpc.aio.AioRpcError | asyncio.CancelledError, call: grpc.aio.Call, server: str
-) -> UnspoolError | asyncio.CancelledError:
-    """Return what the end of a call means.
-
-    grpc.aio raises CancelledError for a stream that the other side reset with CANCEL, as proxies and dying servers do, just as
-    for a task of ours that was cancelled. Only the latter is the caller's.
-    """
-    if isinstance(error, grpc.aio.AioRpcError):
-        return wire.decode_error(error.code(), error.details(), error.trailing_metadata() or (), server=server)
-    task = asyncio.current_task()
-    if (task is not None and task.cancelling()) or not call.done():
-        return error
-    metadata = await call.trailing_metadata()
-    return wire.decode_error(grpc.StatusCode.CANCELLED, await call.details(), metadata or (), server=server)
+        await self._connection.aclose()

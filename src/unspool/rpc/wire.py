@@ -1,23 +1,18 @@
-"""Between the model and the wire: messages to protobuf and back, errors to gRPC status and back.
+"""Between the model and the wire: messages to protobuf and back.
 
 Rule 1: what is not hot goes through the generated code.
 Rule 2: the one hot message, a block, does not: protobuf copies a `bytes` field when it serialises and again when it parses.
         Since serialised fields may be concatenated, the small fields are written by hand around the data (one copy), and a
         message that is just a block is read in place (none). Whatever does not look exactly as this module would have written
         it is left to the generated parser, so both agree on every message, hostile ones included; the tests hold them to it.
-Rule 3: both tables of errors are total: every error of ours has a status, every status one of ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeVar
 
-import grpc
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
 
 from unspool import errors
 from unspool.core.model import Block, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Summary
@@ -25,20 +20,12 @@ from unspool.v1 import file_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["FileService"].full_name
 
-DOMAIN = "unspool"
-"""The domain of every ErrorInfo of ours (AIP-193)."""
-
-DETAILS_KEY = "grpc-status-details-bin"
-"""Where gRPC carries a google.rpc.Status."""
-
 _NS = 1_000_000_000
 
 _MORE = 0x80
 """The bit of a varint's byte that says another follows."""
 
 _M = TypeVar("_M", bound=Message)
-
-# Messages --------------------------------------------------------------------------------------------------------------
 
 
 def encode_info(info: FileInfo) -> pb.FileInfo:
@@ -237,14 +224,14 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at `at` and where it ends; (-1, at) if none ends within nine bytes."""
+    """Return the number at `at` and where it ends; (-1, at) if none ends within nine bytes, or it is longer than need be."""
     value = shift = 0
     for byte in data[at : at + 9]:
         value |= (byte & ~_MORE) << shift
-        shift += 7
         at += 1
         if byte < _MORE:
-            return value, at
+            return (value, at) if byte or not shift else (-1, at)
+        shift += 7
     return -1, at
 
 
@@ -261,139 +248,3 @@ def _parsed(message: _M, data: bytes, otherwise: type[errors.UnspoolError]) -> _
     except DecodeError as error:
         raise otherwise(f"the message received is not a {message.DESCRIPTOR.name}") from error
     return message
-
-
-# Errors ----------------------------------------------------------------------------------------------------------------
-
-STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
-    errors.UnspoolError: grpc.StatusCode.INTERNAL,
-    errors.InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.InvalidNameError: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.InvalidRangeError: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.StartPastEndError: grpc.StatusCode.OUT_OF_RANGE,
-    errors.UnsupportedError: grpc.StatusCode.UNIMPLEMENTED,
-    errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
-    errors.NotAFileError: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.AccessError: grpc.StatusCode.PERMISSION_DENIED,
-    errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
-    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
-    errors.OutsideRootError: grpc.StatusCode.PERMISSION_DENIED,
-    errors.FileChangedError: grpc.StatusCode.ABORTED,
-    errors.VerificationError: grpc.StatusCode.DATA_LOSS,
-    errors.BlockCorruptError: grpc.StatusCode.DATA_LOSS,
-    errors.FileMismatchError: grpc.StatusCode.DATA_LOSS,
-    errors.DataLossError: grpc.StatusCode.DATA_LOSS,
-    errors.ProtocolError: grpc.StatusCode.INTERNAL,
-    errors.StartIgnoredError: grpc.StatusCode.INTERNAL,
-    errors.SequenceError: grpc.StatusCode.INTERNAL,
-    errors.TooMuchDataError: grpc.StatusCode.INTERNAL,
-    errors.TransferError: grpc.StatusCode.UNAVAILABLE,
-    errors.UnreachableError: grpc.StatusCode.UNAVAILABLE,
-    errors.TruncatedError: grpc.StatusCode.UNAVAILABLE,
-    errors.StalledError: grpc.StatusCode.UNAVAILABLE,
-    errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.ServerError: grpc.StatusCode.INTERNAL,
-    errors.LocalFileError: grpc.StatusCode.INTERNAL,
-    errors.DestinationExistsError: grpc.StatusCode.INTERNAL,
-    errors.BusyError: grpc.StatusCode.UNAVAILABLE,
-}
-"""What a server answers for each of our errors."""
-
-FROM_REASON: dict[str, type[errors.UnspoolError]] = {
-    kind.reason: kind
-    for kind in (
-        errors.InvalidRequestError,
-        errors.InvalidNameError,
-        errors.InvalidRangeError,
-        errors.StartPastEndError,
-        errors.UnsupportedError,
-        errors.NotFoundError,
-        errors.NotAFileError,
-        errors.UnauthenticatedError,
-        errors.PermissionDeniedError,
-        errors.OutsideRootError,
-        errors.FileChangedError,
-        errors.DataLossError,
-        errors.UnreachableError,
-        errors.OverloadedError,
-        errors.ServerError,
-    )
-}
-"""The reasons a server may give. The others are found out by the client itself: a server cannot claim them."""
-
-FROM_STATUS: dict[grpc.StatusCode, type[errors.UnspoolError]] = {
-    grpc.StatusCode.OK: errors.ServerError,  # an "error" with status OK
-    grpc.StatusCode.CANCELLED: errors.UnreachableError,  # by a proxy or a dying server: our own cancel is no status
-    grpc.StatusCode.UNKNOWN: errors.ServerError,
-    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequestError,
-    grpc.StatusCode.DEADLINE_EXCEEDED: errors.StalledError,
-    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
-    grpc.StatusCode.ALREADY_EXISTS: errors.ServerError,
-    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
-    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.OverloadedError,
-    grpc.StatusCode.FAILED_PRECONDITION: errors.InvalidRequestError,
-    grpc.StatusCode.ABORTED: errors.ServerError,  # only with its reason does it mean that the file changed
-    grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedError,
-    grpc.StatusCode.OUT_OF_RANGE: errors.StartPastEndError,
-    grpc.StatusCode.INTERNAL: errors.ServerError,  # also how a broken HTTP/2 stream shows
-    grpc.StatusCode.UNAVAILABLE: errors.UnreachableError,
-    grpc.StatusCode.DATA_LOSS: errors.DataLossError,
-}
-"""What an answer means that gives no reason of ours: from another implementation, a proxy, or gRPC itself."""
-
-
-def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
-    """Return the status code, the message and the trailing metadata that say `error` on the wire."""
-    code = STATUS[type(error)]
-    info = ErrorInfo(domain=DOMAIN, reason=error.reason)
-    if error.name is not None:
-        info.metadata["name"] = error.name.encode(errors="replace").decode()
-    if error.offset is not None:
-        info.metadata["offset"] = str(error.offset)
-    message = error.message.encode(errors="replace").decode()
-    status = Status(code=code.value[0], message=message)
-    status.details.add().Pack(info)
-    if error.retry_after is not None:
-        retry = RetryInfo()
-        retry.retry_delay.FromNanoseconds(int(error.retry_after * _NS))
-        status.details.add().Pack(retry)
-    return code, message, ((DETAILS_KEY, status.SerializeToString()),)
-
-
-def decode_error(
-    code: grpc.StatusCode, message: str | None, metadata: Iterable[tuple[str, str | bytes]], *, server: str
-) -> errors.UnspoolError:
-    """Return what a status other than OK means, as an error of ours. `server` is named where the status names nobody."""
-    info, retry_after = _decode_details(metadata)
-    if info is not None and info.domain == DOMAIN and info.reason in FROM_REASON:
-        offset = info.metadata.get("offset", "")
-        return FROM_REASON[info.reason](
-            message or info.reason,
-            name=info.metadata.get("name"),
-            offset=int(offset) if offset.isascii() and offset.isdigit() else None,
-            retry_after=retry_after,
-        )
-    kind = FROM_STATUS[code]
-    said = f"{server}: {message or 'no more is said'} ({code.name})"
-    if kind is errors.UnsupportedError:
-        said += "; it does not speak unspool.v1 (perhaps --dialect demo?)"
-    return kind(said, retry_after=retry_after)
-
-
-def _decode_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[ErrorInfo | None, float | None]:
-    info: ErrorInfo | None = None
-    retry_after: float | None = None
-    for key, value in metadata:
-        if key != DETAILS_KEY or isinstance(value, str):
-            continue
-        try:
-            for detail in Status.FromString(value).details:
-                if detail.Is(ErrorInfo.DESCRIPTOR):
-                    detail.Unpack(info := ErrorInfo())
-                elif detail.Is(RetryInfo.DESCRIPTOR):
-                    detail.Unpack(retry := RetryInfo())
-                    retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / _NS
-        except DecodeError:
-            continue  # somebody else's bytes under that key: the status itself still says what it says
-    return info, retry_after

@@ -23,14 +23,16 @@ class OpenFile(Protocol):
     def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
         """Yield exactly the bytes of `span`, in order, in runs of 1 to `block_size` bytes.
 
-        Reads ahead by no more than one run. Reading stops when the iterator is closed or its consumer is cancelled.
+        Reads ahead by no more than one run. Reading stops when the iterator is closed or its consumer is cancelled. Several
+        reads of one file may be under way at once, each with its own iterator.
 
         Args:
             span: within 0..info.size; an empty span yields nothing.
             block_size: at least 1.
 
         Raises:
-            FileChangedError: the file is not at `info.revision` any more. Bytes already yielded were of that revision.
+            FileChangedError: the file is not at `info.revision` any more. Bytes already yielded were of that revision: two
+                reads never give different bytes under one revision.
             DataLossError: the store returned fewer bytes than it said it holds.
         """
         ...
@@ -61,7 +63,8 @@ class Store(Protocol):
         """Yield the files below `request.prefix` in pages of at most `request.page_size` entries, as they are found.
 
         The first page is yielded before the second is looked for. Pages need not be sorted. Only names that `open` would
-        accept are listed. The whole listing is never held in memory. A prefix that names a file lists that file.
+        accept are listed, though a file may be gone, or refused, by the time it is opened. The whole listing is never held in
+        memory. A prefix that names a file lists that file.
 
         Args:
             request: its `page_size` must be set, at least 1.
@@ -74,5 +77,5 @@ class Store(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of what the store holds (threads, connections)."""
+        """Let go of what the store holds (threads, connections). Closing twice is fine. Close its files first."""
         ...

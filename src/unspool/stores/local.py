@@ -5,8 +5,7 @@ Rule 1: nothing outside the root is ever opened. A name is walked part by part f
         walk itself, as long as they stay below the root (what Linux calls RESOLVE_BENEATH).
 Rule 2: only regular files are served. What is not one is refused before it is opened, and opened without blocking, so that a
         FIFO or a device hangs nobody.
-Rule 3: size, revision and bytes come from one descriptor. After every read the descriptor is looked at again, so bytes that
-        leave were read while the file was still at the revision.
+Rule 3: size, revision and bytes come from one descriptor, see `unspool.stores.localfile`.
 Rule 4: the file system is used only in worker threads: a slow disk keeps its own stream waiting, not the event loop.
 """
 
@@ -15,33 +14,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import mimetypes
 import os
 import stat
-import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
 
-from unspool.core.model import FileInfo, ListRequest, Page, Span
-from unspool.core.names import check_name, check_prefix
-from unspool.errors import (
-    DataLossError,
-    FileChangedError,
-    InvalidNameError,
-    NotAFileError,
-    NotFoundError,
-    OutsideRootError,
-    PermissionDeniedError,
-    ServerError,
-)
+from unspool.core.model import FileInfo, ListRequest, Page
+from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix
+from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError
+from unspool.stores.localfile import LocalFile, check_regular, info_of
+from unspool.stores.oserrors import GONE, REFUSED, mapped
+from unspool.stores.threads import Threads, Use
 
 log = logging.getLogger("unspool.stores")
-
-T = TypeVar("T")
 
 _MAX_LINKS = 40
 """Symbolic links followed for one name before it counts as a circle (Linux: 40)."""
@@ -50,6 +38,8 @@ _THREADS = 64
 """Files read at the same time. A thread is a stack and little else; a stuck disk should take many streams to use them up."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_WAY_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""A directory on the way to a file need not be readable, only searchable; Linux can open it so."""
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -57,7 +47,9 @@ class LocalStore:
     """The files below one directory.
 
     The revision is made of inode, size, and modification and change time in nanoseconds: writing to a file, also with the
-    modification time put back, gives it another one.
+    modification time put back, gives it another one. Replace files by renaming: their readers then read the old one to its
+    end, while overwriting in place ends them with FileChangedError; and the file system stamps a write when it begins, so a
+    single write call that goes on for long cannot be told from a finished one by who opens the file meanwhile.
 
     Args:
         root: the directory. It is opened at once; what the path means later does not matter.
@@ -68,26 +60,29 @@ class LocalStore:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.fspath(root)
-        with _mapped(self.root):
-            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="unspool-local")
+        with mapped(self.root):
+            try:
+                self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except NotADirectoryError as error:
+                raise NotFoundError(f"{self.root}: is not a directory", name=self.root) from error
+        self._root_use = Use(lambda: os.close(self._root))
+        self._threads = Threads(_THREADS)
 
     async def stat(self, name: str) -> FileInfo:
         """See `Store.stat`."""
         parts = check_name(name)
-        return await self._in_thread(lambda: self._stat(name, parts))
+        return await self._threads.run(lambda: self._stat(name, parts))
 
-    async def open(self, name: str) -> _LocalFile:
+    async def open(self, name: str) -> LocalFile:
         """See `Store.open`."""
         parts = check_name(name)
         opening = self._threads.submit(lambda: self._open(name, parts))
         try:
-            descriptor, status = await asyncio.wrap_future(opening)
+            return await asyncio.wrap_future(opening)
         except asyncio.CancelledError:
-            # The thread may be about to open a descriptor that nobody waits for any more.
+            # The thread may be about to open a file that nobody waits for any more.
             opening.add_done_callback(_close_unwanted)
             raise
-        return _LocalFile(self._threads, descriptor, _info(name, status))
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Links to directories are not descended into when listing recursively."""
@@ -95,45 +90,44 @@ class LocalStore:
         assert request.page_size is not None
         page_size = request.page_size
         directory = request.prefix.removesuffix("/")
-        listing = _Listing(self._entries(directory, parts, recursive=request.recursive))
+        entries = self._entries(directory, parts, recursive=request.recursive)
+        use = Use(entries.close)
+
+        def take() -> list[FileInfo | str]:
+            with use:
+                return list(islice(entries, page_size))
+
         try:
-            while page := await self._in_thread(lambda: listing.take(page_size)):
+            while page := await self._threads.run(take):
                 yield Page(
                     files=tuple(entry for entry in page if isinstance(entry, FileInfo)),
                     prefixes=tuple(entry for entry in page if isinstance(entry, str)),
                 )
         finally:
-            # Not awaited: a thread that still looks for a page nobody wants is waited for by the one that closes.
-            self._threads.submit(listing.close)
+            self._threads.let_go(use)
 
     async def aclose(self) -> None:
         """See `Store.aclose`."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._root >= 0:
-            os.close(self._root)
-            self._root = -1
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._threads.submit(work))
+        self._threads.close()
+        self._root_use.end()
 
     def _stat(self, name: str, parts: tuple[str, ...]) -> FileInfo:
-        descriptor, status = self._open(name, parts)
-        os.close(descriptor)
-        return _info(name, status)
+        file = self._open(name, parts)
+        file.close()
+        return file.info
 
-    def _open(self, name: str, parts: tuple[str, ...]) -> tuple[int, os.stat_result]:
-        """Open a regular file; return its descriptor and what it is."""
-        with _mapped(name), self._walk(name, parts) as place:
-            _check_regular(name, place.status)
+    def _open(self, name: str, parts: tuple[str, ...]) -> LocalFile:
+        with mapped(name), self._walk(name, parts) as place:
+            check_regular(name, place.status)
             assert place.last is not None
             descriptor = os.open(place.last, _FILE, dir_fd=place.directory)
             try:
                 status = os.fstat(descriptor)
-                _check_regular(name, status)
+                check_regular(name, status)
+                return LocalFile(self._threads, descriptor, name, status)
             except BaseException:
                 os.close(descriptor)
                 raise
-            return descriptor, status
 
     @contextmanager
     def _walk(self, name: str, parts: tuple[str, ...]) -> Iterator[_Place]:
@@ -141,7 +135,8 @@ class LocalStore:
 
         Yields a directory's descriptor, valid inside the `with`, and the last part in it; that part is no link.
         """
-        opened = [os.dup(self._root)]  # the directories from the root down to where the walk is
+        with self._root_use:
+            opened = [os.dup(self._root)]  # the directories from the root down to where the walk is
         todo = list(reversed(parts))
         links = 0
         try:
@@ -159,12 +154,12 @@ class LocalStore:
                     links += 1
                     if links > _MAX_LINKS:
                         raise NotFoundError(f"{name}: too many symbolic links", name=name)
-                    target = os.readlink(part, dir_fd=opened[-1])
+                    target = _target(part, opened[-1])
                     if target.startswith("/"):
                         raise OutsideRootError(f"{name}: leads out of what is served", name=name)
                     todo.extend(reversed(target.split("/")))
                 elif todo:
-                    opened.append(os.open(part, _DIRECTORY, dir_fd=opened[-1]))
+                    opened.append(os.open(part, _WAY_THROUGH, dir_fd=opened[-1]))
                 else:
                     yield _Place(opened[-1], part, status)
                     return
@@ -175,67 +170,67 @@ class LocalStore:
 
     def _entries(self, directory: str, parts: tuple[str, ...], *, recursive: bool) -> Generator[FileInfo | str, None, None]:
         """Yield what is below a prefix, found as it is asked for."""
-        with _mapped(directory or self.root), self._walk(directory, parts) as place:
-            is_file = place.last is not None and not stat.S_ISDIR(place.status.st_mode)
-            descriptor = -1 if is_file else os.open(place.last or ".", _DIRECTORY, dir_fd=place.directory)
-        if is_file:
-            yield self._stat(directory, parts)
-        else:
-            yield from self._scan(descriptor, f"{directory}/" if directory else "", recursive=recursive)
+        with mapped(directory or "."):
+            with self._walk(directory, parts) as place:
+                is_file = place.last is not None and not stat.S_ISDIR(place.status.st_mode)
+                descriptor = -1 if is_file else os.open(place.last or ".", _DIRECTORY, dir_fd=place.directory)
+            if is_file:
+                yield self._stat(directory, parts)
+            else:
+                yield from self._scan(descriptor, f"{directory}/" if directory else "", recursive=recursive)
 
     def _scan(self, top: int, below: str, *, recursive: bool) -> Generator[FileInfo | str, None, None]:
         # One open directory per level, so memory grows with the depth of the tree and not with its size.
-        levels: list[tuple[int, os._ScandirIterator[str], str]] = []
-
-        def descend(descriptor: int, prefix: str) -> None:
-            try:
-                levels.append((descriptor, os.scandir(descriptor), prefix))
-            except BaseException:
-                os.close(descriptor)
-                raise
-
-        descend(top, below)
+        levels = [(top, _children(top), below)]
         try:
             while levels:
                 descriptor, entries, prefix = levels[-1]
                 entry = next(entries, None)
                 if entry is None:
                     levels.pop()
-                    os.close(descriptor)
                     continue
                 name = prefix + entry.name
                 try:
-                    check_name(name)
-                    if entry.is_dir(follow_symlinks=False):
-                        if recursive:
-                            descend(os.open(entry.name, _DIRECTORY, dir_fd=descriptor), f"{name}/")
-                        else:
-                            yield f"{name}/"
-                    elif entry.is_symlink():
-                        yield from self._scan_link(name, recursive=recursive)
-                    elif entry.is_file(follow_symlinks=False):
-                        yield _info(name, entry.stat(follow_symlinks=False))
+                    listed = self._look_at(entry, name, recursive=recursive)
+                    if recursive and isinstance(listed, str):
+                        inner = os.open(entry.name, _DIRECTORY, dir_fd=descriptor)
+                        levels.append((inner, _children(inner), listed))
+                    elif listed is not None:
+                        yield listed
                 except InvalidNameError as error:
                     log.warning("not listed, because no client could ask for it: %s", error)
                 except OSError as error:
-                    # Gone or closed to us since it was seen: a listing is no snapshot.
-                    log.info("not listed: %s: %s", name, error.strerror)
+                    # Gone or closed to us since it was seen: a listing is no snapshot. For what else can go wrong nothing is
+                    # left out without a word.
+                    if error.errno not in GONE + REFUSED:
+                        raise
+                    log.info("not listed: %r: %s", name, error.strerror)
         finally:
-            for descriptor, entries, _ in levels:
+            for _, entries, _ in levels:
                 entries.close()
-                os.close(descriptor)
 
-    def _scan_link(self, name: str, *, recursive: bool) -> Generator[FileInfo | str, None, None]:
-        """List a link as what it leads to, if that is inside; into a directory only if asked for by name."""
+    def _look_at(self, entry: os.DirEntry[str], name: str, *, recursive: bool) -> FileInfo | str | None:
+        """Return what a directory's entry is listed as: a file, a prefix, or None for not at all."""
+        if not _surely_a_name(name, entry.name):
+            check_name(name)
+        if entry.is_dir(follow_symlinks=False):
+            return f"{name}/"
+        if entry.is_symlink():
+            return self._look_through(name, recursive=recursive)
+        if entry.is_file(follow_symlinks=False):
+            return info_of(name, entry.stat(follow_symlinks=False))
+        return None
+
+    def _look_through(self, name: str, *, recursive: bool) -> FileInfo | str | None:
+        """Return a link as what it leads to, if that is inside; into a directory only if asked for by name."""
         try:
-            with self._walk(name, check_name(name)) as place:
-                mode, status, inside = place.status.st_mode, place.status, place.last is not None
-        except (OutsideRootError, NotFoundError, OSError):
-            return
-        if inside and stat.S_ISREG(mode):
-            yield _info(name, status)
-        elif stat.S_ISDIR(mode) and not recursive:
-            yield f"{name}/"
+            with self._walk(name, tuple(name.split("/"))) as place:
+                status, inside = place.status, place.last is not None
+        except (OutsideRootError, NotFoundError):
+            return None
+        if inside and stat.S_ISREG(status.st_mode):
+            return info_of(name, status)
+        return f"{name}/" if stat.S_ISDIR(status.st_mode) and not recursive else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,123 +242,36 @@ class _Place:
     status: os.stat_result
 
 
-class _Listing:
-    """Entries taken by one thread at a time, and closed only when none is taking."""
-
-    def __init__(self, entries: Generator[FileInfo | str, None, None]) -> None:
-        self._entries = entries
-        self._lock = threading.Lock()
-
-    def take(self, count: int) -> list[FileInfo | str]:
-        """Return the next entries, at most `count`."""
-        with self._lock:
-            return list(islice(self._entries, count))
-
-    def close(self) -> None:
-        """Let go of the directories that are open."""
-        with self._lock:
-            self._entries.close()
-
-
-class _LocalFile:
-    """See `OpenFile`."""
-
-    def __init__(self, threads: ThreadPoolExecutor, descriptor: int, info: FileInfo) -> None:
-        self.info = info
-        self._threads = threads
-        self._descriptor = descriptor
-        self._reading: Future[bytes] | None = None
-
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
-        """See `OpenFile.read`."""
-        position = span.start
-        self._read_ahead(position, min(block_size, span.stop - position))
-        while self._reading is not None:
-            data = await asyncio.wrap_future(self._reading)
-            position += len(data)
-            self._read_ahead(position, min(block_size, span.stop - position))
-            yield data
-
-    def _read_ahead(self, offset: int, size: int) -> None:
-        self._reading = self._threads.submit(self._read, offset, size) if size else None
-
-    def _read(self, offset: int, size: int) -> bytes:
-        name = self.info.name
-        with _mapped(name):
-            data = os.pread(self._descriptor, size, offset)
-            while 0 < len(data) < size and (more := os.pread(self._descriptor, size - len(data), offset + len(data))):
-                data += more
-            if not self._unchanged(os.fstat(self._descriptor)):
-                raise FileChangedError(f"{name}: changed while it was read, at byte {offset}", name=name, offset=offset)
-        if len(data) < size:
-            raise DataLossError(
-                f"{name}: {size} bytes should be at byte {offset}, the file system returned {len(data)}",
-                name=name,
-                offset=offset,
-            )
-        return data
-
-    def _unchanged(self, status: os.stat_result) -> bool:
-        if _revision(status) == self.info.revision:
-            return True
-        # Removed, or replaced by a rename: the change time moved, the bytes behind the descriptor did not. They are still
-        # one whole revision, so a stream that has begun may end.
-        return status.st_nlink == 0 and (status.st_size, status.st_mtime_ns) == (self.info.size, self.info.modified_ns)
-
-    async def aclose(self) -> None:
-        """See `OpenFile.aclose`."""
-        if self._descriptor < 0:
-            return
-        descriptor, self._descriptor = self._descriptor, -1
-        if self._reading is None or self._reading.cancel() or self._reading.done():
-            os.close(descriptor)
-        else:
-            # A thread is reading from it: closing now could hand its number to another file under the thread's hands.
-            self._reading.add_done_callback(lambda _: os.close(descriptor))
-
-
-def _close_unwanted(opening: Future[tuple[int, os.stat_result]]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        os.close(opening.result()[0])
-
-
-def _check_regular(name: str, status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise NotAFileError(f"{name}: is a directory", name=name)
-    if not stat.S_ISREG(status.st_mode):
-        raise NotAFileError(f"{name}: is not a regular file", name=name)
-
-
-def _revision(status: os.stat_result) -> str:
-    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
-
-
-def _info(name: str, status: os.stat_result) -> FileInfo:
-    return FileInfo(
-        name=name,
-        size=status.st_size,
-        revision=_revision(status),
-        modified_ns=status.st_mtime_ns,
-        content_type=mimetypes.guess_type(name)[0] or "",
-    )
-
-
-@contextmanager
-def _mapped(name: str) -> Iterator[None]:
-    """Turn the operating system's errors about `name` into ours."""
+def _target(link: str, directory: int) -> str:
+    """Return where a link leads; if it is no link any more, that is itself, to be looked at again."""
     try:
-        yield
+        return os.readlink(link, dir_fd=directory)
     except OSError as error:
-        match error.errno:
-            case errno.ENOENT | errno.ENOTDIR | errno.ELOOP:
-                raise NotFoundError(f"{name}: no such file", name=name) from error
-            case errno.EACCES | errno.EPERM:
-                raise PermissionDeniedError(f"{name}: permission denied", name=name) from error
-            case errno.ENAMETOOLONG:
-                raise InvalidNameError(f"{name[:40]!r}...: a part is longer than the file system allows", name=name) from error
-            case errno.ENXIO | errno.ENODEV:
-                raise NotAFileError(f"{name}: is not a regular file", name=name) from error
-            case errno.EIO:
-                raise DataLossError(f"{name}: the file system failed to read it", name=name) from error
-            case _:
-                raise ServerError(f"{name}: {error.strerror}", name=name) from error
+        if error.errno != errno.EINVAL:
+            raise
+        return link
+
+
+def _children(directory: int) -> Generator[os.DirEntry[str], None, None]:
+    """Yield what is in a directory, and close it. One that has been removed meanwhile has nothing more."""
+    try:
+        with os.scandir(directory) as entries:
+            yield from entries
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+    finally:
+        os.close(directory)
+
+
+def _close_unwanted(opening: Future[LocalFile]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def _surely_a_name(name: str, last: str) -> bool:
+    """Whether `check_name` would accept a name whose parts but the last are checked, and whose last one is a file's.
+
+    It is asked for every entry of a listing, and the answer is nearly always yes.
+    """
+    return last.isascii() and "\\" not in last and len(name) * 4 <= MAX_NAME_BYTES

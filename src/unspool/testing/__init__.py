@@ -1,6 +1,8 @@
 """For tests, of unspool and of what is built on it: real servers on loopback, fake clocks, and faults on demand."""
 
 from unspool.testing.clock import FakeClock
+from unspool.testing.faults import FaultyTransport, StoreTransport
 from unspool.testing.loopback import serve
+from unspool.testing.stores import FaultyStore
 
-__all__ = ["FakeClock", "serve"]
+__all__ = ["FakeClock", "FaultyStore", "FaultyTransport", "StoreTransport", "serve"]

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// The names of section 6 that this program has to tell apart.
+const (
+	fileChanged   = "FILE_CHANGED"
+	blockCorrupt  = "BLOCK_CORRUPT"
+	sequence      = "SEQUENCE"
+	tooMuchData   = "TOO_MUCH_DATA"
+	truncated     = "TRUNCATED"
+	stalled       = "STALLED"
+	startIgnored  = "START_IGNORED"
+	protocol      = "PROTOCOL"
+	fileMismatch  = "FILE_MISMATCH"
+	unavailable   = "UNAVAILABLE"
+	overloaded    = "OVERLOADED"
+	serverError   = "SERVER_ERROR"
+	fileNotFound  = "FILE_NOT_FOUND"
+	invalid       = "INVALID_REQUEST"
+	pastEnd       = "START_PAST_END"
+	unsupported   = "UNSUPPORTED"
+	denied        = "PERMISSION_DENIED"
+	unknownCaller = "UNAUTHENTICATED"
+	dataLoss      = "DATA_LOSS"
+)
+
+// serverReasons are the reasons a server may give, and whether the same request may succeed later.
+var serverReasons = map[string]bool{
+	invalid: false, "INVALID_NAME": false, "INVALID_RANGE": false, pastEnd: false, unsupported: false,
+	fileNotFound: false, "NOT_A_FILE": false, unknownCaller: false, denied: false, "OUTSIDE_ROOT": false,
+	fileChanged: false, dataLoss: false, unavailable: true, overloaded: true, serverError: true,
+}
+
+// ownFindings are the names of what a client finds out by itself, and whether trying again may help.
+var ownFindings = map[string]bool{
+	blockCorrupt: true, sequence: true, tooMuchData: true, truncated: true, stalled: true,
+	startIgnored: false, protocol: false, fileMismatch: false,
+}
+
+// byStatus says what an answer means that gives no reason of the table.
+var byStatus = map[codes.Code]string{
+	codes.Canceled:           unavailable,
+	codes.Unknown:            serverError,
+	codes.InvalidArgument:    invalid,
+	codes.DeadlineExceeded:   stalled,
+	codes.NotFound:           fileNotFound,
+	codes.AlreadyExists:      serverError,
+	codes.PermissionDenied:   denied,
+	codes.Unauthenticated:    unknownCaller,
+	codes.ResourceExhausted:  overloaded,
+	codes.FailedPrecondition: invalid,
+	codes.Aborted:            serverError,
+	codes.Unimplemented:      unsupported,
+	codes.OutOfRange:         pastEnd,
+	codes.Internal:           serverError,
+	codes.Unavailable:        unavailable,
+	codes.DataLoss:           dataLoss,
+}
+
+// failure is what went wrong in an attempt, under its name in section 6.
+type failure struct {
+	reason     string
+	code       codes.Code // OK for what the client found out by itself
+	message    string
+	again      bool          // whether the same request may succeed later
+	retryAfter time.Duration // what the server asked to wait
+}
+
+func (f *failure) Error() string {
+	if f.code == codes.OK {
+		return fmt.Sprintf("%s: %s", f.reason, f.message)
+	}
+	return fmt.Sprintf("%s (%s): %s", f.reason, f.code, f.message)
+}
+
+// found returns a failure that the client found out by itself.
+func found(reason, format string, args ...any) *failure {
+	return &failure{reason: reason, message: fmt.Sprintf(format, args...), again: ownFindings[reason]}
+}
+
+// answered returns what a server's status means.
+func answered(err error) *failure {
+	state := status.Convert(err)
+	f := &failure{code: state.Code(), message: state.Message()}
+	for _, detail := range state.Details() {
+		switch detail := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if _, known := serverReasons[detail.GetReason()]; known && detail.GetDomain() == "unspool" {
+				f.reason = detail.GetReason()
+			}
+		case *errdetails.RetryInfo:
+			f.retryAfter = detail.GetRetryDelay().AsDuration()
+		}
+	}
+	if f.reason == "" {
+		f.reason = byStatus[f.code]
+	}
+	f.again = serverReasons[f.reason] || ownFindings[f.reason]
+	return f
+}

@@ -1,0 +1,174 @@
+"""Between our errors and gRPC's status, both ways: the status code, the message, and the details (AIP-193).
+
+Both tables are total: every error of ours has a status, every status one of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from unspool import errors
+
+DOMAIN = "unspool"
+"""The domain of every ErrorInfo of ours (AIP-193)."""
+
+DETAILS_KEY = "grpc-status-details-bin"
+"""Where gRPC carries a google.rpc.Status."""
+
+_LONGEST_ERROR = 1024
+"""Most bytes of a message or a name in a status. gRPC takes 8 KiB of trailers, in which a message stands percent-encoded (three
+times its size) and again in base64; a status that does not fit arrives as another one."""
+
+_OFFSET = re.compile(r"[0-9]{1,19}")
+"""An offset in a status: Python refuses to read numbers of some thousand digits, and raises an error that is not ours."""
+
+_NS = 1_000_000_000
+
+STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
+    errors.UnspoolError: grpc.StatusCode.INTERNAL,
+    errors.InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.InvalidNameError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.InvalidRangeError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.StartPastEndError: grpc.StatusCode.OUT_OF_RANGE,
+    errors.UnsupportedError: grpc.StatusCode.UNIMPLEMENTED,
+    errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
+    errors.NotAFileError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AccessError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.OutsideRootError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.FileChangedError: grpc.StatusCode.ABORTED,
+    errors.VerificationError: grpc.StatusCode.DATA_LOSS,
+    errors.BlockCorruptError: grpc.StatusCode.DATA_LOSS,
+    errors.FileMismatchError: grpc.StatusCode.DATA_LOSS,
+    errors.DataLossError: grpc.StatusCode.DATA_LOSS,
+    errors.ProtocolError: grpc.StatusCode.INTERNAL,
+    errors.StartIgnoredError: grpc.StatusCode.INTERNAL,
+    errors.SequenceError: grpc.StatusCode.INTERNAL,
+    errors.TooMuchDataError: grpc.StatusCode.INTERNAL,
+    errors.TransferError: grpc.StatusCode.UNAVAILABLE,
+    errors.UnreachableError: grpc.StatusCode.UNAVAILABLE,
+    errors.TruncatedError: grpc.StatusCode.UNAVAILABLE,
+    errors.StalledError: grpc.StatusCode.UNAVAILABLE,
+    errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.ServerError: grpc.StatusCode.INTERNAL,
+    errors.LocalFileError: grpc.StatusCode.INTERNAL,
+    errors.DestinationExistsError: grpc.StatusCode.INTERNAL,
+    errors.BusyError: grpc.StatusCode.UNAVAILABLE,
+}
+"""What a server answers for each of our errors."""
+
+FROM_REASON: dict[str, type[errors.UnspoolError]] = {
+    kind.reason: kind
+    for kind in (
+        errors.InvalidRequestError,
+        errors.InvalidNameError,
+        errors.InvalidRangeError,
+        errors.StartPastEndError,
+        errors.UnsupportedError,
+        errors.NotFoundError,
+        errors.NotAFileError,
+        errors.UnauthenticatedError,
+        errors.PermissionDeniedError,
+        errors.OutsideRootError,
+        errors.FileChangedError,
+        errors.DataLossError,
+        errors.UnreachableError,
+        errors.OverloadedError,
+        errors.ServerError,
+    )
+}
+"""The reasons a server may give. The others are found out by the client itself: a server cannot claim them."""
+
+FROM_STATUS: dict[grpc.StatusCode, type[errors.UnspoolError]] = {
+    grpc.StatusCode.OK: errors.ServerError,  # an "error" with status OK
+    grpc.StatusCode.CANCELLED: errors.UnreachableError,  # by a proxy or a dying server: our own cancel is no status
+    grpc.StatusCode.UNKNOWN: errors.ServerError,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequestError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.StalledError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: errors.ServerError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.OverloadedError,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.InvalidRequestError,
+    grpc.StatusCode.ABORTED: errors.ServerError,  # only with its reason does it mean that the file changed
+    grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.StartPastEndError,
+    grpc.StatusCode.INTERNAL: errors.ServerError,  # also how a broken HTTP/2 stream shows
+    grpc.StatusCode.UNAVAILABLE: errors.UnreachableError,
+    grpc.StatusCode.DATA_LOSS: errors.DataLossError,
+}
+"""What an answer means that gives no reason of ours: from another implementation, a proxy, or gRPC itself."""
+
+
+def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
+    """Return the status code, the message and the trailing metadata that say `error` on the wire."""
+    code = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)  # a store may have errors of its own
+    info = ErrorInfo(domain=DOMAIN, reason=error.reason)
+    if error.name is not None and len(name := error.name.encode(errors="replace")) <= _LONGEST_ERROR:
+        info.metadata["name"] = name.decode()
+    if error.offset is not None:
+        info.metadata["offset"] = str(error.offset)
+    message = _shortened(error.message)
+    status = Status(code=code.value[0], message=message)
+    status.details.add().Pack(info)
+    if error.retry_after is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(error.retry_after * _NS))
+        status.details.add().Pack(retry)
+    return code, message, ((DETAILS_KEY, status.SerializeToString()),)
+
+
+def _shortened(text: str) -> str:
+    """Return a text as UTF-8 allows it and short enough for a trailer, with its middle left out: a long name stands first."""
+    raw = text.encode(errors="replace")
+    if len(raw) <= _LONGEST_ERROR:
+        return raw.decode()
+    half = _LONGEST_ERROR // 2
+    return f"{raw[:half].decode(errors='ignore')}...{raw[-half:].decode(errors='ignore')}"
+
+
+def decode_error(
+    code: grpc.StatusCode, message: str | None, metadata: Iterable[tuple[str, str | bytes]], *, server: str
+) -> errors.UnspoolError:
+    """Return what a status other than OK means, as an error of ours. `server` is named where the status names nobody."""
+    info, retry_after = _decode_details(metadata)
+    if info is not None and info.domain == DOMAIN and info.reason in FROM_REASON:
+        offset = info.metadata.get("offset", "")
+        return FROM_REASON[info.reason](
+            message or info.reason,
+            name=info.metadata.get("name"),
+            offset=int(offset) if _OFFSET.fullmatch(offset) else None,
+            retry_after=retry_after,
+        )
+    kind = FROM_STATUS[code]
+    said = f"{server}: {message or 'no more is said'} ({code.name})"
+    if kind is errors.UnsupportedError:
+        said += "; it does not speak unspool.v1 (perhaps --dialect demo?)"
+    return kind(said, retry_after=retry_after)
+
+
+def _decode_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[ErrorInfo | None, float | None]:
+    info: ErrorInfo | None = None
+    retry_after: float | None = None
+    for key, value in metadata:
+        if key != DETAILS_KEY or isinstance(value, str):
+            continue
+        try:
+            for detail in Status.FromString(value).details:
+                if detail.Is(ErrorInfo.DESCRIPTOR):
+                    detail.Unpack(unpacked := ErrorInfo())
+                    info = unpacked  # only now: what does not parse to its end is not half believed
+                elif detail.Is(RetryInfo.DESCRIPTOR):
+                    detail.Unpack(retry := RetryInfo())
+                    retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / _NS
+        except DecodeError:
+            continue  # somebody else's bytes under that key: the status itself still says what it says
+    return info, retry_after

@@ -1,0 +1,330 @@
+"""Whether a server, anybody's, keeps to PROTOCOL.md: point by point, with a report.
+
+It looks at the messages as the generated code shows them, not through unspool's own client, so that what the client would
+forgive is seen too. It needs one file of at least two bytes to read; all else it finds out by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from unspool.core.checksum import crc32c
+from unspool.errors import UnspoolError, VerificationError
+from unspool.rpc.wire import SERVICE
+from unspool.testing.probe import PointFailedError, PointSkippedError, Probe, must
+from unspool.v1 import file_service_pb2 as pb
+
+Outcome: TypeAlias = Literal["pass", "fail", "skip"]
+
+_LARGEST_SAMPLE = 64 << 20
+"""Bytes of the largest file that is read to check a server, unless one is named."""
+
+_LARGEST_MESSAGE = 4 << 20
+_CALLS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of one point.
+
+    Attributes:
+        point: its short name.
+        promise: what PROTOCOL.md says.
+        outcome: `skip` means that the server's files do not allow to tell.
+        detail: what was seen instead, or why it was skipped.
+    """
+
+    point: str
+    promise: str
+    outcome: Outcome
+    detail: str = ""
+
+
+_Point: TypeAlias = Callable[[Probe], Awaitable[None]]
+
+POINTS: dict[str, tuple[str, _Point]] = {}
+"""Every point by its short name: the promise, and the function that checks it."""
+
+
+def _point(name: str, promise: str) -> Callable[[_Point], _Point]:
+    def add(check: _Point) -> _Point:
+        POINTS[name] = (promise, check)
+        return check
+
+    return add
+
+
+@_point("stat", "StatFile gives the name asked for, a size, and a revision that is not empty")
+async def _stat(probe: Probe) -> None:
+    info, answer = await probe.stat(probe.name)
+    if info is None:
+        raise PointFailedError(f"{answer.code.name}: {answer.text}")
+    must(info.name == probe.name, f"the name is {info.name!r}")
+    must(info.size >= 0, f"the size is {info.size}")
+    must(bool(info.revision), "the revision is empty")
+
+
+@_point("header", "a header opens the read, exactly once, with the effective start and length")
+async def _header(probe: Probe) -> None:
+    answer = await probe.read()
+    header = answer.header
+    must(answer.messages[0].HasField("header"), "the first message has no header")
+    must(sum(message.HasField("header") for message in answer.messages) == 1, "there is more than one header")
+    must((header.start, header.length) == (0, header.info.size), f"it promises {header.length} bytes from {header.start}")
+    must(bool(header.info.revision), "its revision is empty")
+
+
+@_point("blocks", "blocks begin where the one before ended, carry the file's offsets, and are never empty")
+async def _blocks(probe: Probe) -> None:
+    answer = await probe.read()
+    position = answer.header.start
+    for message in answer.messages:
+        if message.HasField("block"):
+            must(message.block.offset == position, f"a block begins at {message.block.offset}, {position} was next")
+            must(bool(message.block.data), f"the block at {position} is empty")
+            position += len(message.block.data)
+    must(position == answer.header.length, f"{position} bytes came, {answer.header.length} were promised")
+
+
+@_point("checksums", "every block carries the CRC32C of exactly its data")
+async def _checksums(probe: Probe) -> None:
+    for message in (await probe.read()).messages:
+        block = message.block
+        if message.HasField("block"):
+            seen = crc32c(block.data)
+            must(block.crc32c == seen, f"the block at {block.offset} says {block.crc32c:08x}, its data give {seen:08x}")
+
+
+@_point("summary", "a summary closes the read, exactly once, with its end and whether that is the file's")
+async def _summary(probe: Probe) -> None:
+    answer = await probe.read()
+    must(answer.code is grpc.StatusCode.OK, f"the read ended with {answer.code.name} ({answer.text})")
+    must(bool(answer.messages) and answer.messages[-1].HasField("summary"), "the last message has no summary")
+    must(sum(message.HasField("summary") for message in answer.messages) == 1, "there is more than one summary")
+    must(answer.summary.end == probe.size, f"it says the read ends at {answer.summary.end}, the file ends at {probe.size}")
+    must(answer.summary.at_end, "it does not say that this is the end of the file")
+
+
+@_point("whole", "the whole file's checksum, where it is told, is the one of the bytes that came")
+async def _whole(probe: Probe) -> None:
+    answer = await probe.read()
+    told = [part.crc32c for part in (answer.header.info, answer.summary) if part.HasField("crc32c")]
+    if not told:
+        raise PointSkippedError("the server tells none")
+    must(set(told) == {crc32c(answer.data)}, f"told {told[0]:08x}, the bytes give {crc32c(answer.data):08x}")
+
+
+@_point("same", "two reads of one revision give the same bytes, and StatFile agrees with the header")
+async def _same(probe: Probe) -> None:
+    first, second = await probe.read(), await probe.read()
+    info, _ = await probe.stat(probe.name)
+    revisions = {first.header.info.revision, second.header.info.revision, info.revision if info else ""}
+    must(len(revisions) == 1, f"the revision was {', '.join(sorted(revisions))} within moments")
+    must(first.data == second.data, "the bytes differ")
+    must(info is not None and info.size == first.header.info.size, "StatFile gives another size than the header")
+
+
+@_point("start", "a read from a start gives the bytes from there")
+async def _start(probe: Probe) -> None:
+    whole = (await probe.read()).data
+    for start in {1, probe.size // 2, probe.size - 1}:
+        answer = await probe.read(start=start)
+        must(answer.header.start == start, f"asked for {start}, the header says {answer.header.start}")
+        must(answer.data == whole[start:], f"the bytes from {start} are not those of the whole file")
+
+
+@_point("start-at-end", "a read from the file's end is a header and a summary, and no error")
+async def _start_at_end(probe: Probe) -> None:
+    answer = await probe.read(start=probe.size)
+    must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
+    must(answer.header.start == probe.size and answer.header.length == 0, "the header promises bytes")
+    must(answer.data == b"" and answer.summary.end == probe.size and answer.summary.at_end, "the summary is wrong")
+
+
+@_point("start-past-end", "a read from beyond the file's end is OUT_OF_RANGE, START_PAST_END")
+async def _start_past_end(probe: Probe) -> None:
+    answer = await probe.read(start=probe.size + 1)
+    await probe.refused(answer, grpc.StatusCode.OUT_OF_RANGE, "START_PAST_END")
+
+
+@_point("negative", "a negative start or length is INVALID_ARGUMENT, INVALID_RANGE")
+async def _negative(probe: Probe) -> None:
+    await probe.refused(await probe.read(start=-1), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RANGE")
+    await probe.refused(await probe.read(length=-1), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RANGE")
+
+
+@_point("length", "a length bounds the read, is cut at the file's end, and 0 is no bytes")
+async def _length(probe: Probe) -> None:
+    whole = (await probe.read()).data
+    for start, length in ((0, 1), (1, probe.size - 1), (1, probe.size + 100), (0, 0), (1, 0)):
+        expected = whole[start : start + length]
+        answer = await probe.read(start=start, length=length)
+        must(answer.data == expected, f"length {length} from {start} gave {len(answer.data)} bytes")
+        must(answer.header.length == len(expected), f"length {length} from {start}: the header says {answer.header.length}")
+        must(answer.summary.end == start + len(expected), f"length {length} from {start}: the summary's end is wrong")
+        must(answer.summary.at_end == (answer.summary.end == probe.size), "the summary is wrong about the file's end")
+
+
+@_point("pin", "a read at the revision the file has gives its bytes")
+async def _pin(probe: Probe) -> None:
+    first = await probe.read()
+    answer = await probe.read(revision=first.header.info.revision, start=1)
+    must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
+    must(answer.data == first.data[1:], "the bytes are others")
+
+
+@_point("pin-other", "a read at another revision is ABORTED, FILE_CHANGED")
+async def _pin_other(probe: Probe) -> None:
+    answer = await probe.read(revision="no such revision")
+    await probe.refused(answer, grpc.StatusCode.ABORTED, "FILE_CHANGED")
+
+
+@_point("block-size", "blocks are not larger than asked for, and no message is larger than 4 MiB whatever is asked for")
+async def _block_size(probe: Probe) -> None:
+    wish = 1024
+    small = await probe.read(block_size=wish, length=64 * wish)
+    largest = max((len(message.block.data) for message in small.messages), default=0)
+    must(largest <= wish, f"asked for blocks of {wish} bytes, got one of {largest}")
+    large = await probe.read(block_size=(1 << 31) - 1)
+    must(large.code is grpc.StatusCode.OK, f"a wish for huge blocks ended with {large.code.name} ({large.text})")
+    must(max(large.sizes) <= _LARGEST_MESSAGE, f"a message has {max(large.sizes)} bytes")
+
+
+@_point("not-found", "a file that is not there is NOT_FOUND, FILE_NOT_FOUND, in every call")
+async def _not_found(probe: Probe) -> None:
+    absent = "no-such-file-anywhere"
+    await probe.refused(await probe.read(name=absent), grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
+    await probe.refused((await probe.stat(absent))[1], grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
+    await probe.refused((await probe.list(prefix=absent))[1], grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
+
+
+@_point("names", "a name that is none is INVALID_ARGUMENT, INVALID_NAME")
+async def _names(probe: Probe) -> None:
+    for name in ("", "/etc/passwd", "../x", "a/../b", "./a", "a//b", "a/", "a\\b", "a\0b", "x" * 5000):
+        answer = await probe.read(name=name)
+        must(not answer.data, f"{name[:20]!r} gave bytes")
+        await probe.refused(answer, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME")
+
+
+@_point("garbage", "a request that is no message is an error with a status, and the next one is answered")
+async def _garbage(probe: Probe) -> None:
+    answer = await probe.read(b"\xff\xff\xff\xff")
+    must(answer.code is not grpc.StatusCode.OK, "it was answered with OK")
+    must((await probe.read(length=1)).code is grpc.StatusCode.OK, "the server does not answer any more")
+
+
+@_point("unknown-fields", "fields that a later version may add are ignored")
+async def _unknown_fields(probe: Probe) -> None:
+    request = pb.ReadFileRequest(name=probe.name, length=1).SerializeToString() + b"\xfa\x3f\x03abc"
+    answer = await probe.read(request)
+    must(answer.code is grpc.StatusCode.OK and len(answer.data) == 1, f"it ended with {answer.code.name} ({answer.text})")
+
+
+@_point("list", "a listing has the file, as StatFile describes it; all files below, and no prefixes, if recursive")
+async def _list(probe: Probe) -> None:
+    pages, answer = await probe.list(prefix=probe.name.rpartition("/")[0], recursive=True)
+    must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
+    must(not any(page.prefixes for page in pages), "a recursive listing has prefixes")
+    listed = {info.name: info for page in pages for info in page.files}
+    must(probe.name in listed, f"{probe.name} is not in it")
+    info, _ = await probe.stat(probe.name)
+    must(info is not None and listed[probe.name].revision == info.revision, "it gives another revision than StatFile")
+
+
+@_point("list-level", "a listing of one level has the files there, and what is below as prefixes that end in /")
+async def _list_level(probe: Probe) -> None:
+    parent = probe.name.rpartition("/")[0]
+    pages, answer = await probe.list(prefix=parent)
+    must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
+    names = [info.name for page in pages for info in page.files]
+    below = f"{parent}/" if parent else ""
+    must(probe.name in names, f"{probe.name} is not in it")
+    must(all("/" not in name.removeprefix(below) for name in names), "it has files from further below")
+    prefixes = [prefix for page in pages for prefix in page.prefixes]
+    must(all(prefix.endswith("/") and prefix.startswith(below) for prefix in prefixes), "a prefix does not end in /")
+
+
+@_point("list-pages", "pages are not larger than asked for")
+async def _list_pages(probe: Probe) -> None:
+    pages, answer = await probe.list(recursive=True, page_size=1)
+    must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
+    largest = max((len(page.files) + len(page.prefixes) for page in pages), default=0)
+    must(largest <= 1, f"asked for pages of one entry, got one of {largest}")
+
+
+@_point("list-file", "a listing of a file's name is that file")
+async def _list_file(probe: Probe) -> None:
+    pages, answer = await probe.list(prefix=probe.name)
+    must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
+    names = [info.name for page in pages for info in page.files]
+    must(names == [probe.name], f"it has {names[:3]}")
+
+
+@_point("leave", "a client that leaves in the middle is no trouble, and the next one is answered")
+async def _leave(probe: Probe) -> None:
+    for _ in range(_CALLS_AT_ONCE):
+        read: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = probe.channel.unary_stream(f"/{SERVICE}/ReadFile")
+        call = read(pb.ReadFileRequest(name=probe.name).SerializeToString())
+        await call.read()
+        call.cancel()
+    must((await probe.read(length=1)).code is grpc.StatusCode.OK, "the server does not answer any more")
+
+
+@_point("at-once", "reads at the same time do not get in each other's way")
+async def _at_once(probe: Probe) -> None:
+    whole = (await probe.read()).data
+    answers = await asyncio.gather(*(probe.read(start=number % probe.size) for number in range(_CALLS_AT_ONCE)))
+    for number, answer in enumerate(answers):
+        must(answer.data == whole[number % probe.size :], "one of them got other bytes")
+
+
+async def check(target: str, name: str | None = None, points: Iterable[str] | None = None) -> AsyncGenerator[Finding, None]:
+    """Check a server, point by point; yields a finding for each as it is found.
+
+    Args:
+        target: `HOST:PORT`.
+        name: the file to read, of at least two bytes; None picks one from the listing, of at most 64 MiB.
+        points: which, of POINTS; None is all.
+
+    Raises:
+        VerificationError: there is no such file to be had, so nothing can be checked.
+    """
+    async with grpc.aio.insecure_channel(target, options=[("grpc.enable_retries", 0)]) as channel:
+        probe = Probe(channel, await _sample(channel, name))
+        for point in points if points is not None else POINTS:
+            promise, look = POINTS[point]
+            try:
+                await look(probe)
+            except PointFailedError as error:
+                yield Finding(point, promise, "fail", str(error))
+            except PointSkippedError as error:
+                yield Finding(point, promise, "skip", str(error))
+            except (grpc.aio.AioRpcError, TimeoutError, DecodeError, UnspoolError) as error:
+                yield Finding(point, promise, "fail", f"{type(error).__name__}: {error}")
+            else:
+                yield Finding(point, promise, "pass")
+
+
+async def _sample(channel: grpc.aio.Channel, name: str | None) -> pb.FileInfo:
+    probe = Probe(channel, pb.FileInfo(name=name or ""))
+    if name is not None:
+        info, answer = await probe.stat(name)
+        if info is None or info.size <= 1:
+            raise VerificationError(f"{name}: cannot be read to check the server: {answer.text or 'it is too small'}")
+        return info
+    best: pb.FileInfo | None = None
+    pages, answer = await probe.list(recursive=True)
+    for page in pages:
+        for info in page.files:
+            if 1 < info.size <= _LARGEST_SAMPLE and (best is None or info.size > best.size):
+                best = info
+    if best is None:
+        said = f": {answer.code.name}: {answer.text}" if answer.code is not grpc.StatusCode.OK else ""
+        raise VerificationError(f"the listing has no file of 2 bytes to 64 MiB to read{said}; name one with --name")
+    return best

@@ -1,0 +1,230 @@
+"""Transports for tests: one that needs no network, and one that fails when a script says so.
+
+store = MemoryStore({"a.bin": data})
+transport = FaultyTransport(StoreTransport(store), "..x.!", clock=clock)
+async with Client(transport=transport, clock=clock) as client:
+    await client.get("a.bin", path)
+assert transport.fired == "x!"
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeVar
+
+from unspool.clock import Clock, SystemClock
+from unspool.core.checksum import crc32c
+from unspool.core.model import HEARTBEAT, Block, Bytes, FileInfo, Frame, ListRequest, Page, ReadRequest
+from unspool.errors import UnreachableError
+from unspool.options import ServiceOptions
+from unspool.rpc.checksums import Checksums
+from unspool.rpc.frames import FrameMaker
+from unspool.rpc.transport import Transport
+from unspool.stores.base import Store
+
+T = TypeVar("T")
+
+LETTERS = ".xE!<>2~zv^h"
+"""What a script may be made of; see `FaultyTransport`."""
+
+
+class StoreTransport:
+    """A store as a client sees it, without a server and without gRPC in between.
+
+    Answers as the server does, frame for frame. Closing it does not close the store.
+
+    Args:
+        store: where the bytes come from.
+        options: sizes, as the server's.
+    """
+
+    source = "store"
+
+    def __init__(self, store: Store, options: ServiceOptions | None = None) -> None:
+        self._store = store
+        self._options = options or ServiceOptions()
+        self._checksums = Checksums()
+        self._maker = FrameMaker(self._checksums, self._options)
+
+    async def stat(self, name: str) -> FileInfo:
+        """See `Transport.stat`."""
+        return self._checksums.added_to(await self._store.stat(name))
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Transport.list`."""
+        page_size = min(request.page_size or self._options.page_size, self._options.largest_page)
+        async with aclosing(self._store.list(replace(request, page_size=page_size))) as pages:
+            async for page in pages:
+                yield replace(page, files=tuple(map(self._checksums.added_to, page.files)))
+
+    async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
+        """See `Transport.read`."""
+        async with (
+            aclosing(await self._store.open(request.name)) as file,
+            aclosing(self._maker.frames(file, request, _WithoutHeartbeats())) as frames,
+        ):
+            async for frame in frames:
+                yield frame
+
+    def renew(self) -> None:
+        """See `Transport.renew`; there is no connection."""
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`."""
+
+
+class _WithoutHeartbeats:
+    """See `Patience`."""
+
+    async def patiently(self, awaitable: Awaitable[T]) -> T:
+        return await awaitable
+
+
+class FaultyTransport:
+    """Any transport, with faults: one letter of the script for each frame that is read, counted over all attempts.
+
+        .   the frame passes
+        x   the connection breaks: UnreachableError instead of the frame
+        E   the stream ends early, as if all were well: no more frames, no summary
+        !   one bit is flipped: in the data, or in a checksum where there is no data
+        <   the data is one byte short, and its checksum agrees with that
+        >   the data is one byte too long, and its checksum agrees with that
+        2   the frame comes twice
+        ~   the frame changes places with the next one
+        z   the stream stalls: nothing more comes, nothing is closed
+        v   the file becomes another revision: `change` is called, then the frame passes
+        ^   the request's start is ignored: the answer begins at byte 0 (only where a stream begins)
+        h   a heartbeat comes before the frame
+
+    After the script's end every frame passes. So does one whose letter does not apply to it: `<` needs data, `~` a next frame,
+    `^` the first frame of a stream that was to begin elsewhere. Stat and list have no faults.
+
+    Attributes:
+        fired: the letters that really did something, in order.
+        requests: the reads asked for, in order.
+
+    Args:
+        inner: the transport inside. `aclose` closes it too.
+        script: letters as above.
+        clock: what a stall waits for.
+        change: makes the file another revision.
+    """
+
+    def __init__(
+        self,
+        inner: Transport,
+        script: str = "",
+        *,
+        clock: Clock | None = None,
+        change: Callable[[], object] | None = None,
+    ) -> None:
+        if unknown := set(script) - set(LETTERS):
+            raise ValueError(f"not in the alphabet of faults: {sorted(unknown)}")
+        if "v" in script and change is None:
+            raise ValueError("a script with 'v' needs to be told how to change the file")
+        self.fired = ""
+        self.requests: list[ReadRequest] = []
+        self._inner = inner
+        self._letters = iter(script)
+        self._next_letter = next(self._letters, ".")
+        self._clock = clock or SystemClock()
+        self._change = change
+
+    @property
+    def source(self) -> str:
+        """See `Transport.source`."""
+        return self._inner.source
+
+    async def stat(self, name: str) -> FileInfo:
+        """See `Transport.stat`."""
+        return await self._inner.stat(name)
+
+    def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Transport.list`."""
+        return self._inner.list(request)
+
+    async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
+        """See `Transport.read`."""
+        self.requests.append(request)
+        if self._next_letter == "^" and request.start:
+            self.fired += "^"
+            request = replace(request, start=0)
+        held: Frame | None = None  # what changes places with the frame that comes
+        async with aclosing(self._inner.read(request)) as frames:
+            async for frame in frames:
+                letter = self._letter()
+                if letter == "~" and held is None:
+                    held = frame
+                    continue
+                if held is not None:
+                    self.fired += "~"
+                if letter == "E":
+                    self.fired += letter
+                    return
+                for passed in await self._through(letter, frame):
+                    yield passed
+                if held is not None:
+                    yield held
+                    held = None
+        if held is not None:
+            yield held
+
+    def _letter(self) -> str:
+        letter, self._next_letter = self._next_letter, next(self._letters, ".")
+        return letter
+
+    async def _through(self, letter: str, frame: Frame) -> tuple[Frame, ...]:
+        """Return what comes of a frame."""
+        come: tuple[Frame, ...] = (frame,)
+        match letter:
+            case "x":
+                self.fired += letter
+                raise UnreachableError("the connection broke, as the script says")
+            case "z":
+                self.fired += letter
+                await self._clock.sleep(math.inf)
+            case "v":
+                assert self._change is not None
+                self._change()
+            case "!":
+                come = (_flipped(frame),)
+            case "<" if frame.block is not None:
+                come = (_with_data(frame, frame.block, frame.block.data[:-1]),)
+            case ">" if frame.block is not None:
+                come = (_with_data(frame, frame.block, bytes(frame.block.data) + b">"),)
+            case "2":
+                come = (frame, frame)
+            case "h":
+                come = (HEARTBEAT, frame)
+        if letter == "v" or come != (frame,):
+            self.fired += letter
+        return come
+
+    def renew(self) -> None:
+        """See `Transport.renew`."""
+        self._inner.renew()
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`."""
+        await self._inner.aclose()
+
+
+def _with_data(frame: Frame, block: Block, data: Bytes) -> Frame:
+    return replace(frame, block=Block(block.offset, data, crc32c(data)))
+
+
+def _flipped(frame: Frame) -> Frame:
+    """Return the frame with one bit flipped, of its data or else of a checksum; as it is if it has neither."""
+    if frame.block is not None and frame.block.data:
+        data = bytearray(frame.block.data)
+        data[len(data) // 2] ^= 1
+        return replace(frame, block=replace(frame.block, data=bytes(data)))
+    if frame.summary is not None and frame.summary.crc32c is not None:
+        return replace(frame, summary=replace(frame.summary, crc32c=frame.summary.crc32c ^ 1))
+    if frame.header is not None and frame.header.info is not None and frame.header.info.crc32c is not None:
+        info = replace(frame.header.info, crc32c=frame.header.info.crc32c ^ 1)
+        return replace(frame, header=replace(frame.header, info=info))
+    return frame

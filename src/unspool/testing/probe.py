@@ -1,0 +1,136 @@
+"""Raw calls to a server under test: the messages as the generated code shows them, and how the call ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from unspool.rpc.status import DETAILS_KEY, DOMAIN
+from unspool.rpc.wire import SERVICE
+from unspool.v1 import file_service_pb2 as pb
+
+_PATIENCE = 30.0
+"""Seconds any one call may take."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """One call's answer: its messages, and how it ended."""
+
+    messages: list[pb.ReadFileResponse] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    reason: str | None = None
+    text: str = ""
+
+    @property
+    def data(self) -> bytes:
+        """All the bytes that came."""
+        return b"".join(message.block.data for message in self.messages)
+
+    @property
+    def header(self) -> pb.Header:
+        """The header of the first message."""
+        must(bool(self.messages), f"no message came ({self.code.name}: {self.text})")
+        return self.messages[0].header
+
+    @property
+    def summary(self) -> pb.Summary:
+        """The summary of the last message."""
+        must(bool(self.messages), f"no message came ({self.code.name}: {self.text})")
+        return self.messages[-1].summary
+
+
+class PointFailedError(Exception):
+    """The point does not hold; the message says what was seen."""
+
+
+class PointSkippedError(Exception):
+    """The point cannot be told; the message says why."""
+
+
+def must(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
+    """Fail the point, saying what was seen, unless it holds."""
+    if not holds:
+        raise PointFailedError(otherwise)
+
+
+class Probe:
+    """Raw calls to the server under test, and the file that is read."""
+
+    def __init__(self, channel: grpc.aio.Channel, sample: pb.FileInfo) -> None:
+        self.channel = channel
+        self.sample = sample
+        self.name = sample.name
+        self.size = sample.size
+
+    async def read(self, request: pb.ReadFileRequest | bytes | None = None, **fields: object) -> Answer:
+        """Call ReadFile and take all that comes."""
+        if request is None:
+            request = pb.ReadFileRequest(**{"name": self.name, **fields})  # type: ignore[arg-type]  # fields by name
+        answer = Answer()
+        async for message in self._stream("ReadFile", request, answer):
+            try:
+                answer.messages.append(pb.ReadFileResponse.FromString(message))
+            except DecodeError:
+                raise PointFailedError("a message came that is not a ReadFileResponse") from None
+            answer.sizes.append(len(message))
+        answer.messages = [m for m in answer.messages if m.HasField("header") or m.HasField("block") or m.HasField("summary")]
+        return answer
+
+    async def list(self, **fields: object) -> tuple[list[pb.ListFilesResponse], Answer]:
+        """Call ListFiles and take all that comes."""
+        answer = Answer()
+        request = pb.ListFilesRequest(**fields)  # type: ignore[arg-type]  # fields by name
+        pages = [pb.ListFilesResponse.FromString(page) async for page in self._stream("ListFiles", request, answer)]
+        return pages, answer
+
+    async def stat(self, name: str) -> tuple[pb.FileInfo | None, Answer]:
+        """Call StatFile."""
+        answer = Answer()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(f"/{SERVICE}/StatFile")
+                data = await method(pb.StatFileRequest(name=name).SerializeToString())
+        except grpc.aio.AioRpcError as error:
+            _note(answer, error)
+            return None, answer
+        return pb.StatFileResponse.FromString(data).info, answer
+
+    async def _stream(
+        self, method: str, request: pb.ReadFileRequest | pb.ListFilesRequest | bytes, answer: Answer
+    ) -> AsyncGenerator[bytes, None]:
+        data = request if isinstance(request, bytes) else request.SerializeToString()
+        make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self.channel.unary_stream(f"/{SERVICE}/{method}")
+        call = make(data)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while isinstance(message := await call.read(), bytes):
+                    yield message
+        except grpc.aio.AioRpcError as error:
+            _note(answer, error)
+        except TimeoutError:
+            raise PointFailedError(f"{method} was not done after {_PATIENCE:g} s") from None
+        finally:
+            call.cancel()
+
+    async def refused(self, answer: Answer, code: grpc.StatusCode, reason: str) -> None:
+        """Check that a call was refused, with the right code and reason."""
+        must(answer.code is code, f"expected {code.name}, got {answer.code.name} ({answer.text})")
+        must(answer.reason == reason, f"expected the reason {reason}, got {answer.reason}")
+
+
+def _note(answer: Answer, error: grpc.aio.AioRpcError) -> None:
+    answer.code, answer.text = error.code(), error.details() or ""
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            for detail in Status.FromString(value).details:
+                info = ErrorInfo()
+                if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:
+                    answer.reason = info.reason

@@ -1,0 +1,244 @@
+"""A TCP proxy on loopback that makes a good network bad: cuts, stalls, delays, caps the bandwidth, corrupts bytes.
+
+It knows nothing of HTTP/2 or gRPC: it moves bytes. What it does can be changed at any time, and `stats` tells what it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+_READ_SIZE = 256 * 1024
+_LEAST_BUFFER = 4 << 20
+"""Bytes on their way through, at least; more where bandwidth times delay asks for it."""
+
+
+@dataclass(slots=True)
+class ProxyStats:
+    """What a proxy did so far.
+
+    Attributes:
+        connections: accepted.
+        cut: ended by the proxy.
+        to_client, to_server: bytes passed on.
+        corrupted: bytes changed.
+    """
+
+    connections: int = 0
+    cut: int = 0
+    to_client: int = 0
+    to_server: int = 0
+    corrupted: int = 0
+
+
+class Proxy:
+    """Passes TCP connections on to `target`, as an async context manager; `address` is where to connect.
+
+    Attributes:
+        delay: seconds that every byte takes, each way; half of the round trip it adds.
+        bandwidth: bytes per second, each way and each connection; None is unlimited.
+        cut_after: bytes to the client after which a connection is cut, None for never; `cut_once` makes that happen to one
+            connection only.
+        corrupt_after: bytes to the client, from now on, over all connections, after which one bit is flipped; None for never.
+
+    Args:
+        target: `HOST:PORT` of the real server.
+    """
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._target = (host.strip("[]"), int(port))
+        self.stats = ProxyStats()
+        self.delay = 0.0
+        self.bandwidth: float | None = None
+        self.cut_after: int | None = None
+        self.cut_once = False
+        self.corrupt_after: int | None = None
+        self._open = asyncio.Event()  # not stalled
+        self._open.set()
+        self._pairs: set[_Pair] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_READ_SIZE)
+        self.address = "{}:{}".format(*self._server.sockets[0].getsockname())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.close()
+        self.resume()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        """Cut all connections now, with a reset (RST): what is on its way is lost."""
+        for pair in list(self._pairs):
+            pair.cut()
+
+    def stall(self) -> None:
+        """Pass nothing on until `resume`; connections stay open, new ones are accepted."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        """End a stall."""
+        self._open.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            pass  # by our own exit; asyncio would complain about a handler that ends so
+        finally:
+            self._tasks.discard(task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.stats.connections += 1
+        try:
+            there, back = await asyncio.open_connection(*self._target, limit=_READ_SIZE)
+        except OSError:
+            _reset(writer)
+            await _closed(writer)
+            return
+        pair = _Pair(self, writer, back)
+        self._pairs.add(pair)
+        try:
+            async with asyncio.TaskGroup() as directions:
+                directions.create_task(_Direction(self, pair, reader, back, to_client=False).run())
+                directions.create_task(_Direction(self, pair, there, writer, to_client=True).run())
+        except* (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._pairs.discard(pair)
+            for end in (writer, back):
+                end.close()
+                await _closed(end)
+
+
+class _Pair:
+    """The two sockets of one connection."""
+
+    def __init__(self, proxy: Proxy, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self._proxy = proxy
+        self._writers = (client, server)
+        self.passed = 0
+
+    def cut(self) -> None:
+        self._proxy.stats.cut += 1
+        self._proxy._pairs.discard(self)
+        for writer in self._writers:
+            _reset(writer)
+
+
+class _Direction:
+    """The bytes of one connection, one way: read as they come, written when they are due."""
+
+    def __init__(
+        self, proxy: Proxy, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, to_client: bool
+    ) -> None:
+        self._proxy = proxy
+        self._pair = pair
+        self._reader = reader
+        self._writer = writer
+        self._to_client = to_client
+        self._under_way: deque[tuple[float, bytes]] = deque()
+        self._size = 0
+        self._arrived = asyncio.Event()
+        self._left = asyncio.Event()
+
+    async def run(self) -> None:
+        """Pass bytes on until both sides have said all they had to say."""
+        async with asyncio.TaskGroup() as ends:
+            ends.create_task(self._take())
+            ends.create_task(self._give())
+
+    async def _take(self) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await self._reader.read(_READ_SIZE):
+            self._under_way.append((loop.time() + self._proxy.delay, data))
+            self._size += len(data)
+            self._arrived.set()
+            room = max(_LEAST_BUFFER, int(2 * self._proxy.delay * (self._proxy.bandwidth or 0)))
+            while self._size > room:
+                self._left.clear()
+                await self._left.wait()
+        self._under_way.append((loop.time() + self._proxy.delay, b""))
+        self._arrived.set()
+
+    async def _give(self) -> None:
+        loop = asyncio.get_running_loop()
+        free_at = 0.0  # when the line has room for the next byte
+        while True:
+            while not self._under_way:
+                self._arrived.clear()
+                await self._arrived.wait()
+            due, data = self._under_way.popleft()
+            wait = max(due, free_at) - loop.time()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            await self._proxy._open.wait()
+            if not data:
+                if self._writer.can_write_eof():
+                    self._writer.write_eof()
+                return
+            self._size -= len(data)
+            self._left.set()
+            if self._proxy.bandwidth:
+                free_at = max(free_at, loop.time() - 0.01) + len(data) / self._proxy.bandwidth
+            if not self._pass_on(data):
+                return
+            await self._writer.drain()
+
+    def _pass_on(self, data: bytes) -> bool:
+        """Write the bytes, or what of them gets through; return whether the connection still stands."""
+        proxy, stats = self._proxy, self._proxy.stats
+        if not self._to_client:
+            stats.to_server += len(data)
+            self._writer.write(data)
+            return True
+        if proxy.corrupt_after is not None:
+            at, proxy.corrupt_after = proxy.corrupt_after, proxy.corrupt_after - len(data)
+            if at < len(data):
+                data = data[:at] + bytes([data[at] ^ 0x01]) + data[at + 1 :]
+                stats.corrupted += 1
+                proxy.corrupt_after = None
+        whole = proxy.cut_after is None or self._pair.passed + len(data) < proxy.cut_after
+        if not whole:
+            assert proxy.cut_after is not None
+            data = data[: max(proxy.cut_after - self._pair.passed, 0)]
+        self._pair.passed += len(data)
+        stats.to_client += len(data)
+        self._writer.write(data)
+        if not whole:
+            if proxy.cut_once:
+                proxy.cut_after = None
+            self._pair.cut()
+        return whole
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Wait until the socket is closed."""
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection with RST instead of FIN."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError):  # it is gone already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

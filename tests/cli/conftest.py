@@ -1,0 +1,34 @@
+"""One server, with one of everything to serve, for all tests of the command line."""
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from cli.tree import ODD, Served
+from processes import serving
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve a small tree and one big file, by a real process."""
+    base = tmp_path_factory.mktemp("served")
+    random = Random(1)
+    files = {
+        "hello.txt": b"hello, world\n",
+        "sub/data.bin": random.randbytes(3_000_001),
+        "sub/deeper/leaf": b"leaf",
+        "empty": b"",
+        "big.bin": random.randbytes(48 << 20),
+        ODD: b"odd",
+        **{f"many/{number:04}": b"" for number in range(2500)},
+    }
+    root = base / "root"
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (base / "secret").write_bytes(b"secret")
+    (root / "outside").symlink_to(base / "secret")
+    with serving(root, base / "log") as server:
+        yield Served(server, root, files)

@@ -1,0 +1,254 @@
+"""The exit codes, each produced for real, and the one line on standard error that comes with each."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.tree import ODD, Served
+from gate import Gate
+from processes import ENVIRONMENT, UNSPOOL, Outcome, eventually, free_port, outcome_of, running, serving, size_of, unspool
+from unspool.cli.exits import EXIT_CODES
+
+MIB = 1 << 20
+
+ALL_COMMANDS = ["serve", "get", "ls", "stat", "cat", "verify", "demo"]
+
+
+def assert_complaint(done: Outcome, code: int, *words: str) -> None:
+    """Check that a command failed with that code, and one plain line that has these words."""
+    assert done.code == code, done.err
+    assert done.complaint.startswith("unspool: ")
+    for word in words:
+        assert word.lower() in done.complaint.lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("get URL/../secret", ["'..'"]),
+        ("get URL//etc/passwd", ["absolute"]),
+        ("get URL", ["empty"]),
+        ("get http://localhost/a.bin", ["HOST:PORT/NAME"]),
+        ("stat localhost:99999/a.bin", ["HOST:PORT"]),
+        ("ls localhost:", ["HOST:PORT"]),
+        ("cat --offset 14 URL/hello.txt", ["hello.txt", "14", "13"]),
+        ("serve s3://bucket", ["s3"]),
+        ("serve ROOT --listen nowhere", ["nowhere"]),
+        ("serve ROOT --listen :1", ["HOST:PORT"]),
+    ],
+)
+def test_2_is_a_request_that_makes_no_sense(served: Served, arguments: str, words: list[str]) -> None:
+    """A name, range or address that makes no sense is exit 2, and the line says which."""
+    arguments = arguments.replace("URL", served.server.address).replace("ROOT", str(served.root))
+    assert_complaint(unspool(*arguments.split()), 2, *words)
+
+
+@pytest.mark.parametrize("arguments", ["get", "get a b c", "nonsense", "get --retry-budget -1 a", "cat --length x a"])
+def test_2_is_a_command_line_that_makes_no_sense(arguments: str) -> None:
+    """A wrong command line is exit 2, with the usage and no traceback."""
+    done = unspool(*arguments.split())
+    assert done.code == 2
+    assert done.err.startswith("Usage: ")
+    assert "Traceback" not in done.err
+
+
+def test_2_is_a_server_that_does_not_speak_this(served: Served, tmp_path: Path) -> None:
+    """Asking a server for a dialect it does not answer is exit 2, and the line says that."""
+    with serving(served.root, tmp_path / "log", "--no-demo") as server:
+        url = f"{server.address}/hello.txt"
+        assert_complaint(unspool("get", "--dialect", "demo", url, tmp_path / "out"), 2, "hello.txt", "dialect")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["get", "stat", "cat", "ls"])
+@pytest.mark.parametrize("name", ["nope.bin", "hello.txt/nope.bin"])
+def test_3_is_a_file_that_is_not_there(served: Served, tmp_path: Path, command: str, name: str) -> None:
+    """No such file is exit 3; the line names it and the command that shows what there is."""
+    done = unspool(command, served.url(name), cwd=tmp_path)
+    assert_complaint(done, 3, name, "unspool ls")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_3_is_a_directory(served: Served, tmp_path: Path) -> None:
+    """A directory is not a file: exit 3, and the line says so."""
+    assert_complaint(unspool("get", served.url("sub"), cwd=tmp_path), 3, "sub", "is a directory")
+
+
+def test_3_is_a_root_that_is_not_there(tmp_path: Path) -> None:
+    """Serving a directory that is not there is exit 3, and the line names it."""
+    assert_complaint(unspool("serve", tmp_path / "nope"), 3, str(tmp_path / "nope"))
+
+
+def test_3_is_told_of_the_longest_name_too(served: Served) -> None:
+    """The answer about a missing file arrives as what it is even if its name, in Chinese, is as long as a name can be."""
+    name = "/".join(["日" * 80] * 17)
+    assert 4000 < len(name.encode()) <= 4096
+    assert_complaint(unspool("stat", served.url(name)), 3, "日", "no such file")
+
+
+@pytest.mark.parametrize("command", ["get", "stat", "cat"])
+def test_4_is_a_file_that_may_not_be_read(served: Served, tmp_path: Path, command: str) -> None:
+    """A link that leads out of what is served is exit 4; the line names it and says whom to ask."""
+    done = unspool(command, served.url("outside"), cwd=tmp_path)
+    assert_complaint(done, 4, "outside", "ask whoever runs the server")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_5_is_a_file_that_changed(tmp_path: Path) -> None:
+    """A file that changed since the download began is exit 5 with --on-change fail, and begun again without."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.bin").write_bytes(b"old" * MIB)
+    out = tmp_path / "out"
+    with serving(root, tmp_path / "log") as server:
+        url = f"{server.address}/a.bin"
+        with Gate(server.address, MIB + MIB // 2) as gate:
+            cut = unspool("get", "--retry-budget", "1", "--idle-timeout", "0.3", f"{gate.address}/a.bin", out)
+            assert cut.code == 7
+        (root / "new").write_bytes(b"new" * MIB)
+        (root / "new").rename(root / "a.bin")
+        assert_complaint(unspool("get", "--on-change", "fail", url, out), 5, "a.bin", "changed", "--on-change restart")
+        assert not out.exists()
+        done = unspool("get", url, out)
+    assert done.code == 0
+    assert "begun again once" in done.err
+    assert out.read_bytes() == b"new" * MIB
+
+
+def test_6_is_a_file_that_is_not_the_servers(served: Served, tmp_path: Path) -> None:
+    """A local file with other bytes is exit 6 for `verify`, and the line names both files."""
+    (tmp_path / "mine").write_bytes(b"hello, w0rld\n")
+    assert_complaint(unspool("verify", served.url("hello.txt"), tmp_path / "mine"), 6, str(tmp_path / "mine"), "hello.txt")
+
+
+@pytest.mark.parametrize("budget", ["0", "1", "2"])
+def test_7_is_nobody_there(tmp_path: Path, budget: str) -> None:
+    """With nobody listening, the retry budget is spent and it is exit 7; the line names the file and what to do."""
+    with free_port() as port:
+        done = unspool("get", "--quiet", "--retry-budget", budget, f"127.0.0.1:{port}/a.bin", tmp_path)
+    assert_complaint(done, 7, "a.bin", "run the same command again")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_7_is_a_server_that_says_nothing(tmp_path: Path) -> None:
+    """A server that accepts and says nothing is exit 7 once the idle timeout has passed."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"127.0.0.1:{silent.getsockname()[1]}/a.bin"
+        done = unspool("get", "--quiet", "--retry-budget", "1", "--idle-timeout", "0.2", url, tmp_path)
+    assert_complaint(done, 7, "a.bin", "sent nothing for 0.2 s", "run the same command again")
+
+
+def test_7_is_a_server_that_stalls_and_progress_is_kept(served: Served, tmp_path: Path) -> None:
+    """A server that stalls in the middle is exit 7, and the same command goes on from there."""
+    out = tmp_path / "out"
+    with Gate(served.server.address, 20 * MIB) as gate:
+        url = f"{gate.address}/big.bin"
+        done = unspool("get", "--quiet", "--retry-budget", "1", "--idle-timeout", "0.3", url, out)
+        assert_complaint(done, 7, "big.bin", "sent nothing for 0.3 s")
+        assert not out.exists()
+        gate.open()
+        again = unspool("get", url, out)
+    assert again.code == 0
+    assert "resumed at" in again.err
+    assert out.read_bytes() == served.files["big.bin"]
+
+
+def test_8_is_a_directory_that_is_not_there(served: Served, tmp_path: Path) -> None:
+    """A destination in no directory is exit 8, and the line names it."""
+    done = unspool("get", served.url("hello.txt"), tmp_path / "no" / "out")
+    assert_complaint(done, 8, str(tmp_path / "no" / "out"), "no such directory")
+
+
+def test_8_is_a_device(served: Served) -> None:
+    """A destination that a rename would wreck is exit 8, and the line says how to write to it."""
+    assert_complaint(unspool("get", served.url("hello.txt"), "/dev/null"), 8, "/dev/null", "`-`")
+
+
+@pytest.mark.parametrize("command", ["cat URL", "get URL -", "stat URL", "ls URL"])
+def test_8_is_an_output_that_takes_nothing(served: Served, command: str) -> None:
+    """Standard output on a full disk is exit 8 and one plain line, for every command that writes there."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*UNSPOOL, *command.replace("URL", served.url("sub/data.bin")).split()],
+            env=ENVIRONMENT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert_complaint(Outcome(done.returncode, b"", done.stderr.decode()), 8, "no space left on device")
+
+
+def test_9_is_a_second_download_to_one_destination(served: Served, tmp_path: Path) -> None:
+    """Two at once on one destination: the second is told at once with exit 9, and the first is none the worse."""
+    out = tmp_path / "out"
+    with Gate(served.server.address, 4 * MIB) as gate, running("get", f"{gate.address}/big.bin", out) as first:
+        eventually(lambda: size_of(tmp_path / "out.unspool-part"))
+        second = unspool("get", served.url("big.bin"), out)
+        assert_complaint(second, 9, str(out), "another process")
+        gate.open()
+        assert outcome_of(first).code == 0
+    assert out.read_bytes() == served.files["big.bin"]
+
+
+def test_1_is_a_bug_of_ours(served: Served, tmp_path: Path) -> None:
+    """An error that nobody foresaw is exit 1 and still one line; --debug adds the traceback."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text(
+        "from unspool import loops\ndef run(main):\n    main.close()\n    raise ZeroDivisionError('forced')\nloops.run = run\n"
+    )
+    environment = {"PYTHONPATH": str(broken)}
+    done = unspool("get", served.url("hello.txt"), tmp_path, environment=environment)
+    assert_complaint(done, 1, "internal error", "ZeroDivisionError: forced")
+    shown = unspool("get", "--debug", served.url("hello.txt"), tmp_path, environment=environment)
+    assert shown.code == 1
+    assert shown.err.startswith("Traceback")
+    assert shown.err.endswith(done.err)
+
+
+def test_debug_shows_the_traceback(served: Served) -> None:
+    """--debug shows the traceback before the line that is always there."""
+    plain = unspool("stat", served.url("nope"))
+    shown = unspool("stat", "--debug", served.url("nope"))
+    assert "NotFoundError" in shown.err
+    assert shown.err.startswith("Traceback")
+    assert shown.err.endswith(plain.err)
+
+
+@pytest.mark.parametrize("command", ["stat", "get", "cat", "ls", "verify"])
+def test_control_characters_in_errors_are_escaped(served: Served, tmp_path: Path, command: str) -> None:
+    """A name with control characters cannot paint the terminal or fake a second line through an error."""
+    arguments = [command, served.url("\x1b[31mred\nunspool: fake"), *([str(tmp_path)] if command == "verify" else [])]
+    done = unspool(*arguments, cwd=tmp_path)
+    assert_complaint(done, 3, "\\x1b[31mred\\n")
+
+
+def test_a_mismatch_of_an_oddly_named_file_is_one_line(served: Served, tmp_path: Path) -> None:
+    """What `verify` says about a file with control characters in its name is one line too."""
+    (tmp_path / "mine").write_bytes(b"odd")
+    good = unspool("verify", served.url(ODD), tmp_path / "mine")
+    assert good.code == 0
+    assert len(good.lines) == 1
+    assert b"\x1b" not in good.out
+    assert unspool("stat", served.url(ODD)).out.count(b"\n") == 6
+
+
+@pytest.mark.parametrize("command", ALL_COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    """Every command explains itself and its options."""
+    for option in ("-h", "--help"):
+        done = unspool(command, option)
+        assert done.code == 0
+        assert done.out.startswith(b"Usage: ")
+        assert b"--debug" in done.out
+
+
+def test_the_main_help_lists_commands_and_exit_codes() -> None:
+    """`unspool --help` lists every command and every exit code with its meaning."""
+    text = unspool("--help").out.decode()
+    for command in ALL_COMMANDS:
+        assert f"\n  {command} " in text
+    for code, meaning in EXIT_CODES.items():
+        assert f"{code:>3}  {meaning}\n" in text

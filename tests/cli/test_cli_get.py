@@ -1,0 +1,147 @@
+"""`unspool get`: where the file goes, what is said about it, and what its options do."""
+
+import json
+from pathlib import Path
+
+import pytest
+from crc32c import crc32c
+
+from cli.tree import ODD, Served
+from processes import unspool
+
+RESULT = {
+    "name",
+    "path",
+    "size",
+    "revision",
+    "verified",
+    "crc32c",
+    "bytes_received",
+    "resumed_from",
+    "attempts",
+    "restarts",
+    "seconds",
+}
+
+
+def result_of(*arguments: str | Path) -> dict[str, object]:
+    """Run `unspool get --json ARGUMENTS` and return what it printed."""
+    done = unspool("get", "--json", *arguments)
+    assert done.code == 0, done.err
+    assert done.err == ""
+    (line,) = done.lines
+    result: dict[str, object] = json.loads(line)
+    return result
+
+
+@pytest.mark.parametrize("name", ["hello.txt", "sub/data.bin", "empty", ODD])
+def test_it_arrives_at_a_path(served: Served, tmp_path: Path, name: str) -> None:
+    """DEST is the file's final name, and only that is there in the end."""
+    done = unspool("get", served.url(name), tmp_path / "out")
+    assert done.code == 0, done.err
+    assert (tmp_path / "out").read_bytes() == served.files[name]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert "verified" in done.complaint
+    assert done.out == b""
+
+
+def test_a_directory_gets_the_last_part_of_the_name(served: Served, tmp_path: Path) -> None:
+    """A DEST that is a directory gets a file with the last part of the name."""
+    assert unspool("get", served.url("sub/data.bin"), tmp_path).code == 0
+    assert (tmp_path / "data.bin").read_bytes() == served.files["sub/data.bin"]
+
+
+def test_without_dest_it_arrives_in_the_current_directory(served: Served, tmp_path: Path) -> None:
+    """Without DEST the file arrives here, under the last part of its name."""
+    assert unspool("get", f"unspool://{served.url('sub/data.bin')}", cwd=tmp_path).code == 0
+    assert (tmp_path / "data.bin").read_bytes() == served.files["sub/data.bin"]
+
+
+def test_a_dash_is_standard_output(served: Served, tmp_path: Path) -> None:
+    """DEST - writes exactly the file's bytes to standard output, and everything else to standard error."""
+    done = unspool("get", served.url("sub/data.bin"), "-", cwd=tmp_path)
+    assert done.code == 0
+    assert done.out == served.files["sub/data.bin"]
+    assert "verified" in done.complaint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_to_standard_output_stays_apart(served: Served) -> None:
+    """With DEST - the JSON object goes to standard error, so that it does not end up in the file."""
+    done = unspool("get", "--json", served.url("hello.txt"), "-")
+    assert done.out == served.files["hello.txt"]
+    assert json.loads(done.err)["path"] is None
+
+
+def test_json_is_one_object_with_these_fields(served: Served, tmp_path: Path) -> None:
+    """--json prints one object with exactly the documented fields, and what they say is true."""
+    data = served.files["sub/data.bin"]
+    result = result_of(served.url("sub/data.bin"), tmp_path / "out")
+    assert set(result) == RESULT
+    assert result["name"] == "sub/data.bin"
+    assert result["path"] == str(tmp_path / "out")
+    assert result["size"] == result["bytes_received"] == len(data)
+    assert result["verified"] == "file"
+    assert (result["resumed_from"], result["attempts"], result["restarts"]) == (0, 1, 0)
+    assert result["crc32c"] == crc32c(data)
+    said = json.loads(unspool("stat", "--json", served.url("sub/data.bin")).out)
+    assert (said["crc32c"], said["revision"]) == (result["crc32c"], result["revision"])
+
+
+def test_quiet_prints_nothing(served: Served, tmp_path: Path) -> None:
+    """--quiet prints nothing when all is well."""
+    done = unspool("get", "--quiet", served.url("hello.txt"), tmp_path / "out")
+    assert (done.code, done.out, done.err) == (0, b"", "")
+
+
+def test_a_file_that_is_there_already_is_success_at_once(served: Served, tmp_path: Path) -> None:
+    """An equal file at DEST is success, and no byte of it is fetched or touched."""
+    destination = tmp_path / "out"
+    destination.write_bytes(served.files["sub/data.bin"])
+    before = destination.stat()
+    result = result_of(served.url("sub/data.bin"), destination)
+    assert result["bytes_received"] == 0
+    assert result["resumed_from"] == result["size"] == len(served.files["sub/data.bin"])
+    assert result["verified"] == "file"
+    after = destination.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert "already complete" in unspool("get", served.url("sub/data.bin"), destination).err
+
+
+def test_a_different_file_is_replaced_unless_forbidden(served: Served, tmp_path: Path) -> None:
+    """A different file at DEST is replaced by default and kept under --no-overwrite, with exit 8."""
+    destination = tmp_path / "out"
+    destination.write_bytes(b"mine")
+    refused = unspool("get", "--no-overwrite", served.url("hello.txt"), destination)
+    assert refused.code == 8
+    assert str(destination) in refused.complaint
+    assert "--overwrite" in refused.complaint
+    assert destination.read_bytes() == b"mine"
+    assert unspool("get", served.url("hello.txt"), destination).code == 0
+    assert destination.read_bytes() == served.files["hello.txt"]
+
+
+def test_no_overwrite_minds_only_different_files(served: Served, tmp_path: Path) -> None:
+    """--no-overwrite lets a new file appear, and an equal one be."""
+    for _ in range(2):
+        assert unspool("get", "--no-overwrite", served.url("hello.txt"), tmp_path / "out").code == 0
+    assert (tmp_path / "out").read_bytes() == served.files["hello.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_destinations_permissions_stay(served: Served, tmp_path: Path) -> None:
+    """A file that is replaced keeps its permissions."""
+    destination = tmp_path / "out"
+    destination.write_bytes(b"mine")
+    destination.chmod(0o640)
+    assert unspool("get", served.url("hello.txt"), destination).code == 0
+    assert destination.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("destination", [".", "-"])
+def test_control_characters_never_reach_the_terminal(served: Served, tmp_path: Path, destination: str) -> None:
+    """A name with an escape sequence or a line break is shown escaped, on one line."""
+    done = unspool("get", served.url(ODD), destination, cwd=tmp_path)
+    assert done.code == 0
+    assert "\x1b" not in done.err
+    assert "\\x1b" in done.complaint

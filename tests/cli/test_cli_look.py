@@ -1,0 +1,118 @@
+"""`unspool ls`, `stat`, `cat` and `verify`: looking at what a server has."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from crc32c import crc32c
+
+from cli.tree import ODD, Served
+from processes import ENVIRONMENT, UNSPOOL, unspool
+from unspool.cli.command import printable
+
+
+def test_ls_shows_one_level(served: Served) -> None:
+    """`ls` names the files and, ending in a slash, the prefixes of one level; what leads outside is not there."""
+    done = unspool("ls", served.url())
+    assert done.code == 0
+    assert sorted(done.lines) == sorted(["big.bin", "empty", "hello.txt", "many/", "sub/", printable(ODD)])
+    assert b"\x1b" not in done.out
+
+
+def test_ls_shows_all_files_below(served: Served) -> None:
+    """`ls -r` names every file below, and no prefixes."""
+    assert sorted(unspool("ls", "-r", served.url()).lines) == sorted(map(printable, served.files))
+    assert sorted(unspool("ls", "-r", served.url("sub")).lines) == ["sub/data.bin", "sub/deeper/leaf"]
+    assert sorted(unspool("ls", served.url("sub/")).lines) == ["sub/data.bin", "sub/deeper/"]
+
+
+def test_ls_of_a_file_is_that_file(served: Served) -> None:
+    """The name of a file lists that file."""
+    assert unspool("ls", served.url("sub/data.bin")).lines == ["sub/data.bin"]
+
+
+def test_ls_long_shows_sizes_and_times(served: Served) -> None:
+    """`ls -l` adds the size in bytes and the modification time in UTC, and a dash for prefixes."""
+    rows = {line.split(maxsplit=2)[-1].split()[-1]: line.split() for line in unspool("ls", "-l", served.url()).lines}
+    size, modified, _ = rows["hello.txt"]
+    assert int(size) == len(served.files["hello.txt"])
+    assert modified.endswith("Z")
+    assert rows["sub/"][0] == "-"
+
+
+def test_ls_json_is_one_object_a_line(served: Served) -> None:
+    """`ls --json` prints one object a line: a description for a file, `prefix` for a prefix."""
+    objects = [json.loads(line) for line in unspool("ls", "--json", served.url()).lines]
+    assert sorted(one["prefix"] for one in objects if "prefix" in one) == ["many/", "sub/"]
+    files = {one["name"]: one for one in objects if "name" in one}
+    assert set(files) == {"big.bin", "empty", "hello.txt", ODD}
+    assert set(files["hello.txt"]) == {"name", "size", "revision", "modified", "content_type", "crc32c"}
+    assert files["hello.txt"]["size"] == len(served.files["hello.txt"])
+
+
+def test_ls_of_very_many_files_arrives_in_pages(served: Served) -> None:
+    """A listing longer than two pages arrives whole, each name once."""
+    names = unspool("ls", served.url("many")).lines
+    assert len(names) == 2500
+    assert sorted(names) == [name for name in served.files if name.startswith("many/")]
+
+
+def test_stat_says_what_the_file_is(served: Served) -> None:
+    """`stat` says name, size, revision and time, one a line; `stat --json` the same as one object."""
+    said = dict(line.split(maxsplit=1) for line in unspool("stat", served.url("hello.txt")).lines)
+    one = json.loads(unspool("stat", "--json", served.url("hello.txt")).out)
+    assert said["name"] == one["name"] == "hello.txt"
+    assert int(said["size"]) == one["size"] == len(served.files["hello.txt"])
+    assert said["revision"] == one["revision"] != ""
+    assert said["modified"] == one["modified"]
+    assert one["content_type"] == "text/plain"
+
+
+def test_stat_knows_the_checksum_once_the_file_was_read(served: Served) -> None:
+    """`stat` shows the checksum of a file that somebody has read, as eight hex digits."""
+    assert unspool("cat", served.url("sub/deeper/leaf")).out == b"leaf"
+    said = dict(line.split(maxsplit=1) for line in unspool("stat", served.url("sub/deeper/leaf")).lines)
+    assert said["crc32c"] == f"{crc32c(b'leaf'):08x}"
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, None), (0, 0), (0, 1), (1_048_575, 2), (2_999_999, 100), (3_000_001, None), (1, 2_999_999)]
+)
+def test_cat_writes_exactly_the_span(served: Served, offset: int, length: int | None) -> None:
+    """`cat` writes exactly the bytes asked for, cut at the end of the file."""
+    options = ["--offset", str(offset)] + (["--length", str(length)] if length is not None else [])
+    done = unspool("cat", *options, served.url("sub/data.bin"))
+    assert (done.code, done.err) == (0, "")
+    stop = None if length is None else offset + length
+    assert done.out == served.files["sub/data.bin"][offset:stop]
+
+
+@pytest.mark.parametrize("command", ["cat BIG", "get BIG -", "get --quiet BIG -", "ls --json MANY"])
+def test_a_reader_that_has_enough_ends_it_quietly(served: Served, command: str) -> None:
+    """`unspool ... | head` ends without a word and with exit 0 when head has what it wants."""
+    arguments = command.replace("BIG", served.url("big.bin")).replace("MANY", served.url("many")).split()
+    with subprocess.Popen([*UNSPOOL, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 0
+
+
+def test_verify_says_whether_the_bytes_are_the_same(served: Served, tmp_path: Path) -> None:
+    """`verify` is 0 for the same bytes, 6 for others of the same size and for another size, and changes nothing."""
+    data = served.files["sub/data.bin"]
+    mine = tmp_path / "mine"
+    mine.write_bytes(data)
+    good = unspool("verify", served.url("sub/data.bin"), mine)
+    assert good.code == 0
+    assert f"{crc32c(data):08x}" in good.out.decode()
+    assert unspool("verify", "--quiet", served.url("sub/data.bin"), mine).out == b""
+    for other in (data[:-1] + bytes([data[-1] ^ 1]), data[:-1], data + b"x"):
+        mine.write_bytes(other)
+        bad = unspool("verify", served.url("sub/data.bin"), mine)
+        assert bad.code == 6
+        assert str(mine) in bad.complaint
+        assert mine.read_bytes() == other

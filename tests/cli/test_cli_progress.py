@@ -1,0 +1,174 @@
+"""What `unspool get` shows while it runs: a bar on a terminal, plain lines elsewhere, nothing when it is not wanted."""
+
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.tree import ODD, Served
+from gate import Gate
+from processes import ENVIRONMENT, UNSPOOL, free_port, size_of, unspool
+from unspool.cli.progress import progress
+from unspool.errors import StalledError
+from unspool.events import Advanced, Event, Rechecked, Repairing, Restarting, Retrying, Started
+
+MIB = 1 << 20
+
+_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""What a bar is made of besides text: colours, and moving the cursor."""
+
+
+class Terminal:
+    """What a program writes to a terminal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.text = ""
+
+    def read_until(self, enough: Callable[[str], object]) -> None:
+        """Read until what was written is enough, or the program is done."""
+        while not enough(self.text):
+            try:
+                data = os.read(self._descriptor, 4096)
+            except OSError:  # how Linux says that nobody has the other end open any more
+                return
+            self.text += data.decode()
+
+
+@contextmanager
+def on_a_terminal(*arguments: str | Path) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]]]:
+    """Run `unspool ARGUMENTS` with a terminal as its standard error."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*UNSPOOL, *map(str, arguments)],
+        env={**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        try:
+            yield Terminal(ours), process
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def begun(served: Served, destination: Path) -> None:
+    """Begin a download of the big file that ends after 20 MiB or so."""
+    with Gate(served.server.address, 20 * MIB) as gate:
+        cut = unspool("get", "--retry-budget", "1", "--idle-timeout", "0.3", f"{gate.address}/big.bin", destination)
+    assert cut.code == 7
+    assert size_of(destination.with_name(destination.name + ".unspool-part")) > 16 * MIB
+
+
+def test_a_bar_is_drawn_on_a_terminal(served: Served, tmp_path: Path) -> None:
+    """On a terminal a bar shows the name, how much is here of how much, and goes away in the end."""
+    with (
+        Gate(served.server.address, 20 * MIB) as gate,
+        on_a_terminal("get", f"{gate.address}/big.bin", tmp_path / "out") as (terminal, process),
+    ):
+        terminal.read_until(lambda text: re.search(r"1[0-9]\.[0-9]/48\.0 MiB", _STYLE.sub("", text)))
+        gate.open()
+        terminal.read_until(lambda _: False)
+        assert process.wait(30) == 0
+    plain = _STYLE.sub("", terminal.text)
+    assert re.search(r"big\.bin .*━.*1[0-9]\.[0-9]/48\.0 MiB", plain)
+    assert "\x1b[2K" in terminal.text.rpartition("━")[2], "the bar's line is erased"
+    assert "the whole file verified" in plain.rpartition("\r")[0].rpartition("━")[2]
+    assert (tmp_path / "out").read_bytes() == served.files["big.bin"]
+
+
+def test_a_terminal_shows_where_it_resumed(served: Served, tmp_path: Path) -> None:
+    """On a terminal a resumed download says at which share of the file it went on."""
+    begun(served, tmp_path / "out")
+    with on_a_terminal("get", served.url("big.bin"), tmp_path / "out") as (terminal, process):
+        terminal.read_until(lambda _: False)
+        assert process.wait(30) == 0
+    assert re.search(r"big\.bin: resumed at [34][0-9] %", _STYLE.sub("", terminal.text))
+
+
+def test_a_terminal_never_sees_a_name_raw(served: Served, tmp_path: Path) -> None:
+    """The bar and the lines around it show a name's control characters escaped."""
+    with on_a_terminal("get", served.url(ODD), tmp_path / "out") as (terminal, process):
+        terminal.read_until(lambda _: False)
+        assert process.wait(30) == 0
+    assert "\x1b]0" not in terminal.text
+    assert "\\x1b]0;title\\x07\\n" in terminal.text
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_a_terminal_shows_nothing_that_is_not_wanted(served: Served, tmp_path: Path, option: str) -> None:
+    """--quiet and --json draw no bar."""
+    with on_a_terminal("get", option, served.url("hello.txt"), tmp_path / "out") as (terminal, process):
+        terminal.read_until(lambda _: False)
+        assert process.wait(30) == 0
+    assert terminal.text == ""
+
+
+def test_a_pipe_gets_plain_lines(served: Served, tmp_path: Path) -> None:
+    """In a pipe there is no bar, but a line where it resumed and one at the end."""
+    begun(served, tmp_path / "out")
+    done = unspool("get", served.url("big.bin"), tmp_path / "out")
+    assert "\r" not in done.err
+    assert "\x1b" not in done.err
+    resumed, result = done.err.splitlines()
+    assert re.fullmatch(r"big\.bin: resumed at [34][0-9] %", resumed)
+    assert re.search(r"resumed at [34][0-9] %, the whole file verified$", result)
+
+
+def test_a_pipe_is_told_of_every_retry(tmp_path: Path) -> None:
+    """In a pipe every retry is a line: which file, when, and why."""
+    with free_port() as port:
+        done = unspool("get", "--retry-budget", "3", f"127.0.0.1:{port}/a.bin", tmp_path)
+    *retries, end = done.err.splitlines()
+    assert len(retries) == 2
+    for line in retries:
+        assert re.match(r"a\.bin: retrying in [0-9]\.[0-9] s: ", line)
+    assert end.startswith("unspool: ")
+
+
+# What is shown of each event, without a process.
+
+
+class Lines:
+    """Plain progress under a clock that the test sets."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.now = 0.0
+        self._capsys = capsys
+        self._context = progress("a.bin", quiet=False, now=lambda: self.now)
+        self._observer = self._context.__enter__()
+
+    def after(self, event: Event, *, at: float) -> list[str]:
+        """Return the lines that an event brings at a time."""
+        self.now = at
+        self._observer.notify(event)
+        return self._capsys.readouterr().err.splitlines()
+
+
+def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log stays readable: how far it is, is said every ten seconds and not with every block."""
+    lines = Lines(capsys)
+    assert lines.after(Rechecked(MIB, 7), at=9) == []
+    assert lines.after(Rechecked(2 * MIB, 6), at=10) == ["a.bin: 2.0 MiB checked again"]
+    assert lines.after(Started("a.bin", 40 * MIB, 0), at=11) == []
+    assert lines.after(Advanced(9 * MIB), at=19.9) == []
+    assert lines.after(Advanced(10 * MIB), at=20) == ["a.bin: 10.0 MiB here (25 %)"]
+    assert lines.after(Advanced(11 * MIB), at=29) == []
+
+
+def test_what_matters_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Resuming, retrying, beginning again and repairing are each a line of their own, at once."""
+    lines = Lines(capsys)
+    error = StalledError("a.bin: at byte 7: the server sent nothing for 30 s")
+    assert lines.after(Started("a.bin", 100, 61), at=0) == ["a.bin: resumed at 61 %"]
+    assert lines.after(Started("a.bin", None, 1536), at=0) == ["a.bin: resumed at 1.5 KiB"]
+    assert lines.after(Retrying(error, 1, 0.25), at=0) == [f"a.bin: retrying in 0.2 s: {error.message}"]
+    assert lines.after(Restarting(error), at=0) == [f"a.bin: beginning again from zero: {error.message}"]
+    assert lines.after(Repairing(16 * MIB), at=0) == ["a.bin: 16.0 MiB were damaged here, fetching them again"]

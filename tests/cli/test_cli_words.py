@@ -1,0 +1,158 @@
+"""The words of the command line: numbers, addresses, advice."""
+
+import inspect
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unspool import errors
+from unspool.address import DEFAULT_PORT, Address, parse_address, parse_target
+from unspool.cli.advice import advice
+from unspool.cli.command import printable
+from unspool.cli.exits import EXIT_CODES
+from unspool.cli.ls import say_time
+from unspool.cli.units import say_bytes, say_result, say_share
+from unspool.download import Result
+from unspool.errors import InvalidRequestError, UnspoolError
+
+ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, UnspoolError)]
+
+
+@given(st.text())
+def test_what_is_printed_is_printable(text: str) -> None:
+    """Whatever a name holds, what is printed has no control character, and a printable text stays as it is."""
+    shown = printable(text)
+    assert shown.isprintable()
+    assert (shown == text) == text.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (3 << 40, "3.0 TiB")],
+)
+def test_bytes_in_binary_units(count: int, said: str) -> None:
+    """Sizes are said in binary units with their right names."""
+    assert say_bytes(count) == said
+
+
+def test_shares_are_never_rounded_up() -> None:
+    """A download that is not complete is never said to be at 100 %."""
+    assert say_share(999_999, 1_000_000) == "99 %"
+    assert say_share(5, 5) == "100 %"
+    assert say_share(2048, None) == "2.0 KiB"
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "said"), [(None, ""), (0, "1970-01-01T00:00:00Z"), (-1, "1969-12-31T23:59:59Z"), (10**30, "?")]
+)
+def test_times_are_said_in_utc(nanoseconds: int | None, said: str) -> None:
+    """Times are ISO 8601 in UTC; one that no calendar has is a question mark and not an error."""
+    assert say_time(nanoseconds) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "out: 2.0 KiB, 1.0 KiB in 0.5 s (2.0 KiB/s), resumed at 50 %, the whole file verified"),
+        ({"resumed_from": 2048, "bytes_received": 0}, "out: 2.0 KiB, already complete, the whole file verified"),
+        (
+            {"resumed_from": 0, "bytes_received": 2048, "seconds": 0.0},
+            "out: 2.0 KiB, 2.0 KiB in 0.0 s (0 B/s), the whole file verified",
+        ),
+        ({"restarts": 1}, "resumed at 50 %, begun again once, the"),
+        ({"restarts": 2}, "resumed at 50 %, begun again 2 times, the"),
+        ({"verified": "blocks"}, "every block verified (the server has no checksum of the whole)"),
+        ({"verified": "none"}, "NOT verified"),
+        ({"path": None}, "a.bin: 2.0 KiB"),
+    ],
+)
+def test_a_result_says_what_happened(changes: dict[str, object], said: str) -> None:
+    """The line at the end says how much came, where it resumed, and how far it is verified."""
+    fields: dict[str, object] = {
+        "name": "a.bin",
+        "path": "out",
+        "size": 2048,
+        "revision": "r1",
+        "verified": "file",
+        "crc32c": 1,
+        "bytes_received": 1024,
+        "resumed_from": 1024,
+        "attempts": 1,
+        "restarts": 0,
+        "seconds": 0.5,
+    }
+    assert said in say_result(Result(**{**fields, **changes}))  # type: ignore[arg-type]  # as the dataclass has them
+
+
+# Addresses
+
+HOSTS = st.sampled_from(["localhost", "127.0.0.1", "[::1]", "files.example.com", "a-b.c"])
+NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@given(HOSTS, st.none() | st.integers(0, 65535), NAMES, st.booleans())
+def test_addresses_are_read_as_they_are_written(host: str, port: int | None, name: str, scheme: bool) -> None:  # noqa: FBT001
+    """HOST, the port if there is one, and the name exactly as it stands: nothing is decoded, nothing normalised."""
+    text = ("unspool://" if scheme else "") + host + (f":{port}" if port is not None else "") + "/" + name
+    assert parse_address(text) == Address(f"{host}:{DEFAULT_PORT if port is None else port}", name)
+
+
+@given(HOSTS, st.integers(0, 65535), NAMES)
+def test_an_address_shown_is_an_address(host: str, port: int, name: str) -> None:
+    """What an address says of itself leads back to it."""
+    address = Address(f"{host}:{port}", name)
+    assert parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "/a", ":50051", "host:", "host:x", "host:65536", "host:-1", "host:+1", "host:\u0663", "host:" + "9" * 5000),
+        *("http://host/a", "unspool:///a", "::1", "[::1", "[::1]50051", "[]:1", "host:1:2"),
+    ],
+)
+def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
+    """What does not name a server is refused with an example of what would."""
+    with pytest.raises(InvalidRequestError, match="HOST:PORT"):
+        parse_address(text)
+
+
+@given(st.text())
+def test_no_text_breaks_the_parser(text: str) -> None:
+    """Any text is an address or an InvalidRequestError."""
+    for parse in (parse_address, parse_target):
+        with suppress(InvalidRequestError):
+            parse(text)
+
+
+# Errors
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_has_an_exit_code_that_the_help_explains(kind: type[UnspoolError]) -> None:
+    """Each error's exit code is in the table that the help shows."""
+    assert kind.exit_code in EXIT_CODES
+
+
+def test_every_exit_code_is_somebodys() -> None:
+    """No exit code is listed that nothing returns."""
+    assert set(EXIT_CODES) == {0, 130} | {kind.exit_code for kind in ERRORS}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind.exit_code in (3, 4, 5, 7)])
+def test_errors_come_with_advice(kind: type[UnspoolError]) -> None:
+    """Not found, no access, changed and broken transfers each end in what to do next."""
+    line = advice(kind("a.bin: went wrong"), "localhost:1/a.bin")
+    assert line.startswith("a.bin: went wrong; ")
+
+
+def test_an_error_from_below_is_given_its_file() -> None:
+    """A connection that broke knows no file: the line begins with the one that was asked for, once."""
+    below = errors.UnreachableError("localhost:1: connection refused")
+    assert advice(below, "localhost:1/a.bin").startswith("localhost:1/a.bin: localhost:1: connection refused; ")
+    named = errors.UnreachableError("a.bin: at byte 7: cut")
+    assert advice(named, "localhost:1/a.bin").startswith("a.bin: at byte 7: cut; ")
+    assert advice(below, None) == below.message
+    assert advice(below, "not:an:address").startswith("localhost:1: ")

@@ -1,0 +1,111 @@
+"""A file that changes on the server: noticed between attempts and during one, and never two revisions in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from client.lab import BLOCK, DATA, JOURNAL, NAME, NEW, PART, Lab, names_in
+from unspool.errors import FileChangedError, NotFoundError, UnreachableError
+from unspool.events import Event, Restarting, Retrying
+from unspool.stores import MemoryStore
+from unspool.testing import FaultyStore
+
+
+async def test_a_change_during_an_attempt(tmp_path: Path) -> None:
+    """The file changes under the stream: the download begins again from zero and gets the new one whole."""
+    lab = Lab("...v")
+    result = await lab.get(tmp_path / "b.bin")
+    assert lab.transport.fired == "v"
+    assert lab.starts == [0, 0]
+    assert (tmp_path / "b.bin").read_bytes() == NEW
+    assert (result.restarts, result.resumed_from, result.size) == (1, 0, len(NEW))
+    assert result.bytes_received == 4 * BLOCK + len(NEW)
+    assert len(lab.told(Restarting)) == 1
+    assert lab.clock.slept == []
+
+
+async def test_a_change_between_attempts(tmp_path: Path) -> None:
+    """The file changes while the connection is broken: the next attempt notices, and the download begins again."""
+
+    class ChangedWhileWaiting(Lab):
+        def notify(self, event: Event) -> None:
+            super().notify(event)
+            if isinstance(event, Retrying):
+                self.change()
+
+    lab = ChangedWhileWaiting("...x")
+    result = await lab.get(tmp_path / "b.bin")
+    assert lab.starts == [0, 3 * BLOCK, 0]
+    assert [request.revision for request in lab.transport.requests] == [None, "m1", None]
+    assert (tmp_path / "b.bin").read_bytes() == NEW
+    assert result.restarts == 1
+
+
+async def test_a_change_is_an_error_if_so_wished(tmp_path: Path) -> None:
+    """With `fail`, a change ends the download, and the destination stays what it was."""
+    (tmp_path / "b.bin").write_bytes(b"old")
+    lab = Lab("...v", on_change="fail")
+    with pytest.raises(FileChangedError):
+        await lab.get(tmp_path / "b.bin")
+    assert lab.starts == [0]
+    assert (tmp_path / "b.bin").read_bytes() == b"old"
+    assert names_in(tmp_path) == ["b.bin", JOURNAL, PART]
+
+
+async def test_changes_are_followed_while_bytes_arrive(tmp_path: Path) -> None:
+    """A file that changes again and again is begun again each time something of it had arrived."""
+    lab = Lab(".v" * 20)
+    result = await lab.get(tmp_path / "b.bin")
+    assert lab.transport.fired == "v" * 20
+    assert result.restarts == 20
+    assert (tmp_path / "b.bin").read_bytes() == NEW
+
+
+async def test_changes_without_bytes_end(tmp_path: Path) -> None:
+    """A file that changes twice before anything of it has arrived is given up."""
+    store = FaultyStore(MemoryStore({NAME: DATA}))
+    store.fail(FileChangedError("changed"), at=0, times=5)
+    lab = Lab(store=store)
+    with pytest.raises(FileChangedError):
+        await lab.get(tmp_path / "b.bin")
+    assert lab.starts == [0, 0]
+    assert names_in(tmp_path) == []
+
+
+async def test_a_shorter_file_leaves_nothing_of_the_longer(tmp_path: Path) -> None:
+    """What was downloaded of a longer revision is not at the end of a shorter one."""
+    lab = Lab("." * 10 + "x", budget=0)
+    with pytest.raises(UnreachableError):
+        await lab.get(tmp_path / "b.bin")
+    lab.change(b"short")
+    await Lab(store=lab.store).get(tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == b"short"
+    assert names_in(tmp_path) == ["b.bin"]
+
+
+async def test_a_file_that_becomes_empty(tmp_path: Path) -> None:
+    """A file that becomes empty meanwhile arrives as an empty file."""
+    lab = Lab("....x", budget=0)
+    with pytest.raises(UnreachableError):
+        await lab.get(tmp_path / "b.bin")
+    lab.change(b"")
+    result = await Lab(store=lab.store).get(tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == b""
+    assert (result.size, result.verified) == (0, "file")
+
+
+async def test_a_file_that_goes_away(tmp_path: Path) -> None:
+    """A file that is removed while it is downloaded is not found any more, and leaves no destination."""
+
+    class RemovedWhileWaiting(Lab):
+        def notify(self, event: Event) -> None:
+            super().notify(event)
+            if isinstance(event, Retrying):
+                assert isinstance(self.store, MemoryStore)
+                self.store.remove(NAME)
+
+    with pytest.raises(NotFoundError):
+        await RemovedWhileWaiting("...x").get(tmp_path / "b.bin")
+    assert names_in(tmp_path) == [JOURNAL, PART]

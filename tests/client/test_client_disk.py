@@ -1,0 +1,105 @@
+"""When the local disk says no: told at once, not hidden by the network, not tried again."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from client.lab import BLOCK, DATA, JOURNAL, PART, Lab, names_in
+from unspool.errors import FileChangedError, LocalFileError
+from unspool.events import Restarting, Retrying
+
+Fill = Callable[[int], None]
+
+
+@pytest.fixture
+def fill(monkeypatch: pytest.MonkeyPatch) -> Fill:
+    """Have the disk be full at a byte of the file."""
+
+    def fill(at: int) -> None:
+        write = os.pwrite
+
+        def full(descriptor: int, data: memoryview, offset: int) -> int:
+            if offset >= at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(descriptor, data[: at - offset], offset)
+
+        monkeypatch.setattr(os, "pwrite", full)
+
+    return fill
+
+
+@pytest.mark.parametrize("at", [0, 1, 3 * BLOCK, 3 * BLOCK + 1, len(DATA) - 1])
+async def test_a_full_disk_ends_the_download(tmp_path: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """A full disk is told, nothing is tried again; with room the same command goes on after the last whole block."""
+    lab = Lab()
+    fill(at)
+    with pytest.raises(LocalFileError, match="full"):
+        await lab.get(tmp_path / "b.bin")
+    monkeypatch.undo()
+    assert len(lab.starts) == 1
+    assert lab.told(Retrying) == []
+    whole = at // BLOCK * BLOCK
+    assert names_in(tmp_path) == ([JOURNAL, PART] if whole else [])
+    again = Lab(store=lab.store)
+    result = await again.get(tmp_path / "b.bin")
+    assert again.starts == [whole]
+    assert result.resumed_from == whole
+    assert (tmp_path / "b.bin").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("letter", ["x", "E", "!", "z"])
+async def test_a_network_error_does_not_hide_it(tmp_path: Path, fill: Fill, letter: str) -> None:
+    """If the network breaks while the disk refuses the block before, the disk is what is told, before another attempt."""
+    fill(2 * BLOCK)
+    lab = Lab(f"...{letter}")
+    with pytest.raises(LocalFileError, match="full"):
+        await lab.get(tmp_path / "b.bin")
+    assert lab.transport.fired == letter
+    assert len(lab.starts) == 1
+    assert lab.told(Retrying) == []
+
+
+async def test_a_change_does_not_hide_it(tmp_path: Path, fill: Fill) -> None:
+    """If the file changes while the disk refuses the block before, the disk is what is told, and nothing is begun again."""
+    fill(2 * BLOCK)
+    lab = Lab("..v")
+    with pytest.raises(LocalFileError, match="full") as caught:
+        await lab.get(tmp_path / "b.bin")
+    assert isinstance(caught.value.__context__, FileChangedError)
+    assert lab.told(Restarting) == []
+    assert len(lab.starts) == 1
+
+
+async def test_the_last_block_is_waited_for(tmp_path: Path, fill: Fill) -> None:
+    """A disk that refuses only the last block is noticed before the file gets its name."""
+    fill(len(DATA) - 1)
+    lab = Lab()
+    with pytest.raises(LocalFileError, match="full"):
+        await lab.get(tmp_path / "b.bin")
+    assert names_in(tmp_path) == [JOURNAL, PART]
+
+
+@pytest.mark.parametrize("name", ["fsync", "fchmod"])
+async def test_a_commit_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """If the last step fails, the final name is what it was, and the next run does only what is missing."""
+    (tmp_path / "b.bin").write_bytes(b"old")
+    lab = Lab()
+
+    def broken(descriptor: int, *_: object) -> None:
+        if os.fstat(descriptor).st_size == len(DATA):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, broken)
+        with pytest.raises(LocalFileError):
+            await lab.get(tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == b"old"
+    again = Lab(store=lab.store)
+    result = await again.get(tmp_path / "b.bin")
+    assert result.bytes_received == 0
+    assert (tmp_path / "b.bin").read_bytes() == DATA

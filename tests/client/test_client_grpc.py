@@ -1,0 +1,320 @@
+"""What the wire and the other side can do to a client: every end of a stream has its name, and only the caller cancels."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+from random import Random
+
+import grpc
+import pytest
+
+from client.handmade import Context, handmade, nobody, resetting, talking
+from client.lab import JOURNAL, PART, names_in
+from contract.transport_contract import DATA, frames_of, until
+from unspool.client import Client
+from unspool.core.model import Block, FileInfo, Frame, Header, ListRequest, Page, ReadRequest
+from unspool.core.retry import RetryPolicy
+from unspool.errors import (
+    InvalidRequestError,
+    OverloadedError,
+    ProtocolError,
+    StalledError,
+    TransferError,
+    UnreachableError,
+    UnspoolError,
+    UnsupportedError,
+)
+from unspool.events import Event
+from unspool.options import ServerOptions, TransferOptions
+from unspool.rpc import status, wire
+from unspool.rpc.transport import GrpcTransport
+from unspool.server import Server
+from unspool.stores import MemoryStore
+from unspool.testing import FakeClock, FaultyStore, serve
+
+NAME = "a.bin"
+INFO = FileInfo(NAME, 1000, "r1")
+FIRST = Frame(Header(INFO, 0, 1000), Block(0, b"data", 0x6087809A))
+
+CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+
+
+async def ended(transport: GrpcTransport) -> tuple[int, UnspoolError]:
+    """Read until the error; return how many frames came before it."""
+    count = 0
+    try:
+        async with aclosing(transport.read(ReadRequest(NAME))) as frames:
+            async for _ in frames:
+                count += 1
+    except UnspoolError as error:
+        return count, error
+    raise AssertionError("no error")
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("after", [0, 1, 3])
+async def test_every_status_has_its_error(code: grpc.StatusCode, after: int) -> None:
+    """Whatever status ends a read, before its header or in its middle, it is the error that the table says; CANCELLED too."""
+
+    async def read_file(request: bytes, context: Context) -> None:
+        for _ in range(after):
+            await context.write(wire.encode_frame(FIRST))
+        await context.abort(code, "as told")
+
+    async with handmade(ReadFile=read_file) as address:
+        transport = GrpcTransport(address)
+        count, error = await ended(transport)
+        await transport.aclose()
+    assert count == after
+    assert type(error) is status.FROM_STATUS[code]
+    assert "as told" in error.message
+    assert isinstance(error.__cause__, grpc.aio.AioRpcError)
+
+
+@pytest.mark.parametrize("code", CODES)
+async def test_every_status_of_stat_and_list(code: grpc.StatusCode) -> None:
+    """Whatever status ends a stat or a listing, it is the error that the table says."""
+
+    async def stat(request: bytes, context: Context) -> bytes:
+        await context.abort(code, "as told")
+        raise AssertionError
+
+    async def list_files(request: bytes, context: Context) -> None:
+        await context.write(wire.encode_page(Page()))
+        await context.abort(code, "as told")
+
+    async with handmade(stat=stat, ListFiles=list_files) as address:
+        transport = GrpcTransport(address)
+        with pytest.raises(UnspoolError) as of_stat:
+            await transport.stat(NAME)
+        async with aclosing(transport.list(ListRequest())) as pages:
+            assert await anext(pages) == Page()
+            with pytest.raises(UnspoolError) as of_list:
+                await anext(pages)
+        await transport.aclose()
+    assert type(of_stat.value) is type(of_list.value) is status.FROM_STATUS[code]
+
+
+async def test_another_method_is_not_there() -> None:
+    """A server that does not speak the protocol is told apart from one that is broken, and the way out is named."""
+    async with handmade("demo.Files") as address:
+        transport = GrpcTransport(address)
+        with pytest.raises(UnsupportedError, match="dialect"):
+            await transport.stat(NAME)
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("code", [0, 2, 3, 7, 8, 11], ids=["none", "internal", "flow", "refused", "cancel", "calm"])
+async def test_a_reset_stream_is_a_broken_transfer(code: int) -> None:
+    """A stream that is reset, with CANCEL too, is a broken transfer and may be tried again: the caller has not cancelled."""
+    async with talking(resetting(code)) as address:
+        transport = GrpcTransport(address)
+        for call in (frames_of(transport, ReadRequest(NAME)), transport.stat(NAME)):
+            with pytest.raises(TransferError) as caught:
+                await call
+            assert caught.value.retryable
+        await transport.aclose()
+
+
+async def test_a_cancel_by_the_server_is_tried_again(tmp_path: Path) -> None:
+    """A download that the other side cancels goes on like any broken one, and ends by its budget."""
+    attempts = 0
+
+    async def read_file(request: bytes, context: Context) -> None:
+        nonlocal attempts
+        attempts += 1
+        await context.abort(grpc.StatusCode.CANCELLED, "by a proxy")
+
+    clock = FakeClock()
+    options = TransferOptions(retry=RetryPolicy(budget=3))
+    async with (
+        handmade(ReadFile=read_file) as address,
+        Client(address, options=options, clock=clock, random=Random(0)) as client,
+    ):
+        with pytest.raises(UnreachableError, match="by a proxy"):
+            await client.get(NAME, tmp_path / "b.bin")
+    assert attempts == 3
+    assert len(clock.slept) == 2
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff", b"\x0a\x05ab", b"\x12\x02\x18"])
+async def test_messages_that_are_none(garbage: bytes) -> None:
+    """Bytes that are not the message they should be break the protocol, wherever they come, and nothing else."""
+
+    async def answer(request: bytes, context: Context) -> bytes:
+        return garbage
+
+    async def stream(request: bytes, context: Context) -> None:
+        await context.write(garbage)
+
+    async with handmade(stat=answer, ReadFile=stream, ListFiles=stream) as address:
+        transport = GrpcTransport(address)
+        with pytest.raises(ProtocolError):
+            await transport.stat(NAME)
+        with pytest.raises(ProtocolError):
+            await frames_of(transport, ReadRequest(NAME))
+        with pytest.raises(ProtocolError):
+            await anext(transport.list(ListRequest()))
+        await transport.aclose()
+
+
+async def test_a_message_beyond_the_limit() -> None:
+    """A message larger than gRPC takes is an error with a name."""
+
+    async def read_file(request: bytes, context: Context) -> None:
+        await context.write(bytes(5 << 20))
+
+    async with handmade(ReadFile=read_file) as address:
+        transport = GrpcTransport(address)
+        with pytest.raises(TransferError, match="larger than max"):
+            await frames_of(transport, ReadRequest(NAME))
+        await transport.aclose()
+
+
+async def test_a_wait_asked_for_is_waited(tmp_path: Path) -> None:
+    """How long the server asks to wait arrives over the wire, and is waited at least."""
+    store = FaultyStore(MemoryStore({NAME: DATA}))
+    store.fail(OverloadedError("later", retry_after=7.25), at=len(DATA) - 1)
+    clock = FakeClock()
+    async with serve(store) as address, Client(address, clock=clock, random=Random(0)) as client:
+        result = await client.get(NAME, tmp_path / "b.bin")
+    assert result.attempts == 2
+    assert len(clock.slept) == 1
+    assert 7.25 <= clock.slept[0] <= 7.5
+    assert (tmp_path / "b.bin").read_bytes() == DATA
+
+
+async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    """A server that is stopped in the middle of a stream, and started again: the download goes on where it was."""
+    size = 40 << 20
+    data = Random(3).randbytes(1 << 20) * 40
+    store = FaultyStore(MemoryStore({NAME: data}))
+    first = Server(store, options=ServerOptions(grace=0))
+    address = await first.start()
+    second = Server(store, address)
+    came_back = asyncio.Event()
+
+    class Stopping:
+        """Stops the server when some of the file is here."""
+
+        stopping: asyncio.Task[None] | None = None
+
+        def notify(self, event: Event) -> None:
+            if self.stopping is None and len(store.reads) == 1 and store.bytes_read > size // 4:
+                self.stopping = asyncio.get_running_loop().create_task(self._stop())
+
+        async def _stop(self) -> None:
+            await first.stop()
+            await second.start()
+            came_back.set()
+
+    observer = Stopping()
+    async with Client(address, random=Random(0)) as client:
+        result = await client.get(NAME, tmp_path / "b.bin", observer=observer)
+    await second.stop(0)
+    assert came_back.is_set()
+    assert result.attempts > 1
+    assert (result.restarts, result.bytes_received, result.verified) == (0, size, "file")
+    assert (tmp_path / "b.bin").read_bytes() == data
+    assert observer.stopping is not None
+    await observer.stopping
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    """Where nobody listens, every attempt of the budget is made, and the server is named as not to be reached."""
+    clock = FakeClock()
+    address = nobody()
+    async with Client(address, options=TransferOptions(retry=RetryPolicy(budget=3)), clock=clock) as client:
+        with pytest.raises(UnreachableError, match=address):
+            await client.get(NAME, tmp_path / "b.bin")
+        assert len(clock.slept) == 2
+        with pytest.raises(UnreachableError, match=address):
+            await client.stat(NAME)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(100)])
+async def test_another_kind_of_server(words: bytes) -> None:
+    """Whatever else listens there, it is an error with a name."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(words)
+        await writer.drain()
+
+    async with talking(talk) as address:
+        transport = GrpcTransport(address)
+        with pytest.raises(TransferError):
+            await frames_of(transport, ReadRequest(NAME))
+        with pytest.raises(TransferError):
+            await transport.stat(NAME)
+        await transport.aclose()
+
+
+async def test_a_server_that_says_nothing() -> None:
+    """Where a connection is taken and nothing ever said, the idle timeout ends it: nothing hangs."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    options = TransferOptions(idle_timeout=0.1, retry=RetryPolicy(budget=0))
+    async with talking(talk) as address, Client(address, options=options) as client:
+        with pytest.raises(StalledError):
+            await client.stat(NAME)
+        with pytest.raises(StalledError):
+            await client.read(NAME)
+        with pytest.raises(StalledError):
+            await anext(client.list())
+
+
+async def test_a_caller_with_a_deadline_of_its_own() -> None:
+    """A caller's timeout around a call is the caller's: it is no stall, and nothing is tried again."""
+    store = FaultyStore(MemoryStore({NAME: DATA}))
+    store.pause()
+    async with serve(store) as address, Client(address) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.read(NAME)
+        await until(lambda: store.open_files == 0)
+        assert len(store.reads) == 1
+
+
+async def test_a_client_that_is_closed_ends_its_transfers(tmp_path: Path) -> None:
+    """Closing a client fails what runs with it, with a name and at once; what arrived is kept."""
+    data = DATA * 100
+    store = FaultyStore(MemoryStore({NAME: data}))
+    async with serve(store) as address:
+        client = Client(address)
+
+        class Closing:
+            def notify(self, event: Event) -> None:
+                if store.bytes_read > len(data) // 2:
+                    store.pause()
+
+        download = asyncio.create_task(client.get(NAME, tmp_path / "b.bin", observer=Closing()))
+        await store.until_paused()
+        await client.aclose()
+        with pytest.raises(InvalidRequestError, match="closed"):
+            await download
+        assert names_in(tmp_path) == [JOURNAL, PART]
+        store.resume()
+        async with Client(address) as another:
+            result = await another.get(NAME, tmp_path / "b.bin")
+        assert result.resumed_from > 0
+        assert (tmp_path / "b.bin").read_bytes() == data
+
+
+async def test_a_client_that_is_closed_does_nothing_more(tmp_path: Path) -> None:
+    """A closed client refuses with a name, whatever it is asked for."""
+    async with serve(MemoryStore({NAME: DATA})) as address:
+        async with Client(address) as client:
+            await client.stat(NAME)
+        with pytest.raises(InvalidRequestError, match="closed"):
+            await client.stat(NAME)
+        with pytest.raises(InvalidRequestError, match="closed"):
+            await client.read(NAME)
+        with pytest.raises(InvalidRequestError, match="closed"):
+            await client.get(NAME, tmp_path / "b.bin")
+        with pytest.raises(InvalidRequestError, match="closed"):
+            await anext(client.list())

@@ -1,0 +1,327 @@
+"""The one property: whatever happens on the wire, a download keeps its promises.
+
+A script of faults, a size, and what the file becomes when it changes are made up by hypothesis. The promises:
+
+1. The final name holds the bytes of one revision of the store, or is what it was before.
+2. The file is put there at most once, and only when its checksum agrees.
+3. The journal never claims what is not on the disk, nor bytes of another revision than the one it names.
+4. No byte is fetched twice, but for the blocks that a fault destroyed.
+5. Few blocks are in memory at a time; no task, thread, descriptor, lock or file is left behind.
+6. After a failure, the same again without faults ends well, and uses what the first run kept.
+7. It ends, and well or with an error of ours that has a name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from itertools import cycle
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from weakref import WeakSet
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from client.lab import JOURNAL, NAME, PART, Wrapper, content, names_in
+from unspool.client import Client
+from unspool.core.checksum import crc32c
+from unspool.core.journal import Journal, decode
+from unspool.core.model import Block, FileInfo, Frame, ReadRequest
+from unspool.core.retry import RetryPolicy
+from unspool.download import Result
+from unspool.errors import UnspoolError
+from unspool.events import Event, Repairing, Restarting
+from unspool.options import OnChange, TransferOptions
+from unspool.partfile import PartFile
+from unspool.rpc.transport import Transport
+from unspool.stores import MemoryStore
+from unspool.stores.memory import _MemoryFile
+from unspool.testing import FakeClock, FaultyTransport, StoreTransport
+from unspool.testing.faults import LETTERS
+
+BLOCK = 16
+
+OLD = b"what was here before"
+
+DESTROYED = {"h": 0, "~": 2 * BLOCK, "<": BLOCK + 1}
+"""Bytes that a fault costs at most; the others: a block."""
+
+MOST_IN_MEMORY = 5
+"""Blocks: one being written, one waiting for that, one on its way through the loop, and two that change places."""
+
+sizes = st.one_of(
+    st.sampled_from([0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 39, 40, 41, 3 * BLOCK, 80, 5 * BLOCK]),
+    st.integers(0, 30 * BLOCK),
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """What hypothesis makes up.
+
+    Attributes:
+        script: of faults.
+        sizes: of the file, at first and after each change, over and over.
+        segment_size: of the journal.
+        budget, on_change: of the transfer.
+        knows_checksums: whether the store knows them, or the server has to put them together.
+        old: whether another file stands at the destination.
+    """
+
+    script: str
+    sizes: tuple[int, ...]
+    segment_size: int
+    budget: int
+    on_change: OnChange
+    knows_checksums: bool
+    old: bool
+
+
+worlds = st.builds(
+    World,
+    script=st.text(LETTERS, max_size=40),
+    sizes=st.lists(sizes, min_size=1, max_size=4).map(tuple),
+    segment_size=st.sampled_from([BLOCK, 40, 3 * BLOCK]),
+    budget=st.integers(0, 5),
+    on_change=st.sampled_from(["restart", "restart", "fail"]),
+    knows_checksums=st.booleans(),
+    old=st.booleans(),
+)
+
+
+class Revisions(MemoryStore):
+    """A store that remembers every revision of its one file."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.all: dict[str, bytes] = {}
+        self._knows_checksums = world.knows_checksums
+        self._sizes = cycle(world.sizes)
+        self.change()
+
+    def change(self) -> None:
+        """Make the file another one."""
+        data = content(next(self._sizes), seed=len(self.all))
+        self.all[self.put(NAME, data).revision] = data
+
+    async def stat(self, name: str) -> FileInfo:
+        """See `Store.stat`."""
+        return self._told(await super().stat(name))
+
+    async def open(self, name: str) -> _MemoryFile:
+        """See `Store.open`."""
+        file = await super().open(name)
+        file.info = self._told(file.info)
+        return file
+
+    def _told(self, info: FileInfo) -> FileInfo:
+        return info if self._knows_checksums else replace(info, crc32c=None)
+
+
+def open_descriptors() -> list[str]:
+    """Return the process's open descriptors, but for the one that lists them."""
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+
+
+class TrackedBlock(Block):
+    """A block that can be counted."""
+
+
+class Counting(Wrapper):
+    """Counts what passes.
+
+    Attributes:
+        fetched: bytes.
+        most: blocks that were in memory at a time.
+    """
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self.fetched = 0
+        self.most = 0
+        self._alive = WeakSet[TrackedBlock]()
+
+    async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
+        """See `Transport.read`."""
+        async with aclosing(self.inner.read(request)) as frames:
+            async for frame in frames:
+                yield self._counted(frame)
+
+    def _counted(self, frame: Frame) -> Frame:
+        if frame.block is None:
+            return frame
+        self.fetched += len(frame.block.data)
+        block = TrackedBlock(frame.block.offset, frame.block.data, frame.block.crc32c)
+        self._alive.add(block)
+        self.most = max(self.most, len(self._alive))
+        return replace(frame, block=block)
+
+
+class Run:
+    """One download in a world, watched.
+
+    Attributes:
+        result, failed_with: how it ended.
+        commits: how often the file was put in place.
+        told: the kinds of events it told.
+    """
+
+    def __init__(self, world: World, store: Revisions, directory: Path, script: str) -> None:
+        self.result: Result | None = None
+        self.failed_with: type[UnspoolError] | None = None
+        self.commits = 0
+        self.told = set[type[Event]]()  # no more than their types: an error holds on to the blocks it met
+        self.destination = directory / "b.bin"
+        self._world = world
+        self._store = store
+        self._directory = directory
+        self._clock = FakeClock()
+        self.counting = Counting(StoreTransport(store))
+        self.transport = FaultyTransport(self.counting, script, clock=self._clock, change=store.change)
+
+    def notify(self, event: Event) -> None:
+        """See `Observer`."""
+        self.told.add(type(event))
+
+    async def run(self) -> None:
+        """Download, and check what must hold whatever comes of it."""
+        before = self.destination.read_bytes() if self.destination.exists() else None
+        descriptors = open_descriptors()
+        options = TransferOptions(
+            retry=RetryPolicy(budget=self._world.budget), block_size=BLOCK, on_change=self._world.on_change
+        )
+        client = Client(transport=self.transport, clock=self._clock, random=Random(0), options=options)
+        try:
+            self.result = await client.get(NAME, self.destination, observer=self)
+        except UnspoolError as error:
+            self.failed_with = type(error)
+        assert self.failed_with is not UnspoolError
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert open_descriptors() == descriptors
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("unspool-disk")]
+        assert self.counting.most <= MOST_IN_MEMORY
+        after = self.destination.read_bytes() if self.destination.exists() else None
+        if self.result is None:
+            assert self.commits == 0
+            assert after == before
+            assert names_in(self._directory) in (
+                [*(["b.bin"] if before is not None else []), JOURNAL, PART],
+                [*(["b.bin"] if before is not None else [])],
+            )
+        else:
+            assert self.commits == 1
+            assert self.result.revision is not None
+            assert after == self._store.all[self.result.revision]
+            assert self.result.verified == "file"
+            assert self.result.crc32c == crc32c(after)
+            assert self.result.size == len(after)
+            assert names_in(self._directory) == ["b.bin"]
+        self._check_fetched()
+
+    def _check_fetched(self) -> None:
+        """Promise 4."""
+        if self.told & {Restarting, Repairing}:
+            return
+        here = self.result.size if self.result else self.kept()
+        assert self.counting.fetched <= here + sum(DESTROYED.get(letter, BLOCK) for letter in self.transport.fired)
+
+    def kept(self) -> int:
+        """Return how many good bytes the part file has."""
+        journal = self._journal()
+        return sum(segment.length for segment in journal.segments.values()) if journal else 0
+
+    def _journal(self) -> Journal | None:
+        path = self._directory / JOURNAL
+        return decode(path.read_bytes()) if path.exists() else None
+
+    def check_journal(self) -> None:
+        """Promise 3. Called whenever the part file was touched."""
+        journal = self._journal()
+        if journal is None:
+            return
+        assert journal.revision is not None
+        true = self._store.all[journal.revision]
+        there = (self._directory / PART).read_bytes()
+        for number, segment in journal.segments.items():
+            start = number * journal.segment_size
+            piece = there[start : start + segment.length]
+            assert len(piece) == segment.length
+            assert crc32c(piece) == segment.crc32c
+            if ">" not in self._world.script:
+                assert piece == true[start : start + segment.length]
+
+    def check_commit(self) -> None:
+        """Promise 2. Called when the file has been put in place."""
+        self.commits += 1
+        assert self.destination.read_bytes() in self._store.all.values()
+
+    def segment_size_for(self, size: int | None) -> int:
+        """Return the size of the world's segments."""
+        return self._world.segment_size
+
+    def part_file(self) -> type[PartFile]:
+        """Return a part file that is watched."""
+        run = self
+
+        class Watched(PartFile):
+            def begin(self, journal: Journal) -> None:
+                super().begin(journal)
+                run.check_journal()
+
+            def write(self, block: Block, *, checkpoint: bool = False) -> None:
+                super().write(block, checkpoint=checkpoint)
+                run.check_journal()
+
+            def close(self) -> None:
+                super().close()
+                run.check_journal()
+
+            def commit(self, size: int, *, overwrite: bool) -> None:
+                super().commit(size, overwrite=overwrite)
+                run.check_commit()
+
+        return Watched
+
+
+def live(world: World, directory: Path) -> Iterator[Run]:
+    """Download under the world's faults, and if that failed once more without; yields the runs."""
+    if world.old:
+        (directory / "b.bin").write_bytes(OLD)
+    store = Revisions(world)
+    for script in (world.script, ""):
+        run = Run(world, store, directory, script)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("unspool.download.segment_size_for", run.segment_size_for)
+            patch.setattr("unspool.download.PartFile", run.part_file())
+            patch.setattr("unspool.download._CHECKPOINT_INTERVAL", 0.0)
+            patch.setattr("os.fsync", lambda _: None)  # no power is cut here, and it is all that takes time
+            asyncio.run(run.run())
+        yield run
+        if run.result is not None:
+            return
+        # With `fail` a run that finds what an earlier one left of another revision fails, as was wished.
+        world = replace(world, on_change="restart")
+    raise AssertionError(f"a run without faults failed: {run.failed_with}")
+
+
+EDGE = World("", (BLOCK,), BLOCK, 0, "restart", knows_checksums=True, old=False)
+
+
+@settings(max_examples=3 * settings().max_examples)
+@given(worlds)
+@example(replace(EDGE, script="x", sizes=(0,)))
+@example(replace(EDGE, script="..>", sizes=(5 * BLOCK,), budget=3))
+@example(replace(EDGE, script="..vx..vE", sizes=(100, 0, 200), budget=3))
+@example(replace(EDGE, script="~~~~!!!!2<z", sizes=(300,), budget=5, knows_checksums=False))
+def test_whatever_happens_a_download_keeps_its_promises(world: World) -> None:
+    """For any script of faults and any size, all seven promises hold, and a second run without faults ends well."""
+    with TemporaryDirectory() as directory:
+        runs = list(live(world, Path(directory)))
+    if len(runs) > 1 and runs[1].result is not None and not runs[1].result.restarts:
+        assert runs[1].result.resumed_from + runs[1].result.bytes_received == runs[1].result.size

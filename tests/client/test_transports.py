@@ -1,0 +1,70 @@
+"""Every transport keeps the contract, in its own way of getting at the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+
+from contract.transport_contract import DATA, ReadContract, TransportContract, until
+from unspool.core.model import ReadRequest
+from unspool.rpc.calls import TransferEnd
+from unspool.rpc.demo import DemoTransport
+from unspool.rpc.transport import GrpcTransport, Transport
+from unspool.stores import MemoryStore
+from unspool.stores.base import Store
+from unspool.testing import FaultyTransport, StoreTransport, serve
+
+
+class TestStoreTransport(TransportContract):
+    """The contract."""
+
+    @asynccontextmanager
+    async def connected(self, store: Store) -> AsyncGenerator[Transport, None]:
+        """No wire at all."""
+        yield StoreTransport(store)
+
+
+class TestFaultyTransport(TransportContract):
+    """The contract: where no fault is asked for, none happens."""
+
+    @asynccontextmanager
+    async def connected(self, store: Store) -> AsyncGenerator[Transport, None]:
+        """An empty script."""
+        yield FaultyTransport(StoreTransport(store))
+
+
+class TestGrpcTransport(TransportContract):
+    """The contract."""
+
+    @asynccontextmanager
+    async def connected(self, store: Store) -> AsyncGenerator[Transport, None]:
+        """A real server on loopback."""
+        async with serve(store) as address:
+            transport = GrpcTransport(address)
+            yield transport
+            await transport.aclose()
+
+
+class TestDemoTransport(ReadContract):
+    """The part of the contract that the tutorial's dialect can keep."""
+
+    @asynccontextmanager
+    async def connected(self, store: Store) -> AsyncGenerator[Transport, None]:
+        """The same server, asked in the other dialect."""
+        async with serve(store) as address:
+            transport = DemoTransport(address)
+            yield transport
+            await transport.aclose()
+
+
+async def test_the_server_learns_that_a_stream_was_left() -> None:
+    """A stream that is closed before its end is cancelled at the server, in both dialects."""
+    ends: list[TransferEnd] = []
+    async with serve(MemoryStore({"a.bin": DATA * 1000}), on_transfer_end=ends.append) as address:
+        for transport in (GrpcTransport(address), DemoTransport(address)):
+            async with aclosing(transport.read(ReadRequest("a.bin"))) as frames:
+                await anext(frames)
+            await until(lambda: bool(ends))
+            assert [end.outcome for end in ends] == ["CANCELLED"]
+            ends.clear()
+            await transport.aclose()

@@ -1,0 +1,117 @@
+"""Counting and pacing: the laws of what a server gives to whom."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unspool.core.limits import BlockSizes, Pace, Paces, Slots
+
+MIB = 1 << 20
+
+
+@given(
+    rate=st.floats(0.5, 1e9),
+    burst=st.floats(0, 1e9),
+    takes=st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e9)), max_size=30),
+)
+def test_no_more_than_rate_and_burst_gets_through(rate: float, burst: float, takes: list[tuple[float, float]]) -> None:
+    """Whoever waits as told never gets more than the burst and the rate times the time that passed."""
+    pace = Pace(rate, burst)
+    now = taken = 0.0
+    for pause, amount in takes:
+        now += pause
+        now += pace.take(amount, now)
+        taken += amount
+        assert taken <= (burst + rate * now) * (1 + 1e-6) + 1e-6
+
+
+@given(rate=st.floats(0.5, 1e6), amount=st.floats(0, 1e6), now=st.floats(0, 1e6))
+def test_asking_takes_nothing(rate: float, amount: float, now: float) -> None:
+    """`wait_for` says what `take` would, as often as it is asked."""
+    pace = Pace(rate, rate)
+    asked = pace.wait_for(amount, now)
+    assert pace.wait_for(amount, now) == asked
+    assert pace.take(amount, now) == asked
+
+
+def test_a_rest_is_worth_the_burst_and_no_more() -> None:
+    """After any rest a burst goes through at once, and what exceeds it waits."""
+    pace = Pace(rate=10, burst=20)
+    assert pace.take(20, now=1000.0) == 0
+    assert pace.take(10, now=1000.0) == 1.0
+    assert pace.take(20, now=2000.0) == 0
+
+
+def test_peers_do_not_share_a_pace() -> None:
+    """One peer's debt is not another's, and the ones longest unseen are forgotten."""
+    paces = Paces(rate=1, burst=1, most=2)
+    assert paces.of("a").take(5, now=0.0) == 4
+    assert paces.of("b").take(1, now=0.0) == 0
+    assert paces.of("a").wait_for(1, now=0.0) == 5
+    paces.of("c")  # forgets b, then a is the older one
+    assert paces.of("a").wait_for(1, now=0.0) == 5
+    assert paces.of("b").take(1, now=0.0) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
+def test_slots_are_never_exceeded_and_all_come_back(steps: list[tuple[str, bool]]) -> None:
+    """There are never more taken than allowed, in all or for one peer; what is given back can be taken again."""
+    slots = Slots(in_all=4, per_peer=2)
+    held: list[str] = []
+    for peer, take in steps:
+        if take and slots.full_for(peer) is None:
+            slots.take(peer)
+            held.append(peer)
+        elif not take and peer in held:
+            slots.give_back(peer)
+            held.remove(peer)
+        assert slots.taken == len(held) <= 4
+        assert all(held.count(one) <= 2 for one in "abc")
+        assert (slots.full_for(peer) is None) == (len(held) < 4 and held.count(peer) < 2)
+    for peer in held:
+        slots.give_back(peer)
+    assert slots.full_for("a") is None
+
+
+@given(
+    budget=st.integers(MIB, 1 << 30),
+    readers=st.lists(st.floats(0, 10), min_size=1, max_size=300),
+)
+def test_blocks_stay_within_the_budget_however_readers_behave(budget: int, readers: list[float]) -> None:
+    """However many readers there are and however they behave, a block is within its share or the smallest there is."""
+    sizes = BlockSizes(budget)
+    streams = len(readers)
+    for seconds in readers:
+        size = sizes.first(MIB, streams, length=1 << 40)
+        for _ in range(12):
+            assert 1 <= size <= max(budget // BlockSizes.COPIES // streams, BlockSizes.SMALLEST)
+            size = sizes.next(size, seconds, MIB, streams)
+
+
+def test_a_prompt_reader_soon_gets_large_blocks_and_a_slow_one_never_does() -> None:
+    """Blocks double for a reader that takes them at once; for one that does not, they shrink to the smallest."""
+    sizes = BlockSizes(64 * MIB)
+    size = sizes.first(MIB, 1, length=1 << 40)
+    assert size == 64 * 1024
+    for _ in range(4):
+        size = sizes.next(size, 0.001, MIB, 1)
+    assert size == MIB
+    for _ in range(10):
+        size = sizes.next(size, 5.0, MIB, 1)
+    assert size == BlockSizes.SMALLEST
+
+
+def test_a_small_file_is_one_block() -> None:
+    """What fits into one block is not cut for a reader nobody knows yet."""
+    assert BlockSizes(64 * MIB).first(MIB, 1, length=1_000_000) == 1_000_000
+    assert BlockSizes(64 * MIB).first(MIB, 1, length=0) == 1
+
+
+def test_a_client_may_ask_for_smaller_blocks_than_the_smallest() -> None:
+    """The wish for small blocks is granted from the first to the last."""
+    sizes = BlockSizes(64 * MIB)
+    size = sizes.first(1000, 1, length=1 << 40)
+    assert size == 1000
+    assert sizes.next(size, 0.0, 1000, 1) == 1000
+    assert sizes.next(size, 9.0, 1000, 1) == 1000

@@ -1,0 +1,17 @@
+"""Where big files go."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def roomy(size: int) -> Iterator[Path]:
+    """A temporary directory with room for `size` bytes: in memory where there is enough of it, which spares the disk."""
+    in_memory = _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).free > 2 * size
+    with tempfile.TemporaryDirectory(prefix="unspool-test-", dir=_SHARED_MEMORY if in_memory else None) as directory:
+        yield Path(directory)

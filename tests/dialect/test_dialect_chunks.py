@@ -1,0 +1,64 @@
+"""How a server cuts a store's bytes into the tutorial's chunks."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unspool.core.model import FileInfo, Span
+from unspool.errors import DataLossError
+from unspool.rpc.demo import CHUNK_SIZE, _chunks
+
+
+class RaggedFile:
+    """A file whose store yields runs of whatever length it likes, as an object store's network does."""
+
+    def __init__(self, data: bytes, runs: list[int], missing: int = 0) -> None:
+        self.info = FileInfo("a", len(data), "r1")
+        self._data = data[: len(data) - missing]
+        self._runs = runs
+
+    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+        """See `OpenFile.read`."""
+        position = span.start
+        turn = 0
+        while position < min(span.stop, len(self._data)):
+            size = min(self._runs[turn % len(self._runs)], block_size, span.stop - position)
+            data = self._data[position : position + size]
+            yield data
+            position += len(data)
+            turn += 1
+
+    async def aclose(self) -> None:
+        """See `OpenFile.aclose`."""
+
+
+async def chunks_of(file: RaggedFile, span: Span) -> list[bytes]:
+    """Return the chunks that would be sent."""
+    async with aclosing(_chunks(file, span, 4 * CHUNK_SIZE)) as chunks:
+        return [chunk async for chunk in chunks]
+
+
+@given(
+    size=st.integers(0, 5 * CHUNK_SIZE),
+    start=st.integers(0, 5),
+    runs=st.lists(st.integers(1000, 5 * CHUNK_SIZE), min_size=1, max_size=5),
+)
+async def test_all_chunks_but_the_last_are_full(size: int, start: int, runs: list[int]) -> None:
+    """However a store yields its bytes, every chunk but the last has 32 KiB, the last has fewer, and all make up the span."""
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    span = Span(min(start * CHUNK_SIZE, size), size)
+    *full, last = await chunks_of(RaggedFile(data, runs), span)
+    assert all(len(chunk) == CHUNK_SIZE for chunk in full)
+    assert len(last) < CHUNK_SIZE
+    assert b"".join([*full, last]) == data[span.start :]
+
+
+@pytest.mark.parametrize("missing", [1, CHUNK_SIZE, 3 * CHUNK_SIZE])
+async def test_a_store_that_stops_early_is_no_end_of_the_file(missing: int) -> None:
+    """A store that returns fewer bytes than the file has is an error: a short chunk would say that the file ends there."""
+    file = RaggedFile(bytes(3 * CHUNK_SIZE), [CHUNK_SIZE], missing)
+    with pytest.raises(DataLossError):
+        await chunks_of(file, Span(0, 3 * CHUNK_SIZE))

@@ -1,0 +1,186 @@
+"""A model of a disk that loses power: a log of what was asked of the file system, and what may be left of it.
+
+`Recorder` logs the calls of the code under test while they really happen in one directory. `after_power_loss` takes a prefix of
+that log and gives one of the states the directory may be in when the machine comes up again:
+
+- what was written to a file since its last fsync may be there, be missing, or be torn at any multiple of 512 bytes, each
+  write by itself; what reads as a hole reads as zeros;
+- creations, renames and removals since the directory's last fsync may be there or not; they keep their order, as in every
+  journalling file system;
+- the length of a file may be any that it had since its last fsync.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+_SECTOR = 512
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call: what it was, which file (by inode number) or names, and the bytes."""
+
+    kind: str
+    inode: int = 0
+    names: tuple[str, ...] = ()
+    offset: int = 0
+    data: bytes = b""
+
+
+@dataclass
+class Recorder:
+    """The log of what happened in `directory`."""
+
+    directory: Path
+    steps: list[Step] = field(default_factory=list)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Log what is done inside."""
+        with pytest.MonkeyPatch.context() as patch:
+            self._patch(patch, os, "open", self._open)
+            self._patch(patch, os, "pwrite", self._pwrite)
+            self._patch(patch, os, "ftruncate", self._ftruncate)
+            self._patch(patch, os, "fsync", self._fsync)
+            self._patch(patch, os, "replace", self._replace)
+            self._patch(patch, os, "unlink", self._unlink)
+            self._patch(patch, os, "link", self._link)
+            self._patch(patch, Path, "write_bytes", self._write_bytes)
+            yield
+
+    def _patch(self, patch: pytest.MonkeyPatch, owner: Any, name: str, log: Callable[..., None]) -> None:
+        real = getattr(owner, name)
+
+        def both(*args: Any, **kwargs: Any) -> Any:
+            if name in ("unlink", "replace"):
+                log(None, *args, **kwargs)  # while the names still mean what they meant
+                return real(*args, **kwargs)
+            result = real(*args, **kwargs)
+            log(result, *args, **kwargs)
+            return result
+
+        patch.setattr(owner, name, both)
+
+    def _mine(self, path: Any) -> str | None:
+        path = Path(path) if not isinstance(path, int) else None
+        return path.name if path is not None and path.parent == self.directory else None
+
+    def _open(self, descriptor: int, path: Any, flags: int, *_: Any, **__: Any) -> None:
+        if (name := self._mine(path)) and flags & os.O_CREAT:
+            self.steps.append(Step("create", os.fstat(descriptor).st_ino, (name,)))
+
+    def _pwrite(self, count: int, descriptor: int, data: Any, offset: int) -> None:
+        self.steps.append(Step("write", os.fstat(descriptor).st_ino, offset=offset, data=bytes(data[:count])))
+
+    def _ftruncate(self, _: None, descriptor: int, length: int) -> None:
+        self.steps.append(Step("truncate", os.fstat(descriptor).st_ino, offset=length))
+
+    def _fsync(self, _: None, descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        if status.st_ino == self.directory.stat().st_ino:
+            self.steps.append(Step("sync directory"))
+        else:
+            self.steps.append(Step("sync", status.st_ino))
+
+    def _replace(self, _: None, source: Any, target: Any, **__: Any) -> None:
+        if (old := self._mine(source)) and (new := self._mine(target)):
+            self.steps.append(Step("rename", names=(old, new)))
+
+    def _unlink(self, _: None, path: Any, **__: Any) -> None:
+        if (name := self._mine(path)) and os.path.lexists(path):
+            self.steps.append(Step("remove", names=(name,)))
+
+    def _link(self, _: None, source: Any, target: Any, **__: Any) -> None:
+        if (old := self._mine(source)) and (new := self._mine(target)):
+            self.steps.append(Step("link", names=(old, new)))
+
+    def _write_bytes(self, _: int, path: Path, data: bytes) -> None:
+        if name := self._mine(path):
+            inode = path.stat().st_ino
+            self.steps.append(Step("create", inode, (name,)))
+            self.steps.append(Step("truncate", inode, offset=0))
+            self.steps.append(Step("write", inode, offset=0, data=data))
+
+
+def after_power_loss(steps: list[Step], before: dict[str, bytes], random: Random) -> dict[str, bytes]:
+    """Return what may be left (name to bytes) if the power went after `steps`, in a directory that held `before`."""
+    files: dict[int, _File] = {}
+    names: dict[str, int] = {}
+    for number, (name, data) in enumerate(before.items()):
+        files[-number - 1] = _File(durable=data)
+        names[name] = -number - 1
+    durable_names = dict(names)
+    pending: list[Step] = []
+    for step in steps:
+        match step.kind:
+            case "write" | "truncate":
+                files.setdefault(step.inode, _File()).pending.append(step)
+            case "sync":
+                files.setdefault(step.inode, _File()).sync()
+            case "sync directory":
+                for change in pending:
+                    _apply(change, durable_names)
+                pending.clear()
+            case _:
+                if step.kind == "create" and names.get(step.names[0]) == step.inode:
+                    continue  # opened, not created
+                _apply(step, names)
+                pending.append(step)
+    for change in pending[: random.randint(0, len(pending))]:
+        _apply(change, durable_names)
+    return {name: files.setdefault(inode, _File()).left(random) for name, inode in durable_names.items()}
+
+
+def _apply(step: Step, names: dict[str, int]) -> None:
+    match step.kind:
+        case "create":
+            names[step.names[0]] = step.inode
+        case "rename":
+            names[step.names[1]] = names.pop(step.names[0])
+        case "link":
+            names[step.names[1]] = names[step.names[0]]
+        case "remove":
+            names.pop(step.names[0], None)
+        case _:
+            raise AssertionError(step)
+
+
+@dataclass
+class _File:
+    durable: bytes = b""
+    pending: list[Step] = field(default_factory=list)
+
+    def sync(self) -> None:
+        """Make everything durable."""
+        for step in self.pending:
+            self.durable = _changed(self.durable, step)
+        self.pending.clear()
+
+    def left(self, random: Random) -> bytes:
+        """Return what may be left of it."""
+        data = self.durable
+        for step in self.pending:
+            fate = random.random()
+            if fate < 0.4:
+                data = _changed(data, step)
+            elif fate < 0.7 and step.kind == "write":
+                keep = random.randint(0, len(step.data) // _SECTOR) * _SECTOR
+                data = _changed(data, Step("write", step.inode, offset=step.offset, data=step.data[:keep]))
+                if random.random() < 0.5:  # the length came through, the bytes did not
+                    data = data.ljust(step.offset + len(step.data), b"\0")
+        return data
+
+
+def _changed(data: bytes, step: Step) -> bytes:
+    if step.kind == "truncate":
+        return data[: step.offset].ljust(step.offset, b"\0")
+    return data[: step.offset].ljust(step.offset, b"\0") + step.data + data[step.offset + len(step.data) :]

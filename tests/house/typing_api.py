@@ -1,0 +1,93 @@
+"""The public interface as a type checker sees it: checked by mypy with the tests, never run.
+
+What does not hold any more here is a change that users' own type checks will notice.
+"""
+
+import asyncio
+import io
+from pathlib import Path
+from random import Random
+from typing import assert_type
+
+import unspool
+from unspool import (
+    Client,
+    FileInfo,
+    LocalStore,
+    MemoryStore,
+    Page,
+    Reading,
+    Result,
+    RetryPolicy,
+    Server,
+    ServerOptions,
+    ServiceOptions,
+    TransferOptions,
+    UnspoolError,
+)
+from unspool.events import Advanced, Event, Started
+from unspool.testing import FakeClock, FaultyStore, serve
+
+
+def from_a_script() -> None:
+    """Download without knowing of asyncio."""
+    result = unspool.get("localhost:50051/model.bin", "model.bin")
+    assert_type(result, Result)
+    assert_type(result.path, str | None)
+    assert_type(result.crc32c, int)
+    unspool.get("localhost:50051/model.bin", Path("models"), dialect="demo")
+    unspool.get("localhost:50051/model.bin", io.BytesIO(), options=TransferOptions(idle_timeout=5.0), observer=Shown())
+
+
+class Shown:
+    """An observer."""
+
+    def notify(self, event: Event) -> None:
+        """See `unspool.events.Observer.notify`."""
+        match event:
+            case Started(name, size, resumed_from):
+                assert_type(name, str)
+                assert_type(size, int | None)
+                assert_type(resumed_from, int)
+            case Advanced(good):
+                assert_type(good, int)
+            case _:
+                pass
+
+
+async def from_a_program() -> None:
+    """Use everything a client can do."""
+    options = TransferOptions(retry=RetryPolicy(budget=3), on_change="fail", resume=False, overwrite=False, block_size=None)
+    async with Client("localhost:50051", options=options, clock=FakeClock(), random=Random(1)) as client:
+        info = await client.stat("model.bin")
+        assert_type(info, FileInfo)
+        assert_type(info.crc32c, int | None)
+        async for page in client.list("models/", recursive=True, page_size=100):
+            assert_type(page, Page)
+            assert_type(page.files, tuple[FileInfo, ...])
+            assert_type(page.prefixes, tuple[str, ...])
+        assert_type(await client.get("model.bin", "here", observer=Shown()), Result)
+        assert_type(await client.read("model.bin", start=1, length=2, revision=info.revision), bytes)
+        async with client.open("model.bin") as reading:
+            assert_type(reading, Reading)
+            assert_type(reading.info, FileInfo | None)
+            async for data in reading:
+                assert_type(data, bytes | memoryview)
+        assert_type(await client.verify("model.bin", Path("model.bin")), FileInfo)
+        try:
+            await client.read("nope")
+        except UnspoolError as error:
+            assert_type(error.message, str)
+            assert_type(error.exit_code, int)
+            assert_type(error.retryable, bool)
+            assert_type(error.offset, int | None)
+
+
+async def as_a_server() -> None:
+    """Serve a directory, and what a test has in memory."""
+    options = ServerOptions(service=ServiceOptions(block_size=1 << 20, demo_dialect=False), grace=5.0)
+    async with Server(LocalStore("/srv/files"), "[::1]:0", options) as server:
+        assert_type(server.address, str)
+        await asyncio.Event().wait()
+    async with serve(FaultyStore(MemoryStore({"a.bin": b"a"}))) as address:
+        assert_type(address, str)

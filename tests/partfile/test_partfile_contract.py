@@ -1,0 +1,16 @@
+"""The part file on the local file system keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contract.partfile_contract import PartFileContract
+from unspool.partfile import PartFile
+
+
+class TestPartFile(PartFileContract):
+    """The only one there is."""
+
+    def make(self, destination: Path) -> PartFile:
+        """See `PartFileContract.make`."""
+        return PartFile(destination)

@@ -1,0 +1,149 @@
+"""Real processes: unspool's commands as a user runs them, and what a test needs to watch them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypeVar
+
+UNSPOOL = [sys.executable, "-m", "unspool"]
+
+# gRPC would send even loopback traffic through a proxy that the machine has set.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of standard output."""
+        return self.out.decode().splitlines()
+
+    @property
+    def complaint(self) -> str:
+        """The one line on standard error."""
+        line, newline, rest = self.err.partition("\n")
+        assert newline == "\n", self.err
+        assert not rest, self.err
+        return line
+
+
+def unspool(*arguments: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> Outcome:
+    """Run `unspool ARGUMENTS` to its end."""
+    done = subprocess.run(
+        [*UNSPOOL, *map(str, arguments)],
+        cwd=cwd,
+        env={**ENVIRONMENT, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr.decode())
+
+
+@contextmanager
+def running(
+    *arguments: str | Path, stdout: int | IO[bytes] = subprocess.PIPE, stderr: int | IO[bytes] = subprocess.PIPE
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `unspool ARGUMENTS` beside the test; what is left of it at the end is killed."""
+    with subprocess.Popen(
+        [*UNSPOOL, *map(str, arguments)], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def outcome_of(process: subprocess.Popen[bytes]) -> Outcome:
+    """Wait for a running command to end by itself."""
+    out, err = process.communicate(timeout=60)
+    return Outcome(process.returncode, out or b"", (err or b"").decode())
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running `unspool serve`; `log` is the file its standard error goes to."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+    def entries(self) -> list[dict[str, object]]:
+        """Return what was logged so far, in JSON; the last line may still be under way."""
+        lines = self.log.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def reads(self) -> list[dict[str, object]]:
+        """Return the log's lines about reads that ended."""
+        return [entry for entry in self.entries() if "outcome" in entry]
+
+    def stop(self) -> int:
+        """End it with SIGTERM and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@contextmanager
+def serving(root: Path, log: Path, *options: str, listen: str = "127.0.0.1:0", log_format: str = "json") -> Iterator[Serving]:
+    """Run `unspool serve ROOT OPTIONS` while inside, ready when entered."""
+    with (
+        log.open("ab") as stderr,
+        running("serve", root, "--listen", listen, "--log-format", log_format, *options, stderr=stderr) as process,
+    ):
+        assert process.stdout is not None
+        ready = process.stdout.readline().decode()
+        assert ready, log.read_text()
+        yield Serving(process, ready.split()[-1], log)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+@contextmanager
+def free_port() -> Iterator[int]:
+    """A port of 127.0.0.1 on which nobody listens, and nobody else can."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        yield int(one.getsockname()[1])
+
+
+def eventually(what: Callable[[], T], seconds: float = 30.0) -> T:
+    """Ask until the answer is true, and return it; fail when the time is up."""
+    deadline = time.monotonic() + seconds
+    while not (answer := what()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+    return answer
+
+
+def size_of(path: Path) -> int:
+    """Return a file's size, or 0 while there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def peak_memory(status: str | Path) -> int:
+    """Return the most bytes of memory that a process has held so far, out of its status as Linux keeps it below /proc."""
+    for line in Path(status).read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    raise AssertionError("this is not a process's status")

@@ -1,0 +1,22 @@
+"""Any values that may be sent: for tests of what is written and read back."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from unspool.core.model import FileInfo
+
+int64s = st.integers(-(2**63), 2**63 - 1)
+sizes = st.integers(0, 2**63 - 1)
+uint32s = st.integers(0, 2**32 - 1)
+positive_int32s = st.integers(1, 2**31 - 1)
+
+file_infos = st.builds(
+    FileInfo,
+    name=st.text(max_size=30),
+    size=sizes,
+    revision=st.text(max_size=30),
+    modified_ns=st.none() | st.integers(-(2**63) * 10**9, 2**63 * 10**9 - 1),
+    content_type=st.text(max_size=10),
+    crc32c=st.none() | uint32s,
+)

@@ -1,0 +1,76 @@
+"""Stores that wait where a test wants them to."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from unspool import MemoryStore
+from unspool.core.model import FileInfo, ListRequest, Page, Span
+from unspool.stores import OpenFile
+
+
+class GatedStore:
+    """Files in memory, with gates: whoever comes to a closed one waits until it is set.
+
+    Attributes:
+        opening, listing: gates before a file is opened, and before each page of a listing but the first.
+        reading: gates before the run of bytes of a file that begins at an offset.
+    """
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.opening = _open_gate()
+        self.listing = _open_gate()
+        self.reading: dict[tuple[str, int], asyncio.Event] = {}
+        self._inner = MemoryStore(files)
+
+    def close_at(self, offset: int, name: str = "a") -> asyncio.Event:
+        """Put a closed gate before the run of bytes that begins there."""
+        self.reading[name, offset] = asyncio.Event()
+        return self.reading[name, offset]
+
+    async def stat(self, name: str) -> FileInfo:
+        """See `Store.stat`."""
+        return _without_checksum(await self._inner.stat(name))
+
+    async def open(self, name: str) -> OpenFile:
+        """See `Store.open`."""
+        await self.opening.wait()
+        return _GatedFile(self, await self._inner.open(name))
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Store.list`."""
+        async for page in self._inner.list(request):
+            yield page
+            await self.listing.wait()
+
+    async def aclose(self) -> None:
+        """See `Store.aclose`."""
+
+
+class _GatedFile:
+    def __init__(self, store: GatedStore, inner: OpenFile) -> None:
+        self.info = _without_checksum(inner.info)
+        self._store = store
+        self._inner = inner
+
+    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+        position = span.start
+        async for run in self._inner.read(span, block_size):
+            gate = self._store.reading.get((self.info.name, position))
+            if gate is not None:
+                await gate.wait()
+            yield run
+            position += len(run)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _open_gate() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+def _without_checksum(info: FileInfo) -> FileInfo:
+    """Return the description as a store would give it that has to read the bytes to know their checksum."""
+    return FileInfo(info.name, info.size, info.revision)

@@ -1,0 +1,233 @@
+"""`unspool serve` as a process: its ready line, its log, its end, and its clients' way over a restart."""
+
+import json
+import re
+import signal
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from gate import Gate
+from processes import Serving, eventually, outcome_of, running, serving, size_of, unspool
+
+MIB = 1 << 20
+
+LOGGED = {
+    "time",
+    "level",
+    "logger",
+    "method",
+    "name",
+    "start",
+    "bytes",
+    "seconds",
+    "outcome",
+    "message",
+    "attempt",
+    "transfer_id",
+    "peer",
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a small and a big file."""
+    directory = tmp_path_factory.mktemp("root")
+    (directory / "hello.txt").write_bytes(b"hello, world\n")
+    (directory / "big.bin").write_bytes(Random(2).randbytes(48 * MIB))
+    return directory
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0", "localhost:0"])
+def test_the_ready_line_says_where(root: Path, tmp_path: Path, listen: str) -> None:
+    """Port 0 picks a free port; the one line on standard output says which, in a form a client takes."""
+    host = listen.rpartition(":")[0]
+    if host == "[::1]" and not _has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    with serving(root, tmp_path / "log", listen=listen) as server:
+        assert re.fullmatch(rf"{re.escape(host)}:[1-9][0-9]*", server.address)
+        assert unspool("cat", f"{server.address}/hello.txt").out == b"hello, world\n"
+        assert server.stop() == 0
+        assert server.process.stdout is not None
+        assert server.process.stdout.read() == b""
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as one:
+            one.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def test_an_address_in_use_is_one_line(root: Path, tmp_path: Path) -> None:
+    """A second server on an address that is taken ends at once, with exit 2 and one line that names the address."""
+    with serving(root, tmp_path / "log") as server:
+        second = unspool("serve", root, "--listen", server.address)
+        assert second.code == 2
+        assert server.address in second.complaint
+        assert second.out == b""
+        assert unspool("stat", f"{server.address}/hello.txt").code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_0(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """SIGTERM and SIGINT end an idle server at once, with exit 0."""
+    with serving(root, tmp_path / "log", "--grace", "60") as server:
+        began = time.monotonic()
+        server.process.send_signal(number)
+        assert server.process.wait(30) == 0
+        assert time.monotonic() - began < 10
+        assert [entry["message"] for entry in server.entries()] == ["draining"]
+
+
+def test_running_downloads_finish_after_sigterm(root: Path, tmp_path: Path) -> None:
+    """SIGTERM under a running download: within the grace time it gets the rest, and then the server ends with 0."""
+    out = tmp_path / "out"
+    with serving(root, tmp_path / "log", "--grace", "60") as server, Gate(server.address, 20 * MIB) as gate:
+        with running("get", "--quiet", f"{gate.address}/big.bin", out) as client:
+            eventually(lambda: size_of(tmp_path / "out.unspool-part") >= 16 * MIB)
+            server.process.send_signal(signal.SIGTERM)
+            eventually(server.entries)
+            refused = unspool("get", "--retry-budget", "1", f"{server.address}/hello.txt", tmp_path)
+            assert refused.code == 7
+            assert "going away" in refused.err
+            gate.open()
+            assert outcome_of(client).code == 0
+        assert server.process.wait(30) == 0
+        assert [(read["outcome"], read["attempt"]) for read in server.reads()] == [("UNAVAILABLE", 1), ("OK", 1)]
+    assert out.read_bytes() == (root / "big.bin").read_bytes()
+
+
+def test_readers_that_stall_cannot_hold_it(root: Path, tmp_path: Path) -> None:
+    """SIGTERM under clients that read nothing: after the grace time the server ends by itself, with 0."""
+    with (
+        serving(root, tmp_path / "log", "--grace", "0.2") as server,
+        Gate(server.address, 12 * MIB) as gate,
+        ExitStack() as clients,
+    ):
+        for number in range(4):
+            clients.enter_context(running("get", "--quiet", f"{gate.address}/big.bin", tmp_path / f"out{number}"))
+        eventually(lambda: gate.connections == 4 and gate.passed >= 12 * MIB)
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 10
+        reads = server.reads()
+    assert [read["outcome"] for read in reads] == ["UNAVAILABLE"] * 4
+    assert all("going away" in str(read["message"]) for read in reads)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_client_survives_a_restart_by_itself(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """A server that is ended or killed in the middle and comes back on the same port: the client goes on, to exit 0."""
+    out = tmp_path / "out"
+    with (
+        serving(root, tmp_path / "first", "--grace", "0") as first,
+        Gate(first.address, 20 * MIB) as gate,
+        running("get", "--json", "--retry-budget", "30", f"{gate.address}/big.bin", out) as client,
+    ):
+        eventually(lambda: size_of(tmp_path / "out.unspool-part") >= 16 * MIB)
+        first.process.send_signal(number)
+        if number == signal.SIGTERM:
+            eventually(first.reads)  # from now on nothing more of this stream is sent
+            gate.open()
+        assert first.process.wait(30) == (0 if number == signal.SIGTERM else -number)
+        gate.open()
+        with serving(root, tmp_path / "second", listen=first.address) as second:
+            done = outcome_of(client)
+            reads = second.reads()
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["verified"] == "file"
+    assert result["attempts"] >= 2
+    assert result["bytes_received"] == result["size"], "no byte was fetched twice"
+    assert out.read_bytes() == (root / "big.bin").read_bytes()
+    assert reads[-1]["outcome"] == "OK"
+    assert isinstance(reads[-1]["start"], int)
+    assert reads[-1]["start"] >= 16 * MIB
+
+
+# The log
+
+
+def test_the_json_log_has_one_object_per_read(root: Path, tmp_path: Path) -> None:
+    """Every read that ended is one JSON object, with what a person would ask about it."""
+    with serving(root, tmp_path / "log") as server:
+        unspool("get", f"{server.address}/hello.txt", tmp_path / "out")
+        unspool("cat", "--offset", "7", "--length", "5", f"{server.address}/hello.txt")
+        unspool("cat", f"{server.address}/nope")
+        reads = eventually(lambda: len(found := server.reads()) == 3 and found)
+    assert isinstance(reads, list)
+    for read in reads:
+        assert set(read) == LOGGED
+        assert read["level"] == "INFO"
+        assert isinstance(read["seconds"], float)
+        assert str(read["peer"]).startswith("ipv4:127.0.0.1:")
+    assert [(read["name"], read["start"], read["bytes"], read["outcome"]) for read in reads] == [
+        ("hello.txt", 0, 13, "OK"),
+        ("hello.txt", 7, 5, "OK"),
+        ("nope", 0, 0, "FILE_NOT_FOUND"),
+    ]
+    assert [read["attempt"] for read in reads] == [1, 1, 1]
+    assert len({read["transfer_id"] for read in reads}) == 3
+
+
+def test_the_human_log_has_one_line_per_read(root: Path, tmp_path: Path) -> None:
+    """The same for people: time, level, name, bytes, seconds, outcome and attempt on one line."""
+    with serving(root, tmp_path / "log", log_format="human") as server:
+        unspool("get", f"{server.address}/hello.txt", tmp_path / "out")
+        server.stop()
+    first, last = (tmp_path / "log").read_text().splitlines()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO ReadFile hello\.txt from=0 bytes=13 seconds=\d+\.\d{3} "
+        r"outcome=OK attempt=1 transfer=[0-9a-f]{32} peer=ipv4:127\.0\.0\.1:\d+",
+        first,
+    )
+    assert last.endswith(" INFO draining")
+
+
+def test_a_quiet_server_logs_no_reads(root: Path, tmp_path: Path) -> None:
+    """--quiet logs warnings and errors only."""
+    with serving(root, tmp_path / "log", "--quiet") as server:
+        assert unspool("get", f"{server.address}/hello.txt", tmp_path / "out").code == 0
+        assert server.stop() == 0
+    assert (tmp_path / "log").read_text() == ""
+
+
+@pytest.mark.parametrize("log_format", ["human", "json"])
+def test_a_name_cannot_fake_a_line_of_the_log(root: Path, tmp_path: Path, log_format: str) -> None:
+    """A name with line breaks and escape sequences is escaped: it stays within its line."""
+    name = "a\n2026-01-01 00:00:00,000 INFO fake\r\x1b[31m\u2028red"
+    with serving(root, tmp_path / "log", log_format=log_format) as server:
+        assert unspool("cat", f"{server.address}/{name}").code == 3
+        server.stop()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[0].isprintable()
+    assert "fake" in lines[0]
+    if log_format == "json":
+        assert json.loads(lines[0])["name"] == name
+
+
+@pytest.mark.parametrize("log_format", ["human", "json"])
+def test_a_client_that_was_killed_is_one_line(root: Path, tmp_path: Path, log_format: str) -> None:
+    """A client that is killed in the middle is logged as CANCELLED on one line, without a traceback."""
+    with serving(root, tmp_path / "log", log_format=log_format) as server, Gate(server.address, 4 * MIB) as gate:
+        with running("get", "--quiet", f"{gate.address}/big.bin", tmp_path / "out"):
+            eventually(lambda: gate.passed >= 4 * MIB)
+        (line,) = eventually(lambda: _lines(server))
+        server.stop()
+    assert "CANCELLED" in line
+    assert len(_lines(server)) == 2
+    if log_format == "json":
+        assert json.loads(line)["outcome"] == "CANCELLED"
+        assert 0 < json.loads(line)["bytes"] < 48 * MIB
+
+
+def _lines(server: Serving) -> list[str]:
+    return server.log.read_text().splitlines()

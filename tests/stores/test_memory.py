@@ -1,0 +1,62 @@
+"""The store in memory keeps the contract; what is particular to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from contract.store_contract import BYTES, Stock, StoreContract, read, read_file
+from unspool.core.checksum import crc32c
+from unspool.core.model import Span
+from unspool.errors import FileChangedError, InvalidNameError
+from unspool.stores import MemoryStore
+
+
+class TestMemoryStore(StoreContract):
+    """The contract."""
+
+    @asynccontextmanager
+    async def stocked(self, directory: Path) -> AsyncIterator[Stock]:
+        """A dict."""
+        store = MemoryStore()
+        yield Stock(store, put=store.put, remove=store.remove)
+        await store.aclose()
+
+
+async def test_files_can_be_given_at_once() -> None:
+    """What the store is made with is in it."""
+    store = MemoryStore({"a.bin": BYTES, "dir/b.bin": b"b"})
+    assert (await read_file(store, "a.bin"))[1] == BYTES
+    assert (await read_file(store, "dir/b.bin"))[1] == b"b"
+
+
+async def test_the_checksum_is_known() -> None:
+    """The store knows every file's checksum from the start."""
+    store = MemoryStore({"a.bin": BYTES})
+    assert (await store.stat("a.bin")).crc32c == crc32c(BYTES)
+
+
+def test_only_names_can_be_put() -> None:
+    """No file gets in by a name that nobody could ask for."""
+    with pytest.raises(InvalidNameError):
+        MemoryStore({"../a": b""})
+
+
+@pytest.mark.parametrize("change", ["put", "remove"])
+async def test_every_change_ends_a_read(change: str) -> None:
+    """The next run after a change, also to the same bytes, is FileChangedError: the reference is as strict as can be."""
+    store = MemoryStore({"a.bin": BYTES})
+    async with aclosing(await store.open("a.bin")) as file, aclosing(file.read(Span(0, len(BYTES)), 500)) as runs:
+        assert await anext(runs) == BYTES[:500]
+        if change == "put":
+            store.put("a.bin", BYTES)
+        else:
+            store.remove("a.bin")
+        with pytest.raises(FileChangedError) as caught:
+            await anext(runs)
+        assert (caught.value.name, caught.value.offset) == ("a.bin", 500)
+        with pytest.raises(FileChangedError):
+            await read(file)

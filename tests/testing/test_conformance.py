@@ -1,0 +1,65 @@
+"""The conformance check: it passes what keeps to the protocol, and names what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from unspool import LocalStore, MemoryStore
+from unspool.errors import VerificationError
+from unspool.testing import serve
+from unspool.testing.conformance import POINTS, check
+from unspool.testing.faultserver import FaultServer
+
+DATA = Random(0).randbytes(300_000)
+
+
+async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
+    """Unspool's own server passes every point, over a directory and over memory."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_bytes(DATA)
+    (tmp_path / "g").write_bytes(b"hello")
+    local = LocalStore(tmp_path)
+    for store in (local, MemoryStore({"d/f": DATA, "g": b"hello"})):
+        async with serve(store) as address:
+            findings = [finding async for finding in check(address)]
+        assert [finding.point for finding in findings] == list(POINTS)
+        assert [finding for finding in findings if finding.outcome != "pass"] == []
+    await local.aclose()
+
+
+@pytest.mark.parametrize(
+    ("fault", "point"),
+    [
+        ("flip@0", "checksums"),
+        ("flip@0", "whole"),
+        ("flipsum@0", "checksums"),
+        ("offset@1", "blocks"),
+        ("duplicate@0", "blocks"),
+        ("swap@0", "blocks"),
+        ("short@0", "blocks"),
+        ("long@0", "blocks"),
+        ("end@end", "summary"),
+        ("ignore@start", "start"),
+        ("ignore@start", "start-past-end"),
+        ("revision@start", "same"),
+        ("garbage@start", "header"),
+        ("status:UNAVAILABLE@status", "summary"),
+    ],
+)
+async def test_a_broken_server_fails_the_right_point(fault: str, point: str) -> None:
+    """Each way of breaking the protocol is found by the point that is about it."""
+    async with FaultServer(MemoryStore({"f": DATA}), block_size=65536) as server:
+        server.default = server.script(*[fault] * 50)
+        (finding,) = [finding async for finding in check(server.address, points=[point])]
+        assert server.fired(server.default)
+    assert finding.outcome == "fail", finding
+
+
+async def test_what_cannot_be_checked_is_said() -> None:
+    """A server without a file to read is not called conforming, nor broken."""
+    async with serve(MemoryStore({"one": b"1"})) as address:
+        with pytest.raises(VerificationError, match="--name"):
+            _ = [finding async for finding in check(address)]
