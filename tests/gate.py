@@ -17,13 +17,20 @@ class Gate:
     Args:
         target: `HOST:PORT` of the server, in IPv4; it need not be there yet.
         limit: bytes of the server's that pass, over all connections.
+
+    Attributes:
+        address: `HOST:PORT` for clients.
+        passed: bytes of the server's that passed so far.
+        connections: how many there were.
+        ports: from which the server was connected to, for each: its log knows connections by them.
     """
 
     def __init__(self, target: str, limit: int) -> None:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._limit: float = limit
-        self.passed = self.connections = 0
+        self.passed = self.connections = self._taken = 0
+        self.ports: list[int] = []
         self._closed = False
         self._changed = threading.Condition()
         self._sockets: list[socket.socket] = []
@@ -73,24 +80,34 @@ class Gate:
             except OSError:
                 _shut(client)
                 continue
+            self.ports.append(server.getsockname()[1])
             self.connections += 1
-            self._begin(partial(_pass_on, client, server, lambda: _PIECE, lambda _: None))
-            self._begin(partial(_pass_on, server, client, self._room, self._count))
+            self._begin(partial(_pass_on, client, server, partial(client.recv, _PIECE), lambda _: None))
+            self._begin(partial(_pass_on, server, client, partial(self._receive, server), self._count))
 
-    def _room(self) -> int:
-        """Wait until something may pass, and return how much."""
+    def _receive(self, server: socket.socket) -> bytes:
+        """Wait until something may pass, and receive no more than that."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self.passed < self._limit)
-            return int(min(_PIECE, max(self._limit - self.passed, 1)))
+            self._changed.wait_for(lambda: self._closed or self._taken < self._limit)
+            room = int(min(_PIECE, max(self._limit - self._taken, 1)))
+            self._taken += room  # so that no other connection takes it too
+        data = b""
+        try:
+            data = server.recv(room)
+        finally:
+            with self._changed:
+                self._taken -= room - len(data)
+                self._changed.notify_all()
+        return data
 
-    def _count(self, passed: int) -> None:
+    def _count(self, size: int) -> None:
         with self._changed:
-            self.passed += passed
+            self.passed += size
 
 
-def _pass_on(source: socket.socket, sink: socket.socket, room: Callable[[], int], count: Callable[[int], None]) -> None:
+def _pass_on(source: socket.socket, sink: socket.socket, receive: Callable[[], bytes], count: Callable[[int], None]) -> None:
     with suppress(OSError):
-        while data := source.recv(room()):
+        while data := receive():
             sink.sendall(data)
             count(len(data))
     _shut(source)

@@ -3,7 +3,7 @@
 Rule 1: what an earlier run left is read again before it is built upon, and used only at the revision it belongs to.
 Rule 2: the file changed on the server: begin again from zero, once, and then again only if bytes had arrived in between.
 Rule 3: the whole does not agree although every block did: read what is here again and fetch what is damaged; if nothing is
-        damaged here and an earlier run's bytes were used, begin again from zero. Once; then fail.
+        damaged here and the bytes are of an earlier run or of more than one attempt, begin again from zero. Once; then fail.
 Rule 4: the local disk works in one thread of the download's own, one call at a time, at most one block behind the network.
         What it refuses ends the download, before another attempt is made.
 """
@@ -304,7 +304,7 @@ class _Download:
         if bad:
             self._end = None
             self._observer.notify(Repairing(bad))
-        elif self._resumed_from:
+        elif self._resumed_from or self._transfer.attempts > 1:
             self._restart(error)
         else:
             raise error

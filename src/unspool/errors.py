@@ -31,6 +31,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   |-- TruncatedError             the stream ended without its summary                    retryable
     |   |-- StalledError               no message within the idle timeout                      retryable
     |   |-- OverloadedError            the server asks to come back later                      retryable
+    |   |-- StreamAgeError             the server ends streams of that age                     retryable
     |   `-- ServerError                the server failed in a way it did not foresee           retryable
     |-- LocalFileError                 the local file system said no                           exit 8
     |   `-- DestinationExistsError
@@ -237,6 +238,13 @@ class OverloadedError(TransferError):
 
     retryable = True
     reason = "OVERLOADED"
+
+
+class StreamAgeError(TransferError):
+    """The stream had run for as long as the server lets one run; going on takes another."""
+
+    retryable = True
+    reason = "STREAM_AGE"
 
 
 class ServerError(TransferError):

@@ -58,18 +58,51 @@ class ServiceOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitOptions:
+    """How much a server gives, in all and to one peer (one address, whatever its ports).
+
+    Over a limit, the answer is RESOURCE_EXHAUSTED with the time after which to come back.
+
+    Attributes:
+        streams: running at the same time, in all (nginx: 512 connections a worker; Apache: 400 requests).
+        streams_per_peer: of one peer (RFC 9113 advises not to go below 100 for a connection; gRPC-Go's guide uses 100).
+        connections: that have a stream running, in all. Idle ones are closed after a while and count for nothing.
+        requests: per second, of one peer, with a burst of as many (S3: 5500 reads per second and prefix).
+        stream_age: seconds after which a stream is ended between two blocks, so that its client comes back, perhaps to
+            another replica; None for never (Envoy's max_stream_duration and gRPC's max_connection_age are off as well).
+            Clients of the tutorial's dialect do not come back by themselves.
+        stream_bandwidth, bandwidth: bytes per second, of one stream and in all; None is unlimited.
+        memory: bytes that the blocks of all streams may take together: decides how large blocks are when there are many
+            streams. 1000 stalled readers stay within 300 MB, measured (docs/reliability.md).
+    """
+
+    streams: int = 1000
+    streams_per_peer: int = 100
+    connections: int = 1000
+    requests: float = 5000.0
+    stream_age: float | None = None
+    stream_bandwidth: float | None = None
+    bandwidth: float | None = None
+    memory: int = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
 class ServerOptions:
     """How the server's process behaves.
 
     Attributes:
         service: how it answers.
+        limits: how much it gives.
         grace: seconds that running streams may take to finish after SIGTERM (Kubernetes kills after 30; tusd: 10). Those
             that do not finish are ended with UNAVAILABLE, and their clients go on elsewhere, or here after the restart.
         keepalive: seconds of silence on a connection after which the client is pinged; it is given up if it does not answer
             within `keepalive_timeout`. Finds clients that vanished without a word (gRPC's own default: 2 hours and 20 s).
+        connection_idle: seconds after which a connection without calls is closed (nginx keeps 75; gRPC-Go's default is never).
     """
 
     service: ServiceOptions = field(default_factory=ServiceOptions)
+    limits: LimitOptions = field(default_factory=LimitOptions)
     grace: float = 10.0
     keepalive: float = 60.0
     keepalive_timeout: float = 20.0
+    connection_idle: float = 300.0

@@ -57,7 +57,7 @@ class Server:
             InvalidRequestError: the address cannot be listened on.
         """
         options = self.options
-        self._calls = Calls(self._on_transfer_end)
+        self._calls = Calls(self._on_transfer_end, options.limits)
         self._server = grpc.aio.server(
             options=[
                 # Two servers on one port would share its connections without a word.
@@ -66,6 +66,7 @@ class Server:
                 ("grpc.http2.max_frame_size", 4 << 20),
                 ("grpc.keepalive_time_ms", int(options.keepalive * 1000)),
                 ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout * 1000)),
+                ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
             ]
         )
         services = [wire.SERVICE]

@@ -26,7 +26,7 @@ from unspool.errors import (
     UnspoolError,
     UnsupportedError,
 )
-from unspool.events import Event
+from unspool.events import Event, Retrying
 from unspool.options import ServerOptions, TransferOptions
 from unspool.rpc import status, wire
 from unspool.rpc.transport import GrpcTransport
@@ -188,38 +188,28 @@ async def test_a_wait_asked_for_is_waited(tmp_path: Path) -> None:
 
 async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     """A server that is stopped in the middle of a stream, and started again: the download goes on where it was."""
-    size = 40 << 20
-    data = Random(3).randbytes(1 << 20) * 40
+    data = DATA * 200
     store = FaultyStore(MemoryStore({NAME: data}))
-    first = Server(store, options=ServerOptions(grace=0))
-    address = await first.start()
-    second = Server(store, address)
-    came_back = asyncio.Event()
+    paused: list[int] = []
 
-    class Stopping:
-        """Stops the server when some of the file is here."""
-
-        stopping: asyncio.Task[None] | None = None
-
+    class Pausing:
         def notify(self, event: Event) -> None:
-            if self.stopping is None and len(store.reads) == 1 and store.bytes_read > size // 4:
-                self.stopping = asyncio.get_running_loop().create_task(self._stop())
+            if store.bytes_read > len(data) // 2 and not paused:
+                paused.append(store.bytes_read)
+                store.pause()
 
-        async def _stop(self) -> None:
-            await first.stop()
-            await second.start()
-            came_back.set()
-
-    observer = Stopping()
-    async with Client(address, random=Random(0)) as client:
-        result = await client.get(NAME, tmp_path / "b.bin", observer=observer)
-    await second.stop(0)
-    assert came_back.is_set()
+    async with Client((address := nobody()), random=Random(0)) as client:
+        async with Server(store, address, ServerOptions(grace=0)):
+            download = asyncio.create_task(client.get(NAME, tmp_path / "b.bin", observer=Pausing()))
+            await store.until_paused()
+        assert not download.done()
+        store.resume()
+        async with Server(store, address):
+            result = await download
     assert result.attempts > 1
-    assert (result.restarts, result.bytes_received, result.verified) == (0, size, "file")
+    assert store.reads[-1][1].start > 0
+    assert (result.restarts, result.bytes_received, result.verified) == (0, len(data), "file")
     assert (tmp_path / "b.bin").read_bytes() == data
-    assert observer.stopping is not None
-    await observer.stopping
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -287,8 +277,11 @@ async def test_a_client_that_is_closed_ends_its_transfers(tmp_path: Path) -> Non
     async with serve(store) as address:
         client = Client(address)
 
+        events: list[Event] = []
+
         class Closing:
             def notify(self, event: Event) -> None:
+                events.append(event)
                 if store.bytes_read > len(data) // 2:
                     store.pause()
 
@@ -297,6 +290,7 @@ async def test_a_client_that_is_closed_ends_its_transfers(tmp_path: Path) -> Non
         await client.aclose()
         with pytest.raises(InvalidRequestError, match="closed"):
             await download
+        assert not [event for event in events if isinstance(event, Retrying)]
         assert names_in(tmp_path) == [JOURNAL, PART]
         store.resume()
         async with Client(address) as another:

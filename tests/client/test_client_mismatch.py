@@ -149,6 +149,22 @@ async def test_damage_during_the_run_is_repaired(tmp_path: Path) -> None:
     assert (tmp_path / "b.bin").read_bytes() == DATA
 
 
+async def test_repairs_come_to_an_end(tmp_path: Path) -> None:
+    """A disk that keeps changing what was written gets one repair, not one after the other."""
+
+    class AlwaysDamaging(Lab):
+        def notify(self, event: Event) -> None:
+            super().notify(event)
+            if isinstance(event, Advanced) and event.good > 5 * BLOCK:
+                with (tmp_path / PART).open("r+b") as part:
+                    part.write(b"damage")
+
+    lab = AlwaysDamaging()
+    with pytest.raises(FileMismatchError):
+        await lab.get(tmp_path / "b.bin", lab.client_of(WithoutChecksum(lab.transport, lies=3, knows=True)))
+    assert len(lab.told(Repairing)) == 1
+
+
 async def test_a_server_that_contradicts_itself(tmp_path: Path) -> None:
     """Two checksums for one revision are a broken protocol, and not tried again."""
 
@@ -162,12 +178,22 @@ async def test_a_server_that_contradicts_itself(tmp_path: Path) -> None:
     assert len(lab.starts) == 1
 
 
-async def test_blocks_of_their_own_are_found_out(tmp_path: Path) -> None:
-    """A byte that was slipped into a block, with its checksum, does not reach the final name."""
+async def test_a_server_that_lies_consistently_once(tmp_path: Path) -> None:
+    """A wrong block with a right checksum, in a transfer of several attempts, costs one restart and no second command."""
     lab = Lab("..>")
+    result = await lab.get(tmp_path / "b.bin")
+    assert lab.transport.fired == ">"
+    assert [type(told.error) for told in lab.told(Restarting)] == [FileMismatchError]
+    assert (result.restarts, result.verified) == (1, "file")
+    assert (tmp_path / "b.bin").read_bytes() == DATA
+
+
+async def test_blocks_of_their_own_are_found_out(tmp_path: Path) -> None:
+    """A byte that is slipped into a block again and again, with its checksum, does not reach the final name."""
+    lab = Lab("..>" + "." * 8 + "..>")
     with pytest.raises(FileMismatchError):
         await lab.get(tmp_path / "b.bin")
-    assert lab.transport.fired == ">"
+    assert lab.transport.fired == ">>"
     assert names_in(tmp_path) == [JOURNAL, PART]
     again = Lab(store=lab.store)
     result = await again.get(tmp_path / "b.bin")

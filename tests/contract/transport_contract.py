@@ -163,6 +163,16 @@ class ReadContract(ABC):
                     await frames_of(transport, ReadRequest("a.bin", block_size=BLOCK))
                 assert type(caught.value) is kind
 
+    @pytest.mark.parametrize("at", [0, 1, BLOCK, 2 * BLOCK + 5])
+    async def test_a_store_that_stops_short(self, at: int) -> None:
+        """Bytes that the store does not have, though it said so, are lost: the stream does not end as if that were all."""
+        store = FaultyStore(MemoryStore({"a.bin": DATA}))
+        async with self.connected(store) as transport:
+            for length in (None, 3 * BLOCK):
+                store.cut_short(at=at)
+                with pytest.raises(DataLossError):
+                    await frames_of(transport, ReadRequest("a.bin", length=length, block_size=BLOCK))
+
     async def test_a_wait_asked_for_arrives(self) -> None:
         """How long the server asks to wait is told with its error."""
         store = FaultyStore(MemoryStore({"a.bin": DATA}))

@@ -109,6 +109,7 @@ def forged(**changes: Any) -> bytes:
 
 NONSENSE: dict[str, dict[str, Any]] = {
     "segment size 0": {"segment_size": 0},
+    "segment size 0 of no segments": {"segment_size": 0, "segments": []},
     "negative segment size": {"segment_size": -1},
     "fractional segment size": {"segment_size": 1.5},
     "segment size as text": {"segment_size": "16777216"},

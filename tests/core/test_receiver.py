@@ -255,6 +255,17 @@ def test_a_small_file_is_one_frame() -> None:
     assert receiver.complete
 
 
+@pytest.mark.parametrize("stop", [None, 0, 5])
+def test_an_empty_file_is_a_file(stop: int | None) -> None:
+    """A file without bytes is received with header and summary alone."""
+    empty = Served(b"")
+    receiver = Receiver(empty.name, 0, stop)
+    receiver.next_request(1)
+    receiver.receive(Frame(empty.header(), summary=empty.summary()))
+    assert receiver.complete
+    assert receiver.position == 0
+
+
 @pytest.mark.parametrize("stop", [None, SIZE, SIZE + 50])
 def test_an_empty_rest_is_complete_with_header_and_summary(stop: int | None) -> None:
     """A start at the very end is fine: no block comes, and the summary says the checksum of the whole."""

@@ -12,7 +12,7 @@ from unspool.cli.command import command, printable
 
 @click.command()
 @click.argument("server")
-@click.option("--name", help="The file to read, of at least two bytes; without it one is picked from the listing.")
+@click.option("--name", default=None, help="The file to read, of at least two bytes; otherwise one is picked from the listing.")
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
 async def conformance(*, server: str, name: str | None, json: bool) -> None:

@@ -12,7 +12,7 @@ import click
 
 from unspool.cli.command import command, printable
 from unspool.cli.exits import DONE
-from unspool.options import ServerOptions, ServiceOptions
+from unspool.options import LimitOptions, ServerOptions, ServiceOptions
 
 _DEFAULTS = ServerOptions()
 
@@ -38,12 +38,85 @@ gives it up (`keepalive_timeout`); the end of the process closes it too."""
     show_default=True,
     help="Bytes per block, unless the client asks otherwise.",
 )
+@click.option(
+    "--max-block-size",
+    type=click.IntRange(1, 3 << 20),
+    default=_DEFAULTS.service.largest_block,
+    show_default=True,
+    help="Most bytes per block that a client may ask for.",
+)
+@click.option(
+    "--max-page-size",
+    type=click.IntRange(1, 10_000),
+    default=_DEFAULTS.service.largest_page,
+    show_default=True,
+    help="Most entries per page of a listing that a client may ask for.",
+)
+@click.option(
+    "--max-streams",
+    type=click.IntRange(1),
+    default=_DEFAULTS.limits.streams,
+    show_default=True,
+    help="Streams running at the same time, in all.",
+)
+@click.option(
+    "--max-streams-per-peer",
+    type=click.IntRange(1),
+    default=_DEFAULTS.limits.streams_per_peer,
+    show_default=True,
+    help="Streams running at the same time for one address.",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=_DEFAULTS.limits.connections,
+    show_default=True,
+    help="Connections that have streams running.",
+)
+@click.option(
+    "--max-requests",
+    type=click.FloatRange(0, min_open=True),
+    default=_DEFAULTS.limits.requests,
+    show_default=True,
+    help="Requests per second from one address.",
+)
+@click.option(
+    "--max-stream-age",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="Seconds after which a stream is ended between two blocks; its client goes on with another (default: never).",
+)
+@click.option(
+    "--max-stream-bandwidth",
+    type=click.IntRange(1),
+    default=None,
+    help="Bytes per second of one stream (default: as many as it takes).",
+)
+@click.option(
+    "--max-bandwidth", type=click.IntRange(1), default=None, help="Bytes per second in all (default: as many as there are)."
+)
 @click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
 @click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
 @command
 async def serve(
-    *, root: str, listen: str, grace: float, block_size: int, demo_dialect: bool, log_format: str, quiet: bool
+    *,
+    root: str,
+    listen: str,
+    grace: float,
+    block_size: int,
+    max_block_size: int,
+    max_page_size: int,
+    max_streams: int,
+    max_streams_per_peer: int,
+    max_connections: int,
+    max_requests: float,
+    max_stream_age: float | None,
+    max_stream_bandwidth: int | None,
+    max_bandwidth: int | None,
+    demo_dialect: bool,
+    log_format: str,
+    quiet: bool,
 ) -> None:
     """Serve the files below ROOT, a directory.
 
@@ -60,7 +133,25 @@ async def serve(
     handler.setFormatter(_JsonLines() if log_format == "json" else _HumanLines())
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
 
-    options = ServerOptions(grace=grace, service=ServiceOptions(block_size=block_size, demo_dialect=demo_dialect))
+    options = ServerOptions(
+        grace=grace,
+        service=ServiceOptions(
+            block_size=min(block_size, max_block_size),
+            largest_block=max_block_size,
+            page_size=min(_DEFAULTS.service.page_size, max_page_size),
+            largest_page=max_page_size,
+            demo_dialect=demo_dialect,
+        ),
+        limits=LimitOptions(
+            streams=max_streams,
+            streams_per_peer=max_streams_per_peer,
+            connections=max_connections,
+            requests=max_requests,
+            stream_age=max_stream_age,
+            stream_bandwidth=max_stream_bandwidth,
+            bandwidth=max_bandwidth,
+        ),
+    )
     store = open_store(root)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

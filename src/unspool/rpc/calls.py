@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Self, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import grpc
 
-from unspool.core.model import FileInfo, ReadRequest, Span
-from unspool.errors import ServerError, StartPastEndError, UnreachableError, UnspoolError
+from unspool.core.limits import BlockSizes, Pace, Paces, Slots
+from unspool.core.model import ReadRequest
+from unspool.errors import OverloadedError, ServerError, UnreachableError, UnspoolError
+from unspool.options import LimitOptions
 from unspool.rpc import status
+from unspool.rpc.outlet import ClientGoneError, Outlet
 
 log = logging.getLogger("unspool.rpc")
 
@@ -23,9 +27,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 T = TypeVar("T")
 
 
-class ClientGoneError(Exception):
-    """The client left while a message was on its way to it. Never leaves this room."""
-
+_FULL_RETRY = 1.0
+"""Seconds a client is asked to wait when all places are taken: transfers end all the time. Its own jitter spreads the rest."""
 
 _DRAIN_RETRY = 1.0
 """Seconds a client is asked to wait when the server is going away: long enough for a balancer to notice."""
@@ -73,14 +76,23 @@ class TransferEnd:
 
 
 class Calls:
-    """The calls a server is answering.
+    """The calls a server is answering: who may begin one, how many run, what became of them.
 
     Args:
         on_transfer_end: called once for every read that ended, however it ended.
+        limits: how much is given to whom.
     """
 
-    def __init__(self, on_transfer_end: Callable[[TransferEnd], None] = lambda _: None) -> None:
+    def __init__(
+        self, on_transfer_end: Callable[[TransferEnd], None] = lambda _: None, limits: LimitOptions | None = None
+    ) -> None:
         self._on_transfer_end = on_transfer_end
+        self._limits = limits or LimitOptions()
+        self._slots = Slots(self._limits.streams, self._limits.streams_per_peer)
+        self._connections: Counter[str] = Counter()  # streams of each, by address and port
+        self._requests = Paces(self._limits.requests, burst=self._limits.requests)
+        self._bandwidth = _pace(self._limits.bandwidth)
+        self._block_sizes = BlockSizes(self._limits.memory)
         self._draining = False
         self._cutting = False
         self._running: set[asyncio.Task[object]] = set()
@@ -106,13 +118,44 @@ class Calls:
         """Wait until no stream is running."""
         await self._idle.wait()
 
+    def admit(self, context: Context) -> None:
+        """Count a request of any kind. Raises OverloadedError if its peer makes too many."""
+        pace = self._requests.of(_host(context.peer()))
+        now = time.monotonic()
+        if wait := pace.wait_for(1, now):
+            raise OverloadedError(f"more than {self._limits.requests:g} requests a second from one peer", retry_after=wait)
+        pace.take(1, now)
+
+    def outlet(self, context: Context, heartbeat: bytes | None, interval: float) -> Outlet:
+        """Return the sending side of a stream, within its limits."""
+        stream = _pace(self._limits.stream_bandwidth)
+        paces = [pace for pace in (stream, self._bandwidth) if pace is not None]
+        return Outlet(context.write, heartbeat, interval, paces, self._limits.stream_age)
+
+    def block_sizes(self, wanted: int) -> BlockSize:
+        """Return how large the blocks of one more stream may be; `wanted` is the most it asks for."""
+        rates = [rate for rate in (self._limits.stream_bandwidth, self._limits.bandwidth) if rate is not None]
+        # Under a cap, a block should not take so long that the client thinks that nothing comes any more.
+        most = min(wanted, max(int(min(rates)), 1)) if rates else wanted
+        return BlockSize(self._block_sizes, most, lambda: len(self._running))
+
     @contextmanager
-    def streaming(self) -> Iterator[None]:
-        """Count the current task as a running stream; refuse it while draining, end it when cut."""
+    def streaming(self, context: Context) -> Iterator[None]:
+        """Count the current task as a running stream; refuse it while draining or over a limit, end it when cut."""
         if self._draining:
             raise _going_away()
+        self.admit(context)
+        connection = context.peer()
+        host = _host(connection)
+        full = self._slots.full_for(host)
+        if full is None and connection not in self._connections and len(self._connections) >= self._limits.connections:
+            full = f"{self._limits.connections} connections have streams running, which is the limit"
+        if full is not None:
+            raise OverloadedError(f"{full}: try again", retry_after=_FULL_RETRY)
         task = asyncio.current_task()
         assert task is not None
+        self._slots.take(host)
+        self._connections[connection] += 1
         self._running.add(task)
         self._idle.clear()
         try:
@@ -124,6 +167,10 @@ class Calls:
             raise
         finally:
             self._running.discard(task)
+            self._slots.give_back(host)
+            self._connections[connection] -= 1
+            if not self._connections[connection]:
+                del self._connections[connection]
             if not self._running:
                 self._idle.set()
 
@@ -135,7 +182,7 @@ class Calls:
         peer = context.peer()  # gRPC forgets it when the client has gone
         outcome, message = "OK", ""
         try:
-            with self.streaming():
+            with self.streaming(context):
                 yield report
         except (asyncio.CancelledError, ClientGoneError):
             outcome = "CANCELLED"
@@ -163,8 +210,43 @@ class Calls:
             )
 
 
+def _pace(rate: float | None) -> Pace | None:
+    """Return a pace with a burst of a quarter of a second, for what has a rate."""
+    return None if rate is None else Pace(rate, burst=rate / 4)
+
+
+def _host(peer: str) -> str:
+    """Return whose connection it is, without its port: `ipv4:127.0.0.1:50051` is `ipv4:127.0.0.1`."""
+    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
+
+
 def _going_away() -> UnreachableError:
     return UnreachableError("the server is going away: try again", retry_after=_DRAIN_RETRY)
+
+
+class BlockSize:
+    """How large the next block of one stream may be."""
+
+    def __init__(self, sizes: BlockSizes, wanted: int, streams: Callable[[], int]) -> None:
+        self._sizes = sizes
+        self._wanted = wanted
+        self._streams = streams
+        self._size = 0
+
+    def first(self, length: int) -> int:
+        """Return the size of the first block of a stream of `length` bytes."""
+        self._size = self._sizes.first(self._wanted, self._streams(), length)
+        return self._size
+
+    def next(self, seconds: float) -> int:
+        """Return the size of the next block, after one that took `seconds` to send."""
+        self._size = self._sizes.next(self._size, seconds, self._wanted, self._streams())
+        return self._size
+
+    @property
+    def settled(self) -> bool:
+        """Whether blocks are as large as they were asked for."""
+        return self._size >= self._wanted
 
 
 @dataclass(slots=True)
@@ -172,74 +254,3 @@ class Report:
     """Counts while a read runs."""
 
     bytes: int = 0
-
-
-class Outlet:
-    """The sending side of one call, with heartbeats while the store keeps it waiting.
-
-    Args:
-        write: sends one message, and returns when gRPC has taken it (that is the flow control).
-        heartbeat: the message that says "still here"; None for a dialect that has none.
-        interval: seconds of waiting after which it is sent.
-    """
-
-    def __init__(self, write: Callable[[bytes], Awaitable[None]], heartbeat: bytes | None, interval: float) -> None:
-        self._write = write
-        self._heartbeat = heartbeat
-        self._interval = interval
-        self._waiting = False
-        self._one_at_a_time = asyncio.Lock()  # gRPC takes one message of a call at a time
-        self._beat: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def __aenter__(self) -> Self:
-        self._tick()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._beat is not None:
-            self._beat.cancel()
-            await asyncio.gather(self._beat, return_exceptions=True)
-
-    async def send(self, message: bytes) -> None:
-        """Send a message. Raises ClientGoneError if there is nobody left to take it."""
-        async with self._one_at_a_time:
-            try:
-                await self._write(message)
-            except grpc.aio.InternalError as error:
-                raise ClientGoneError from error
-
-    async def patiently(self, awaitable: Awaitable[T]) -> T:
-        """Wait for something that is not the client, with heartbeats."""
-        self._waiting = True
-        try:
-            return await awaitable
-        finally:
-            self._waiting = False
-
-    def _tick(self) -> None:
-        if self._waiting and self._heartbeat is not None and (self._beat is None or self._beat.done()):
-            self._beat = asyncio.ensure_future(self._send_heartbeat(self._heartbeat))
-        self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick)
-
-    async def _send_heartbeat(self, message: bytes) -> None:
-        with suppress(ClientGoneError):  # the next real message finds out too
-            await self.send(message)
-
-
-def span_of(wanted: ReadRequest, info: FileInfo) -> Span:
-    """Return the bytes of the file that a request means, cut at the file's end.
-
-    Raises:
-        StartPastEndError: the request begins beyond the end of the file; at the end is fine.
-    """
-    if wanted.start > info.size:
-        raise StartPastEndError(
-            f"{info.name}: asked for the bytes from {wanted.start}, but the file ends at {info.size}",
-            name=info.name,
-            offset=wanted.start,
-        )
-    length = info.size - wanted.start if wanted.length is None else wanted.length
-    return Span(wanted.start, min(wanted.start + length, info.size))

@@ -27,7 +27,8 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.options import ServiceOptions
-from unspool.rpc.calls import Calls, Context, Outlet, answering, span_of
+from unspool.rpc.calls import Calls, Context, answering
+from unspool.rpc.frames import span_of
 from unspool.rpc.transport import Connection, Metadata
 from unspool.stores.base import OpenFile, Store
 
@@ -63,7 +64,7 @@ class DemoService:
             if message.start_at < 0:
                 raise InvalidRangeError(f"{message.name}: start_at {message.start_at} must not be negative", name=message.name)
             wanted = ReadRequest(message.name, start=message.start_at * CHUNK_SIZE)
-            outlet = Outlet(context.write, None, self._options.heartbeat)
+            outlet = self._calls.outlet(context, None, self._options.heartbeat)
             with self._calls.reading("GetFile", wanted, context) as report:
                 async with outlet, aclosing(await self._store.open(wanted.name)) as file:
                     span = span_of(wanted, file.info)

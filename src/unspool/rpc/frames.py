@@ -8,19 +8,26 @@ Rule 2: the whole file's CRC32C is put together from the blocks that went out, w
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block, Frame, Header, ReadRequest, Span, Summary
-from unspool.errors import DataLossError, FileChangedError, ServerError
+from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Span, Summary
+from unspool.errors import DataLossError, FileChangedError, ServerError, StartPastEndError
 from unspool.options import ServiceOptions
-from unspool.rpc.calls import span_of
 from unspool.rpc.checksums import Checksums
 from unspool.stores.base import OpenFile
 
 T = TypeVar("T")
+
+
+_GROWING_BLOCKS = 2
+"""Blocks read at one size while it may still grow: a fast reader is given full blocks after 2 MiB."""
+
+_SETTLED_BLOCKS = 16
+"""Blocks read at one size when it has grown: the store reads ahead within these, and begins anew after them."""
 
 
 class Patience(Protocol):
@@ -29,6 +36,40 @@ class Patience(Protocol):
     async def patiently(self, awaitable: Awaitable[T]) -> T:
         """Wait for something that is not the client."""
         ...
+
+
+class Sizes(Protocol):
+    """How large the blocks of one read are to be."""
+
+    def first(self, length: int) -> int:
+        """Return the size of the first block of a read of `length` bytes."""
+        ...
+
+    def next(self, seconds: float) -> int:
+        """Return the size of the next block, after one that took `seconds` to send."""
+        ...
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is no longer to grow."""
+        ...
+
+
+class AsWanted:
+    """Blocks as large as they are asked for."""
+
+    settled = True
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+
+    def first(self, length: int) -> int:  # noqa: ARG002 - see Sizes
+        """See `Sizes.first`."""
+        return self._wanted
+
+    def next(self, seconds: float) -> int:  # noqa: ARG002 - see Sizes
+        """See `Sizes.next`."""
+        return self._wanted
 
 
 class FrameMaker:
@@ -43,8 +84,20 @@ class FrameMaker:
         self._checksums = checksums
         self._options = options
 
-    async def frames(self, file: OpenFile, wanted: ReadRequest, patience: Patience) -> AsyncGenerator[Frame, None]:
+    async def frames(
+        self,
+        file: OpenFile,
+        wanted: ReadRequest,
+        patience: Patience,
+        sizes: Callable[[int], Sizes] = AsWanted,
+    ) -> AsyncGenerator[Frame, None]:
         """Yield the frames that answer a read.
+
+        Args:
+            file: where the bytes come from.
+            wanted: which of them.
+            patience: how the store is waited for.
+            sizes: called with the largest block wanted, returns how large they are to be.
 
         Raises:
             FileChangedError: the file is not at the revision wanted, or not any more.
@@ -58,12 +111,12 @@ class FrameMaker:
                 name=info.name,
             )
         span = span_of(wanted, info)
-        block_size = min(wanted.block_size or self._options.block_size, self._options.largest_block)
+        size = sizes(min(wanted.block_size or self._options.block_size, self._options.largest_block))
         header: Header | None = Header(info, span.start, span.length)
         summary = None if span.length else self._summary(file, wanted, span)
         position = span.start
-        async with aclosing(file.read(span, block_size)) as runs:
-            while (data := await patience.patiently(anext(runs, None))) is not None:
+        async with aclosing(_runs(file, span, size, patience)) as runs:
+            async for data in runs:
                 block = Block(position, data, crc32c(data))
                 self._checksums.record(file.info, block)
                 position = block.end
@@ -105,3 +158,38 @@ class FrameMaker:
             # Forgotten while it was being put together, because very many other files are being read: come back.
             raise ServerError(f"{file.info.name}: its checksum could not be put together", name=file.info.name)
         return checksum
+
+
+async def _runs(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of a span in runs that follow the reader's speed: asked anew after every few blocks."""
+    position = span.start
+    size = sizes.first(span.length)
+    while position < span.stop:
+        blocks = _SETTLED_BLOCKS if sizes.settled else _GROWING_BLOCKS
+        part = Span(position, min(position + blocks * size, span.stop))
+        waited, count = 0.0, 0
+        async with aclosing(file.read(part, size)) as runs:
+            while (data := await patience.patiently(anext(runs, None))) is not None:
+                position += len(data)
+                given = time.monotonic()
+                yield data
+                waited, count = waited + time.monotonic() - given, count + 1
+        if position != part.stop:
+            return
+        size = sizes.next(waited / max(count, 1))
+
+
+def span_of(wanted: ReadRequest, info: FileInfo) -> Span:
+    """Return the bytes of the file that a request means, cut at the file's end.
+
+    Raises:
+        StartPastEndError: the request begins beyond the end of the file; at the end is fine.
+    """
+    if wanted.start > info.size:
+        raise StartPastEndError(
+            f"{info.name}: asked for the bytes from {wanted.start}, but the file ends at {info.size}",
+            name=info.name,
+            offset=wanted.start,
+        )
+    length = info.size - wanted.start if wanted.length is None else wanted.length
+    return Span(wanted.start, min(wanted.start + length, info.size))

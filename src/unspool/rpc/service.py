@@ -19,7 +19,7 @@ import grpc
 from unspool.core.model import HEARTBEAT, FileInfo, Page
 from unspool.options import ServiceOptions
 from unspool.rpc import wire
-from unspool.rpc.calls import Calls, Context, Outlet, answering
+from unspool.rpc.calls import Calls, Context, answering
 from unspool.rpc.checksums import Checksums
 from unspool.rpc.frames import FrameMaker
 from unspool.stores.base import Store
@@ -57,6 +57,7 @@ class FileService:
 
     async def _stat_file(self, request: bytes, context: Context) -> bytes:
         async with answering(context):
+            self._calls.admit(context)
             info = await self._store.stat(wire.decode_stat_request(request))
             return wire.encode_stat_response(self._checksums.added_to(info))
         raise AssertionError("answering() returned from an error")  # for the type checker: abort() raises
@@ -65,9 +66,9 @@ class FileService:
         async with answering(context):
             wanted = wire.decode_list_request(request)
             page_size = min(wanted.page_size or self._options.page_size, self._options.largest_page)
-            outlet = Outlet(context.write, wire.encode_page(Page()), self._options.heartbeat)
+            outlet = self._calls.outlet(context, wire.encode_page(Page()), self._options.heartbeat)
             pages = self._store.list(replace(wanted, page_size=page_size))
-            with self._calls.streaming():
+            with self._calls.streaming(context):
                 async with outlet, aclosing(pages):
                     while (page := await outlet.patiently(anext(pages, None))) is not None:
                         for part in _small_enough(page):
@@ -77,12 +78,12 @@ class FileService:
     async def _read_file(self, request: bytes, context: Context) -> None:
         async with answering(context):
             wanted = wire.decode_read_request(request)
-            outlet = Outlet(context.write, wire.encode_frame(HEARTBEAT), self._options.heartbeat)
+            outlet = self._calls.outlet(context, wire.encode_frame(HEARTBEAT), self._options.heartbeat)
             with self._calls.reading("ReadFile", wanted, context) as report:
                 async with (
                     outlet,
                     aclosing(await outlet.patiently(self._store.open(wanted.name))) as file,
-                    aclosing(self._maker.frames(file, wanted, outlet)) as frames,
+                    aclosing(self._maker.frames(file, wanted, outlet, self._calls.block_sizes)) as frames,
                 ):
                     async for frame in frames:
                         await outlet.send(wire.encode_frame(frame))

@@ -57,6 +57,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.TruncatedError: grpc.StatusCode.UNAVAILABLE,
     errors.StalledError: grpc.StatusCode.UNAVAILABLE,
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StreamAgeError: grpc.StatusCode.UNAVAILABLE,
     errors.ServerError: grpc.StatusCode.INTERNAL,
     errors.LocalFileError: grpc.StatusCode.INTERNAL,
     errors.DestinationExistsError: grpc.StatusCode.INTERNAL,
@@ -81,6 +82,7 @@ FROM_REASON: dict[str, type[errors.UnspoolError]] = {
         errors.DataLossError,
         errors.UnreachableError,
         errors.OverloadedError,
+        errors.StreamAgeError,
         errors.ServerError,
     )
 }

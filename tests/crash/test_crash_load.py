@@ -1,0 +1,70 @@
+"""Many at once, with real processes: nobody is forgotten, and the server's memory stays what was promised."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from processes import free_port, peak_memory, serving
+from unspool import Client, Reading, RetryPolicy, TransferOptions
+
+MIB = 1 << 20
+
+
+async def test_fifty_transfers_get_over_a_restart_of_the_server(tmp_path: Path) -> None:
+    """SIGTERM under load: all fifty running transfers complete at the restarted server, without anybody's doing."""
+    root = tmp_path / "root"
+    root.mkdir()
+    data = Random(0).randbytes(2 * MIB)
+    (root / "f").write_bytes(data)
+    options = TransferOptions(retry=RetryPolicy(budget=30, longest_wait=1.0))
+    with free_port() as port:
+        listen = f"127.0.0.1:{port}"
+    limits = ("--grace", "0.2", "--max-bandwidth", str(40 * MIB))
+    async with Client(listen, options=options) as client:
+        with serving(root, tmp_path / "first.log", *limits, listen=listen) as first:
+            getting = [asyncio.ensure_future(client.get("f", tmp_path / f"out-{number}")) for number in range(50)]
+            while len(list(tmp_path.glob("*.unspool-part"))) < len(getting):
+                await asyncio.sleep(0.005)
+            assert not any(one.done() for one in getting)
+            assert await asyncio.to_thread(first.stop) == 0
+        with serving(root, tmp_path / "second.log", listen=listen):
+            results = await asyncio.gather(*getting)
+    assert all((tmp_path / f"out-{number}").read_bytes() == data for number in range(50))
+    assert all(result.verified == "file" for result in results)
+    assert sum(result.attempts > 1 for result in results) > 0
+    assert sum(result.bytes_received for result in results) == 50 * len(data)
+
+
+@pytest.mark.timeout(200)
+async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path) -> None:
+    """A thousand stalled transfers at once: bounded memory, a small request answered meanwhile, and all complete."""
+    streams, connections = 1000, 10
+    data = Random(0).randbytes(3 * MIB // 2)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "f").write_bytes(data)
+    (tmp_path / "root" / "small").write_bytes(b"hello")
+    patient = TransferOptions(idle_timeout=120.0)
+    limits = ("--max-streams", "1100", "--max-streams-per-peer", "1100")
+    with serving(tmp_path / "root", tmp_path / "log", *limits) as server:
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(Client(server.address, options=patient)) for _ in range(connections)]
+            opened = [stack.enter_async_context(clients[n % connections].open("f")) for n in range(streams)]
+            readings = await asyncio.gather(*opened)  # each has its first block, and takes no more
+            async with Client(server.address) as another:
+                assert await another.read("small") == b"hello"
+            assert peak_memory(f"/proc/{server.process.pid}/status") < 300e6
+            limit = asyncio.Semaphore(50)
+            lengths = await asyncio.gather(*(_length(reading, limit) for reading in readings))
+        assert lengths == [len(data)] * streams
+        assert peak_memory(f"/proc/{server.process.pid}/status") < 300e6
+
+
+async def _length(reading: Reading, limit: asyncio.Semaphore) -> int:
+    """Read what is left, and return how long all of it was."""
+    async with limit:
+        return sum([len(data) async for data in reading])
