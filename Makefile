@@ -7,6 +7,7 @@
 #   make fmt         let ruff rewrite what it can
 #   make proto       regenerate the protobuf modules, and the Go code where there is Go
 #   make bench       a first throughput figure, beside cp
+#   make bench-peers install what the benchmarks compare with; then: .venv/bin/python -m bench big
 #   make pins        resolve the pinned development requirements again
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test test-deep check fmt proto proto-check bench pins clean
+.PHONY: demo test test-deep check fmt proto proto-check bench bench-peers pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -71,10 +72,17 @@ proto-check: build/protoc/.ready
 bench: $(READY)
 	$(BIN)/python -m bench
 
+# Peers from the system's packages need root; one that cannot be had is reported as missing by the benchmark.
+bench-peers: $(READY)
+	-apt-get install --yes --quiet nginx-light curl aria2 rsync
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bench.txt
+
 pins: $(READY)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/dev.txt
+	$(BIN)/uv pip compile requirements/bench.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/bench.txt
 	$(BIN)/uv pip compile requirements/proto.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proto.txt
 	$(BIN)/uv pip compile requirements/go.in --universal --python-version 3.11 \

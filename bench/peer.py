@@ -37,10 +37,15 @@ class Peer:
     def missing(self) -> str | None:
         """Return what is not installed, or None."""
         for need in self.needs:
-            there = importlib.util.find_spec(need[1:]) if need.startswith(".") else shutil.which(need)
+            there = importlib.util.find_spec(need[1:]) if need.startswith(".") else program(need)
             if there is None:
                 return need.lstrip(".")
         return None
+
+
+def program(name: str) -> str | None:
+    """Return where a program is: on the path, or installed beside Python itself."""
+    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
 
 
 def _free_port() -> int:
@@ -162,7 +167,7 @@ PEERS = [
     Peer(
         "nginx + rclone",
         ("nginx", "rclone"),
-        _nginx(lambda url, out: ["rclone", "copyurl", "--config", "/dev/null", url, str(out)]),
+        _nginx(lambda url, out: [str(program("rclone")), "copyurl", "--config", "/dev/null", url, str(out)]),
     ),
     Peer("rsync daemon", ("rsync",), _rsync),
     Peer("Arrow Flight, 1 MiB", (".pyarrow",), _program("flight")),
