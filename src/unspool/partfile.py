@@ -96,7 +96,6 @@ class PartFile:
                 if not _is_at(self._descriptor, self.destination):
                     return True
                 # Or somebody died in the middle of a commit without overwriting, and the file has both names: finish that.
-                self._remove_journal()
                 self.path.unlink()
         except BlockingIOError:
             self._release()

@@ -28,9 +28,11 @@ async def verify(name: str, path: Path, transfer: Transfer, seams: Seams) -> Fil
     """
     info = await transfer.call(lambda: seams.transport.stat(name), name)
     try:
-        size = await asyncio.to_thread(lambda: path.stat().st_size)
+        size, is_directory = await asyncio.to_thread(lambda: (path.stat().st_size, path.is_dir()))
     except OSError as error:
         raise LocalFileError(f"{path}: cannot be read: {error.strerror}") from error
+    if is_directory:
+        raise LocalFileError(f"{path}: is a directory; name the file")
     if size != info.size:
         raise FileMismatchError(f"{path}: has {size} bytes, {name} on the server has {info.size}", name=name)
     theirs = await whole_checksum(info, transfer)

@@ -8,6 +8,7 @@ import pytest
 
 from cli.tree import ODD, Served
 from gate import Gate
+from interrupted import interrupt_get
 from processes import ENVIRONMENT, UNSPOOL, Outcome, eventually, free_port, outcome_of, running, serving, size_of, unspool
 from unspool.cli.exits import EXIT_CODES
 
@@ -100,21 +101,19 @@ def test_5_is_a_file_that_changed(tmp_path: Path) -> None:
     """A file that changed since the download began is exit 5 with --on-change fail, and begun again without."""
     root = tmp_path / "root"
     root.mkdir()
-    (root / "a.bin").write_bytes(b"old" * MIB)
+    (root / "a.bin").write_bytes(b"old" * (4 * MIB))
     out = tmp_path / "out"
     with serving(root, tmp_path / "log") as server:
         url = f"{server.address}/a.bin"
-        with Gate(server.address, MIB + MIB // 2) as gate:
-            cut = unspool("get", "--retry-budget", "1", "--idle-timeout", "0.3", f"{gate.address}/a.bin", out)
-            assert cut.code == 7
-        (root / "new").write_bytes(b"new" * MIB)
+        assert interrupt_get(server.address, "a.bin", out, 5 * MIB).code == 130
+        (root / "new").write_bytes(b"new" * (4 * MIB))
         (root / "new").rename(root / "a.bin")
         assert_complaint(unspool("get", "--on-change", "fail", url, out), 5, "a.bin", "changed", "--on-change restart")
         assert not out.exists()
         done = unspool("get", url, out)
     assert done.code == 0
     assert "begun again once" in done.err
-    assert out.read_bytes() == b"new" * MIB
+    assert out.read_bytes() == b"new" * (4 * MIB)
 
 
 def test_6_is_a_file_that_is_not_the_servers(served: Served, tmp_path: Path) -> None:
@@ -145,8 +144,8 @@ def test_7_is_a_server_that_stalls_and_progress_is_kept(served: Served, tmp_path
     out = tmp_path / "out"
     with Gate(served.server.address, 20 * MIB) as gate:
         url = f"{gate.address}/big.bin"
-        done = unspool("get", "--quiet", "--retry-budget", "1", "--idle-timeout", "0.3", url, out)
-        assert_complaint(done, 7, "big.bin", "sent nothing for 0.3 s")
+        done = unspool("get", "--quiet", "--retry-budget", "1", "--idle-timeout", "1", url, out)
+        assert_complaint(done, 7, "big.bin", "sent nothing for 1 s")
         assert not out.exists()
         gate.open()
         again = unspool("get", url, out)
@@ -164,6 +163,12 @@ def test_8_is_a_directory_that_is_not_there(served: Served, tmp_path: Path) -> N
 def test_8_is_a_device(served: Served) -> None:
     """A destination that a rename would wreck is exit 8, and the line says how to write to it."""
     assert_complaint(unspool("get", served.url("hello.txt"), "/dev/null"), 8, "/dev/null", "`-`")
+
+
+def test_8_is_a_local_file_that_cannot_be_compared(served: Served, tmp_path: Path) -> None:
+    """`verify` with a file that is not there, or a directory, is exit 8: there is nothing that could have other bytes."""
+    assert_complaint(unspool("verify", served.url("hello.txt"), tmp_path / "mine"), 8, str(tmp_path / "mine"))
+    assert_complaint(unspool("verify", served.url("hello.txt"), tmp_path), 8, str(tmp_path), "is a directory")
 
 
 @pytest.mark.parametrize("command", ["cat URL", "get URL -", "stat URL", "ls URL"])

@@ -8,6 +8,7 @@ import pytest
 
 from cli.tree import Served
 from gate import Gate
+from interrupted import interrupt_get
 from processes import eventually, outcome_of, running, size_of, unspool
 
 MIB = 1 << 20
@@ -18,15 +19,11 @@ def test_interrupted_keeps_progress_and_the_same_command_goes_on(served: Served,
     """SIGINT ends `get` with exit 130 and one line, and the same command goes on from what had arrived."""
     out = tmp_path / "out"
     part = tmp_path / "out.unspool-part"
-    with Gate(served.server.address, limit) as gate:
-        with running("get", "--quiet", f"{gate.address}/big.bin", out) as process:
-            eventually(lambda: size_of(part) >= limit - 2 * MIB)
-            process.send_signal(signal.SIGINT)
-            done = outcome_of(process)
-        assert done.code == 130
-        assert "big.bin: interrupted; run the same command again" in done.complaint
-        arrived = size_of(part)
-        assert not out.exists()
+    done = interrupt_get(served.server.address, "big.bin", out, limit, "--quiet")
+    assert done.code == 130
+    assert "big.bin: interrupted; run the same command again" in done.complaint
+    arrived = size_of(part)
+    assert not out.exists()
     again = unspool("get", "--json", served.url("big.bin"), out)
     result = json.loads(again.out)
     assert result["resumed_from"] == arrived > 0
@@ -38,9 +35,7 @@ def test_interrupted_keeps_progress_and_the_same_command_goes_on(served: Served,
 def test_no_resume_begins_again(served: Served, tmp_path: Path) -> None:
     """--no-resume makes no use of what an earlier run left."""
     out = tmp_path / "out"
-    with Gate(served.server.address, 20 * MIB) as gate:
-        url = f"{gate.address}/big.bin"
-        assert unspool("get", "--retry-budget", "1", "--idle-timeout", "0.3", url, out).code == 7
+    interrupt_get(served.server.address, "big.bin", out, 20 * MIB)
     assert size_of(tmp_path / "out.unspool-part") > 16 * MIB
     result = json.loads(unspool("get", "--json", "--no-resume", served.url("big.bin"), out).out)
     assert (result["resumed_from"], result["bytes_received"]) == (0, result["size"])

@@ -12,6 +12,7 @@ import pytest
 
 from cli.tree import ODD, Served
 from gate import Gate
+from interrupted import interrupt_get
 from processes import ENVIRONMENT, UNSPOOL, free_port, size_of, unspool
 from unspool.cli.progress import progress
 from unspool.errors import StalledError
@@ -60,10 +61,8 @@ def on_a_terminal(*arguments: str | Path) -> Iterator[tuple[Terminal, subprocess
 
 
 def begun(served: Served, destination: Path) -> None:
-    """Begin a download of the big file that ends after 20 MiB or so."""
-    with Gate(served.server.address, 20 * MIB) as gate:
-        cut = unspool("get", "--retry-budget", "1", "--idle-timeout", "0.3", f"{gate.address}/big.bin", destination)
-    assert cut.code == 7
+    """Begin a download of the big file that is interrupted after 20 MiB or so."""
+    assert interrupt_get(served.server.address, "big.bin", destination, 20 * MIB).code == 130
     assert size_of(destination.with_name(destination.name + ".unspool-part")) > 16 * MIB
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import grpc
@@ -41,29 +41,30 @@ Talk: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 @asynccontextmanager
 async def talking(talk: Talk) -> AsyncGenerator[str, None]:
     """Serve TCP; yields `HOST:PORT`. Connections are closed when `talk` returns, or at the end."""
-    running = set[asyncio.Task[object]]()
+    running: list[asyncio.Task[None]] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.add(task)
-        try:
+    async def talk_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # OSError, IncompleteReadError: they left.
+        with suppress(OSError, asyncio.IncompleteReadError):
             await talk(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # they left, or the test is over
-        finally:
-            running.discard(task)
-            writer.transport.abort()
+        writer.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    # Not a coroutine: what has been accepted is known here at once, also if it is over before it has begun.
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(talk_and_close(reader, writer))
+        task.add_done_callback(lambda _: writer.transport.abort())
+        running.append(task)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
         yield "{}:{}".format(*server.sockets[0].getsockname())
     finally:
         server.close()
+        await asyncio.sleep(0)  # what is being accepted arrives in `accept`
         for task in running:
             task.cancel()
-        await asyncio.gather(*running)
-        await server.wait_closed()
+        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports that were aborted close their sockets
 
 
 def nobody() -> str:

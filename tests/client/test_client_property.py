@@ -18,6 +18,7 @@ import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -325,3 +326,34 @@ def test_whatever_happens_a_download_keeps_its_promises(world: World) -> None:
         runs = list(live(world, Path(directory)))
     if len(runs) > 1 and runs[1].result is not None and not runs[1].result.restarts:
         assert runs[1].result.resumed_from + runs[1].result.bytes_received == runs[1].result.size
+
+
+@settings(max_examples=2 * settings().max_examples)
+@given(worlds)
+def test_whatever_happens_a_writer_gets_one_revision(world: World) -> None:
+    """For any script, a writer gets a beginning of one revision, and all of it if no error is told; reading returns one whole."""
+
+    async def use(what: str) -> tuple[bytes, UnspoolError | None, Revisions]:
+        clock = FakeClock()
+        store = Revisions(world)
+        transport = FaultyTransport(StoreTransport(store), world.script.replace(">", "."), clock=clock, change=store.change)
+        options = TransferOptions(retry=RetryPolicy(budget=world.budget), block_size=BLOCK)
+        client = Client(transport=transport, clock=clock, random=Random(0), options=options)
+        writer = BytesIO()
+        try:
+            if what == "get":
+                await client.get(NAME, writer)
+            else:
+                writer.write(await client.read(NAME))
+        except UnspoolError as error:
+            return writer.getvalue(), error, store
+        return writer.getvalue(), None, store
+
+    for what in ("get", "read"):
+        written, error, store = asyncio.run(use(what))
+        if error is None:
+            assert written in store.all.values()
+        else:
+            assert type(error) is not UnspoolError
+            assert any(data.startswith(written) for data in store.all.values())
+            assert not written or written not in store.all.values()

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from dialect.tutorial import CHUNK, SIZES, tutorial_serving
 from gate import Gate
-from processes import eventually, running, size_of, unspool
+from interrupted import interrupt_get
+from processes import eventually, outcome_of, running, size_of, unspool
 from unspool import Client
 
 MIB = 1 << 20
@@ -77,12 +79,31 @@ def test_a_killed_download_resumes_at_its_chunk(theirs: str, root: Path, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_killed_server_that_comes_back_is_gone_on_with(root: Path, tmp_path: Path) -> None:
+    """A server that is killed in the middle and comes back: the client goes on at its chunk, and no byte comes twice."""
+    out = tmp_path / "out"
+    with ExitStack() as first:
+        address = first.enter_context(tutorial_serving(root))
+        with (
+            Gate(address, 20 * MIB) as gate,
+            running("get", "--dialect", "demo", "--json", "--retry-budget", "30", f"{gate.address}/big.bin", out) as client,
+        ):
+            eventually(lambda: size_of(tmp_path / "out.unspool-part") >= 16 * MIB)
+            first.close()
+            gate.open()
+            with tutorial_serving(root, listen=address):
+                done = outcome_of(client)
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["attempts"] >= 2
+    assert result["bytes_received"] == 48 * MIB
+    assert out.read_bytes() == (root / "big.bin").read_bytes()
+
+
 def test_another_servers_bytes_are_not_built_upon(theirs: str, root: Path, tmp_path: Path) -> None:
     """Without revisions, only the same server may go on with a file: another one begins from zero."""
     out = tmp_path / "out"
-    with Gate(theirs, 20 * MIB) as gate:
-        url = f"{gate.address}/big.bin"
-        assert unspool("get", "--dialect", "demo", "--retry-budget", "1", "--idle-timeout", "0.3", url, out).code == 7
+    assert interrupt_get(theirs, "big.bin", out, 20 * MIB, "--dialect", "demo").code == 130
     result = get(theirs, "big.bin", out)
     assert (result["resumed_from"], result["bytes_received"]) == (0, 48 * MIB)
     assert out.read_bytes() == (root / "big.bin").read_bytes()

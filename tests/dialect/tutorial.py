@@ -15,10 +15,10 @@ SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK, 5_000_001]
 
 
 @contextmanager
-def tutorial_serving(root: Path, *options: str) -> Iterator[str]:
-    """Serve a directory with the tutorial's program; yields its address."""
+def tutorial_serving(root: Path, *options: str, listen: str = "127.0.0.1:0") -> Iterator[str]:
+    """Serve a directory with the tutorial's program, which is killed in the end; yields its address."""
     with subprocess.Popen(
-        [tutorial_binary(), "serve", "--root", root, "--listen", "127.0.0.1:0", *options],
+        [tutorial_binary(), "serve", "--root", root, "--listen", listen, *options],
         stdout=subprocess.PIPE,
         env=ENVIRONMENT,
     ) as process:

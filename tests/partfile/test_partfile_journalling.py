@@ -101,6 +101,31 @@ def watch(patch: pytest.MonkeyPatch, part: PartFile, most: int) -> None:
     patch.setattr(os, "replace", watched_replace)
 
 
+def test_the_journal_is_written_when_there_is_something_new_to_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once at the beginning, then when a segment is full or at a checkpoint: not with every block, which would be slow."""
+    writes = 0
+    rename = os.replace
+
+    def counting(source: Path, target: Path) -> None:
+        nonlocal writes
+        writes += 1
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", counting)
+    data = bytes_of(3 * SEGMENT)
+    part = PartFile(tmp_path / "a.bin")
+    part.acquire()
+    part.begin(journal_for(len(data)))
+    assert decode(part.journal_path.read_bytes()) == journal_for(len(data))
+    assert writes == 1
+    write_all(part, blocks_of(data, 0, 2 * SEGMENT + 700, block_size=SEGMENT // 8))
+    assert writes == 3
+    part.write(next(blocks_of(data, 2 * SEGMENT + 700)), checkpoint=True)
+    assert writes == 4
+    part.close()
+    assert writes == 4
+
+
 def test_a_write_that_takes_less_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system may take fewer bytes than it was given; the rest follows at the right place."""
     part = PartFile(tmp_path / "a.bin")

@@ -109,6 +109,7 @@ def test_the_holder_may_end_between_our_opening_and_our_locking(
     holder = begun(destination)
     flock = fcntl.flock
     calls = 0
+    open_before = descriptors()
 
     def late_flock(descriptor: int, operation: int) -> None:
         nonlocal calls
@@ -132,6 +133,7 @@ def test_the_holder_may_end_between_our_opening_and_our_locking(
     with pytest.raises(BusyError):
         PartFile(destination).acquire()
     part.close()
+    assert descriptors() == open_before - 1  # neither's is left
 
 
 def test_a_commit_that_died_between_its_two_names_is_finished(tmp_path: Path) -> None:
@@ -173,20 +175,23 @@ def refusing(*args: object, **kwargs: object) -> None:
     raise PermissionError(1, "Operation not permitted")
 
 
-def test_a_lock_that_cannot_be_had_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system without locks is an error of ours, and no descriptor is left behind."""
+def test_a_lock_that_cannot_be_had_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without locks is an error of ours; no descriptor is left open, and what is there is not touched."""
+    begun(tmp_path / "a.bin").close()
+    files = listing(tmp_path)
     monkeypatch.setattr(fcntl, "flock", refusing)
     before = descriptors()
     part = PartFile(tmp_path / "a.bin")
     with pytest.raises(LocalFileError, match="not allowed to write there"):
         part.acquire()
-    part.close()
     assert descriptors() == before
+    part.close()
+    assert listing(tmp_path) == files
 
 
 def descriptors() -> int:
     """Count what this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def test_a_link_in_place_of_the_part_file_is_not_followed(tmp_path: Path) -> None:

@@ -31,14 +31,20 @@ class Checksums:
         """Return `info` with the whole file's checksum, if the store or this table knows it."""
         if info.crc32c is not None:
             return info
-        checksum = self._known.get((info.name, info.revision)) if info.size else 0
-        return info if checksum is None else replace(info, crc32c=checksum)
+        if not info.size:
+            return replace(info, crc32c=0)
+        key = (info.name, info.revision)
+        checksum = self._known.get(key)
+        if checksum is None:
+            return info
+        self._known.move_to_end(key)
+        return replace(info, crc32c=checksum)
 
     def record(self, info: FileInfo, block: Block) -> None:
         """Note a run of the file's bytes and its checksum."""
-        if info.crc32c is not None:
-            return
         key = (info.name, info.revision)
+        if info.crc32c is not None or key in self._known:
+            return
         table = self._table(info)
         table.record(block)
         # Only a run that touches the end of a gap can have closed the last one; looking is cheap, but not free.

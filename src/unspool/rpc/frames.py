@@ -165,8 +165,11 @@ async def _runs(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) ->
     position = span.start
     size = sizes.first(span.length)
     while position < span.stop:
-        blocks = _SETTLED_BLOCKS if sizes.settled else _GROWING_BLOCKS
-        part = Span(position, min(position + blocks * size, span.stop))
+        length = size * (_SETTLED_BLOCKS if sizes.settled else _GROWING_BLOCKS)
+        if position % size and span.stop - position > size:
+            # Blocks that begin at multiples of their size never lie across the edge of a segment, here or at the client.
+            length = size - position % size
+        part = Span(position, min(position + length, span.stop))
         waited, count = 0.0, 0
         async with aclosing(file.read(part, size)) as runs:
             while (data := await patience.patiently(anext(runs, None))) is not None:

@@ -43,7 +43,7 @@ class Transport(Protocol):
         ...
 
     def renew(self) -> None:
-        """Use another connection for what comes, because this one has gone silent; calls that are running keep theirs."""
+        """Use another connection for what comes, because the one of a call that was given up is silent; others keep theirs."""
         ...
 
     async def aclose(self) -> None:
@@ -79,17 +79,18 @@ class Connection:
         self._metadata = tuple(metadata)
         self._closed = False
         self._line = self._dial()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._replaced: list[_Line] = []  # those with calls on them
+        self._closing: set[asyncio.Task[None]] = set()
 
     def _dial(self) -> _Line:
         return _Line(grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS))
 
     def renew(self) -> None:
-        """See `Transport.renew`."""
-        if not self._closed:
-            old, self._line = self._line, self._dial()
-            old.retired = True
-            self._let_go(old)
+        """See `Transport.renew`. Of many who find the same channel silent, the first replaces it for all."""
+        if self._line.given_up and not self._closed:
+            self._replaced.append(self._line)
+            self._line = self._dial()
+            self._let_go()
 
     # Without (de)serialisers, so that what does not parse is our error and not gRPC's log line.
 
@@ -115,15 +116,17 @@ class Connection:
     async def aclose(self) -> None:
         """Close the channel; calls that are running fail."""
         self._closed = True
-        await self._line.channel.close()
-        await asyncio.gather(*self._retiring)
+        for line in (self._line, *self._replaced):
+            await line.channel.close()
+        await asyncio.gather(*self._closing)
 
-    def _let_go(self, line: _Line) -> None:
-        """Close a channel that was replaced, once its last call is over."""
-        if line.retired and not line.calls:
+    def _let_go(self) -> None:
+        """Close the channels that were replaced and whose last call is over."""
+        for line in [line for line in self._replaced if not line.calls and not self._closed]:
+            self._replaced.remove(line)
             closing = asyncio.ensure_future(line.channel.close())
-            self._retiring.add(closing)
-            closing.add_done_callback(self._retiring.discard)
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -145,6 +148,7 @@ class Connection:
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if (task is not None and task.cancelling()) or not call.done():
+                line.given_up = True
                 raise  # the caller's own
             # grpc.aio raises it as well for calls whose channel was closed, or (older ones) that the other side cancelled.
             if self._closed:
@@ -156,16 +160,16 @@ class Connection:
         finally:
             call.cancel()
             line.calls -= 1
-            self._let_go(line)
+            self._let_go()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Line:
-    """One channel of gRPC's, and how many calls are on it."""
+    """One channel of gRPC's, how many calls are on it, and whether somebody stopped waiting for one of them."""
 
     channel: grpc.aio.Channel
     calls: int = 0
-    retired: bool = False
+    given_up: bool = False
 
 
 class GrpcTransport:

@@ -1,10 +1,12 @@
 """Transports for tests: one that needs no network, and one that fails when a script says so.
 
-store = MemoryStore({"a.bin": data})
-transport = FaultyTransport(StoreTransport(store), "..x.!", clock=clock)
-async with Client(transport=transport, clock=clock) as client:
-    await client.get("a.bin", path)
-assert transport.fired == "x!"
+A test says what goes wrong, runs what it is about, and asks whether it really went wrong:
+
+    store = MemoryStore({"a.bin": data})
+    transport = FaultyTransport(StoreTransport(store), "..x.!", clock=clock)
+    async with Client(transport=transport, clock=clock) as client:
+        await client.get("a.bin", path)
+    assert transport.fired == "x!"
 """
 
 from __future__ import annotations

@@ -1,0 +1,49 @@
+"""What a server remembers of checksums: enough, and no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from unspool.core.checksum import crc32c
+from unspool.core.model import Block, FileInfo
+from unspool.rpc import checksums
+from unspool.rpc.checksums import Checksums
+
+
+def _learn(table: Checksums, name: str, data: bytes = b"abc") -> FileInfo:
+    info = FileInfo(name, len(data), "r1")
+    table.record(info, Block(0, data, crc32c(data)))
+    return info
+
+
+def test_what_went_out_whole_is_known() -> None:
+    """The checksum of a file whose bytes all went out is known, for that revision only."""
+    table = Checksums()
+    info = _learn(table, "f")
+    assert table.added_to(info).crc32c == crc32c(b"abc")
+    assert table.added_to(FileInfo("f", 3, "r2")).crc32c is None
+
+
+def test_an_empty_file_needs_no_learning() -> None:
+    """The checksum of nothing is known from the start."""
+    assert Checksums().added_to(FileInfo("f", 0, "r1")).crc32c == 0
+
+
+def test_the_one_longest_unused_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more revisions than are remembered, the one that nobody asked about for longest is forgotten."""
+    monkeypatch.setattr(checksums, "_KNOWN", 2)
+    table = Checksums()
+    first, second = _learn(table, "first"), _learn(table, "second")
+    assert table.added_to(first).crc32c is not None  # asked about: second is the older one now
+    _learn(table, "third")
+    assert table.added_to(first).crc32c is not None
+    assert table.added_to(second).crc32c is None
+
+
+def test_what_is_known_is_not_learned_again() -> None:
+    """Sending a file whose checksum is known keeps nothing more in memory."""
+    table = Checksums()
+    info = _learn(table, "f")
+    _learn(table, "f")
+    assert list(table.gaps(FileInfo("g", 3, "r1")))  # a file not seen yet is all gap
+    assert not any(key == (info.name, info.revision) for key in table._learning)
