@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import grpc
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -11,6 +12,15 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("deep" if os.environ.get("UNSPOOL_TEST_DEEP") else "ci")
+
+
+def pytest_configure() -> None:
+    """Keep gRPC's poller for the whole session.
+
+    It ends with the last channel or server that is collected, whenever that is, and waits for its thread then: in the middle
+    of some other test, for as long as a connection takes to die that a test of stalls has left.
+    """
+    grpc.aio.init_grpc_aio()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from unspool import partfile
+
 _SECTOR = 512
 
 
@@ -54,7 +56,7 @@ class Recorder:
             self._patch(patch, os, "replace", self._replace)
             self._patch(patch, os, "unlink", self._unlink)
             self._patch(patch, os, "link", self._link)
-            self._patch(patch, Path, "write_bytes", self._write_bytes)
+            self._patch(patch, partfile, "_write_new", self._write_new)
             yield
 
     def _patch(self, patch: pytest.MonkeyPatch, owner: Any, name: str, log: Callable[..., None]) -> None:
@@ -103,7 +105,7 @@ class Recorder:
         if (old := self._mine(source)) and (new := self._mine(target)):
             self.steps.append(Step("link", names=(old, new)))
 
-    def _write_bytes(self, _: int, path: Path, data: bytes) -> None:
+    def _write_new(self, _: None, path: Path, data: bytes) -> None:
         if name := self._mine(path):
             inode = path.stat().st_ino
             self.steps.append(Step("create", inode, (name,)))

@@ -120,6 +120,7 @@ class _Download:
         """Do it all."""
         await self._on_disk(self._part.acquire)
         if (already := await self._already_there()) is not None:
+            await self._on_disk(self._part.discard)  # what an earlier run left is of no use any more
             return already
         await self._take_up()
         mended = False

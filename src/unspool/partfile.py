@@ -181,7 +181,7 @@ class PartFile:
         journal = replace(self.journal, segments=self._table.segments)
         scratch = self._scratch_path
         try:
-            scratch.write_bytes(journal.encode())
+            _write_new(scratch, journal.encode())
             scratch.replace(self.journal_path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -299,6 +299,13 @@ def _paths_beside(destination: Path) -> tuple[Path, Path]:
         kept = raw[: name_max - longest - len(digest) - 1].decode(errors="ignore")
         stem = f"{kept}.{digest}"
     return destination.with_name(stem + PART_SUFFIX), destination.with_name(stem + JOURNAL_SUFFIX)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a small file, over what is there; not through a link that somebody else may have put there."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

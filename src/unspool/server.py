@@ -66,6 +66,8 @@ class Server:
                 ("grpc.http2.max_frame_size", 4 << 20),
                 ("grpc.keepalive_time_ms", int(options.keepalive * 1000)),
                 ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout * 1000)),
+                # What an unanswered ping really waits for; gRPC's own is 60 s, whatever the option above says.
+                ("grpc.http2.ping_timeout_ms", int(options.keepalive_timeout * 1000)),
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
             ]
         )

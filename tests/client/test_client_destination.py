@@ -188,3 +188,15 @@ async def test_an_earlier_run_survives_one_that_got_nowhere(tmp_path: Path) -> N
             await Lab("x", store=lab.store, budget=0, **options).get(tmp_path / "b.bin")
     result = await Lab(store=lab.store).get(tmp_path / "b.bin")
     assert result.resumed_from == 4 * BLOCK
+
+
+async def test_what_an_earlier_run_left_goes_when_the_file_is_there_already(tmp_path: Path) -> None:
+    """A destination that is the server's file already makes the part file beside it useless: both leftovers are removed."""
+    broken = Lab("." * 8 + "x" * 100)
+    with pytest.raises(UnreachableError):
+        await broken.get(tmp_path / "b.bin")
+    assert names_in(tmp_path) == [JOURNAL, PART]
+    (tmp_path / "b.bin").write_bytes(DATA)
+    result = await Lab().get(tmp_path / "b.bin")
+    assert (result.bytes_received, result.resumed_from) == (0, len(DATA))
+    assert names_in(tmp_path) == ["b.bin"]

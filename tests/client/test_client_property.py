@@ -14,7 +14,6 @@ A script of faults, a size, and what the file becomes when it changes are made u
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from client.cancelling import disk_threads, open_files
 from client.lab import JOURNAL, NAME, PART, Wrapper, content, names_in
 from unspool.client import Client
 from unspool.core.checksum import crc32c
@@ -125,11 +125,6 @@ class Revisions(MemoryStore):
         return info if self._knows_checksums else replace(info, crc32c=None)
 
 
-def open_descriptors() -> list[str]:
-    """Return the process's open descriptors, but for the one that lists them."""
-    return sorted(path.name for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
-
-
 class TrackedBlock(Block):
     """A block that can be counted."""
 
@@ -193,7 +188,7 @@ class Run:
     async def run(self) -> None:
         """Download, and check what must hold whatever comes of it."""
         before = self.destination.read_bytes() if self.destination.exists() else None
-        descriptors = open_descriptors()
+        files = open_files()
         options = TransferOptions(
             retry=RetryPolicy(budget=self._world.budget), block_size=BLOCK, on_change=self._world.on_change
         )
@@ -204,8 +199,8 @@ class Run:
             self.failed_with = type(error)
         assert self.failed_with is not UnspoolError
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert open_descriptors() == descriptors
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("unspool-disk")]
+        assert open_files() == files
+        assert disk_threads() == []
         assert self.counting.most <= MOST_IN_MEMORY
         after = self.destination.read_bytes() if self.destination.exists() else None
         if self.result is None:
@@ -331,7 +326,7 @@ def test_whatever_happens_a_download_keeps_its_promises(world: World) -> None:
 @settings(max_examples=2 * settings().max_examples)
 @given(worlds)
 def test_whatever_happens_a_writer_gets_one_revision(world: World) -> None:
-    """For any script, a writer gets a beginning of one revision, and all of it if no error is told; reading returns one whole."""
+    """For any script, a writer gets a beginning of one revision, and all of it unless an error is told; so does a reader."""
 
     async def use(what: str) -> tuple[bytes, UnspoolError | None, Revisions]:
         clock = FakeClock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -11,6 +12,8 @@ from core.served import Served, damaged
 from unspool.core.model import HEARTBEAT, Block, Frame, Header, Summary
 from unspool.core.receiver import Receiver, State
 from unspool.errors import UnspoolError
+
+pytestmark = pytest.mark.timeout(600)  # its deep form, two thousand runs of fifty steps, takes minutes
 
 NAME = "models/a.bin"
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.partfile_contract import blocks_of, bytes_of, journal_for, listing
+from unspool.core.journal import Journal
 from unspool.errors import LocalFileError
 from unspool.partfile import JOURNAL_SUFFIX, PART_SUFFIX, PartFile
 
@@ -282,3 +283,16 @@ def test_a_file_system_that_does_not_say_how_long_names_are_is_taken_for_a_usual
 
     monkeypatch.setattr(os, "pathconf", fail)
     assert len(PartFile(tmp_path / ("a" * 255)).journal_path.name + ".new") == 255
+
+
+def test_the_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
+    """A link planted where the journal is made leads nowhere: what it points to stays as it is."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    part = PartFile(tmp_path / "out")
+    part.acquire()
+    (tmp_path / "out.unspool-journal.new").symlink_to(victim)
+    with pytest.raises(LocalFileError):
+        part.begin(Journal("f", "store", "r1", 10, 16))
+    part.close()
+    assert victim.read_bytes() == b"precious"

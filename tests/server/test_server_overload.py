@@ -123,7 +123,7 @@ async def test_a_stream_that_is_old_ends_between_two_blocks_and_is_gone_on_with(
     """A stream ends at its age, with a reason to come back; the transfer goes on, and no byte comes twice."""
     ends: list[TransferEnd] = []
     watch = Watch()
-    options = limited(stream_age=0.05, stream_bandwidth=8 * MIB)
+    options = limited(stream_age=0.05, stream_bandwidth=4 * MIB)
     async with serve(MemoryStore({"f": DATA}), options, ends.append) as address, Client(address, options=EAGER) as client:
         result = await client.get("f", tmp_path / "f", observer=watch)
     assert (tmp_path / "f").read_bytes() == DATA

@@ -1,0 +1,34 @@
+"""Seeds: the same every time, spread over the workers, and one alone when a failure is to be repeated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+DEEP = bool(os.environ.get("UNSPOOL_TEST_DEEP"))
+
+_ONE = os.environ.get("UNSPOOL_TEST_SEED")
+
+
+def shards(normal: int, deep: int, size: int) -> list[range]:
+    """Return so many seeds, normally or in the long form, in ranges of `size`; the one that is asked for, if one is."""
+    if _ONE is not None:
+        return [range(int(_ONE), int(_ONE) + 1)]
+    count = deep if DEEP else normal
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+@contextmanager
+def repeatable(seed: int, test: str) -> Iterator[None]:
+    """Have a failure say how to repeat it; `test` is the file, and the function after `::`."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"to repeat it: UNSPOOL_TEST_SEED={seed} .venv/bin/pytest -n 0 tests/evidence/{test}")
+        raise
+    except pytest.fail.Exception as error:
+        error.add_note(f"to repeat it: UNSPOOL_TEST_SEED={seed} .venv/bin/pytest -n 0 tests/evidence/{test}")
+        raise

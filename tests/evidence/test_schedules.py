@@ -1,0 +1,129 @@
+"""Thousands of made-up schedules of faults, each with a seed; whatever happens, a download keeps its promises.
+
+The checks are those of `client.test_client_property`, and two more: every request asks for missing bytes only, and a download
+that is cancelled anywhere is gone on with. Hypothesis looks for the odd case there; here it is the number that counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from client import test_client_property as promises
+from client.cancelling import CancelledAt
+from client.lab import JOURNAL, NAME
+from evidence.asked import Asked
+from evidence.seeds import repeatable, shards
+from unspool.client import Client
+from unspool.core.checksum import crc32c
+from unspool.download import Result
+from unspool.errors import UnspoolError
+from unspool.events import Repairing, Restarting
+from unspool.testing.faults import LETTERS
+
+SIZES = (0, 1, promises.BLOCK, 5 * promises.BLOCK)
+"""Sizes that are tried more often than others."""
+
+LOST_BY_A_CANCEL = 3 * promises.BLOCK
+"""Bytes at most that had come and were not written yet: a block that waits for the disk, one behind it, one held by `~`."""
+
+
+def world_of(seed: int) -> promises.World:
+    """Make up a world: mostly good ones, some in which hardly a frame comes through."""
+    random = Random(seed)
+    density = random.choice((0.05, 0.2, 0.5))
+    faults = LETTERS.replace(".", "")
+    return promises.World(
+        script="".join(random.choice(faults) if random.random() < density else "." for _ in range(random.randrange(60))),
+        sizes=tuple(
+            random.choice(SIZES) if random.random() < 0.2 else random.randrange(20 * promises.BLOCK)
+            for _ in range(random.randint(1, 4))
+        ),
+        segment_size=random.choice((promises.BLOCK, 40, 3 * promises.BLOCK)),
+        budget=random.randrange(6),
+        on_change=random.choice(("restart", "restart", "fail")),
+        knows_checksums=random.random() < 0.5,
+        old=random.random() < 0.3,
+    )
+
+
+class CancelledError(UnspoolError):
+    """Stands for a cancel, which is no error of unspool's."""
+
+
+class Cancelling(Client):
+    """Cancels its first download at one of the places where it waits; -1 is none."""
+
+    place = -1
+
+    async def get(self, *args: Any, **kwargs: Any) -> Result:
+        """See `Client.get`."""
+        place, Cancelling.place = Cancelling.place, -1
+        stepping = CancelledAt(super().get(*args, **kwargs), place, late=place % 2 == 1)
+
+        async def main() -> Result:
+            return await stepping
+
+        task = asyncio.create_task(main())
+        await asyncio.wait([task])
+        if not task.cancelled():
+            return task.result()
+        run: Schedule = kwargs["observer"]
+        if run.commits:
+            return run.committed()
+        raise CancelledError("cancelled")
+
+
+class Schedule(promises.Run):
+    """A run whose requests are checked too."""
+
+    def __init__(self, world: promises.World, store: promises.Revisions, directory: Path, script: str) -> None:
+        super().__init__(world, store, directory, script)
+        self.transport = Asked(self.counting, script, clock=self._clock, change=store.change)
+        self.transport.journal = directory / JOURNAL
+        self.transport.revisions = store.all
+
+    def _check_fetched(self) -> None:
+        if self.failed_with is not CancelledError:
+            super()._check_fetched()
+        elif not self.told & {Restarting, Repairing}:
+            lost = sum(promises.DESTROYED.get(letter, promises.BLOCK) for letter in self.transport.fired)
+            assert self.counting.fetched <= self.kept() + lost + LOST_BY_A_CANCEL
+
+    def committed(self) -> Result:
+        """Return what a download would have, had not a cancel come when all was done but the telling."""
+        data = self.destination.read_bytes()
+        (revision,) = [revision for revision, known in self._store.all.items() if known == data][-1:]
+        path, size, received = str(self.destination), len(data), self.counting.fetched
+        return Result(NAME, path, size, revision, "file", crc32c(data), received, 0, 0, 0, 0.0)
+
+
+def live_through(seed: int, directory: Path) -> list[promises.Run]:
+    """Download in the world of a seed, and if that failed once more without faults; return the runs."""
+    random = Random(-seed - 1)
+    Cancelling.place = random.randrange(120) if random.random() < 0.2 else -1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(promises, "Run", Schedule)
+        patch.setattr(promises, "Client", Cancelling)
+        return list(promises.live(world_of(seed), directory))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seeds", shards(normal=2_000, deep=50_000, size=250), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_no_schedule_of_faults_breaks_a_promise(seeds: range) -> None:
+    """For every seed all seven promises hold; what a failed or cancelled run left is used by the next, which ends well."""
+    failed = cancelled = 0
+    for seed in seeds:
+        with repeatable(seed, "test_schedules.py"), TemporaryDirectory() as directory:
+            runs = live_through(seed, Path(directory))
+        assert runs[-1].result is not None
+        failed += len(runs) > 1
+        cancelled += runs[0].failed_with is CancelledError
+    if len(seeds) > 100:  # the schedules do break downloads, though not all of them
+        assert len(seeds) // 20 < failed < len(seeds) * 9 // 10
+        assert cancelled

@@ -1,0 +1,72 @@
+"""A server that is killed, again and again, and comes back on the same port: one client process gets there by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from random import Random
+
+import pytest
+
+from crash.roomy import roomy
+from evidence.seeds import DEEP
+from processes import Outcome, Serving, running, serving
+from unspool.testing.proxy import Proxy
+
+MIB = 1 << 20
+
+KILLS = 200 if DEEP else 10
+
+BETWEEN = 3 * MIB
+"""Bytes, at most, that come through between a server's start and its end."""
+
+SIZE = (KILLS + 2) * BETWEEN
+
+BANDWIDTH = 60 * MIB
+
+
+def ended(process: subprocess.Popen[bytes]) -> Outcome:
+    """Wait for a command to end, for as long as the test may take."""
+    out, err = process.communicate()
+    return Outcome(process.returncode, out, err.decode())
+
+
+async def killed(server: Serving, proxy: Proxy, client: asyncio.Task[Outcome], random: Random) -> None:
+    """Kill a server at a random moment while bytes come through, or before they do."""
+    goal = proxy.stats.to_client + (random.randrange(BETWEEN) if random.random() < 0.9 else 0)
+    while proxy.stats.to_client < goal:
+        assert not client.done(), client.result()
+        await asyncio.sleep(0.002)
+    server.process.kill()
+    server.process.wait()
+
+
+@pytest.mark.timeout(1800 if DEEP else 120)
+async def test_a_server_killed_again_and_again_costs_nothing_twice() -> None:
+    """The client process rides out every SIGKILL of its server, ends with exit 0 and the right bytes, each fetched once."""
+    random = Random(6)
+    with roomy(3 * SIZE) as directory:
+        root = directory / "root"
+        root.mkdir()
+        (root / "big.bin").write_bytes(b"".join(random.randbytes(BETWEEN) for _ in range(KILLS + 2)))
+        out = directory / "out"
+        with serving(root, directory / "log") as first:
+            address = first.address
+            async with Proxy(address) as proxy:
+                proxy.bandwidth = BANDWIDTH
+                with running("get", "--json", "--retry-budget", "100", f"{proxy.address}/big.bin", out) as process:
+                    client = asyncio.create_task(asyncio.to_thread(ended, process))
+                    await killed(first, proxy, client, random)
+                    for _ in range(KILLS - 1):
+                        with serving(root, directory / "log", listen=address) as server:
+                            await killed(server, proxy, client, random)
+                    with serving(root, directory / "log", listen=address):
+                        done = await client
+        assert done.code == 0, done.err
+        result = json.loads(done.out)
+        assert result["verified"] == "file"
+        assert result["bytes_received"] == result["size"] == SIZE, "no byte was fetched twice"
+        assert result["attempts"] > KILLS // 2
+        assert out.read_bytes() == (root / "big.bin").read_bytes()
+        assert sorted(path.name for path in directory.iterdir()) == ["log", "out", "root"]
