@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -32,12 +33,26 @@ def ended(process: subprocess.Popen[bytes]) -> Outcome:
     return Outcome(process.returncode, out, err.decode())
 
 
-async def killed(server: Serving, proxy: Proxy, client: asyncio.Task[Outcome], random: Random) -> None:
-    """Kill a server at a random moment while bytes come through, or before they do."""
-    goal = proxy.stats.to_client + (random.randrange(BETWEEN) if random.random() < 0.9 else 0)
-    while proxy.stats.to_client < goal:
-        assert not client.done(), client.result()
-        await asyncio.sleep(0.002)
+async def killed(server: Serving, proxy: Proxy, client: asyncio.Task[Outcome], random: Random, known: int) -> None:
+    """Kill a server at a random moment while its bytes come through, or at once.
+
+    Args:
+        server: the one to kill.
+        proxy: what the client connects to.
+        client: must not end meanwhile.
+        random: decides when.
+        known: connections that there were before this server; a new one means that the client has found it.
+    """
+
+    async def until(holds: Callable[[], bool]) -> None:
+        while not holds():
+            assert not client.done(), client.result()
+            await asyncio.sleep(0.002)
+
+    if random.random() < 0.9:
+        await until(lambda: proxy.stats.connections > known)
+        goal = proxy.stats.to_client + random.randrange(BETWEEN)
+        await until(lambda: proxy.stats.to_client >= goal)
     server.process.kill()
     server.process.wait()
 
@@ -57,10 +72,11 @@ async def test_a_server_killed_again_and_again_costs_nothing_twice() -> None:
                 proxy.bandwidth = BANDWIDTH
                 with running("get", "--json", "--retry-budget", "100", f"{proxy.address}/big.bin", out) as process:
                     client = asyncio.create_task(asyncio.to_thread(ended, process))
-                    await killed(first, proxy, client, random)
+                    await killed(first, proxy, client, random, known=0)
                     for _ in range(KILLS - 1):
+                        known = proxy.stats.connections
                         with serving(root, directory / "log", listen=address) as server:
-                            await killed(server, proxy, client, random)
+                            await killed(server, proxy, client, random, known)
                     with serving(root, directory / "log", listen=address):
                         done = await client
         assert done.code == 0, done.err
