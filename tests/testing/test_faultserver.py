@@ -39,12 +39,13 @@ BREAKING = (
 WRONG = ("flip", "flipsum", "offset", "duplicate", "swap")
 
 
-async def _get(fault: str, destination: Path) -> tuple[list[str], Client, FaultServer]:
+async def _get(fault: str, destination: Path) -> list[str]:
+    """Get the file from a server with this fault; return the faults that fired."""
     async with FaultServer(MemoryStore({"f": DATA}), block_size=BLOCK) as server:
         server.default = server.script(fault)
         async with Client(server.address, options=OPTIONS) as client:
             await client.get("f", destination)
-        return server.fired(server.default), client, server
+        return server.fired(server.default)
 
 
 @pytest.mark.parametrize("kind", BREAKING)
@@ -71,7 +72,7 @@ async def test_a_block_that_is_wrong_is_never_used(kind: str, tmp_path: Path) ->
     for where in ("0", "1", str(BLOCK - 1), str(BLOCK), "-1"):
         fault = f"{kind}@{where}"
         out = tmp_path / where
-        fired, *_ = await _get(fault, out)
+        fired = await _get(fault, out)
         assert fired == [fault]
         assert out.read_bytes() == DATA
 
@@ -97,7 +98,7 @@ async def test_messages_that_are_none_are_named(tmp_path: Path) -> None:
 
 async def test_a_proxy_that_answers_itself_is_gone_round(tmp_path: Path) -> None:
     """A 502 from something between is a broken attempt like any other."""
-    fired, *_ = await _get("http:502@start", tmp_path / "out")
+    fired = await _get("http:502@start", tmp_path / "out")
     assert fired == ["http:502@start"]
     assert (tmp_path / "out").read_bytes() == DATA
 
@@ -133,7 +134,7 @@ async def test_a_script_is_selected_by_metadata_and_counts_for_itself(tmp_path: 
 @pytest.mark.parametrize("text", ["", "cut", "cut@", "boom@0", "cut@middle", "flip@end", "http:502@1", "cut@0 "])
 def test_a_fault_that_is_misspelt_is_refused(text: str) -> None:
     """A script with a typing error is an error, not a script without a fault."""
-    with pytest.raises(ValueError, match=r".*"):
+    with pytest.raises(ValueError, match=r"not a fault|happens"):
         Fault.parse(text)
 
 
