@@ -25,6 +25,8 @@ class TransferOptions:
         resume: build on a part file left by an earlier run.
         overwrite: replace a different file at the destination, when the new one is complete and verified.
         block_size: largest block to ask for, bytes; None leaves it to the server.
+        jobs: streams at the same time, each on a connection of its own; None begins with one, and tries more while
+            much is left (core/ramp.py).
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -33,6 +35,7 @@ class TransferOptions:
     resume: bool = True
     overwrite: bool = True
     block_size: int | None = None
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class ServiceOptions:
         largest_block: most that a client may ask for; with the fields around it, it stays below gRPC's 4 MiB.
         page_size: entries per page of a listing when the client does not say (S3, GCS: 1000).
         largest_page: most entries a client may ask for; 5000 of the longest usual names stay below 4 MiB.
+        largest_batch: most files a client may ask for in one batch; as many of the longest names still fit into one request.
         heartbeat: seconds of waiting for the store after which a heartbeat is sent; a third of the client's idle timeout.
         demo_dialect: also answer the tutorial's `demo.Files`.
     """
@@ -53,6 +57,7 @@ class ServiceOptions:
     largest_block: int = 2 * MIB
     page_size: int = 1000
     largest_page: int = 5000
+    largest_batch: int = 1000
     heartbeat: float = 10.0
     demo_dialect: bool = True
 

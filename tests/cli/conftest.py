@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from cli.tree import ODD, Served
+from cli.serveddir import ODD, Served
 from processes import serving
 
 

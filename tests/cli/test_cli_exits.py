@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.tree import ODD, Served
+from cli.serveddir import ODD, Served
 from gate import Gate
 from interrupted import interrupt_get
 from processes import ENVIRONMENT, UNSPOOL, Outcome, eventually, free_port, outcome_of, running, serving, size_of, unspool

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from cli.tree import ODD, Served
+from cli.serveddir import ODD, Served
 from processes import unspool
 
 RESULT = {

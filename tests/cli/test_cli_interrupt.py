@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.tree import Served
+from cli.serveddir import Served
 from gate import Gate
 from interrupted import interrupt_get
 from processes import eventually, outcome_of, running, size_of, unspool

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import unspool
-from cli.tree import Served
+from cli.serveddir import Served
 from unspool.errors import InvalidRequestError, NotFoundError
 from unspool.loops import run
 

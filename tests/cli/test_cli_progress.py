@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.tree import ODD, Served
+from cli.serveddir import ODD, Served
 from gate import Gate
 from interrupted import interrupt_get
 from processes import ENVIRONMENT, UNSPOOL, free_port, size_of, unspool
@@ -20,7 +20,7 @@ from unspool.events import Advanced, Event, Rechecked, Repairing, Restarting, Re
 
 MIB = 1 << 20
 
-_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """What a bar is made of besides text: colours, and moving the cursor."""
 
 
@@ -72,11 +72,11 @@ def test_a_bar_is_drawn_on_a_terminal(served: Served, tmp_path: Path) -> None:
         Gate(served.server.address, 20 * MIB) as gate,
         on_a_terminal("get", f"{gate.address}/big.bin", tmp_path / "out") as (terminal, process),
     ):
-        terminal.read_until(lambda text: re.search(r"1[0-9]\.[0-9]/48\.0 MiB", _STYLE.sub("", text)))
+        terminal.read_until(lambda text: re.search(r"1[0-9]\.[0-9]/48\.0 MiB", STYLE.sub("", text)))
         gate.open()
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0
-    plain = _STYLE.sub("", terminal.text)
+    plain = STYLE.sub("", terminal.text)
     assert re.search(r"big\.bin .*━.*1[0-9]\.[0-9]/48\.0 MiB", plain)
     assert "\x1b[2K" in terminal.text.rpartition("━")[2], "the bar's line is erased"
     assert "the whole file verified" in plain.rpartition("\r")[0].rpartition("━")[2]
@@ -89,7 +89,7 @@ def test_a_terminal_shows_where_it_resumed(served: Served, tmp_path: Path) -> No
     with on_a_terminal("get", served.url("big.bin"), tmp_path / "out") as (terminal, process):
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0
-    assert re.search(r"big\.bin: resumed at [34][0-9] %", _STYLE.sub("", terminal.text))
+    assert re.search(r"big\.bin: resumed at [34][0-9] %", STYLE.sub("", terminal.text))
 
 
 def test_a_terminal_never_sees_a_name_raw(served: Served, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from unspool.client import Client
-from unspool.core.model import FileInfo, Frame, ListRequest, Page, ReadRequest
+from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.retry import RetryPolicy
 from unspool.download import Result
 from unspool.events import Event
@@ -112,6 +112,12 @@ class Wrapper:
         async with aclosing(self.inner.read(request)) as frames:
             async for frame in frames:
                 yield frame
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """See `Transport.read_files`."""
+        async with aclosing(self.inner.read_files(request)) as messages:
+            async for message in messages:
+                yield message
 
     def renew(self) -> None:
         """See `Transport.renew`."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
+import pytest
+
+from contract.batch_contract import BatchContract
 from contract.transport_contract import DATA, ReadContract, TransportContract, until
-from unspool.core.model import ReadRequest
+from unspool.core.model import BatchRequest, ReadRequest, WantedFile
+from unspool.errors import UnsupportedError
 from unspool.rpc.calls import TransferEnd
 from unspool.rpc.demo import DemoTransport
 from unspool.rpc.transport import GrpcTransport, Transport
@@ -15,7 +19,7 @@ from unspool.stores.base import Store
 from unspool.testing import FaultyTransport, StoreTransport, serve
 
 
-class TestStoreTransport(TransportContract):
+class TestStoreTransport(TransportContract, BatchContract):
     """The contract."""
 
     @asynccontextmanager
@@ -24,7 +28,7 @@ class TestStoreTransport(TransportContract):
         yield StoreTransport(store)
 
 
-class TestFaultyTransport(TransportContract):
+class TestFaultyTransport(TransportContract, BatchContract):
     """The contract: where no fault is asked for, none happens."""
 
     @asynccontextmanager
@@ -33,7 +37,7 @@ class TestFaultyTransport(TransportContract):
         yield FaultyTransport(StoreTransport(store))
 
 
-class TestGrpcTransport(TransportContract):
+class TestGrpcTransport(TransportContract, BatchContract):
     """The contract."""
 
     @asynccontextmanager
@@ -55,6 +59,14 @@ class TestDemoTransport(ReadContract):
             transport = DemoTransport(address)
             yield transport
             await transport.aclose()
+
+
+async def test_the_demo_dialect_has_no_batches() -> None:
+    """Whoever asks the tutorial's server for a batch is told so before anything is sent."""
+    transport = DemoTransport("127.0.0.1:1")
+    with pytest.raises(UnsupportedError, match="cannot read 2 files at once"):
+        await anext(transport.read_files(BatchRequest((WantedFile("a"), WantedFile("b")))))
+    await transport.aclose()
 
 
 async def test_the_server_learns_that_a_stream_was_left() -> None:

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo, ListRequest, Span
 from unspool.errors import FileChangedError, InvalidNameError, InvalidRequestError, NotAFileError, NotFoundError, UnspoolError
-from unspool.stores.base import OpenFile, Store
+from unspool.stores.base import OpenFile, SmallFile, Store
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,22 @@ async def read_file(store: Store, name: str) -> tuple[FileInfo, bytes]:
     """Open a file, read all of it, close it."""
     async with aclosing(await store.open(name)) as file:
         return file.info, await read(file)
+
+
+async def read_all_small(store: Store, names: list[str], most_bytes: int) -> list[SmallFile]:
+    """Ask for small files until all are answered; none is too large."""
+    answers: list[SmallFile] = []
+    while len(answers) < len(names):
+        more = await store.read_small(names[len(answers) :], most_bytes)
+        assert more, "a file that fits was not answered"
+        answers += more
+    return answers
+
+
+def good(answer: SmallFile) -> tuple[FileInfo, bytes]:
+    """Return what is not an error."""
+    assert not isinstance(answer, UnspoolError), answer
+    return answer
 
 
 async def listed(
@@ -461,6 +477,75 @@ class StoreContract(ABC):
             stock.put("a.bin", BYTES[::-1])
             with suppress(FileChangedError):
                 assert await read(file) == BYTES
+
+    # Many small files
+
+    async def test_small_files_are_what_open_and_read_say(self, stock: Stock) -> None:
+        """Files that are asked for together are each what they are alone, in the order asked for, doubled ones too."""
+        contents = {f"{'dir/' * (number % 3)}{number}.bin": BYTES[: 97 * number] for number in range(20)}
+        for name, data in contents.items():
+            stock.put(name, data)
+        wanted = [*contents, *reversed(contents), "0.bin", "0.bin"]
+        answers = await read_all_small(stock.store, wanted, 10 * len(BYTES))
+        assert answers == [await read_file(stock.store, name) for name in wanted]
+
+    @given(sizes=st.lists(st.integers(0, 50), min_size=1, max_size=12), most_bytes=st.integers(1, 120))
+    @fewer_examples
+    async def test_small_files_fit_into_what_there_is_room_for(self, stock: Stock, sizes: list[int], most_bytes: int) -> None:
+        """The answers are for the first files, no larger together than asked; none only if the first is larger by itself."""
+        top = f"small-{next(_numbers)}"
+        for number, size in enumerate(sizes):
+            stock.put(f"{top}/{number}", BYTES[:size])
+        rest = [f"{top}/{number}" for number in range(len(sizes))]
+        while rest:
+            answers = await stock.store.read_small(rest, most_bytes)
+            assert len(answers) <= len(rest)
+            assert sum(len(data) for _, data in map(good, answers)) <= most_bytes
+            assert [info.name for info, _ in map(good, answers)] == rest[: len(answers)]
+            if not answers:
+                assert (await stock.store.stat(rest[0])).size > most_bytes
+            rest = rest[max(len(answers), 1) :]
+
+    async def test_what_is_wrong_with_a_small_file_stands_in_its_place(self, stock: Stock) -> None:
+        """An error is the answer for its own name, the same that `open` raises, and those around it are answered."""
+        stock.put("dir/a", BYTES)
+        for name in ("missing", "dir", "dir/a/b", "../a", "", "missing/a", "a\0", "dir//a"):
+            with pytest.raises(UnspoolError) as caught:
+                await stock.store.open(name)
+            before, wrong, after = await read_all_small(stock.store, ["dir/a", name, "dir/a"], 10 * len(BYTES))
+            assert good(before) == good(after) == await read_file(stock.store, "dir/a")
+            assert isinstance(wrong, UnspoolError)
+            assert (type(wrong), wrong.message, wrong.name) == (type(caught.value), caught.value.message, caught.value.name)
+
+    @given(name=st.text(max_size=20))
+    @fewer_examples
+    async def test_any_text_among_small_files_is_answered(self, stock: Stock, name: str) -> None:
+        """Whatever text is asked for among others, the answer is an error of ours, and nothing is raised."""
+        (answer,) = await stock.store.read_small([name], 100)
+        assert isinstance(answer, UnspoolError), "an empty store has no files"
+
+    @given(steps=st.integers(0, 4))
+    @fewer_examples
+    async def test_reading_small_files_can_be_cancelled_at_any_time(self, stock: Stock, steps: int) -> None:
+        """Who is cancelled while waiting for small files leaves the store fit for use."""
+        stock.put("a.bin", BYTES)
+        reading = asyncio.ensure_future(stock.store.read_small(["a.bin"] * 5, 10 * len(BYTES)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+        assert good((await stock.store.read_small(["a.bin"], len(BYTES)))[0])[1] == BYTES
+
+    async def test_small_files_are_read_as_they_are_now(self, stock: Stock) -> None:
+        """A file that was put, changed or removed is answered so at once."""
+        stock.put("a", b"old")
+        old, _ = good((await stock.store.read_small(["a"], 10))[0])
+        stock.put("a", b"new")
+        new, data = good((await stock.store.read_small(["a"], 10))[0])
+        assert (data, new.revision == old.revision) == (b"new", False)
+        stock.remove("a")
+        assert isinstance((await stock.store.read_small(["a"], 10))[0], NotFoundError)
 
 
 _numbers = count()

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.core.model import FileInfo, Span
+from unspool.core.model import Bytes, FileInfo, Span
+from unspool.demo import files_pb2 as pb
 from unspool.errors import DataLossError
-from unspool.rpc.demo import CHUNK_SIZE, _chunks
+from unspool.rpc.demo import CHUNK_SIZE, _chunks, encode_response
 
 
 class RaggedFile:
@@ -35,7 +36,7 @@ class RaggedFile:
         """See `OpenFile.aclose`."""
 
 
-async def chunks_of(file: RaggedFile, span: Span) -> list[bytes]:
+async def chunks_of(file: RaggedFile, span: Span) -> list[Bytes]:
     """Return the chunks that would be sent."""
     async with aclosing(_chunks(file, span, 4 * CHUNK_SIZE)) as chunks:
         return [chunk async for chunk in chunks]
@@ -62,3 +63,9 @@ async def test_a_store_that_stops_early_is_no_end_of_the_file(missing: int) -> N
     file = RaggedFile(bytes(3 * CHUNK_SIZE), [CHUNK_SIZE], missing)
     with pytest.raises(DataLossError):
         await chunks_of(file, Span(0, 3 * CHUNK_SIZE))
+
+
+@given(st.binary(max_size=300) | st.just(bytes(CHUNK_SIZE)), st.integers(0, (1 << 31) - 1))
+def test_a_response_is_written_as_the_generated_code_writes_it(chunk: bytes, number: int) -> None:
+    """Any chunk with any number comes out as the same bytes, also the empty chunk and the first."""
+    assert encode_response(memoryview(chunk), number) == pb.Response(chunk=chunk, chunk_number=number).SerializeToString()

@@ -67,6 +67,7 @@ class HalfWay:
         self._store = store
         self.stat = store.stat
         self.list = store.list
+        self.read_small = store.read_small
         self.aclose = store.aclose
 
     async def open(self, name: str) -> OpenFile:

@@ -79,6 +79,7 @@ def test_the_limits_are_the_servers() -> None:
         options.largest_block,
         options.page_size,
         options.largest_page,
+        options.largest_batch,
         options.heartbeat,
     ]
 

@@ -1,11 +1,13 @@
 """Stores that wait where a test wants them to."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from unspool import MemoryStore
 from unspool.core.model import FileInfo, ListRequest, Page, Span
 from unspool.stores import OpenFile
+from unspool.stores.base import SmallFile
+from unspool.stores.small import read_one_by_one
 
 
 class GatedStore:
@@ -35,6 +37,10 @@ class GatedStore:
         """See `Store.open`."""
         await self.opening.wait()
         return _GatedFile(self, await self._inner.open(name))
+
+    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+        """See `Store.read_small`."""
+        return await read_one_by_one(self, names, most_bytes)
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`."""

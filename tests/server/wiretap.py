@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 import grpc
 
-from unspool.core.model import Frame, ListRequest, ReadRequest
+from unspool.core.model import BatchRequest, Frame, ListRequest, Piece, ReadRequest, WantedFile
 from unspool.errors import UnspoolError
-from unspool.rpc import status, wire
+from unspool.rpc import batchwire, status, wire
 
 StreamCall: TypeAlias = "grpc.aio.UnaryStreamCall[bytes, bytes]"
 StreamMethod: TypeAlias = "grpc.aio.UnaryStreamMultiCallable[bytes, bytes]"
@@ -28,11 +28,29 @@ class Wiretap:
         self.channel = channel
         self.largest = 0
         self._read: StreamMethod = channel.unary_stream(f"/{wire.SERVICE}/ReadFile")
+        self._read_files: StreamMethod = channel.unary_stream(f"/{wire.SERVICE}/ReadFiles")
         self._list: StreamMethod = channel.unary_stream(f"/{wire.SERVICE}/ListFiles")
 
     def read(self, request: ReadRequest) -> StreamCall:
         """Begin a read."""
         return self._read(wire.encode_read_request(request))
+
+    def batch(self, *files: WantedFile | str, block_size: int | None = None) -> StreamCall:
+        """Begin a batch."""
+        wanted = tuple(WantedFile(file) if isinstance(file, str) else file for file in files)
+        return self._read_files(batchwire.encode_batch_request(BatchRequest(wanted, block_size, "t", 7)))
+
+    async def next_pieces(self, call: StreamCall) -> tuple[Piece, ...] | None:
+        """As `next_message`, decoded; () is a heartbeat."""
+        message = await self.next_message(call)
+        return None if message is None else batchwire.decode_pieces(message)
+
+    async def all_pieces(self, call: StreamCall) -> list[Piece]:
+        """Return all pieces that are still to come."""
+        pieces: list[Piece] = []
+        while (more := await self.next_pieces(call)) is not None:
+            pieces += more
+        return pieces
 
     def listing(self, request: ListRequest) -> StreamCall:
         """Begin a listing."""

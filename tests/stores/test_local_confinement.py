@@ -232,6 +232,8 @@ async def test_a_link_swapped_in_meanwhile_changes_nothing(
                 outcomes.add("not found")
             except OutsideRootError:
                 outcomes.add("refused")
+            for answer in await store.read_small([name] * 3, 1 << 20):
+                assert isinstance(answer, UnspoolError) or answer[1] == INSIDE
             with suppress(UnspoolError):
                 for info in (await listed(store, name.partition("/")[0]))[0].values():
                     assert info.size == len(INSIDE)

@@ -12,6 +12,7 @@ from unspool.errors import VerificationError
 from unspool.testing import serve
 from unspool.testing.conformance import POINTS, check
 from unspool.testing.faultserver import FaultServer
+from unspool.testing.http2 import Http2Connection
 
 DATA = Random(0).randbytes(300_000)
 
@@ -47,6 +48,15 @@ async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
         ("revision@start", "same"),
         ("garbage@start", "header"),
         ("status:UNAVAILABLE@status", "summary"),
+        ("flip@0", "batch"),
+        ("offset@0", "batch"),
+        ("swap@0", "batch"),
+        ("short@0", "batch"),
+        ("end@end", "batch"),
+        ("end@status", "batch"),
+        ("garbage@start", "batch"),
+        ("end@start", "batch-errors"),
+        ("status:UNAVAILABLE@end", "batch-sizes"),
     ],
 )
 async def test_a_broken_server_fails_the_right_point(fault: str, point: str) -> None:
@@ -56,6 +66,24 @@ async def test_a_broken_server_fails_the_right_point(fault: str, point: str) -> 
         (finding,) = [finding async for finding in check(server.address, points=[point])]
         assert server.fired(server.default)
     assert finding.outcome == "fail", finding
+
+
+class WithoutBatches(FaultServer):
+    """A server of an earlier version."""
+
+    async def _answer(self, connection: Http2Connection, stream: int, headers: dict[str, str], body: bytes) -> None:
+        if headers[":path"].endswith("/ReadFiles"):
+            headers = {**headers, ":path": "/nothing"}
+        await super()._answer(connection, stream, headers, body)
+
+
+async def test_a_server_without_batches_is_not_broken() -> None:
+    """Methods may be added: what a server does not have is skipped, by name, and everything else is checked."""
+    async with WithoutBatches(MemoryStore({"f": DATA})) as server:
+        findings = [finding async for finding in check(server.address)]
+    skipped = {finding.point: finding.detail for finding in findings if finding.outcome == "skip"}
+    assert set(skipped) == {"batch", "batch-errors", "batch-sizes"}
+    assert set(skipped.values()) == {"the server has no ReadFiles"}
 
 
 async def test_what_cannot_be_checked_is_said() -> None:

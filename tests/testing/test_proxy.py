@@ -96,3 +96,28 @@ async def test_leaving_leaves_nothing_behind() -> None:
             await asyncio.gather(getting, return_exceptions=True)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() <= before
+
+
+async def test_connections_are_cut_at_random(tmp_path: Path) -> None:
+    """With a chance per MiB connections are cut at bytes that nobody foresees, and the file gets through whole."""
+    async with serve(MemoryStore({"f": DATA})) as server, Proxy(server, Random(5)) as proxy:
+        proxy.cut_chance = 0.6
+        options = TransferOptions(idle_timeout=5, retry=OPTIONS.retry, block_size=65536)
+        async with Client(proxy.address, options=options) as client:
+            for number in range(3):
+                before = proxy.stats.cut
+                result = await client.get("f", tmp_path / str(number))
+                assert result.attempts == proxy.stats.cut - before + 1
+                assert (tmp_path / str(number)).read_bytes() == DATA
+        assert proxy.stats.cut > 0
+
+
+async def test_connections_may_share_one_line(tmp_path: Path) -> None:
+    """Two downloads over a shared line take at least as long as the bandwidth says for both together."""
+    async with serve(MemoryStore({"f": DATA})) as server, Proxy(server) as proxy:
+        proxy.bandwidth, proxy.shared = 20e6, True
+        async with Client(proxy.address) as one, Client(proxy.address) as other:
+            began = asyncio.get_running_loop().time()
+            await asyncio.gather(one.get("f", tmp_path / "one"), other.get("f", tmp_path / "other"))
+            seconds = asyncio.get_running_loop().time() - began
+    assert seconds >= 2 * len(DATA) / 20e6 * 0.8

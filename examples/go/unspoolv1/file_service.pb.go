@@ -14,6 +14,7 @@ package unspoolv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -577,6 +578,352 @@ func (x *Summary) GetCrc32C() uint32 {
 	return 0
 }
 
+// Asks for several whole files.
+type ReadFilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The files, at most 1000. More: INVALID_ARGUMENT, INVALID_REQUEST. None: the stream ends at once. The same file may be
+	// named more than once.
+	Files []*FileToRead `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	// Largest block the client would like, in bytes; as in ReadFileRequest. Messages that carry several files are not filled
+	// beyond it either.
+	BlockSize *int32 `protobuf:"varint,2,opt,name=block_size,json=blockSize,proto3,oneof" json:"block_size,omitempty"`
+	// Chosen by the client, the same in all attempts of one transfer. For logs only; may be empty.
+	TransferId string `protobuf:"bytes,3,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
+	// Which attempt of the transfer this is, from 1. For logs only; 0 is unknown.
+	Attempt       int32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFilesRequest) Reset() {
+	*x = ReadFilesRequest{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFilesRequest) ProtoMessage() {}
+
+func (x *ReadFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFilesRequest.ProtoReflect.Descriptor instead.
+func (*ReadFilesRequest) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReadFilesRequest) GetFiles() []*FileToRead {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ReadFilesRequest) GetBlockSize() int32 {
+	if x != nil && x.BlockSize != nil {
+		return *x.BlockSize
+	}
+	return 0
+}
+
+func (x *ReadFilesRequest) GetTransferId() string {
+	if x != nil {
+		return x.TransferId
+	}
+	return ""
+}
+
+func (x *ReadFilesRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// One file of a batch, wanted from its first byte to its last.
+type FileToRead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the file. Empty or malformed: an error of this file, INVALID_ARGUMENT, INVALID_NAME.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Pin: these bytes or fail, as in ReadFileRequest. If the file is not at this revision now: an error of this file, ABORTED,
+	// FILE_CHANGED. Absent or empty: whatever revision the file has now.
+	Revision      *string `protobuf:"bytes,2,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileToRead) Reset() {
+	*x = FileToRead{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileToRead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileToRead) ProtoMessage() {}
+
+func (x *FileToRead) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileToRead.ProtoReflect.Descriptor instead.
+func (*FileToRead) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FileToRead) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FileToRead) GetRevision() string {
+	if x != nil && x.Revision != nil {
+		return *x.Revision
+	}
+	return ""
+}
+
+// One message of a batch: the next pieces, in the order of the files asked for. A message without pieces is a heartbeat.
+//
+// A stream that ends with OK has answered every file asked for, each with a summary or with an error.
+type ReadFilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What comes next. A small file is one piece, and a message may carry many; a large file is many pieces.
+	Pieces        []*FilePiece `protobuf:"bytes,1,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFilesResponse) Reset() {
+	*x = ReadFilesResponse{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFilesResponse) ProtoMessage() {}
+
+func (x *ReadFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFilesResponse.ProtoReflect.Descriptor instead.
+func (*ReadFilesResponse) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReadFilesResponse) GetPieces() []*FilePiece {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+// The next part of one file of a batch: what one ReadFileResponse of a read of that file alone would carry, or the error that
+// ends it. Each file is a header, then blocks, then a summary; an error may come instead of any of them, and is the last of
+// its file. A piece with none of the four means nothing, and is ignored.
+type FilePiece struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which of the files asked for, from 0, in the order of the request. It never descends, and goes up by one when a file has
+	// ended with its summary or its error.
+	Index int32 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	// Opens the file: exactly once, before any block or summary. Its start is 0, its length the file's size.
+	Header *Header `protobuf:"bytes,1,opt,name=header,proto3,oneof" json:"header,omitempty"`
+	// The next run of bytes.
+	Block *Block `protobuf:"bytes,2,opt,name=block,proto3,oneof" json:"block,omitempty"`
+	// Closes the file: exactly once.
+	Summary *Summary `protobuf:"bytes,3,opt,name=summary,proto3,oneof" json:"summary,omitempty"`
+	// Ends the file. What came of it before, in this stream, is good only as far as its blocks were.
+	Error         *FileError `protobuf:"bytes,5,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilePiece) Reset() {
+	*x = FilePiece{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilePiece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilePiece) ProtoMessage() {}
+
+func (x *FilePiece) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilePiece.ProtoReflect.Descriptor instead.
+func (*FilePiece) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FilePiece) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *FilePiece) GetHeader() *Header {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *FilePiece) GetBlock() *Block {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+func (x *FilePiece) GetSummary() *Summary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
+func (x *FilePiece) GetError() *FileError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Why one file of a batch cannot be had: what the status of a read of that file alone would say. PROTOCOL.md has the tables.
+type FileError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Status code, as google.rpc.Code numbers them. Never 0.
+	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// What a google.rpc.ErrorInfo of domain "unspool" would give as the reason. Empty: the code decides.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For people, at most 1 KiB.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// The byte of the file at which it happened. Absent if it happened at none.
+	Offset *int64 `protobuf:"varint,4,opt,name=offset,proto3,oneof" json:"offset,omitempty"`
+	// What google.rpc.RetryInfo would say: how long to wait at least before this file is asked for again. Absent: not said.
+	RetryDelay    *durationpb.Duration `protobuf:"bytes,5,opt,name=retry_delay,json=retryDelay,proto3" json:"retry_delay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileError) Reset() {
+	*x = FileError{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileError) ProtoMessage() {}
+
+func (x *FileError) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileError.ProtoReflect.Descriptor instead.
+func (*FileError) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FileError) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *FileError) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *FileError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *FileError) GetOffset() int64 {
+	if x != nil && x.Offset != nil {
+		return *x.Offset
+	}
+	return 0
+}
+
+func (x *FileError) GetRetryDelay() *durationpb.Duration {
+	if x != nil {
+		return x.RetryDelay
+	}
+	return nil
+}
+
 // Asks for the files below a prefix.
 type ListFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -594,7 +941,7 @@ type ListFilesRequest struct {
 
 func (x *ListFilesRequest) Reset() {
 	*x = ListFilesRequest{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[8]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +953,7 @@ func (x *ListFilesRequest) String() string {
 func (*ListFilesRequest) ProtoMessage() {}
 
 func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[8]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +966,7 @@ func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesRequest.ProtoReflect.Descriptor instead.
 func (*ListFilesRequest) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{8}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListFilesRequest) GetPrefix() string {
@@ -657,7 +1004,7 @@ type ListFilesResponse struct {
 
 func (x *ListFilesResponse) Reset() {
 	*x = ListFilesResponse{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[9]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +1016,7 @@ func (x *ListFilesResponse) String() string {
 func (*ListFilesResponse) ProtoMessage() {}
 
 func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[9]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +1029,7 @@ func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesResponse.ProtoReflect.Descriptor instead.
 func (*ListFilesResponse) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{9}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListFilesResponse) GetFiles() []*FileInfo {
@@ -704,7 +1051,7 @@ var File_unspool_v1_file_service_proto protoreflect.FileDescriptor
 const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dunspool/v1/file_service.proto\x12\n" +
-	"unspool.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n" +
+	"unspool.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n" +
 	"\bFileInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x1a\n" +
@@ -751,7 +1098,41 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\x03end\x18\x01 \x01(\x03R\x03end\x12\x15\n" +
 	"\x06at_end\x18\x02 \x01(\bR\x05atEnd\x12\x1b\n" +
 	"\x06crc32c\x18\x03 \x01(\aH\x00R\x06crc32c\x88\x01\x01B\t\n" +
-	"\a_crc32c\"x\n" +
+	"\a_crc32c\"\xae\x01\n" +
+	"\x10ReadFilesRequest\x12,\n" +
+	"\x05files\x18\x01 \x03(\v2\x16.unspool.v1.FileToReadR\x05files\x12\"\n" +
+	"\n" +
+	"block_size\x18\x02 \x01(\x05H\x00R\tblockSize\x88\x01\x01\x12\x1f\n" +
+	"\vtransfer_id\x18\x03 \x01(\tR\n" +
+	"transferId\x12\x18\n" +
+	"\aattempt\x18\x04 \x01(\x05R\aattemptB\r\n" +
+	"\v_block_size\"N\n" +
+	"\n" +
+	"FileToRead\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\brevision\x18\x02 \x01(\tH\x00R\brevision\x88\x01\x01B\v\n" +
+	"\t_revision\"B\n" +
+	"\x11ReadFilesResponse\x12-\n" +
+	"\x06pieces\x18\x01 \x03(\v2\x15.unspool.v1.FilePieceR\x06pieces\"\x91\x02\n" +
+	"\tFilePiece\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x05R\x05index\x12/\n" +
+	"\x06header\x18\x01 \x01(\v2\x12.unspool.v1.HeaderH\x00R\x06header\x88\x01\x01\x12,\n" +
+	"\x05block\x18\x02 \x01(\v2\x11.unspool.v1.BlockH\x01R\x05block\x88\x01\x01\x122\n" +
+	"\asummary\x18\x03 \x01(\v2\x13.unspool.v1.SummaryH\x02R\asummary\x88\x01\x01\x120\n" +
+	"\x05error\x18\x05 \x01(\v2\x15.unspool.v1.FileErrorH\x03R\x05error\x88\x01\x01B\t\n" +
+	"\a_headerB\b\n" +
+	"\x06_blockB\n" +
+	"\n" +
+	"\b_summaryB\b\n" +
+	"\x06_error\"\xb5\x01\n" +
+	"\tFileError\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x1b\n" +
+	"\x06offset\x18\x04 \x01(\x03H\x00R\x06offset\x88\x01\x01\x12:\n" +
+	"\vretry_delay\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryDelayB\t\n" +
+	"\a_offset\"x\n" +
 	"\x10ListFilesRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1c\n" +
 	"\trecursive\x18\x02 \x01(\bR\trecursive\x12 \n" +
@@ -760,10 +1141,11 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"_page_size\"[\n" +
 	"\x11ListFilesResponse\x12*\n" +
 	"\x05files\x18\x01 \x03(\v2\x14.unspool.v1.FileInfoR\x05files\x12\x1a\n" +
-	"\bprefixes\x18\x02 \x03(\tR\bprefixes2\xef\x01\n" +
+	"\bprefixes\x18\x02 \x03(\tR\bprefixes2\xbd\x02\n" +
 	"\vFileService\x12G\n" +
 	"\bStatFile\x12\x1b.unspool.v1.StatFileRequest\x1a\x1c.unspool.v1.StatFileResponse\"\x00\x12I\n" +
 	"\bReadFile\x12\x1b.unspool.v1.ReadFileRequest\x1a\x1c.unspool.v1.ReadFileResponse\"\x000\x01\x12L\n" +
+	"\tReadFiles\x12\x1c.unspool.v1.ReadFilesRequest\x1a\x1d.unspool.v1.ReadFilesResponse\"\x000\x01\x12L\n" +
 	"\tListFiles\x12\x1c.unspool.v1.ListFilesRequest\x1a\x1d.unspool.v1.ListFilesResponse\"\x000\x01b\x06proto3"
 
 var (
@@ -778,7 +1160,7 @@ func file_unspool_v1_file_service_proto_rawDescGZIP() []byte {
 	return file_unspool_v1_file_service_proto_rawDescData
 }
 
-var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*FileInfo)(nil),              // 0: unspool.v1.FileInfo
 	(*StatFileRequest)(nil),       // 1: unspool.v1.StatFileRequest
@@ -788,29 +1170,44 @@ var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*Header)(nil),                // 5: unspool.v1.Header
 	(*Block)(nil),                 // 6: unspool.v1.Block
 	(*Summary)(nil),               // 7: unspool.v1.Summary
-	(*ListFilesRequest)(nil),      // 8: unspool.v1.ListFilesRequest
-	(*ListFilesResponse)(nil),     // 9: unspool.v1.ListFilesResponse
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*ReadFilesRequest)(nil),      // 8: unspool.v1.ReadFilesRequest
+	(*FileToRead)(nil),            // 9: unspool.v1.FileToRead
+	(*ReadFilesResponse)(nil),     // 10: unspool.v1.ReadFilesResponse
+	(*FilePiece)(nil),             // 11: unspool.v1.FilePiece
+	(*FileError)(nil),             // 12: unspool.v1.FileError
+	(*ListFilesRequest)(nil),      // 13: unspool.v1.ListFilesRequest
+	(*ListFilesResponse)(nil),     // 14: unspool.v1.ListFilesResponse
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
 }
 var file_unspool_v1_file_service_proto_depIdxs = []int32{
-	10, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
+	15, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
 	0,  // 1: unspool.v1.StatFileResponse.info:type_name -> unspool.v1.FileInfo
 	5,  // 2: unspool.v1.ReadFileResponse.header:type_name -> unspool.v1.Header
 	6,  // 3: unspool.v1.ReadFileResponse.block:type_name -> unspool.v1.Block
 	7,  // 4: unspool.v1.ReadFileResponse.summary:type_name -> unspool.v1.Summary
 	0,  // 5: unspool.v1.Header.info:type_name -> unspool.v1.FileInfo
-	0,  // 6: unspool.v1.ListFilesResponse.files:type_name -> unspool.v1.FileInfo
-	1,  // 7: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
-	3,  // 8: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
-	8,  // 9: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
-	2,  // 10: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
-	4,  // 11: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
-	9,  // 12: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	9,  // 6: unspool.v1.ReadFilesRequest.files:type_name -> unspool.v1.FileToRead
+	11, // 7: unspool.v1.ReadFilesResponse.pieces:type_name -> unspool.v1.FilePiece
+	5,  // 8: unspool.v1.FilePiece.header:type_name -> unspool.v1.Header
+	6,  // 9: unspool.v1.FilePiece.block:type_name -> unspool.v1.Block
+	7,  // 10: unspool.v1.FilePiece.summary:type_name -> unspool.v1.Summary
+	12, // 11: unspool.v1.FilePiece.error:type_name -> unspool.v1.FileError
+	16, // 12: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
+	0,  // 13: unspool.v1.ListFilesResponse.files:type_name -> unspool.v1.FileInfo
+	1,  // 14: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
+	3,  // 15: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
+	8,  // 16: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
+	13, // 17: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
+	2,  // 18: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
+	4,  // 19: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
+	10, // 20: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
+	14, // 21: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_unspool_v1_file_service_proto_init() }
@@ -823,13 +1220,17 @@ func file_unspool_v1_file_service_proto_init() {
 	file_unspool_v1_file_service_proto_msgTypes[4].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[7].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[8].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[9].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[12].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_unspool_v1_file_service_proto_rawDesc), len(file_unspool_v1_file_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	FileService_StatFile_FullMethodName  = "/unspool.v1.FileService/StatFile"
 	FileService_ReadFile_FullMethodName  = "/unspool.v1.FileService/ReadFile"
+	FileService_ReadFiles_FullMethodName = "/unspool.v1.FileService/ReadFiles"
 	FileService_ListFiles_FullMethodName = "/unspool.v1.FileService/ListFiles"
 )
 
@@ -43,6 +44,9 @@ type FileServiceClient interface {
 	// Streams one span of one file: a header, then blocks in ascending order without gap or overlap, then a summary.
 	// A stream that ends without its summary was cut, whatever its status says.
 	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFileResponse], error)
+	// Streams several whole files, in the order in which they are named: for many small ones, of which a message carries as many
+	// as fit. What is wrong with one of them ends that file and no other.
+	ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFilesResponse], error)
 	// Streams the files below a prefix, page by page, each page as soon as the store has it.
 	ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListFilesResponse], error)
 }
@@ -84,9 +88,28 @@ func (c *fileServiceClient) ReadFile(ctx context.Context, in *ReadFileRequest, o
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type FileService_ReadFileClient = grpc.ServerStreamingClient[ReadFileResponse]
 
+func (c *fileServiceClient) ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFilesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FileService_ServiceDesc.Streams[1], FileService_ReadFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadFilesRequest, ReadFilesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FileService_ReadFilesClient = grpc.ServerStreamingClient[ReadFilesResponse]
+
 func (c *fileServiceClient) ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListFilesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &FileService_ServiceDesc.Streams[1], FileService_ListFiles_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &FileService_ServiceDesc.Streams[2], FileService_ListFiles_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +140,9 @@ type FileServiceServer interface {
 	// Streams one span of one file: a header, then blocks in ascending order without gap or overlap, then a summary.
 	// A stream that ends without its summary was cut, whatever its status says.
 	ReadFile(*ReadFileRequest, grpc.ServerStreamingServer[ReadFileResponse]) error
+	// Streams several whole files, in the order in which they are named: for many small ones, of which a message carries as many
+	// as fit. What is wrong with one of them ends that file and no other.
+	ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[ReadFilesResponse]) error
 	// Streams the files below a prefix, page by page, each page as soon as the store has it.
 	ListFiles(*ListFilesRequest, grpc.ServerStreamingServer[ListFilesResponse]) error
 	mustEmbedUnimplementedFileServiceServer()
@@ -134,6 +160,9 @@ func (UnimplementedFileServiceServer) StatFile(context.Context, *StatFileRequest
 }
 func (UnimplementedFileServiceServer) ReadFile(*ReadFileRequest, grpc.ServerStreamingServer[ReadFileResponse]) error {
 	return status.Error(codes.Unimplemented, "method ReadFile not implemented")
+}
+func (UnimplementedFileServiceServer) ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[ReadFilesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadFiles not implemented")
 }
 func (UnimplementedFileServiceServer) ListFiles(*ListFilesRequest, grpc.ServerStreamingServer[ListFilesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListFiles not implemented")
@@ -188,6 +217,17 @@ func _FileService_ReadFile_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type FileService_ReadFileServer = grpc.ServerStreamingServer[ReadFileResponse]
 
+func _FileService_ReadFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadFilesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FileServiceServer).ReadFiles(m, &grpc.GenericServerStream[ReadFilesRequest, ReadFilesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FileService_ReadFilesServer = grpc.ServerStreamingServer[ReadFilesResponse]
+
 func _FileService_ListFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ListFilesRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -215,6 +255,11 @@ var FileService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadFile",
 			Handler:       _FileService_ReadFile_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadFiles",
+			Handler:       _FileService_ReadFiles_Handler,
 			ServerStreams: true,
 		},
 		{

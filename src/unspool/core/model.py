@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from unspool.errors import UnspoolError
+
 Bytes: TypeAlias = bytes | memoryview
 """A run of bytes nobody will change; a memoryview where that saves a copy."""
 
@@ -125,6 +127,49 @@ class Frame:
 
 
 HEARTBEAT = Frame()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFile:
+    """One file of a batch, wanted whole; at one revision if pinned."""
+
+    name: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """Whole files, read with one stream, in the order in which they are named.
+
+    Attributes:
+        files: the files wanted.
+        block_size: largest block wanted, or None; a wish that the server clamps.
+        transfer_id, attempt: for logs only.
+    """
+
+    files: tuple[WantedFile, ...]
+    block_size: int | None = None
+    transfer_id: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One frame of one file of a batch, or the error that ends this file and no other.
+
+    Attributes:
+        index: which of the files asked for, from 0. Never descends.
+        frame: header, block, summary as a read of that file alone would carry them; None if there is an error.
+    """
+
+    index: int
+    frame: Frame | None = None
+    error: UnspoolError | None = None
+
+    @property
+    def ends_file(self) -> bool:
+        """Whether nothing more of its file follows."""
+        return self.error is not None or (self.frame is not None and self.frame.summary is not None)
 
 
 @dataclass(frozen=True, slots=True)

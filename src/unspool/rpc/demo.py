@@ -14,7 +14,20 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Span, Summary
+from unspool.core.model import (
+    BatchRequest,
+    Block,
+    Bytes,
+    FileInfo,
+    Frame,
+    Header,
+    ListRequest,
+    Page,
+    Piece,
+    ReadRequest,
+    Span,
+    Summary,
+)
 from unspool.demo import files_pb2 as pb
 from unspool.errors import (
     DataLossError,
@@ -30,6 +43,7 @@ from unspool.options import ServiceOptions
 from unspool.rpc.calls import Calls, Context, answering
 from unspool.rpc.frames import span_of
 from unspool.rpc.transport import Connection, Metadata
+from unspool.rpc.wire import varint
 from unspool.stores.base import OpenFile, Store
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Files"].full_name
@@ -72,12 +86,19 @@ class DemoService:
                     number = message.start_at
                     async with aclosing(_chunks(file, span, run_size)) as chunks:
                         async for chunk in chunks:
-                            await outlet.send(pb.Response(chunk=chunk, chunk_number=number).SerializeToString())
+                            await outlet.send(encode_response(chunk, number))
                             number += 1
                             report.bytes += len(chunk)
 
 
-async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[bytes, None]:
+def encode_response(chunk: Bytes, number: int) -> bytes:
+    """Serialise a Response: the same bytes as the generated code makes, with two copies of the chunk fewer."""
+    head = b"\x0a" + varint(len(chunk)) if chunk else b""
+    tail = b"\x10" + varint(number) if number else b""
+    return b"".join((head, chunk, tail))
+
+
+async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[Bytes, None]:
     """Yield a span in chunks, all of 32 KiB but the last, which is shorter and perhaps empty.
 
     Raises:
@@ -88,8 +109,9 @@ async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[b
         async for run in runs:
             rest, position = rest + run, position + len(run)  # nearly always there is no rest, and Python copies nothing
             whole = len(rest) - len(rest) % CHUNK_SIZE
+            view = memoryview(rest)
             for at in range(0, whole, CHUNK_SIZE):
-                yield rest[at : at + CHUNK_SIZE]
+                yield view[at : at + CHUNK_SIZE]
             rest = rest[whole:]
     if position != span.stop:
         # A short chunk would say that the file ends here.
@@ -120,6 +142,11 @@ class DemoTransport:
         """Raise UnsupportedError: the dialect has no such call."""
         raise UnsupportedError(f"{request.prefix}: the demo dialect cannot list files")
         yield Page()  # makes this a generator, as the protocol says
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """Raise UnsupportedError: the dialect has no such call."""
+        raise UnsupportedError(f"the demo dialect cannot read {len(request.files)} files at once")
+        yield ()  # makes this a generator, as the protocol says
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`.

@@ -106,10 +106,7 @@ class FrameMaker:
         """
         info = self._checksums.added_to(file.info)
         if wanted.revision is not None and wanted.revision != info.revision:
-            raise FileChangedError(
-                f"{info.name}: the file changed: it is at revision {info.revision} now, not at {wanted.revision}",
-                name=info.name,
-            )
+            raise changed(info, wanted.revision)
         span = span_of(wanted, info)
         size = sizes(min(wanted.block_size or self._options.block_size, self._options.largest_block))
         header: Header | None = Header(info, span.start, span.length)
@@ -127,9 +124,7 @@ class FrameMaker:
                 if summary is not None:
                     return
         if position != span.stop:
-            raise DataLossError(
-                f"{info.name}: the store stopped at byte {position}, before {span.stop}", name=info.name, offset=position
-            )
+            raise stopped_short(info, position, span.stop)
         if summary is None:
             if header is not None:
                 yield Frame(header)
@@ -180,6 +175,18 @@ async def _runs(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) ->
         if position != part.stop:
             return
         size = sizes.next(waited / max(count, 1))
+
+
+def changed(info: FileInfo, wanted: str) -> FileChangedError:
+    """Return the error that the file is at another revision than the one wanted."""
+    return FileChangedError(
+        f"{info.name}: the file changed: it is at revision {info.revision} now, not at {wanted}", name=info.name
+    )
+
+
+def stopped_short(info: FileInfo, position: int, stop: int) -> DataLossError:
+    """Return the error that the store returned fewer bytes than it said it holds."""
+    return DataLossError(f"{info.name}: the store stopped at byte {position}, before {stop}", name=info.name, offset=position)
 
 
 def span_of(wanted: ReadRequest, info: FileInfo) -> Span:

@@ -61,19 +61,22 @@ class Outlet:
             self._beat.cancel()
             await asyncio.gather(self._beat, return_exceptions=True)
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes, *, may_end: bool = True) -> None:
         """Send a message, when the paces let it through.
+
+        Args:
+            message: what is sent.
+            may_end: whether the stream may end before it for its age.
 
         Raises:
             StreamAgeError: the stream has reached its age.
             ClientGoneError: there is nobody left to take it.
         """
-        loop = asyncio.get_running_loop()
-        if self._age is not None and self._sent and loop.time() - self._begun >= self._age:
+        now = asyncio.get_running_loop().time() if self._age is not None or self._paces else 0.0
+        if self._age is not None and self._sent and may_end and now - self._begun >= self._age:
             raise StreamAgeError(f"streams end after {self._age:g} s here: go on with another", retry_after=0.0)
         self._sent = True
-        wait = max((pace.take(len(message), loop.time()) for pace in self._paces), default=0.0)
-        if wait:
+        if self._paces and (wait := max(pace.take(len(message), now) for pace in self._paces)):
             await self.patiently(asyncio.sleep(wait))
         await self._send(message)
 

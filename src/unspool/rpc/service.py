@@ -16,9 +16,10 @@ from dataclasses import replace
 
 import grpc
 
-from unspool.core.model import HEARTBEAT, FileInfo, Page
+from unspool.core.model import HEARTBEAT, BatchRequest, FileInfo, Frame, Page, ReadRequest
 from unspool.options import ServiceOptions
-from unspool.rpc import wire
+from unspool.rpc import batchwire, wire
+from unspool.rpc.batch import BatchMaker
 from unspool.rpc.calls import Calls, Context, answering
 from unspool.rpc.checksums import Checksums
 from unspool.rpc.frames import FrameMaker
@@ -43,6 +44,7 @@ class FileService:
         self._options = options
         self._checksums = Checksums()
         self._maker = FrameMaker(self._checksums, options)
+        self._batch_maker = BatchMaker(store, self._maker, self._checksums, options)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return what to hand to `server.add_generic_rpc_handlers`."""
@@ -51,6 +53,7 @@ class FileService:
             {
                 "StatFile": grpc.unary_unary_rpc_method_handler(self._stat_file),
                 "ReadFile": grpc.unary_stream_rpc_method_handler(self._read_file),
+                "ReadFiles": grpc.unary_stream_rpc_method_handler(self._read_files),
                 "ListFiles": grpc.unary_stream_rpc_method_handler(self._list_files),
             },
         )
@@ -89,6 +92,30 @@ class FileService:
                         await outlet.send(wire.encode_frame(frame))
                         if frame.block is not None:
                             report.bytes += len(frame.block.data)
+
+    async def _read_files(self, request: bytes, context: Context) -> None:
+        async with answering(context):
+            wanted = batchwire.decode_batch_request(request)
+            outlet = self._calls.outlet(context, batchwire.encode_pieces(()), self._options.heartbeat)
+            with self._calls.reading("ReadFiles", _in_short(wanted), context) as report:
+                messages = self._batch_maker.messages(wanted, outlet, self._calls.block_sizes)
+                async with outlet, aclosing(messages):
+                    between_files = True
+                    async for pieces in messages:
+                        await outlet.send(batchwire.encode_pieces(pieces), may_end=between_files)
+                        between_files = pieces[-1].ends_file
+                        report.bytes += sum(_bytes_in(piece.frame) for piece in pieces)
+
+
+def _in_short(wanted: BatchRequest) -> ReadRequest:
+    """Return what the log says of a batch: which file it begins with, and how many follow."""
+    name = wanted.files[0].name if wanted.files else ""
+    more = f" and {len(wanted.files) - 1} more" if len(wanted.files) > 1 else ""
+    return ReadRequest(name + more, transfer_id=wanted.transfer_id, attempt=wanted.attempt)
+
+
+def _bytes_in(frame: Frame | None) -> int:
+    return 0 if frame is None or frame.block is None else len(frame.block.data)
 
 
 def _small_enough(page: Page) -> Iterator[Page]:

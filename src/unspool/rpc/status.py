@@ -1,6 +1,7 @@
 """Between our errors and gRPC's status, both ways: the status code, the message, and the details (AIP-193).
 
-Both tables are total: every error of ours has a status, every status one of ours.
+Both tables are total: every error of ours has a status, every status one of ours. The error of one file of a batch has no
+status to itself, and says the same in a message.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from unspool import errors
+from unspool.v1 import file_service_pb2 as pb
 
 DOMAIN = "unspool"
 """The domain of every ErrorInfo of ours (AIP-193)."""
@@ -62,6 +64,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.LocalFileError: grpc.StatusCode.INTERNAL,
     errors.DestinationExistsError: grpc.StatusCode.INTERNAL,
     errors.BusyError: grpc.StatusCode.UNAVAILABLE,
+    errors.IncompleteTreeError: grpc.StatusCode.INTERNAL,
 }
 """What a server answers for each of our errors."""
 
@@ -109,16 +112,18 @@ FROM_STATUS: dict[grpc.StatusCode, type[errors.UnspoolError]] = {
 }
 """What an answer means that gives no reason of ours: from another implementation, a proxy, or gRPC itself."""
 
+_NUMBERED = {code.value[0]: code for code in grpc.StatusCode}
+
 
 def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
     """Return the status code, the message and the trailing metadata that say `error` on the wire."""
-    code = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)  # a store may have errors of its own
+    code = code_of(error)
     info = ErrorInfo(domain=DOMAIN, reason=error.reason)
     if error.name is not None and len(name := error.name.encode(errors="replace")) <= _LONGEST_ERROR:
         info.metadata["name"] = name.decode()
     if error.offset is not None:
         info.metadata["offset"] = str(error.offset)
-    message = _shortened(error.message)
+    message = shortened(error.message)
     status = Status(code=code.value[0], message=message)
     status.details.add().Pack(info)
     if error.retry_after is not None:
@@ -128,13 +133,42 @@ def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tupl
     return code, message, ((DETAILS_KEY, status.SerializeToString()),)
 
 
-def _shortened(text: str) -> str:
+def code_of(error: errors.UnspoolError) -> grpc.StatusCode:
+    """Return the status code that says `error`."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)  # a store may have errors of its own
+
+
+def shortened(text: str) -> str:
     """Return a text as UTF-8 allows it and short enough for a trailer, with its middle left out: a long name stands first."""
     raw = text.encode(errors="replace")
     if len(raw) <= _LONGEST_ERROR:
         return raw.decode()
     half = _LONGEST_ERROR // 2
     return f"{raw[:half].decode(errors='ignore')}...{raw[-half:].decode(errors='ignore')}"
+
+
+def encode_file_error(error: errors.UnspoolError) -> pb.FileError:
+    """Return the message that says `error` of one file of a batch."""
+    message = pb.FileError(
+        code=code_of(error).value[0], reason=error.reason, message=shortened(error.message), offset=error.offset
+    )
+    if error.retry_after is not None:
+        message.retry_delay.FromNanoseconds(int(error.retry_after * _NS))
+    return message
+
+
+def decode_file_error(message: pb.FileError, *, name: str | None) -> errors.UnspoolError:
+    """Return what the error of one file of a batch means, as an error of ours; `name` is the file's."""
+    text = shortened(message.message)
+    retry_after = None
+    if message.HasField("retry_delay"):
+        retry_after = message.retry_delay.seconds + message.retry_delay.nanos / _NS
+    if message.reason in FROM_REASON:
+        offset = message.offset if message.HasField("offset") and message.offset >= 0 else None
+        return FROM_REASON[message.reason](text or message.reason, name=name, offset=offset, retry_after=retry_after)
+    code = _NUMBERED.get(message.code, grpc.StatusCode.UNKNOWN)
+    said = f"{name}: {text or 'no more is said'} ({code.name})"
+    return FROM_STATUS[code](said, name=name, retry_after=retry_after)
 
 
 def decode_error(

@@ -1,4 +1,4 @@
-"""The client's seam to a server: stat, list, read. Small enough to fake in ten lines.
+"""The client's seam to a server: stat, list, read one file or many. Small enough to fake in ten lines.
 
 Rule 1: a transport makes one attempt. It neither retries nor verifies: the drive loop and the receiver do.
 Rule 2: it raises errors of unspool only. The caller's own cancellation passes through untouched.
@@ -14,9 +14,9 @@ from typing import Protocol, TypeAlias
 
 import grpc
 
-from unspool.core.model import FileInfo, Frame, ListRequest, Page, ReadRequest
+from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.errors import InvalidRequestError, UnspoolError
-from unspool.rpc import status, wire
+from unspool.rpc import batchwire, status, wire
 
 Metadata: TypeAlias = Sequence[tuple[str, str]]
 """Keys and values that go with a call, as in HTTP's headers."""
@@ -40,6 +40,13 @@ class Transport(Protocol):
 
     def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """Yield the frames of one attempt, as they arrive. Closing the iterator ends the stream."""
+        ...
+
+    def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """Yield the pieces of one attempt at a batch, message by message. An empty tuple is a heartbeat.
+
+        Closing the iterator ends the stream. Raises UnsupportedError if the server, or the dialect, has no batchwire.
+        """
         ...
 
     def renew(self) -> None:
@@ -206,6 +213,13 @@ class GrpcTransport:
         async with aclosing(messages):
             async for message in messages:
                 yield wire.decode_frame(message)
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """See `Transport.read_files`."""
+        messages = self._connection.stream(f"/{wire.SERVICE}/ReadFiles", batchwire.encode_batch_request(request))
+        async with aclosing(messages):
+            async for message in messages:
+                yield batchwire.decode_pieces(message, request.files)
 
     def renew(self) -> None:
         """See `Transport.renew`."""

@@ -5,6 +5,7 @@ Rule 2: the one hot message, a block, does not: protobuf copies a `bytes` field 
         Since serialised fields may be concatenated, the small fields are written by hand around the data (one copy), and a
         message that is just a block is read in place (none). Whatever does not look exactly as this module would have written
         it is left to the generated parser, so both agree on every message, hostile ones included; the tests hold them to it.
+        A summary is written by hand as well, for every small file of a batch has one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from unspool import errors
-from unspool.core.model import Block, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Summary
+from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Summary
 from unspool.v1 import file_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["FileService"].full_name
@@ -24,6 +25,8 @@ _NS = 1_000_000_000
 
 _MORE = 0x80
 """The bit of a varint's byte that says another follows."""
+
+_ONE_BYTE = [bytes([value]) for value in range(_MORE)]
 
 _M = TypeVar("_M", bound=Message)
 
@@ -46,11 +49,12 @@ def encode_info(info: FileInfo) -> pb.FileInfo:
 
 def decode_info(message: pb.FileInfo) -> FileInfo:
     """Turn a message into a file's description."""
+    modified = message.modified if message.HasField("modified") else None
     return FileInfo(
         name=message.name,
         size=message.size,
         revision=message.revision,
-        modified_ns=message.modified.seconds * _NS + message.modified.nanos if message.HasField("modified") else None,
+        modified_ns=modified.seconds * _NS + modified.nanos if modified is not None else None,
         content_type=message.content_type,
         crc32c=message.crc32c if message.HasField("crc32c") else None,
     )
@@ -58,12 +62,12 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
 
 def encode_stat_request(name: str) -> bytes:
     """Serialise a StatFileRequest."""
-    return _filled(pb.StatFileRequest, name=name).SerializeToString()
+    return filled(pb.StatFileRequest, name=name).SerializeToString()
 
 
 def decode_stat_request(data: bytes) -> str:
     """Parse a StatFileRequest. Raises InvalidRequestError if it is not one."""
-    return _parsed(pb.StatFileRequest(), data, errors.InvalidRequestError).name
+    return parsed(pb.StatFileRequest(), data, errors.InvalidRequestError).name
 
 
 def encode_stat_response(info: FileInfo) -> bytes:
@@ -73,19 +77,19 @@ def encode_stat_response(info: FileInfo) -> bytes:
 
 def decode_stat_response(data: bytes) -> FileInfo:
     """Parse a StatFileResponse. Raises ProtocolError if it is not one."""
-    return decode_info(_parsed(pb.StatFileResponse(), data, errors.ProtocolError).info)
+    return decode_info(parsed(pb.StatFileResponse(), data, errors.ProtocolError).info)
 
 
 def encode_list_request(request: ListRequest) -> bytes:
     """Serialise a ListFilesRequest."""
-    return _filled(
+    return filled(
         pb.ListFilesRequest, prefix=request.prefix, recursive=request.recursive, page_size=request.page_size
     ).SerializeToString()
 
 
 def decode_list_request(data: bytes) -> ListRequest:
     """Parse a ListFilesRequest. Raises InvalidRequestError if it is not one."""
-    message = _parsed(pb.ListFilesRequest(), data, errors.InvalidRequestError)
+    message = parsed(pb.ListFilesRequest(), data, errors.InvalidRequestError)
     return ListRequest(message.prefix, message.recursive, message.page_size if message.page_size > 0 else None)
 
 
@@ -96,13 +100,13 @@ def encode_page(page: Page) -> bytes:
 
 def decode_page(data: bytes) -> Page:
     """Parse a ListFilesResponse. Raises ProtocolError if it is not one."""
-    message = _parsed(pb.ListFilesResponse(), data, errors.ProtocolError)
+    message = parsed(pb.ListFilesResponse(), data, errors.ProtocolError)
     return Page(tuple(map(decode_info, message.files)), tuple(message.prefixes))
 
 
 def encode_read_request(request: ReadRequest) -> bytes:
     """Serialise a ReadFileRequest."""
-    return _filled(
+    return filled(
         pb.ReadFileRequest,
         name=request.name,
         start=request.start or None,
@@ -116,7 +120,7 @@ def encode_read_request(request: ReadRequest) -> bytes:
 
 def decode_read_request(data: bytes) -> ReadRequest:
     """Parse a ReadFileRequest. Raises InvalidRequestError if it is not one, InvalidRangeError for negative numbers."""
-    message = _parsed(pb.ReadFileRequest(), data, errors.InvalidRequestError)
+    message = parsed(pb.ReadFileRequest(), data, errors.InvalidRequestError)
     length = message.length if message.HasField("length") else None
     if message.start < 0 or (length is not None and length < 0):
         raise errors.InvalidRangeError(
@@ -135,21 +139,26 @@ def decode_read_request(data: bytes) -> ReadRequest:
 
 def encode_frame(frame: Frame) -> bytes:
     """Serialise a ReadFileResponse: the same bytes as the generated code makes, with one copy of the data fewer."""
+    return b"".join(frame_parts(frame))
+
+
+def frame_parts(frame: Frame) -> tuple[Bytes, ...]:
+    """Return what `encode_frame` joins, so that whoever puts more around it copies the data no second time."""
     block = frame.block
     if block is None:
-        return _encode_head(frame.header) + _encode_tail(frame.summary)
+        return (_encode_head(frame.header), _encode_tail(frame.summary))
     small = b""
     if block.offset:
-        small = b"\x08" + _varint(block.offset)
+        small = b"\x08" + varint(block.offset)
     if block.crc32c:
         small += b"\x15" + block.crc32c.to_bytes(4, "little")
     size = len(block.data)
     if size:
-        small += b"\x1a" + _varint(size)
-    start = b"\x12" + _varint(len(small) + size) + small
+        small += b"\x1a" + varint(size)
+    start = b"\x12" + varint(len(small) + size) + small
     if frame.header is None and frame.summary is None:
-        return b"".join((start, block.data))
-    return b"".join((_encode_head(frame.header), start, block.data, _encode_tail(frame.summary)))
+        return (start, block.data)
+    return (_encode_head(frame.header), start, block.data, _encode_tail(frame.summary))
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -160,15 +169,22 @@ def decode_frame(data: bytes) -> Frame:
     block = _read_plain_block(data)
     if block is not None:
         return Frame(block=block)
-    message = _parsed(pb.ReadFileResponse(), data, errors.ProtocolError)
+    return frame_of(parsed(pb.ReadFileResponse(), data, errors.ProtocolError))
+
+
+def frame_of(message: pb.ReadFileResponse | pb.FilePiece) -> Frame:
+    """Return the frame that a message carries."""
     header = block = summary = None
+    # Each look at a field that is a message makes an object: once is enough.
     if message.HasField("header"):
-        header = Header(decode_info(message.header.info), message.header.start, message.header.length)
+        opens = message.header
+        header = Header(decode_info(opens.info), opens.start, opens.length)
     if message.HasField("block"):
-        block = Block(message.block.offset, message.block.data, message.block.crc32c)
+        run = message.block
+        block = Block(run.offset, run.data, run.crc32c)
     if message.HasField("summary"):
-        crc32c = message.summary.crc32c if message.summary.HasField("crc32c") else None
-        summary = Summary(message.summary.end, message.summary.at_end, crc32c)
+        closes = message.summary
+        summary = Summary(closes.end, closes.at_end, closes.crc32c if closes.HasField("crc32c") else None)
     return Frame(header, block, summary)
 
 
@@ -185,9 +201,12 @@ def _encode_head(header: Header | None) -> bytes:
 def _encode_tail(summary: Summary | None) -> bytes:
     if summary is None:
         return b""
-    return pb.ReadFileResponse(
-        summary=pb.Summary(end=summary.end, at_end=summary.at_end, crc32c=summary.crc32c)
-    ).SerializeToString()
+    fields = b"\x08" + varint(summary.end) if summary.end else b""
+    if summary.at_end:
+        fields += b"\x10\x01"
+    if summary.crc32c is not None:
+        fields += b"\x1d" + summary.crc32c.to_bytes(4, "little")
+    return b"\x1a" + varint(len(fields)) + fields
 
 
 def _read_plain_block(data: bytes) -> Block | None:
@@ -213,7 +232,10 @@ def _read_plain_block(data: bytes) -> Block | None:
     return Block(offset, memoryview(data)[at:], checksum)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it: seven bits to the byte, the lowest first."""
+    if 0 <= value < _MORE:
+        return _ONE_BYTE[value]
     value &= (1 << 64) - 1  # a negative int64 is written as its two's complement
     out = bytearray()
     while value >= _MORE:
@@ -235,14 +257,16 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     return -1, at
 
 
-def _filled(kind: type[_M], **fields: object) -> _M:
+def filled(kind: type[_M], **fields: object) -> _M:
+    """Return a message with these fields. Raises InvalidRequestError for what does not fit into them."""
     try:
         return kind(**fields)
     except (ValueError, TypeError) as error:
         raise errors.InvalidRequestError(f"cannot be put into a request: {error}") from error
 
 
-def _parsed(message: _M, data: bytes, otherwise: type[errors.UnspoolError]) -> _M:
+def parsed(message: _M, data: bytes, otherwise: type[errors.UnspoolError]) -> _M:
+    """Parse `data` into the message and return it. Raises an error of the kind `otherwise` if it is not one."""
     try:
         message.ParseFromString(data)
     except DecodeError as error:

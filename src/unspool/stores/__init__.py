@@ -6,8 +6,9 @@ from unspool.errors import InvalidRequestError
 from unspool.stores.base import OpenFile, Store
 from unspool.stores.local import LocalStore
 from unspool.stores.memory import MemoryStore
+from unspool.stores.small import read_one_by_one
 
-__all__ = ["LocalStore", "MemoryStore", "OpenFile", "Store", "open_store"]
+__all__ = ["LocalStore", "MemoryStore", "OpenFile", "Store", "open_store", "read_one_by_one"]
 
 
 def open_store(url: str) -> Store:

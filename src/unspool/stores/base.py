@@ -6,10 +6,14 @@ A store knows nothing of gRPC, streams or clients. It raises only errors of `uns
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol, TypeAlias
 
 from unspool.core.model import FileInfo, ListRequest, Page, Span
+from unspool.errors import UnspoolError
+
+SmallFile: TypeAlias = tuple[FileInfo, bytes] | UnspoolError
+"""What there is to say of one of many files: what it is and all its bytes, or the error that is in the way."""
 
 
 class OpenFile(Protocol):
@@ -56,6 +60,20 @@ class Store(Protocol):
             InvalidNameError: the name is not one.
             PermissionDeniedError: it may not be read, or (OutsideRootError) leads out of the store.
             NotFoundError: there is no such file, or (NotAFileError) it is not a regular one.
+        """
+        ...
+
+    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+        """Return the first of some files, whole: what `open` and `read` would give or raise, at little cost for each.
+
+        The answers are those of `names[0]`, `names[1]` and so on, as far as the files fit into `most_bytes` together, and no
+        further than keeps the caller waiting for a moment only; a store may look for many of them at the same time. There is
+        an answer for the first, unless that file is larger than `most_bytes`: then there are none, and it is to be opened.
+        What is wrong with a file is its answer, and is not raised.
+
+        Args:
+            names: at least one; a name may come more than once.
+            most_bytes: of all files together; at least 1.
         """
         ...
 

@@ -1,8 +1,6 @@
 """A directory as a store.
 
-Rule 1: nothing outside the root is ever opened. A name is walked part by part from the root's descriptor, never resolved to a
-        path and then opened, so a symbolic link swapped in between check and use changes nothing. Links are followed by this
-        walk itself, as long as they stay below the root (what Linux calls RESOLVE_BENEATH).
+Rule 1: nothing outside the root is ever opened, see `unspool.stores.localwalk`.
 Rule 2: only regular files are served. What is not one is refused before it is opened, and opened without blocking, so that a
         FIFO or a device hangs nobody.
 Rule 3: size, revision and bytes come from one descriptor, see `unspool.stores.localfile`.
@@ -12,35 +10,29 @@ Rule 4: the file system is used only in worker threads: a slow disk keeps its ow
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import stat
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 
 from unspool.core.model import FileInfo, ListRequest, Page
 from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError
-from unspool.stores.localfile import LocalFile, check_regular, info_of
+from unspool.stores.base import SmallFile
+from unspool.stores.localfile import LocalFile, check_regular, info_of, open_regular
+from unspool.stores.localsmall import read_small
+from unspool.stores.localwalk import Root
 from unspool.stores.oserrors import GONE, REFUSED, mapped
 from unspool.stores.threads import Threads, Use
 
 log = logging.getLogger("unspool.stores")
 
-_MAX_LINKS = 40
-"""Symbolic links followed for one name before it counts as a circle (Linux: 40)."""
-
 _THREADS = 64
 """Files read at the same time. A thread is a stack and little else; a stuck disk should take many streams to use them up."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_WAY_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""A directory on the way to a file need not be readable, only searchable; Linux can open it so."""
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class LocalStore:
@@ -60,12 +52,7 @@ class LocalStore:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.fspath(root)
-        with mapped(self.root):
-            try:
-                self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except NotADirectoryError as error:
-                raise NotFoundError(f"{self.root}: is not a directory", name=self.root) from error
-        self._root_use = Use(lambda: os.close(self._root))
+        self._root = Root(self.root)
         self._threads = Threads(_THREADS)
 
     async def stat(self, name: str) -> FileInfo:
@@ -83,6 +70,10 @@ class LocalStore:
             # The thread may be about to open a file that nobody waits for any more.
             opening.add_done_callback(_close_unwanted)
             raise
+
+    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+        """See `Store.read_small`. One thread reads them, one after another."""
+        return await self._threads.run(lambda: read_small(self._root, names, most_bytes))
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Links to directories are not descended into when listing recursively."""
@@ -109,7 +100,7 @@ class LocalStore:
     async def aclose(self) -> None:
         """See `Store.aclose`."""
         self._threads.close()
-        self._root_use.end()
+        self._root.close()
 
     def _stat(self, name: str, parts: tuple[str, ...]) -> FileInfo:
         file = self._open(name, parts)
@@ -117,10 +108,8 @@ class LocalStore:
         return file.info
 
     def _open(self, name: str, parts: tuple[str, ...]) -> LocalFile:
-        with mapped(name), self._walk(name, parts) as place:
-            check_regular(name, place.status)
-            assert place.last is not None
-            descriptor = os.open(place.last, _FILE, dir_fd=place.directory)
+        with mapped(name), self._root.walk(name, parts) as place:
+            descriptor = open_regular(name, place.directory, place.last, place.status)
             try:
                 status = os.fstat(descriptor)
                 check_regular(name, status)
@@ -129,49 +118,10 @@ class LocalStore:
                 os.close(descriptor)
                 raise
 
-    @contextmanager
-    def _walk(self, name: str, parts: tuple[str, ...]) -> Iterator[_Place]:
-        """Find what a name leads to, following links that stay below the root.
-
-        Yields a directory's descriptor, valid inside the `with`, and the last part in it; that part is no link.
-        """
-        with self._root_use:
-            opened = [os.dup(self._root)]  # the directories from the root down to where the walk is
-        todo = list(reversed(parts))
-        links = 0
-        try:
-            while todo:
-                part = todo.pop()
-                if part in ("", "."):
-                    continue
-                if part == "..":
-                    if len(opened) == 1:
-                        raise OutsideRootError(f"{name}: leads out of what is served", name=name)
-                    os.close(opened.pop())
-                    continue
-                status = os.stat(part, dir_fd=opened[-1], follow_symlinks=False)
-                if stat.S_ISLNK(status.st_mode):
-                    links += 1
-                    if links > _MAX_LINKS:
-                        raise NotFoundError(f"{name}: too many symbolic links", name=name)
-                    target = _target(part, opened[-1])
-                    if target.startswith("/"):
-                        raise OutsideRootError(f"{name}: leads out of what is served", name=name)
-                    todo.extend(reversed(target.split("/")))
-                elif todo:
-                    opened.append(os.open(part, _WAY_THROUGH, dir_fd=opened[-1]))
-                else:
-                    yield _Place(opened[-1], part, status)
-                    return
-            yield _Place(opened[-1], None, os.fstat(opened[-1]))
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
-
     def _entries(self, directory: str, parts: tuple[str, ...], *, recursive: bool) -> Generator[FileInfo | str, None, None]:
         """Yield what is below a prefix, found as it is asked for."""
         with mapped(directory or "."):
-            with self._walk(directory, parts) as place:
+            with self._root.walk(directory, parts) as place:
                 is_file = place.last is not None and not stat.S_ISDIR(place.status.st_mode)
                 descriptor = -1 if is_file else os.open(place.last or ".", _DIRECTORY, dir_fd=place.directory)
             if is_file:
@@ -224,32 +174,13 @@ class LocalStore:
     def _look_through(self, name: str, *, recursive: bool) -> FileInfo | str | None:
         """Return a link as what it leads to, if that is inside; into a directory only if asked for by name."""
         try:
-            with self._walk(name, tuple(name.split("/"))) as place:
+            with self._root.walk(name, tuple(name.split("/"))) as place:
                 status, inside = place.status, place.last is not None
         except (OutsideRootError, NotFoundError):
             return None
         if inside and stat.S_ISREG(status.st_mode):
             return info_of(name, status)
         return f"{name}/" if stat.S_ISDIR(status.st_mode) and not recursive else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a name leads: a directory's descriptor and a part in it. `last` None is the directory itself."""
-
-    directory: int
-    last: str | None
-    status: os.stat_result
-
-
-def _target(link: str, directory: int) -> str:
-    """Return where a link leads; if it is no link any more, that is itself, to be looked at again."""
-    try:
-        return os.readlink(link, dir_fd=directory)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return link
 
 
 def _children(directory: int) -> Generator[os.DirEntry[str], None, None]:

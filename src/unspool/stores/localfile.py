@@ -26,6 +26,8 @@ _TICK_NS = 20_000_000
 """After this many nanoseconds a change gets another time stamp than the one before it. Linux before 6.13 stamps files with the
 time of the last timer tick, up to 10 ms ago."""
 
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
 _TYPE_OF_PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 """What a packed file is as it stands: `a.tar.gz` is gzip data, only its content is a tar file."""
 
@@ -65,10 +67,9 @@ class LocalFile:
                 ahead.cancel()
 
     async def _until_a_write_shows(self) -> None:
-        age = time.time_ns() - self._changed_ns
-        if age < _TICK_NS:
-            # At most a tick, also where the file system's clock is ahead of ours.
-            await asyncio.sleep(min(_TICK_NS - age, _TICK_NS) / 1e9)
+        wait = seconds_until_a_write_shows(self._changed_ns)
+        if wait:
+            await asyncio.sleep(wait)
 
     def _start_reading(self, offset: int, size: int) -> Future[bytes] | None:
         return self._threads.submit(lambda: self._read(offset, size)) if size else None
@@ -76,26 +77,10 @@ class LocalFile:
     def _read(self, offset: int, size: int) -> bytes:
         name = self.info.name
         with mapped(name), self._use:
-            data = os.pread(self._descriptor, size, offset)
-            while 0 < len(data) < size and (more := os.pread(self._descriptor, size - len(data), offset + len(data))):
-                data += more
+            data = pread(self._descriptor, size, offset)
             status = os.fstat(self._descriptor)
-        if not self._unchanged(status):
-            raise FileChangedError(f"{name}: changed while it was read, at byte {offset}", name=name, offset=offset)
-        if len(data) < size:
-            raise DataLossError(
-                f"{name}: {size} bytes should be at byte {offset}, the file system returned {len(data)}",
-                name=name,
-                offset=offset,
-            )
+        check_read(self.info, status, data, size, offset)
         return data
-
-    def _unchanged(self, status: os.stat_result) -> bool:
-        if _revision(status) == self.info.revision:
-            return True
-        # Removed, or replaced by a rename: the change time moved, the bytes behind the descriptor did not. They are still
-        # one whole revision, so a stream that has begun may end.
-        return status.st_nlink == 0 and (status.st_size, status.st_mtime_ns) == (self.info.size, self.info.modified_ns)
 
     def close(self) -> None:
         """Let go of the file, from a thread."""
@@ -104,6 +89,48 @@ class LocalFile:
     async def aclose(self) -> None:
         """See `OpenFile.aclose`."""
         self._threads.let_go(self._use)
+
+
+def seconds_until_a_write_shows(changed_ns: int) -> float:
+    """Return how long to wait before reading a file that was changed at that time (rule 2); nearly always not at all."""
+    age = time.time_ns() - changed_ns
+    # At most a tick, also where the file system's clock is ahead of ours.
+    return min(_TICK_NS - age, _TICK_NS) / 1e9 if age < _TICK_NS else 0.0
+
+
+def pread(descriptor: int, size: int, offset: int) -> bytes:
+    """Read `size` bytes, or as many as there are."""
+    data = os.pread(descriptor, size, offset)
+    while 0 < len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
+        data += more
+    return data
+
+
+def check_read(info: FileInfo, status: os.stat_result, data: bytes, size: int, offset: int) -> None:
+    """Check what was read of a file against what it is now (rule 1).
+
+    Raises:
+        FileChangedError: it is not at its revision any more.
+        DataLossError: bytes are missing.
+    """
+    # Removed, or replaced by a rename: the change time moved, the bytes behind the descriptor did not. They are still one
+    # whole revision, so a stream that has begun may end.
+    gone = status.st_nlink == 0 and (status.st_size, status.st_mtime_ns) == (info.size, info.modified_ns)
+    if not gone and _revision(status) != info.revision:
+        raise FileChangedError(f"{info.name}: changed while it was read, at byte {offset}", name=info.name, offset=offset)
+    if len(data) < size:
+        raise DataLossError(
+            f"{info.name}: {size} bytes should be at byte {offset}, the file system returned {len(data)}",
+            name=info.name,
+            offset=offset,
+        )
+
+
+def open_regular(name: str, directory: int, last: str | None, status: os.stat_result) -> int:
+    """Open the file at a place (see `Place`); return its descriptor. Raises NotAFileError before what is none is opened."""
+    check_regular(name, status)
+    assert last is not None
+    return os.open(last, _FILE, dir_fd=directory)
 
 
 def check_regular(name: str, status: os.stat_result) -> None:

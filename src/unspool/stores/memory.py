@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo, ListRequest, Page, Span
 from unspool.core.names import check_name, check_prefix
-from unspool.errors import FileChangedError, NotAFileError, NotFoundError
+from unspool.errors import FileChangedError, NotAFileError, NotFoundError, UnspoolError
+from unspool.stores.base import SmallFile
 
 
 class MemoryStore:
@@ -47,6 +48,21 @@ class MemoryStore:
     async def open(self, name: str) -> _MemoryFile:
         """See `Store.open`."""
         return _MemoryFile(self, *self._find(name))
+
+    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+        """See `Store.read_small`."""
+        answers: list[SmallFile] = []
+        for name in names:
+            try:
+                info, data = self._find(name)
+            except UnspoolError as error:
+                answers.append(error)
+                continue
+            if info.size > most_bytes:
+                break
+            most_bytes -= info.size
+            answers.append((info, data))
+        return answers
 
     def _find(self, name: str) -> tuple[FileInfo, bytes]:
         check_name(name)

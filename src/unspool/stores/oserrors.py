@@ -6,7 +6,15 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from unspool.errors import DataLossError, InvalidNameError, NotAFileError, NotFoundError, PermissionDeniedError, ServerError
+from unspool.errors import (
+    DataLossError,
+    InvalidNameError,
+    NotAFileError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServerError,
+    UnspoolError,
+)
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG)
 """There is nothing by that name any more, or a link leads nowhere."""
@@ -20,16 +28,21 @@ def mapped(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        match error.errno:
-            case errno.ENOENT | errno.ENOTDIR | errno.ELOOP:
-                raise NotFoundError(f"{name}: no such file", name=name) from error
-            case errno.EACCES | errno.EPERM:
-                raise PermissionDeniedError(f"{name}: permission denied", name=name) from error
-            case errno.ENAMETOOLONG:
-                raise InvalidNameError(f"{name[:40]!r}...: a part is longer than the file system allows", name=name) from error
-            case errno.ENXIO | errno.ENODEV:
-                raise NotAFileError(f"{name}: is not a regular file", name=name) from error
-            case errno.EIO:
-                raise DataLossError(f"{name}: the file system failed to read it", name=name) from error
-            case _:
-                raise ServerError(f"{name}: {error.strerror}", name=name) from error
+        raise ours(error, name) from error
+
+
+def ours(error: OSError, name: str) -> UnspoolError:
+    """Return what an error of the operating system about `name` is to us."""
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR | errno.ELOOP:
+            return NotFoundError(f"{name}: no such file", name=name)
+        case errno.EACCES | errno.EPERM:
+            return PermissionDeniedError(f"{name}: permission denied", name=name)
+        case errno.ENAMETOOLONG:
+            return InvalidNameError(f"{name[:40]!r}...: a part is longer than the file system allows", name=name)
+        case errno.ENXIO | errno.ENODEV:
+            return NotAFileError(f"{name}: is not a regular file", name=name)
+        case errno.EIO:
+            return DataLossError(f"{name}: the file system failed to read it", name=name)
+        case _:
+            return ServerError(f"{name}: {error.strerror}", name=name)

@@ -226,6 +226,58 @@ async def _unknown_fields(probe: Probe) -> None:
     must(answer.code is grpc.StatusCode.OK and len(answer.data) == 1, f"it ended with {answer.code.name} ({answer.text})")
 
 
+@_point("batch", "a batch answers its files in order, each with a header, the bytes in checked blocks, and a summary")
+async def _batch(probe: Probe) -> None:
+    whole = (await probe.read()).data
+    wanted = pb.FileToRead(name=probe.name)
+    answer = await probe.read_files(wanted, wanted)
+    open_file, ended, position = False, 0, 0
+    for piece in answer.pieces:
+        must(piece.index == ended, f"a piece is of file {piece.index}, {ended} was next")
+        must(not piece.HasField("error"), f"file {ended} has an error: {piece.error.reason} {piece.error.message}")
+        if piece.HasField("header"):
+            must(not open_file, "a file has two headers")
+            header = piece.header
+            must((header.start, header.length) == (0, len(whole)), f"it promises {header.length} bytes from {header.start}")
+            open_file, position = True, 0
+        if piece.HasField("block"):
+            block = piece.block
+            must(open_file and block.offset == position, f"a block begins at {block.offset}, {position} was next")
+            must(block.crc32c == crc32c(block.data), f"the block at {block.offset} is not what its checksum says")
+            position += len(block.data)
+            must(block.data == whole[block.offset : position], f"the bytes at {block.offset} are not those of a read")
+        if piece.HasField("summary"):
+            must(open_file and piece.summary.end == position == len(whole), f"the summary comes at byte {position}")
+            open_file, ended = False, ended + 1
+    must(ended == 2, f"two files were asked for, {ended} were answered")  # noqa: PLR2004 - as said
+
+
+@_point("batch-errors", "what is wrong with one file of a batch ends that file only, with the code and reason of a read of it")
+async def _batch_errors(probe: Probe) -> None:
+    wrong = (
+        (pb.FileToRead(name="no-such-file-anywhere"), grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND"),
+        (pb.FileToRead(name=probe.name, revision="no such revision"), grpc.StatusCode.ABORTED, "FILE_CHANGED"),
+        (pb.FileToRead(name="../x"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME"),
+    )
+    answer = await probe.read_files(*(file for file, _, _ in wrong), pb.FileToRead(name=probe.name))
+    for index, (file, code, reason) in enumerate(wrong):
+        said = [(piece.error.code, piece.error.reason) for piece in answer.pieces if piece.index == index]
+        must(said == [(code.value[0], reason)], f"{file.name} came to {said}, not to {code.value[0]} {reason}")
+    last = [piece for piece in answer.pieces if piece.index == len(wrong)]
+    must(bool(last) and last[-1].HasField("summary"), "the file after them did not come")
+
+
+@_point("batch-sizes", "blocks of a batch are not larger than asked for, and no message is larger than 4 MiB")
+async def _batch_sizes(probe: Probe) -> None:
+    wish = 1024
+    wanted = pb.FileToRead(name=probe.name)
+    small = await probe.read_files(wanted, block_size=max(wish, probe.size // 1000))
+    largest = max((len(piece.block.data) for piece in small.pieces), default=0)
+    must(largest <= max(wish, probe.size // 1000), f"a block has {largest} bytes")
+    large = await probe.read_files(*[wanted] * min(100, _LARGEST_SAMPLE // probe.size), block_size=(1 << 31) - 1)
+    must(max(large.sizes) <= _LARGEST_MESSAGE, f"a message has {max(large.sizes)} bytes")
+
+
 @_point("list", "a listing has the file, as StatFile describes it; all files below, and no prefixes, if recursive")
 async def _list(probe: Probe) -> None:
     pages, answer = await probe.list(prefix=probe.name.rpartition("/")[0], recursive=True)

@@ -19,9 +19,21 @@ from typing import TypeVar
 
 from unspool.clock import Clock, SystemClock
 from unspool.core.checksum import crc32c
-from unspool.core.model import HEARTBEAT, Block, Bytes, FileInfo, Frame, ListRequest, Page, ReadRequest
+from unspool.core.model import (
+    HEARTBEAT,
+    BatchRequest,
+    Block,
+    Bytes,
+    FileInfo,
+    Frame,
+    ListRequest,
+    Page,
+    Piece,
+    ReadRequest,
+)
 from unspool.errors import UnreachableError
 from unspool.options import ServiceOptions
+from unspool.rpc.batch import BatchMaker
 from unspool.rpc.checksums import Checksums
 from unspool.rpc.frames import FrameMaker
 from unspool.rpc.transport import Transport
@@ -50,6 +62,7 @@ class StoreTransport:
         self._options = options or ServiceOptions()
         self._checksums = Checksums()
         self._maker = FrameMaker(self._checksums, self._options)
+        self._batch_maker = BatchMaker(store, self._maker, self._checksums, self._options)
 
     async def stat(self, name: str) -> FileInfo:
         """See `Transport.stat`."""
@@ -61,6 +74,12 @@ class StoreTransport:
         async with aclosing(self._store.list(replace(request, page_size=page_size))) as pages:
             async for page in pages:
                 yield replace(page, files=tuple(map(self._checksums.added_to, page.files)))
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """See `Transport.read_files`."""
+        async with aclosing(self._batch_maker.messages(request, _WithoutHeartbeats())) as messages:
+            async for message in messages:
+                yield message
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`."""
@@ -88,6 +107,8 @@ class _WithoutHeartbeats:
 class FaultyTransport:
     """Any transport, with faults: one letter of the script for each frame that is read, counted over all attempts.
 
+    A piece of a batch counts as a frame; one that is an error has neither data nor checksum.
+
         .   the frame passes
         x   the connection breaks: UnreachableError instead of the frame
         E   the stream ends early, as if all were well: no more frames, no summary
@@ -107,6 +128,7 @@ class FaultyTransport:
     Attributes:
         fired: the letters that really did something, in order.
         requests: the reads asked for, in order.
+        batches: the same for batches.
 
     Args:
         inner: the transport inside. `aclose` closes it too.
@@ -129,6 +151,7 @@ class FaultyTransport:
             raise ValueError("a script with 'v' needs to be told how to change the file")
         self.fired = ""
         self.requests: list[ReadRequest] = []
+        self.batches: list[BatchRequest] = []
         self._inner = inner
         self._letters = iter(script)
         self._next_letter = next(self._letters, ".")
@@ -173,6 +196,43 @@ class FaultyTransport:
                     held = None
         if held is not None:
             yield held
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """See `Transport.read_files`. Pieces come in the messages they came in, but for what a fault divides."""
+        self.batches.append(request)
+        held: Piece | None = None
+        come: list[Piece] = []  # of the message that is being taken apart
+        async with aclosing(self._inner.read_files(request)) as messages:
+            async for message in messages:
+                if not message:
+                    yield message
+                for piece in message:
+                    letter = self._letter()
+                    if letter == "~" and held is None:
+                        held = piece
+                        continue
+                    if held is not None:
+                        self.fired += "~"
+                    if letter in "xEzh" and come:
+                        yield tuple(come)  # what came before it has come
+                        come = []
+                    if letter == "E":
+                        self.fired += letter
+                        return
+                    if letter == "h":
+                        self.fired += letter
+                        yield ()
+                        letter = "."
+                    for frame in await self._through(letter, piece.frame or HEARTBEAT):
+                        come.append(replace(piece, frame=frame) if piece.frame else piece)
+                    if held is not None:
+                        come.append(held)
+                        held = None
+                if come:
+                    yield tuple(come)
+                    come = []
+        if held is not None:
+            yield (held,)
 
     def _letter(self) -> str:
         letter, self._next_letter = self._next_letter, next(self._letters, ".")

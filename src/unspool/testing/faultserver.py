@@ -12,7 +12,8 @@ passes because its fault never happened.
         await client.get("a.bin", path)
     assert server.fired(key) == ["cut@1048576", "status:UNAVAILABLE,retry=0.1@end"]
 
-The n-th ReadFile of a script gets its n-th fault; after the last, all is well. An empty string is "no fault this time".
+The n-th ReadFile or ReadFiles of a script gets its n-th fault; after the last, all is well. An empty string is "no fault this
+time". In a batch the fault happens to the first file; what ends a stream ends it for the others too.
 
 How a fault is spelled: `unspool.testing.faultscript`.
 """
@@ -34,9 +35,9 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block, Frame
+from unspool.core.model import Block, Frame, Piece, ReadRequest
 from unspool.errors import UnspoolError, UnsupportedError
-from unspool.rpc import status, wire
+from unspool.rpc import batchwire, status, wire
 from unspool.stores.base import Store
 from unspool.testing.faults import StoreTransport
 from unspool.testing.faultscript import BEFORE_ANYTHING, ON_BLOCKS, Fault
@@ -108,6 +109,9 @@ class FaultServer:
                 case "ReadFile":
                     fault, fired = self._next_fault(headers.get(SCRIPT_KEY))
                     await _Read(self, connection, stream, fault, fired).answer(body)
+                case "ReadFiles":
+                    fault, fired = self._next_fault(headers.get(SCRIPT_KEY))
+                    await _Batch(self, connection, stream, fault, fired).answer(body)
                 case "StatFile":
                     connection.send_headers(stream)
                     info = await self.transport.stat(wire.decode_stat_request(body))
@@ -150,16 +154,24 @@ class _Read:
 
     async def answer(self, body: bytes) -> None:
         """Send the frames that answer the request, as the fault will have them."""
-        server = self._server
-        fault = self._fault
         request = wire.decode_read_request(body)
-        request = replace(request, block_size=min(request.block_size or server.block_size, server.block_size))
+        self._begin()
+        await self._read(request)
+
+    def _begin(self) -> None:
+        """Open the answer."""
+        fault = self._fault
         if fault is not None and fault.kind == "http":
             self._fired(fault)
             self._connection.http.send_headers(self._stream, [(":status", fault.argument)], end_stream=True)
             self._connection.flush()
             raise _StopError
         self._connection.send_headers(self._stream)
+
+    async def _read(self, request: ReadRequest) -> None:
+        server = self._server
+        fault = self._fault
+        request = replace(request, block_size=min(request.block_size or server.block_size, server.block_size))
         if fault is not None and fault.kind == "ignore":
             request = replace(request, start=0, length=None)
             self._fired(fault)
@@ -276,6 +288,30 @@ class _Read:
             error = UnspoolError(f"scripted: {fault.text}", retry_after=fault.retry)
             details = status.encode_error(error)[2][0][1]
         self._connection.send_status(self._stream, code, f"scripted: {fault.text}", details)
+
+
+class _Batch(_Read):
+    """One ReadFiles: as many reads, told apart by a number."""
+
+    _index = 0
+
+    async def answer(self, body: bytes) -> None:
+        """Send the pieces that answer the request, as the fault will have them."""
+        request = batchwire.decode_batch_request(body)
+        self._begin()
+        for index, file in enumerate(request.files):
+            self._index = index
+            try:
+                await self._read(ReadRequest(file.name, revision=file.revision, block_size=request.block_size))
+            except UnspoolError as error:
+                await self._send_pieces(Piece(index, error=error))
+            self._fault = None
+
+    async def _send(self, frame: Frame) -> None:
+        await self._send_pieces(Piece(self._index, frame))
+
+    async def _send_pieces(self, *pieces: Piece) -> None:
+        await self._connection.send_message(self._stream, batchwire.encode_pieces(pieces))
 
 
 def _split(block: Block | None, at: int | None, sent: int) -> Sequence[Block]:

@@ -21,9 +21,10 @@ _PATIENCE = 30.0
 
 @dataclass(slots=True)
 class Answer:
-    """One call's answer: its messages, and how it ended."""
+    """One call's answer: its messages, or the pieces of a batch, and how it ended."""
 
     messages: list[pb.ReadFileResponse] = field(default_factory=list)
+    pieces: list[pb.FilePiece] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str | None = None
@@ -84,6 +85,20 @@ class Probe:
         answer.messages = [m for m in answer.messages if m.HasField("header") or m.HasField("block") or m.HasField("summary")]
         return answer
 
+    async def read_files(self, *files: pb.FileToRead, block_size: int | None = None) -> Answer:
+        """Call ReadFiles and take all that comes. The point is skipped if the server has no such method."""
+        answer = Answer()
+        async for message in self._stream("ReadFiles", pb.ReadFilesRequest(files=files, block_size=block_size), answer):
+            try:
+                answer.pieces += pb.ReadFilesResponse.FromString(message).pieces
+            except DecodeError:
+                raise PointFailedError("a message came that is not a ReadFilesResponse") from None
+            answer.sizes.append(len(message))
+        if answer.code is grpc.StatusCode.UNIMPLEMENTED:
+            raise PointSkippedError("the server has no ReadFiles")
+        must(answer.code is grpc.StatusCode.OK, f"the batch ended with {answer.code.name} ({answer.text})")
+        return answer
+
     async def list(self, **fields: object) -> tuple[list[pb.ListFilesResponse], Answer]:
         """Call ListFiles and take all that comes."""
         answer = Answer()
@@ -104,7 +119,7 @@ class Probe:
         return pb.StatFileResponse.FromString(data).info, answer
 
     async def _stream(
-        self, method: str, request: pb.ReadFileRequest | pb.ListFilesRequest | bytes, answer: Answer
+        self, method: str, request: pb.ReadFileRequest | pb.ReadFilesRequest | pb.ListFilesRequest | bytes, answer: Answer
     ) -> AsyncGenerator[bytes, None]:
         data = request if isinstance(request, bytes) else request.SerializeToString()
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self.channel.unary_stream(f"/{SERVICE}/{method}")

@@ -6,14 +6,17 @@ It knows nothing of HTTP/2 or gRPC: it moves bytes. What it does can be changed 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from random import Random
 from types import TracebackType
 from typing import Self
 
+_MIB = 1 << 20
 _READ_SIZE = 256 * 1024
 _LEAST_BUFFER = 4 << 20
 """Bytes on their way through, at least; more where bandwidth times delay asks for it."""
@@ -43,23 +46,31 @@ class Proxy:
     Attributes:
         delay: seconds that every byte takes, each way; half of the round trip it adds.
         bandwidth: bytes per second, each way and each connection; None is unlimited.
+        shared: whether `bandwidth` is what all connections have together, as on one line.
         cut_after: bytes to the client after which a connection is cut, None for never; `cut_once` makes that happen to one
             connection only.
+        cut_chance: how probable it is that a connection is cut while it carries one MiB to the client, at whichever byte; the
+            next MiB is as dangerous as the last. 0 is never.
         corrupt_after: bytes to the client, from now on, over all connections, after which one bit is flipped; None for never.
 
     Args:
         target: `HOST:PORT` of the real server.
+        random: decides when connections are cut.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, random: Random | None = None) -> None:
         host, _, port = target.rpartition(":")
         self._target = (host.strip("[]"), int(port))
         self.stats = ProxyStats()
         self.delay = 0.0
         self.bandwidth: float | None = None
+        self.shared = False
         self.cut_after: int | None = None
         self.cut_once = False
+        self.cut_chance = 0.0
         self.corrupt_after: int | None = None
+        self._random = random or Random()  # noqa: S311 - bad luck, not a secret
+        self._line = {True: _Line(), False: _Line()}
         self._open = asyncio.Event()  # not stalled
         self._open.set()
         self._pairs: set[_Pair] = set()
@@ -128,13 +139,28 @@ class Proxy:
                 await _closed(end)
 
 
+class _Line:
+    """What bytes are sent on, one way: `free_at` is when it has room for the next."""
+
+    free_at = 0.0
+
+
 class _Pair:
     """The two sockets of one connection."""
 
     def __init__(self, proxy: Proxy, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._proxy = proxy
         self._writers = (client, server)
+        self._fate = proxy._random.expovariate(1)  # how much danger it survives
         self.passed = 0
+
+    def end(self) -> int | None:
+        """Return after how many bytes to the client it is to be cut, if it is."""
+        chance, after = self._proxy.cut_chance, self._proxy.cut_after
+        if chance <= 0:
+            return after
+        doomed = 0 if chance >= 1 else int(self._fate * _MIB / -math.log1p(-chance))
+        return doomed if after is None else min(doomed, after)
 
     def cut(self) -> None:
         self._proxy.stats.cut += 1
@@ -154,6 +180,7 @@ class _Direction:
         self._reader = reader
         self._writer = writer
         self._to_client = to_client
+        self._own_line = _Line()
         self._under_way: deque[tuple[float, bytes]] = deque()
         self._size = 0
         self._arrived = asyncio.Event()
@@ -180,13 +207,13 @@ class _Direction:
 
     async def _give(self) -> None:
         loop = asyncio.get_running_loop()
-        free_at = 0.0  # when the line has room for the next byte
         while True:
             while not self._under_way:
                 self._arrived.clear()
                 await self._arrived.wait()
             due, data = self._under_way.popleft()
-            wait = max(due, free_at) - loop.time()
+            line = self._proxy._line[self._to_client] if self._proxy.shared else self._own_line
+            wait = max(due, line.free_at) - loop.time()
             if wait > 0:
                 await asyncio.sleep(wait)
             await self._proxy._open.wait()
@@ -197,7 +224,7 @@ class _Direction:
             self._size -= len(data)
             self._left.set()
             if self._proxy.bandwidth:
-                free_at = max(free_at, loop.time() - 0.01) + len(data) / self._proxy.bandwidth
+                line.free_at = max(line.free_at, loop.time() - 0.01) + len(data) / self._proxy.bandwidth
             if not self._pass_on(data):
                 return
             await self._writer.drain()
@@ -215,10 +242,10 @@ class _Direction:
                 data = data[:at] + bytes([data[at] ^ 0x01]) + data[at + 1 :]
                 stats.corrupted += 1
                 proxy.corrupt_after = None
-        whole = proxy.cut_after is None or self._pair.passed + len(data) < proxy.cut_after
-        if not whole:
-            assert proxy.cut_after is not None
-            data = data[: max(proxy.cut_after - self._pair.passed, 0)]
+        end = self._pair.end()
+        whole = end is None or self._pair.passed + len(data) < end
+        if end is not None:
+            data = data[: max(end - self._pair.passed, 0)]
         self._pair.passed += len(data)
         stats.to_client += len(data)
         self._writer.write(data)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from unspool.core.model import FileInfo, ListRequest, Page, Span
 from unspool.errors import UnspoolError
-from unspool.stores.base import OpenFile, Store
+from unspool.stores.base import OpenFile, SmallFile, Store
+from unspool.stores.small import read_one_by_one
 
 
 class FaultyStore:
@@ -78,6 +79,10 @@ class FaultyStore:
         file = _FaultyFile(self, await self._inner.open(name))
         self.open_files += 1
         return file
+
+    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+        """See `Store.read_small`. One file at a time, so that it meets the faults of opening and of reading."""
+        return await read_one_by_one(self, names, most_bytes)
 
     def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Listings have no faults."""

@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -94,6 +95,60 @@ class Summary(_message.Message):
     at_end: bool
     crc32c: int
     def __init__(self, end: _Optional[int] = ..., at_end: bool = ..., crc32c: _Optional[int] = ...) -> None: ...
+
+class ReadFilesRequest(_message.Message):
+    __slots__ = ("files", "block_size", "transfer_id", "attempt")
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    files: _containers.RepeatedCompositeFieldContainer[FileToRead]
+    block_size: int
+    transfer_id: str
+    attempt: int
+    def __init__(self, files: _Optional[_Iterable[_Union[FileToRead, _Mapping]]] = ..., block_size: _Optional[int] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class FileToRead(_message.Message):
+    __slots__ = ("name", "revision")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    revision: str
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ...) -> None: ...
+
+class ReadFilesResponse(_message.Message):
+    __slots__ = ("pieces",)
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    pieces: _containers.RepeatedCompositeFieldContainer[FilePiece]
+    def __init__(self, pieces: _Optional[_Iterable[_Union[FilePiece, _Mapping]]] = ...) -> None: ...
+
+class FilePiece(_message.Message):
+    __slots__ = ("index", "header", "block", "summary", "error")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    header: Header
+    block: Block
+    summary: Summary
+    error: FileError
+    def __init__(self, index: _Optional[int] = ..., header: _Optional[_Union[Header, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ..., error: _Optional[_Union[FileError, _Mapping]] = ...) -> None: ...
+
+class FileError(_message.Message):
+    __slots__ = ("code", "reason", "message", "offset", "retry_delay")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RETRY_DELAY_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    reason: str
+    message: str
+    offset: int
+    retry_delay: _duration_pb2.Duration
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., offset: _Optional[int] = ..., retry_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ListFilesRequest(_message.Message):
     __slots__ = ("prefix", "recursive", "page_size")

@@ -1,0 +1,72 @@
+"""Between the model and the wire, for batches: `ReadFiles` beside what `unspool.rpc.wire` has for the other methods.
+
+A piece of a file is a frame with a number behind it, on the wire as well: the first three fields of a FilePiece are those of a
+ReadFileResponse. Serialised fields may be concatenated, so what writes a frame writes a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from unspool import errors
+from unspool.core.model import HEARTBEAT, BatchRequest, Bytes, Piece, WantedFile
+from unspool.rpc import status
+from unspool.rpc.wire import filled, frame_of, frame_parts, parsed, varint
+from unspool.v1 import file_service_pb2 as pb
+
+_PIECES, _INDEX = b"\x0a", b"\x20"
+"""The tags of ReadFilesResponse.pieces and FilePiece.index."""
+
+
+def encode_batch_request(request: BatchRequest) -> bytes:
+    """Serialise a ReadFilesRequest."""
+    return filled(
+        pb.ReadFilesRequest,
+        files=[filled(pb.FileToRead, name=file.name, revision=file.revision) for file in request.files],
+        block_size=request.block_size,
+        transfer_id=request.transfer_id,
+        attempt=request.attempt,
+    ).SerializeToString()
+
+
+def decode_batch_request(data: bytes) -> BatchRequest:
+    """Parse a ReadFilesRequest. Raises InvalidRequestError if it is not one."""
+    message = parsed(pb.ReadFilesRequest(), data, errors.InvalidRequestError)
+    return BatchRequest(
+        files=tuple(WantedFile(file.name, file.revision or None) for file in message.files),
+        block_size=message.block_size if message.block_size > 0 else None,
+        transfer_id=message.transfer_id,
+        attempt=message.attempt,
+    )
+
+
+def encode_pieces(pieces: Iterable[Piece]) -> bytes:
+    """Serialise a ReadFilesResponse; no pieces are a heartbeat."""
+    message: list[Bytes] = []
+    for piece in pieces:
+        index = _INDEX + varint(piece.index) if piece.index else b""
+        if piece.error is not None:
+            parts: tuple[Bytes, ...] = (index, pb.FilePiece(error=status.encode_file_error(piece.error)).SerializeToString())
+        else:
+            parts = (*frame_parts(piece.frame or HEARTBEAT), index)
+        message += (_PIECES, varint(sum(map(len, parts))), *parts)
+    return b"".join(message)
+
+
+def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> tuple[Piece, ...]:
+    """Parse a ReadFilesResponse. Raises ProtocolError if it is not one.
+
+    Args:
+        data: the message.
+        files: those asked for, so that an error can name its file.
+    """
+    message = parsed(pb.ReadFilesResponse(), data, errors.ProtocolError)
+    return tuple([_decode_piece(piece, files) for piece in message.pieces])
+
+
+def _decode_piece(message: pb.FilePiece, files: Sequence[WantedFile]) -> Piece:
+    index = message.index
+    if not message.HasField("error"):
+        return Piece(index, frame_of(message))
+    name = files[index].name if 0 <= index < len(files) else None
+    return Piece(index, error=status.decode_file_error(message.error, name=name))

@@ -1,0 +1,110 @@
+"""Many small files of a directory, read with one visit to a worker thread.
+
+Rule 1: each file is found, opened, read and looked at again as `LocalStore.open` and `LocalFile.read` do it. Saved are the
+        visits to a thread, and the walk to the directory of the file before, which is still open.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from unspool.core.model import FileInfo
+from unspool.core.names import check_name
+from unspool.errors import UnspoolError
+from unspool.stores.base import SmallFile
+from unspool.stores.localfile import check_read, check_regular, info_of, open_regular, pread, seconds_until_a_write_shows
+from unspool.stores.localwalk import WAY_THROUGH, Root
+from unspool.stores.oserrors import ours
+
+_MOMENT = 0.05
+"""Seconds after which no further file is begun: who waits can do something with those that are there."""
+
+
+def read_small(root: Root, names: Sequence[str], most_bytes: int) -> list[SmallFile]:
+    """Answer `Store.read_small`, in a worker thread."""
+    answers: list[SmallFile] = []
+    until = time.monotonic() + _MOMENT
+    with _Reader(root) as reader:
+        for name in names:
+            try:
+                answer = reader.read(name, most_bytes)
+            except UnspoolError as error:
+                answers.append(error)
+            except OSError as error:
+                answers.append(ours(error, name))
+            else:
+                if answer is None:
+                    break
+                answers.append(answer)
+                most_bytes -= len(answer[1])
+            if time.monotonic() >= until:
+                break
+    return answers
+
+
+class _Reader:
+    """Reads small files; keeps the directory of the last one open until it is left."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._below: str | None = None
+        self._directory = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._leave()
+
+    def read(self, name: str, most_bytes: int) -> tuple[FileInfo, bytes] | None:
+        """Return a file; None if it is larger than that. Raises as `LocalStore.open` and `LocalFile.read`, and OSError."""
+        parts = check_name(name)
+        last = parts[-1]
+        below = name[: -len(last)]
+        if below != self._below:
+            self._go_to(name, below, parts[:-1])
+        status = os.stat(last, dir_fd=self._directory, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            with self._root.walk(name, parts) as place:
+                return _read(name, place.directory, place.last, place.status, most_bytes)
+        return _read(name, self._directory, last, status, most_bytes)
+
+    def _go_to(self, name: str, below: str, parts: tuple[str, ...]) -> None:
+        self._leave()
+        with self._root.walk(name, parts) as place:
+            self._directory = os.open(place.last or ".", WAY_THROUGH, dir_fd=place.directory)
+        self._below = below
+
+    def _leave(self) -> None:
+        if self._below is not None:
+            self._below = None
+            os.close(self._directory)
+
+
+def _read(
+    name: str, directory: int, last: str | None, status: os.stat_result, most_bytes: int
+) -> tuple[FileInfo, bytes] | None:
+    descriptor = open_regular(name, directory, last, status)
+    try:
+        status = os.fstat(descriptor)
+        check_regular(name, status)
+        size = status.st_size
+        if size > most_bytes:
+            return None
+        wait = seconds_until_a_write_shows(status.st_ctime_ns)
+        if wait and size:
+            time.sleep(wait)
+        info = info_of(name, status)
+        data = pread(descriptor, size, 0)
+        after = os.fstat(descriptor)
+        # Nearly always nothing has changed, which shows without making a revision of it.
+        if (after.st_ctime_ns, after.st_mtime_ns, after.st_size) != (status.st_ctime_ns, status.st_mtime_ns, len(data)):
+            check_read(info, after, data, size, 0)
+        return info, data
+    finally:
+        os.close(descriptor)

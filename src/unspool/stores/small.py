@@ -1,0 +1,22 @@
+"""Small files, one by one: `Store.read_small` for a store that has no better way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from unspool.core.model import Span
+from unspool.errors import UnspoolError
+from unspool.stores.base import SmallFile, Store
+
+
+async def read_one_by_one(store: Store, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    """Answer `Store.read_small` for the first name alone, by opening and reading."""
+    try:
+        async with aclosing(await store.open(names[0])) as file:
+            if file.info.size > most_bytes:
+                return ()
+            async with aclosing(file.read(Span(0, file.info.size), most_bytes)) as runs:
+                return ((file.info, b"".join([run async for run in runs])),)
+    except UnspoolError as error:
+        return (error,)

@@ -1,0 +1,254 @@
+"""Batches on the wire: what is sent is what is received, as the generated code would send it, and hostile bytes are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import grpc
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpc import rawproto as raw
+from rpc.models import positive_int32s
+from rpc.test_wire_frames import any_message as raw_frames
+from rpc.test_wire_frames import frames, serialised
+from unspool import errors
+from unspool.core.model import HEARTBEAT, BatchRequest, Block, Frame, Piece, WantedFile
+from unspool.errors import FileChangedError, InvalidRequestError, NotFoundError, ProtocolError, UnspoolError
+from unspool.rpc import batchwire
+from unspool.rpc.status import FROM_REASON, FROM_STATUS, STATUS, decode_file_error, encode_file_error
+from unspool.v1 import file_service_pb2 as pb
+
+CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+
+wanted_files = st.builds(WantedFile, st.text(max_size=20), st.none() | st.text(min_size=1, max_size=20))
+batch_requests = st.builds(
+    BatchRequest,
+    files=st.lists(wanted_files, max_size=5).map(tuple),
+    block_size=st.none() | positive_int32s,
+    transfer_id=st.text(max_size=20),
+    attempt=st.integers(0, 2**31 - 1),
+)
+indexes = st.integers(0, 3) | st.integers(-(2**31), 2**31 - 1)
+framed = st.builds(Piece, indexes, frames)
+
+
+@given(batch_requests)
+def test_a_request_arrives_as_it_was_sent(request: BatchRequest) -> None:
+    """Names and pins in their order, the wish, and what is for the logs come back."""
+    assert batchwire.decode_batch_request(batchwire.encode_batch_request(request)) == request
+
+
+def test_what_is_absent_is_not_sent() -> None:
+    """A batch without pins and wishes is just the names; an empty pin, and a wish that is not positive, are none."""
+    plain = BatchRequest((WantedFile("a"), WantedFile("b")))
+    files = [pb.FileToRead(name="a"), pb.FileToRead(name="b")]
+    assert batchwire.encode_batch_request(plain) == pb.ReadFilesRequest(files=files).SerializeToString()
+    files = [pb.FileToRead(name="a", revision=""), pb.FileToRead(name="b", revision="")]
+    for wish in (0, -1, -(2**31)):
+        data = pb.ReadFilesRequest(files=files, block_size=wish).SerializeToString()
+        assert batchwire.decode_batch_request(data) == plain
+
+
+UNSENDABLE: dict[str, BatchRequest] = {
+    "name": BatchRequest((WantedFile("a\ud800"),)),
+    "revision": BatchRequest((WantedFile("a", "\udfff"),)),
+    "block size": BatchRequest((), block_size=2**31),
+    "attempt": BatchRequest((), attempt=2**31),
+}
+
+
+@pytest.mark.parametrize("request_", UNSENDABLE.values(), ids=UNSENDABLE)
+def test_what_cannot_be_sent_is_an_invalid_request(request_: BatchRequest) -> None:
+    """Numbers and texts that no message can hold are the caller's mistake, told as such before anything is sent."""
+    with pytest.raises(InvalidRequestError, match="cannot be put into a request"):
+        batchwire.encode_batch_request(request_)
+
+
+@given(st.lists(framed, max_size=5))
+def test_pieces_are_written_as_the_generated_code_writes_them(pieces: list[Piece]) -> None:
+    """Byte for byte, for any frames of any files, and they are read as they were."""
+    message = pb.ReadFilesResponse()
+    for piece in pieces:
+        assert piece.frame is not None
+        one = message.pieces.add()
+        one.MergeFromString(serialised(piece.frame))
+        one.index = piece.index
+    encoded = batchwire.encode_pieces(pieces)
+    assert encoded == message.SerializeToString()
+    assert batchwire.decode_pieces(encoded) == tuple(pieces)
+
+
+def test_a_heartbeat_is_the_empty_message() -> None:
+    """Nothing at all is still here; it is told apart from a piece that says nothing."""
+    assert batchwire.encode_pieces(()) == b""
+    assert batchwire.decode_pieces(b"") == ()
+    assert batchwire.decode_pieces(batchwire.encode_pieces((Piece(0, HEARTBEAT),))) == (Piece(0, HEARTBEAT),)
+
+
+def test_the_data_of_a_block_may_be_a_view() -> None:
+    """What a store gives out without copying is written like bytes."""
+    data = b"0123456789"
+    piece = Piece(7, Frame(block=Block(0, memoryview(data)[2:5], 1)))
+    assert batchwire.decode_pieces(batchwire.encode_pieces((piece,))) == (Piece(7, Frame(block=Block(0, b"234", 1))),)
+
+
+# Errors of one file
+
+
+texts = st.text(min_size=1, max_size=200)
+offsets = st.none() | st.integers(0, 2**63 - 1)
+delays = st.none() | st.integers(0, 10**15).map(lambda nanoseconds: nanoseconds / 10**9)
+
+
+@pytest.mark.parametrize("kind", FROM_REASON.values(), ids=FROM_REASON)
+@given(message=texts, offset=offsets, retry_after=delays, index=st.integers(0, 2))
+def test_what_may_cross_arrives_as_what_it_was(
+    kind: type[UnspoolError], message: str, offset: int | None, retry_after: float | None, index: int
+) -> None:
+    """Class, message, byte and wait survive the wire; the name is that of the file asked for."""
+    error = kind(message, name="ignored", offset=offset, retry_after=retry_after)
+    files = [WantedFile(name) for name in ("a", "b", "c")]
+    (piece,) = batchwire.decode_pieces(batchwire.encode_pieces((Piece(index, error=error),)), files)
+    assert (piece.index, piece.frame, type(piece.error)) == (index, None, kind)
+    assert piece.error is not None
+    assert (piece.error.message, piece.error.name, piece.error.offset) == (message, files[index].name, offset)
+    assert piece.error.retry_after == (None if retry_after is None else pytest.approx(retry_after, abs=2e-9))
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_an_error_has_the_code_that_its_status_would_have(kind: type[UnspoolError]) -> None:
+    """A client that knows the codes and not the reasons learns as much as from a read of that file alone."""
+    message = encode_file_error(kind("it failed"))
+    assert message.code == STATUS[kind].value[0]
+    message.reason = ""
+    error = decode_file_error(message, name="a")
+    assert type(error) is FROM_STATUS[STATUS[kind]]
+    assert (error.message, error.name) == (f"a: it failed ({STATUS[kind].name})", "a")
+
+
+@pytest.mark.parametrize("reason", ["OUT_OF_PAPER", "BUSY", "BLOCK_CORRUPT", "", "file_not_found"])
+@pytest.mark.parametrize("code", [0, 5, 10, 16, 17, -1, 2**31 - 1])
+def test_a_reason_that_no_server_may_give_means_what_the_code_says(reason: str, code: int) -> None:
+    """Unknown reasons, and those that only a client can find out, leave the code to decide; a code that is none is UNKNOWN."""
+    numbered = {each.value[0]: each for each in grpc.StatusCode}
+    error = decode_file_error(pb.FileError(code=code, reason=reason, message="said"), name="a")
+    assert type(error) is FROM_STATUS[numbered.get(code, grpc.StatusCode.UNKNOWN)]
+
+
+def test_an_error_that_says_nothing_still_makes_a_line() -> None:
+    """Without a message the reason is told, or that nothing is."""
+    assert decode_file_error(pb.FileError(reason="FILE_NOT_FOUND"), name="a").message == "FILE_NOT_FOUND"
+    assert decode_file_error(pb.FileError(code=5), name="a").message == "a: no more is said (NOT_FOUND)"
+
+
+def test_an_offset_that_is_none_is_none() -> None:
+    """What a server says of a byte before the first is nothing: it does not break the error it comes with."""
+    for offset in (-1, -(2**63)):
+        error = decode_file_error(pb.FileError(reason="FILE_NOT_FOUND", offset=offset), name="a")
+        assert (type(error), error.offset) == (NotFoundError, None)
+
+
+def test_a_long_error_is_cut_on_both_sides() -> None:
+    """A message of more than 1 KiB is told without its middle, whether we send it or are sent it."""
+    long = "a" * 5000 + ": no such file"
+    sent = encode_file_error(NotFoundError(long))
+    assert len(sent.message) <= 1027
+    assert sent.message.endswith(": no such file")
+    received = decode_file_error(pb.FileError(reason="FILE_NOT_FOUND", message=long), name="a")
+    assert len(received.message) <= 1027
+
+
+def test_half_characters_in_an_error_do_not_keep_it_from_crossing() -> None:
+    """A name that is not UTF-8, as local file names can be, is told with question marks."""
+    assert encode_file_error(NotFoundError("a\udcff: no such file")).message == "a?: no such file"
+
+
+@pytest.mark.parametrize("index", [1, 2**31 - 1, -1, -(2**31)])
+def test_an_error_of_a_file_that_was_not_asked_for_has_no_name(index: int) -> None:
+    """A number that is none of the files asked for is left for the receiver to refuse: it names no other file."""
+    data = batchwire.encode_pieces((Piece(index, error=FileChangedError("changed")),))
+    (piece,) = batchwire.decode_pieces(data, [WantedFile("a")])
+    assert piece.error is not None
+    assert (piece.index, piece.error.name) == (index, None)
+
+
+# Hostile bytes
+
+
+raw_errors = raw.message(
+    raw.field(1, raw.VARINT, raw.varints),
+    raw.delimited(2, st.sampled_from([b"FILE_NOT_FOUND", b"OVERLOADED", b"", b"\xff"])),
+    raw.delimited(3, st.binary(max_size=6)),
+    raw.field(4, raw.VARINT, raw.varints),
+    raw.delimited(5, raw.message(raw.field(1, raw.VARINT, raw.varints), raw.field(2, raw.VARINT, raw.varints), largest=3)),
+    largest=5,
+)
+raw_pieces = st.lists(
+    st.one_of(raw_frames, raw.field(4, raw.VARINT, raw.varints), raw.delimited(5, raw_errors)), max_size=4
+).map(b"".join)
+raw_messages = raw.message(raw.delimited(1, raw_pieces), largest=3)
+raw_wanted = raw.message(raw.delimited(1, st.binary(max_size=6)), raw.delimited(2, st.binary(max_size=6)), largest=3)
+raw_requests = raw.message(
+    raw.delimited(1, raw_wanted),
+    raw.field(2, raw.VARINT, raw.varints),
+    raw.delimited(3, st.binary(max_size=6)),
+    raw.field(4, raw.VARINT, raw.varints),
+    largest=5,
+)
+
+
+def refuses(kind: type[pb.ReadFilesResponse | pb.ReadFilesRequest], data: bytes) -> bool:
+    """Whether the generated code does not take the bytes for a message."""
+    try:
+        kind.FromString(data)
+    except DecodeError:
+        return True
+    return False
+
+
+@given(raw.mutated(raw_messages) | st.binary(max_size=40), st.lists(wanted_files, max_size=2))
+def test_hostile_pieces_are_pieces_or_no_message(data: bytes, files: list[WantedFile]) -> None:
+    """Whatever a server sends is read as the generated code reads it, or refused with ProtocolError; nothing else gets out."""
+    try:
+        pieces = batchwire.decode_pieces(data, files)
+    except ProtocolError:
+        assert refuses(pb.ReadFilesResponse, data)
+        return
+    message = pb.ReadFilesResponse.FromString(data)
+    assert [piece.index for piece in pieces] == [each.index for each in message.pieces]
+    for piece, each in zip(pieces, message.pieces, strict=True):
+        assert (piece.error is not None) == each.HasField("error")
+        assert (piece.frame is None) == each.HasField("error")
+        if piece.error is not None:
+            assert type(piece.error) in {*FROM_REASON.values(), *FROM_STATUS.values()}
+            assert piece.error.offset is None or piece.error.offset >= 0
+        elif piece.frame is not None and piece.frame.block is not None:
+            assert piece.frame.block == Block(each.block.offset, each.block.data, each.block.crc32c)
+
+
+@given(raw.mutated(raw_requests) | st.binary(max_size=40))
+def test_hostile_requests_are_requests_or_refused(data: bytes) -> None:
+    """Whatever a client sends is a request that makes sense, or INVALID_REQUEST."""
+    try:
+        request = batchwire.decode_batch_request(data)
+    except InvalidRequestError:
+        assert refuses(pb.ReadFilesRequest, data)
+        return
+    assert [file.name for file in request.files] == [file.name for file in pb.ReadFilesRequest.FromString(data).files]
+    assert request.block_size is None or request.block_size > 0
+    assert all(file.revision != "" for file in request.files)
+
+
+@pytest.mark.parametrize(
+    ("decode", "kind"),
+    [(batchwire.decode_batch_request, InvalidRequestError), (batchwire.decode_pieces, ProtocolError)],
+    ids=["request", "pieces"],
+)
+def test_what_is_no_message_is_refused(decode: Callable[[bytes], object], kind: type[UnspoolError]) -> None:
+    """A message cut in the middle of a field is refused, with the message's name in the line."""
+    for data in (b"\x0a\x05ab", b"\xff"):
+        with pytest.raises(kind, match="the message received is not a ReadFiles"):
+            decode(data)

@@ -1,0 +1,264 @@
+"""Small files of a directory, many at a time: what holds for a file that is opened holds for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.store_contract import BYTES, good
+from stores.disk import Stuck, descriptors_below, overwrite, replace, until
+from unspool.core.model import FileInfo
+from unspool.errors import (
+    DataLossError,
+    FileChangedError,
+    NotAFileError,
+    NotFoundError,
+    OutsideRootError,
+    PermissionDeniedError,
+    ServerError,
+    UnspoolError,
+)
+from unspool.stores import LocalStore, localsmall
+
+OTHER = bytes(byte ^ 0xFF for byte in BYTES)
+MUCH = 1 << 20
+
+
+@pytest.fixture
+def tree(root: Path) -> Path:
+    """A directory with files in two directories, and something beside it that is not served."""
+    for name in ("a", "b", "dir/a", "dir/b", "dir/sub/a"):
+        overwrite(root / name, name.encode())
+    overwrite(root.parent / "elsewhere" / "a", b"secret")
+    return root
+
+
+async def texts(store: LocalStore, *names: str, most: int = MUCH) -> list[str]:
+    """Return what is answered for each name: the text, or the error's class."""
+    answers = await store.read_small(names, most)
+    return [type(each).__name__ if isinstance(each, UnspoolError) else each[1].decode() for each in answers]
+
+
+async def test_directories_are_changed_as_the_names_do(tree: Path, store: LocalStore) -> None:
+    """Names of several directories in any order each lead to their own file, though a directory is kept open."""
+    names = ["dir/a", "dir/b", "a", "dir/sub/a", "b", "dir/a", "a"]
+    assert await texts(store, *names) == names
+
+
+async def test_links_are_followed_below_the_root_only(tree: Path, store: LocalStore) -> None:
+    """A link is what it leads to, for files and directories; one that leads out is refused, and so is what is below it."""
+    (tree / "to-file").symlink_to("dir/b")
+    (tree / "dir" / "up").symlink_to("../a")
+    (tree / "to-dir").symlink_to("dir/sub")
+    (tree / "to-nothing").symlink_to("nothing")
+    (tree / "round").symlink_to("round")
+    (tree / "out").symlink_to("../elsewhere/a")
+    (tree / "out-dir").symlink_to("../elsewhere")
+    (tree / "absolute").symlink_to(tree / "a")
+    names = ["to-file", "dir/up", "to-dir/a", "to-dir", "to-nothing", "round", "out", "out-dir/a", "absolute", "dir/a"]
+    assert await texts(store, *names) == [
+        "dir/b",
+        "a",
+        "dir/sub/a",
+        NotAFileError.__name__,
+        NotFoundError.__name__,
+        NotFoundError.__name__,
+        OutsideRootError.__name__,
+        OutsideRootError.__name__,
+        OutsideRootError.__name__,
+        "dir/a",
+    ]
+
+
+async def test_what_is_no_regular_file_is_not_opened(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FIFO, of which opening may hang or be noticed, is refused before it is opened."""
+    os.mkfifo(tree / "fifo")
+    opened: list[Any] = []
+    real = os.open
+
+    def noted(path: Any, *rest: Any, **keywords: Any) -> int:
+        opened.append(path)
+        return real(path, *rest, **keywords)
+
+    monkeypatch.setattr(os, "open", noted)
+    assert await texts(store, "fifo", "a") == [NotAFileError.__name__, "a"]
+    assert "a" in opened
+    assert "fifo" not in opened
+
+
+async def test_a_file_that_becomes_a_link_is_not_followed(
+    tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What replaces a file between the look and the opening is not followed out of the root."""
+    real = os.stat
+
+    def look_and_replace(path: Any, **keywords: Any) -> os.stat_result:
+        status = real(path, **keywords)
+        if path == "b":
+            (tree / "dir" / "b").unlink()
+            (tree / "dir" / "b").symlink_to("../../elsewhere/a")
+        return status
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", look_and_replace)
+        assert await texts(store, "dir/a", "dir/b") == ["dir/a", NotFoundError.__name__]
+    assert await texts(store, "dir/b") == [OutsideRootError.__name__]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_what_may_not_be_read_is_refused(tree: Path, store: LocalStore) -> None:
+    """A file without permission is an error of its own."""
+    (tree / "a").chmod(0)
+    assert await texts(store, "a", "b") == [PermissionDeniedError.__name__, "b"]
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], type[UnspoolError] | None]] = {
+    "overwritten": (lambda path: overwrite(path, OTHER), FileChangedError),
+    "truncated": (lambda path: os.truncate(path, 5), FileChangedError),
+    "grown": (lambda path: overwrite(path, BYTES + b"!"), FileChangedError),
+    "replaced": (lambda path: replace(path, OTHER), None),
+    "removed": (Path.unlink, None),
+}
+
+
+@pytest.mark.parametrize(("change", "kind"), CHANGES.values(), ids=CHANGES)
+async def test_a_change_under_the_reading_never_mixes_two_versions(
+    tree: Path,
+    store: LocalStore,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], object],
+    kind: type[UnspoolError] | None,
+) -> None:
+    """What changes between the opening and the end of the reading is an error, or the old bytes if those are still whole."""
+    overwrite(tree / "dir" / "a", BYTES)
+    before = await store.stat("dir/a")
+    real = os.pread
+
+    def change_and_read(descriptor: int, size: int, offset: int) -> bytes:
+        if size == len(BYTES):
+            change(tree / "dir" / "a")
+        return real(descriptor, size, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", change_and_read)
+        first, second = await store.read_small(["dir/a", "dir/b"], MUCH)
+    assert good(second)[1] == b"dir/b"
+    if kind is None:
+        assert good(first) == (before, BYTES)
+    else:
+        assert type(first) is kind
+
+
+async def test_the_first_read_waits_until_a_write_would_show(
+    tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that has just changed is not read within the same tick of the file system's clock; an old one is, at once."""
+    ages: list[int] = []
+    slept: list[float] = []
+    real_read, real_sleep = os.pread, time.sleep
+
+    def noted(descriptor: int, size: int, offset: int) -> bytes:
+        ages.append(time.time_ns() - os.fstat(descriptor).st_ctime_ns)
+        return real_read(descriptor, size, offset)
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        real_sleep(seconds)
+
+    monkeypatch.setattr(os, "pread", noted)
+    monkeypatch.setattr(time, "sleep", sleep)
+    overwrite(tree / "a", BYTES)
+    assert good((await store.read_small(["a"], MUCH))[0])[1] == BYTES
+    assert min(ages) >= 20_000_000
+    slept.clear()
+    await store.read_small(["a", "dir/a", "dir/b"], MUCH)
+    assert slept == []
+
+
+async def test_bytes_that_are_missing_are_a_loss(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that returns fewer bytes than it says there are is not believed; short reads are gone on with."""
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: real(descriptor, min(size, 2), offset))
+    assert await texts(store, "dir/a") == ["dir/a"]
+    monkeypatch.setattr(
+        os, "pread", lambda descriptor, size, offset: real(descriptor, min(size, 2), offset) if not offset else b""
+    )
+    assert await texts(store, "dir/a", "a") == [DataLossError.__name__, "a"]
+
+
+async def test_a_file_that_grows_beyond_the_room_is_not_read(
+    tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is larger when it is opened than when it was looked at is left for `open`: it is not read beyond the room."""
+    reads: list[int] = []
+    real_stat, real_read = os.stat, os.pread
+
+    def look_and_grow(path: Any, **keywords: Any) -> os.stat_result:
+        status = real_stat(path, **keywords)
+        if path == "a":
+            overwrite(tree / "a", bytes(100))
+        return status
+
+    def noted(descriptor: int, size: int, offset: int) -> bytes:
+        reads.append(size)
+        return real_read(descriptor, size, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", look_and_grow)
+        patched.setattr(os, "pread", noted)
+        assert await texts(store, "b", "a", "b", most=99) == ["b"]
+        assert await texts(store, "a", "b", most=99) == []
+    assert reads == [1]
+
+
+async def test_nobody_waits_long_for_the_first_files(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a moment has passed, what is there is answered: a slow disk does not keep the first files for the last."""
+    monkeypatch.setattr(localsmall, "_MOMENT", 0.0)
+    assert await texts(store, "a", "b") == ["a"]
+    assert await texts(store, "missing", "b") == [NotFoundError.__name__]
+
+
+async def test_nothing_stays_open(tree: Path, store: LocalStore) -> None:
+    """Whatever comes of the files, no descriptor of them or of their directories is left."""
+    (tree / "out").symlink_to("../elsewhere/a")
+    await store.read_small(["a", "missing", "dir/a", "missing/a", "out", "../a", "dir", "dir/sub/a", "dir/b"], MUCH)
+    await store.read_small(["dir/a", "dir/sub/a"], 1)
+    assert descriptors_below(tree) == [str(tree)]
+
+
+async def test_a_store_that_is_closed_meanwhile(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reading that has begun is let finish, or ends with errors of ours; a later one is refused; nothing stays open."""
+    stuck = Stuck(monkeypatch, "pread")
+    answers: list[tuple[FileInfo, bytes] | UnspoolError] = []
+
+    async def reading() -> None:
+        answers.extend(await store.read_small(["dir/a", "dir/b", "a"], MUCH))
+
+    task = asyncio.ensure_future(reading())
+    await stuck.until_reached()
+    await store.aclose()
+    stuck.release()
+    await task
+    assert good(answers[0])[1] == b"dir/a"
+    assert [isinstance(answer, ServerError) or good(answer)[1] for answer in answers[1:]] == [b"dir/b", True]
+    with pytest.raises(ServerError, match="closed"):
+        await store.read_small(["a"], MUCH)
+    await until(lambda: descriptors_below(tree) == [])
+
+
+async def test_who_is_cancelled_waits_for_no_thread(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reading that nobody waits for any more ends by itself and leaves nothing open."""
+    stuck = Stuck(monkeypatch, "pread")
+    task = asyncio.ensure_future(store.read_small(["dir/a", "dir/b"], MUCH))
+    await stuck.until_reached()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stuck.release()
+    await until(lambda: descriptors_below(tree) == [str(tree)])
