@@ -35,6 +35,8 @@ class Server:
         listen: `HOST:PORT`; port 0 picks a free one, see `address`.
         options: limits and intervals.
         on_transfer_end: called once for every read that ended; by default it is logged, one line each.
+        share_port: other servers of this user that say the same may listen on the port too, and the kernel gives each of
+            them some of the connections (SO_REUSEPORT). Without it a port in use is an error, as it should be.
     """
 
     def __init__(
@@ -43,12 +45,15 @@ class Server:
         listen: str = "127.0.0.1:0",
         options: ServerOptions | None = None,
         on_transfer_end: Callable[[TransferEnd], None] | None = None,
+        *,
+        share_port: bool = False,
     ) -> None:
         self.options = options or ServerOptions()
         self.address = listen
         self._listen = listen
         self._store = store
         self._on_transfer_end = on_transfer_end or log_transfer_end
+        self._share_port = share_port
 
     async def start(self) -> str:
         """Begin to listen; return the address, `HOST:PORT`.
@@ -60,8 +65,8 @@ class Server:
         self._calls = Calls(self._on_transfer_end, options.limits)
         self._server = grpc.aio.server(
             options=[
-                # Two servers on one port would share its connections without a word.
-                ("grpc.so_reuseport", 0),
+                # Unless it is meant: two servers on one port would share its connections without a word.
+                ("grpc.so_reuseport", int(self._share_port)),
                 # See CHANNEL_OPTIONS of the client.
                 ("grpc.http2.max_frame_size", 4 << 20),
                 ("grpc.keepalive_time_ms", int(options.keepalive * 1000)),

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import logging
-import os
-import signal
+from typing import Any
 
 import click
 
-from unspool.cli.command import command, printable
-from unspool.cli.exits import DONE
-from unspool.options import LimitOptions, ServerOptions, ServiceOptions
+from unspool.cli.command import command
+from unspool.options import ServerOptions
 
 _DEFAULTS = ServerOptions()
-
-_CLOSING = 5.0
-"""Seconds after the grace time in which connections may close. gRPC would wait for one whose other end takes nothing until TCP
-gives it up (`keepalive_timeout`); the end of the process closes it too."""
 
 
 @click.command()
 @click.argument("root")
 @click.option("--listen", default="127.0.0.1:50051", show_default=True, help="HOST:PORT; port 0 picks a free one.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that share the port; the limits in all are divided among them.",
+)
 @click.option(
     "--grace",
     type=click.FloatRange(0),
@@ -99,99 +97,16 @@ gives it up (`keepalive_timeout`); the end of the process closes it too."""
 @click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
 @command
-async def serve(
-    *,
-    root: str,
-    listen: str,
-    grace: float,
-    block_size: int,
-    max_block_size: int,
-    max_page_size: int,
-    max_streams: int,
-    max_streams_per_peer: int,
-    max_connections: int,
-    max_requests: float,
-    max_stream_age: float | None,
-    max_stream_bandwidth: int | None,
-    max_bandwidth: int | None,
-    demo_dialect: bool,
-    log_format: str,
-    quiet: bool,
-) -> None:
+async def serve(**parameters: Any) -> None:
     """Serve the files below ROOT, a directory.
 
     Prints one line with the address when it is ready; logs a line per stream that ended, to standard error. SIGTERM or SIGINT
     drains: no new streams, running ones may finish within the grace time, then their clients are asked to come back.
     """
-    import asyncio  # noqa: PLC0415
+    from unspool.cli.serving import Settings, serve_alone, serve_by_workers  # noqa: PLC0415
 
-    from unspool.address import parse_target  # noqa: PLC0415
-    from unspool.server import Server  # noqa: PLC0415
-    from unspool.stores import open_store  # noqa: PLC0415
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(_JsonLines() if log_format == "json" else _HumanLines())
-    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
-
-    options = ServerOptions(
-        grace=grace,
-        service=ServiceOptions(
-            block_size=min(block_size, max_block_size),
-            largest_block=max_block_size,
-            page_size=min(_DEFAULTS.service.page_size, max_page_size),
-            largest_page=max_page_size,
-            demo_dialect=demo_dialect,
-        ),
-        limits=LimitOptions(
-            streams=max_streams,
-            streams_per_peer=max_streams_per_peer,
-            connections=max_connections,
-            requests=max_requests,
-            stream_age=max_stream_age,
-            stream_bandwidth=max_stream_bandwidth,
-            bandwidth=max_bandwidth,
-        ),
-    )
-    store = open_store(root)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        async with Server(store, parse_target(listen), options) as server:
-            click.echo(printable(f"unspool: serving {root} on {server.address}"))
-            await stop.wait()
-            logging.getLogger("unspool.server").info("draining")
-            asyncio.get_running_loop().call_later(grace + _CLOSING, os._exit, DONE)
-    finally:
-        await store.aclose()
-
-
-class _HumanLines(logging.Formatter):
-    """Time, level, message, on one line; a traceback follows, indented, so that no line of it can pass for one of the log."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return one line and perhaps a traceback; names of files come from outside."""
-        lines = [f"{self.formatTime(record)} {record.levelname} {printable(record.getMessage())}"]
-        if record.exc_info:
-            lines += [f"    {printable(line)}" for line in self.formatException(record.exc_info).splitlines()]
-        return "\n".join(lines)
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line; the fields of a transfer's end stand on their own."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return one line."""
-        fields: dict[str, object] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname,
-            "logger": record.name,
-        }
-        end = getattr(record, "transfer", None)
-        if end is None:
-            fields["message"] = record.getMessage()
-        else:
-            fields.update(dataclasses.asdict(end))
-        if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields)
+    settings = Settings(**parameters)
+    if settings.workers == 1:
+        await serve_alone(settings)
+    else:
+        await serve_by_workers(settings, debug=click.get_current_context().params["debug"])

@@ -1,0 +1,57 @@
+"""The log of a server: lines for people, or JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from typing import Literal
+
+from unspool.cli.command import printable
+
+
+def set_up_log(log_format: Literal["human", "json"], *, quiet: bool, worker: int | None = None) -> None:
+    """Log to standard error, one line each; `worker` is the number of this process, if it is one of several."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines(worker) if log_format == "json" else _HumanLines(worker))
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
+
+
+class _HumanLines(logging.Formatter):
+    """Time, level, message, on one line; a traceback follows, indented, so that no line of it can pass for one of the log."""
+
+    def __init__(self, worker: int | None) -> None:
+        super().__init__()
+        self._who = "" if worker is None else f"worker {worker}: "
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line and perhaps a traceback; names of files come from outside."""
+        lines = [f"{self.formatTime(record)} {record.levelname} {self._who}{printable(record.getMessage())}"]
+        if record.exc_info:
+            lines += [f"    {printable(line)}" for line in self.formatException(record.exc_info).splitlines()]
+        return "\n".join(lines)
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line; the fields of a transfer's end stand on their own."""
+
+    def __init__(self, worker: int | None) -> None:
+        super().__init__()
+        self._who = {} if worker is None else {"worker": worker}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        fields: dict[str, object] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            **self._who,
+        }
+        end = getattr(record, "transfer", None)
+        if end is None:
+            fields["message"] = record.getMessage()
+        else:
+            fields.update(dataclasses.asdict(end))
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields)

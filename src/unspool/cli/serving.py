@@ -1,0 +1,139 @@
+"""What `unspool serve` does with its options: in one process, or as the parent of several."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+import click
+
+from unspool.address import parse_target
+from unspool.cli.command import printable
+from unspool.cli.exits import DONE
+from unspool.cli.logs import set_up_log
+from unspool.options import LimitOptions, ServerOptions, ServiceOptions
+from unspool.server import Server
+from unspool.stores import open_store
+from unspool.workers import Workers, held
+
+_CLOSING = 5.0
+"""Seconds after the grace time in which connections may close. gRPC would wait for one whose other end takes nothing until TCP
+gives it up (`keepalive_timeout`); the end of the process closes it too."""
+
+_PATIENCE = 5.0
+"""Seconds after that, in which a worker should have ended by itself."""
+
+log = logging.getLogger("unspool.server")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options of `unspool serve`, by their names there."""
+
+    root: str
+    listen: str
+    workers: int
+    grace: float
+    block_size: int
+    max_block_size: int
+    max_page_size: int
+    max_streams: int
+    max_streams_per_peer: int
+    max_connections: int
+    max_requests: float
+    max_stream_age: float | None
+    max_stream_bandwidth: int | None
+    max_bandwidth: int | None
+    demo_dialect: bool
+    log_format: Literal["human", "json"]
+    quiet: bool
+
+    def options(self) -> ServerOptions:
+        """Return the options of one process: its part of what is limited in all, rounded up."""
+        defaults = ServerOptions()
+        return ServerOptions(
+            grace=self.grace,
+            service=ServiceOptions(
+                block_size=min(self.block_size, self.max_block_size),
+                largest_block=self.max_block_size,
+                page_size=min(defaults.service.page_size, self.max_page_size),
+                largest_page=self.max_page_size,
+                demo_dialect=self.demo_dialect,
+            ),
+            limits=LimitOptions(
+                streams=self._part(self.max_streams),
+                streams_per_peer=self.max_streams_per_peer,
+                connections=self._part(self.max_connections),
+                requests=self.max_requests,
+                stream_age=self.max_stream_age,
+                stream_bandwidth=self.max_stream_bandwidth,
+                bandwidth=None if self.max_bandwidth is None else self._part(self.max_bandwidth),
+                memory=self._part(defaults.limits.memory),
+            ),
+        )
+
+    def _part(self, whole: int) -> int:
+        return math.ceil(whole / self.workers)
+
+
+async def serve_alone(settings: Settings) -> None:
+    """Serve in this process, until a signal."""
+    set_up_log(settings.log_format, quiet=settings.quiet)
+    await _serve(settings, lambda address: _say_ready(settings.root, address), share_port=False)
+
+
+async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[], None]) -> None:
+    """Serve as one of several, until a signal; the parent holds the port, and says where it is."""
+    set_up_log(settings.log_format, quiet=settings.quiet, worker=number)
+    await _serve(settings, lambda _: on_ready(), share_port=True)
+
+
+async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
+    """Hold the port and keep workers on it, until a signal; then have them drain."""
+    set_up_log(settings.log_format, quiet=settings.quiet)
+    await open_store(settings.root).aclose()  # what is wrong with it is said once, not by every worker
+    stop = _stopped_by_signals()
+    with held(parse_target(settings.listen)) as address:
+        told = [
+            json.dumps({"number": number, "settings": dataclasses.asdict(settings) | {"listen": address}}).encode()
+            for number in range(1, settings.workers + 1)
+        ]
+        # -P: as with the installed program, nothing is imported from the current directory.
+        command = [sys.executable, "-P", "-m", "unspool.cli.worker", *(["--debug"] if debug else [])]
+        async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE):
+            _say_ready(settings.root, address)
+            await stop.wait()
+            log.info("draining")
+
+
+async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_port: bool) -> None:
+    store = open_store(settings.root)
+    stop = _stopped_by_signals()
+    try:
+        async with Server(store, parse_target(settings.listen), settings.options(), share_port=share_port) as server:
+            on_ready(server.address)
+            await stop.wait()
+            log.info("draining")
+            asyncio.get_running_loop().call_later(settings.grace + _CLOSING, os._exit, DONE)
+    finally:
+        await store.aclose()
+
+
+def _stopped_by_signals() -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _say_ready(root: str, address: str) -> None:
+    click.echo(printable(f"unspool: serving {root} on {address}"))

@@ -1,0 +1,219 @@
+"""The port that several servers share, and the processes behind it: held, kept, ended. The workers here are a line of shell."""
+
+import asyncio
+import dataclasses
+import itertools
+import logging
+import os
+import signal
+import socket
+from contextlib import closing
+
+import pytest
+
+from processes import eventually
+from unspool import Client, MemoryStore, Server
+from unspool.cli.serving import Settings
+from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.workers import Workers, held, pauses
+
+OBEDIENT = ["sh", "-c", "read told; echo ready; read forever"]
+
+SETTINGS = Settings(
+    root="root",
+    listen="127.0.0.1:0",
+    workers=1,
+    grace=10.0,
+    block_size=1000,
+    max_block_size=2000,
+    max_page_size=100,
+    max_streams=1001,
+    max_streams_per_peer=7,
+    max_connections=3,
+    max_requests=50.0,
+    max_stream_age=None,
+    max_stream_bandwidth=900,
+    max_bandwidth=1000,
+    demo_dialect=True,
+    log_format="json",
+    quiet=True,
+)
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process runs (one that ended and was not waited for does not count)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# The port
+
+
+def can_bind(port: int, *, shared: bool) -> bool:
+    """Whether one more socket can be bound to a port of 127.0.0.1, alone or shared."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def test_a_held_port_is_for_those_who_share_it() -> None:
+    """While a port is held, a server that wants it for itself cannot have it, and one that shares it can."""
+    with held("127.0.0.1:0") as address:
+        port = int(address.removeprefix("127.0.0.1:"))
+        assert port > 0
+        assert not can_bind(port, shared=False)
+        assert can_bind(port, shared=True)
+    assert can_bind(port, shared=False)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_in_use_is_not_shared(*, shared: bool) -> None:
+    """A port on which somebody listens cannot be held, even if that somebody would share it."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(InvalidRequestError, match=address), held(address):
+            pass
+
+
+def test_a_port_that_is_held_is_not_held_twice() -> None:
+    """Of two parents on one port the second is told, even while the first has no workers yet."""
+    with held("127.0.0.1:0") as address, pytest.raises(InvalidRequestError, match="in use"), held(address):
+        pass
+
+
+def test_connections_of_the_past_do_not_keep_a_port() -> None:
+    """A server can be started again at once, although the kernel remembers the connections that the last one closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = int(listener.getsockname()[1])
+        with closing(socket.create_connection(("127.0.0.1", port))):
+            listener.accept()[0].close()
+    with held(f"127.0.0.1:{port}") as address:
+        assert address == f"127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("listen", ["192.0.2.1:0", "no-such-host.invalid:0"])
+def test_an_address_of_somebody_else_cannot_be_held(listen: str) -> None:
+    """An address that is not of this machine is an error that names it."""
+    with pytest.raises(InvalidRequestError, match=listen), held(listen):
+        pass
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0"])
+def test_all_addresses_of_a_host_are_held(host: str) -> None:
+    """A host with several addresses is held on each of them, at one port."""
+    with held(f"{host}:0") as address:
+        assert not can_bind(int(address.removeprefix(f"{host}:")), shared=False)
+
+
+async def test_servers_share_a_port_only_if_they_say_so() -> None:
+    """`Server(share_port=True)`: two may listen on one port; without it, on either side, the second is refused."""
+    store = MemoryStore({"a": b"a"})
+    async with Server(store, share_port=True) as first:
+        async with Server(store, first.address, share_port=True) as second, Client(second.address) as client:
+            assert second.address == first.address
+            assert await client.read("a") == b"a"
+        with pytest.raises(InvalidRequestError, match="in use"):
+            await Server(store, first.address).start()
+
+
+# The processes
+
+
+def test_replacements_come_more_and_more_slowly() -> None:
+    """The first replacement comes at once; the waits then never shrink, and have a bound."""
+    waits = list(itertools.islice(pauses(), 20))
+    assert waits[0] == 0
+    assert waits[1:4] == [0.5, 1, 2]
+    assert waits == sorted(waits)
+    assert waits[-1] == 30
+
+
+async def test_workers_end_with_the_context() -> None:
+    """All workers run inside the context, and none after."""
+    async with Workers(OBEDIENT, [b"1", b"2", b"3"], patience=30) as workers:
+        pids = [process.pid for process in workers.running]
+        assert len(pids) == 3
+        assert all(is_there(pid) for pid in pids)
+    assert not any(is_there(pid) for pid in pids)
+
+
+async def test_a_worker_that_never_was_ready_ends_all() -> None:
+    """One that ends before it is ready is an error that says which and how; the others do not stay."""
+    picky = ["sh", "-c", "read told; [ $told = 2 ] && exit 5; echo ready; read forever"]
+    workers = Workers(picky, [b"1", b"2", b"3"], patience=30)
+    with pytest.raises(UnspoolError, match=r"worker 2 ended before it was ready \(exit 5\)"):
+        await workers.__aenter__()
+    assert not workers.running
+
+
+async def test_a_worker_that_does_not_drain_is_killed() -> None:
+    """A worker that takes longer than its patience to end is killed, so that the parent ends."""
+    deaf = ["sh", "-c", "trap '' TERM; read told; echo ready; while :; do sleep 0.01; done"]
+    async with Workers(deaf, [b"1"], patience=0.1) as workers:
+        (process,) = workers.running
+    assert process.returncode == -signal.SIGKILL
+
+
+async def test_a_worker_that_ends_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    """A worker that ends without having been told to is replaced, told the same; the log says who and why."""
+    caplog.set_level(logging.INFO, "unspool.workers")
+    async with Workers(OBEDIENT, [b"1", b"2"], patience=30) as workers:
+        first = {process.pid for process in workers.running}
+        gone = min(first)
+        os.kill(gone, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while len({process.pid for process in workers.running} - first) != 1 or len(caplog.messages) < 2:
+                await asyncio.sleep(0.005)
+        (new,) = {process.pid for process in workers.running} - first
+        assert first - {process.pid for process in workers.running} == {gone}
+    ended, begun = caplog.messages
+    number = ended.split()[1]
+    assert ended == f"worker {number} (process {gone}) ended (SIGKILL): another begins in 0.0 s"
+    assert begun == f"worker {number} is process {new}"
+
+
+async def test_a_replacement_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Once all have been ready, one that cannot begin ends nobody: it is tried again, later each time."""
+    caplog.set_level(logging.INFO, "unspool.workers")
+    once = ["sh", "-c", "read told; echo ready; exit 3"]
+    async with Workers(once, [b"1"], patience=30), asyncio.timeout(30):
+        while len([line for line in caplog.messages if "ended" in line]) < 2:
+            await asyncio.sleep(0.005)
+    waits = [line.rpartition(": ")[2] for line in caplog.messages if "ended (exit 3)" in line]
+    assert waits == ["another begins in 0.0 s", "another begins in 0.5 s"]
+
+
+async def test_no_replacement_begins_while_all_end(caplog: pytest.LogCaptureFixture) -> None:
+    """A worker that ends while a replacement is waited for is not begun again when all are told to end."""
+    once = ["sh", "-c", "read told; echo ready; exit 3"]
+    async with Workers(once, [b"1"], patience=30) as workers:
+        await asyncio.to_thread(eventually, lambda: any("0.5 s" in line for line in caplog.messages))
+    assert not workers.running
+
+
+# The limits
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_what_is_limited_in_all_is_divided(workers: int) -> None:
+    """Workers get their part of what is limited in all, rounded up; what is limited per peer or stream holds in each."""
+    whole = SETTINGS.options()
+    part = dataclasses.replace(SETTINGS, workers=workers).options()
+    for field in ("streams", "connections", "bandwidth", "memory"):
+        in_all, of_each = getattr(whole.limits, field), getattr(part.limits, field)
+        assert 0 <= of_each * workers - in_all < workers
+    for field in ("streams_per_peer", "requests", "stream_age", "stream_bandwidth"):
+        assert getattr(part.limits, field) == getattr(whole.limits, field)
+    assert part.service == whole.service
+    assert part.grace == whole.grace
