@@ -66,6 +66,7 @@ class Client:
             transport=transport or _connect(target, dialect, metadata),
             clock=clock or SystemClock(),
             random=random or Random(),  # noqa: S311 - spreads retries and names transfers; guards nothing
+            connect=None if transport is not None else lambda: _connect(target, dialect, metadata),
         )
 
     async def __aenter__(self) -> Self:
@@ -227,9 +228,9 @@ class Client:
             revision=receiver.info.revision if receiver.info else None,
             verified=_level(receiver, whole_agrees=theirs is not None),
             crc32c=checksum,
-            bytes_received=transfer.bytes_received,
+            bytes_received=transfer.tally.bytes_received,
             resumed_from=0,
-            attempts=transfer.attempts,
+            attempts=transfer.tally.attempts,
             restarts=0,
             seconds=self._seams.clock.monotonic() - started,
         )

@@ -4,24 +4,23 @@ Rule 1: what an earlier run left is read again before it is built upon, and used
 Rule 2: the file changed on the server: begin again from zero, once, and then again only if bytes had arrived in between.
 Rule 3: the whole does not agree although every block did: read what is here again and fetch what is damaged; if nothing is
         damaged here and the bytes are of an earlier run or of more than one attempt, begin again from zero. Once; then fail.
-Rule 4: the local disk works in one thread of the download's own, one call at a time, at most one block behind the network.
-        What it refuses ends the download, before another attempt is made.
+Rule 4: what the local disk refuses ends the download, before another attempt is made.
+
+How what is missing gets here is told in fetch.py.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
 from unspool.core.journal import Journal
-from unspool.core.model import Block, FileInfo, Summary
-from unspool.core.receiver import Receiver
+from unspool.core.model import FileInfo, Summary
+from unspool.core.ranges import Ranges
 from unspool.core.segments import segment_size_for
+from unspool.disk import Disk
 from unspool.errors import (
     DestinationExistsError,
     FileChangedError,
@@ -32,20 +31,16 @@ from unspool.errors import (
     UnsupportedError,
     VerificationError,
 )
-from unspool.events import Advanced, Observer, Rechecked, Repairing, Restarting, Started
+from unspool.events import Observer, Rechecked, Repairing, Restarting, Started
+from unspool.fetch import Fetch
 from unspool.options import TransferOptions
 from unspool.partfile import PartFile
 from unspool.transfer import Seams, Transfer
 from unspool.verify import verify, whole_checksum
 
-T = TypeVar("T")
-
 Verified: TypeAlias = Literal["file", "blocks", "none"]
 """How far a result was verified: `file`, the whole against the server's checksum; `blocks`, every block, but the server gave
 no checksum of the whole; `none`, because the dialect has no checksums."""
-
-_CHECKPOINT_INTERVAL = 2.0
-"""Seconds after which progress inside a segment is journalled too: what a kill costs on a slow link. One small file's write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +93,10 @@ class _Download:
         self._seams = seams
         self._options = options
         self._observer = observer
-        self._transfer = Transfer(seams, options, observer, settle=self._written)
+        self._transfer = Transfer(seams, options, observer)
         self._part = PartFile(destination)
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="unspool-disk")
-        self._writing: Future[None] | None = None
-        self._started = self._checkpointed = seams.clock.monotonic()
+        self._disk = Disk()
+        self._started = seams.clock.monotonic()
         self._restarts = 0
         self._received_at_restart = 0
         self._forget()
@@ -118,9 +112,9 @@ class _Download:
 
     async def run(self) -> Result:
         """Do it all."""
-        await self._on_disk(self._part.acquire)
+        await self._disk.do(self._part.acquire)
         if (already := await self._already_there()) is not None:
-            await self._on_disk(self._part.discard)  # what an earlier run left is of no use any more
+            await self._disk.do(self._part.discard)  # what an earlier run left is of no use any more
             return already
         await self._take_up()
         mended = False
@@ -142,7 +136,7 @@ class _Download:
 
     def close(self) -> None:
         """Keep what is good. Blocks until the disk is done with its last call, so that nothing is left running."""
-        self._disk.shutdown(wait=True)
+        self._disk.close()
         self._part.close()
 
     # Beginning
@@ -150,7 +144,7 @@ class _Download:
     async def _already_there(self) -> Result | None:
         """Return the result if the destination is the server's file already."""
         destination = self._part.destination
-        if not await self._on_disk(destination.is_file):
+        if not await self._disk.do(destination.is_file):
             return None
         try:
             info = await verify(self._name, destination, self._transfer, self._seams)
@@ -181,47 +175,47 @@ class _Download:
 
     async def _recheck(self) -> None:
         """Read what is here again."""
-        while (left := await self._on_disk(self._part.recheck)) > 0:
+        while (left := await self._disk.do(self._part.recheck)) > 0:
             self._observer.notify(Rechecked(self._part.good_bytes, left))
 
     # Going on
 
     async def _fetch(self) -> None:
-        """Fetch what is missing, gap by gap. On return every byte is here."""
-        while (missing := self._missing()) is not None:
-            receiver = Receiver(
+        """Fetch what is missing. On return every byte is here."""
+        missing = self._missing()
+        if missing:
+            fetch = Fetch(
                 self._name,
-                *missing,
+                self._part,
+                self._disk,
+                Ranges(missing, self._part.segment_size),
                 pinned=self._info,
-                block_size=self._options.block_size,
-                transfer_id=self._transfer.id,
+                begin=self._begin,
+                seams=self._seams,
+                options=self._options,
+                observer=self._observer,
+                transfer=self._transfer,
             )
-            async with aclosing(self._transfer.blocks(receiver)) as blocks:
-                async for block in blocks:
-                    if not self._announced:
-                        await self._begin(receiver.info)
-                    await self._write(block)
-            if not self._announced:
-                await self._begin(receiver.info)
-            await self._written()
-            assert receiver.summary is not None
-            if receiver.summary.at_end:
-                self._end = receiver.summary
-                self._size = receiver.summary.end
+            await fetch.run()
+            if fetch.end is not None:
+                self._end, self._size = fetch.end, fetch.end.end
         if not self._announced:  # nothing was missing
             await self._begin(self._info)
 
-    def _missing(self) -> tuple[int, int | None] | None:
-        """Return the first bytes that are missing: their start and, unless they reach to the end of the file, their stop."""
+    def _missing(self) -> list[tuple[int, int | None]]:
+        """Return what is missing, as pairs of the first byte and one past the last; None where nobody knows the end."""
         if not self._begun:
-            return 0, None
-        gap = self._part.first_gap(self._size)
-        if gap is None:
-            return None
-        return gap.start, gap.stop if self._size is not None and gap.stop < self._size else None
+            return [(0, None)]
+        if self._size is None:
+            unbroken = self._part.first_gap(None)
+            assert unbroken is not None
+            return [(unbroken.start, None)]
+        return [(gap.start, gap.stop) for gap in self._part.gaps(self._size)]
 
     async def _begin(self, info: FileInfo | None) -> None:
         """Take note of the first header."""
+        if self._announced:
+            return
         self._announced = True
         if info is not None:
             self._info, self._size = info, info.size
@@ -233,25 +227,9 @@ class _Download:
                 size=self._size,
                 segment_size=segment_size_for(self._size),
             )
-            await self._on_disk(lambda: self._part.begin(journal))
+            await self._disk.do(lambda: self._part.begin(journal))
             self._begun = True
         self._observer.notify(Started(self._name, self._size, self._resumed_from))
-
-    async def _write(self, block: Block) -> None:
-        """Hand a block to the disk, once the one before it is written."""
-        await self._written()
-        now = self._seams.clock.monotonic()
-        checkpoint = now - self._checkpointed >= _CHECKPOINT_INTERVAL
-        if checkpoint:
-            self._checkpointed = now
-        here = self._part.good_bytes + len(block.data)  # asked before the other thread counts this block too
-        self._writing = self._disk.submit(self._part.write, block, checkpoint=checkpoint)
-        self._observer.notify(Advanced(here))
-
-    async def _written(self) -> None:
-        if self._writing is not None:
-            await asyncio.wrap_future(self._writing)
-            self._writing = None
 
     def _shrunk(self, error: StartPastEndError) -> FileChangedError:
         """Say what it means that the server's file is shorter than what is here: how it shows where there are no revisions."""
@@ -264,14 +242,14 @@ class _Download:
         return changed
 
     def _restart_or_raise(self, error: FileChangedError) -> None:
-        received = self._transfer.bytes_received
+        received = self._transfer.tally.bytes_received
         if self._options.on_change == "fail" or (self._restarts and received == self._received_at_restart):
             raise error
         self._restart(error)
 
     def _restart(self, error: UnspoolError) -> None:
         self._restarts += 1
-        self._received_at_restart = self._transfer.bytes_received
+        self._received_at_restart = self._transfer.tally.bytes_received
         self._observer.notify(Restarting(error))
         self._forget()
 
@@ -281,7 +259,7 @@ class _Download:
         """Compare the whole with the server's word."""
         if self._info is None:
             return "none"
-        if self._end is None:  # the last byte was here before this run, or what came last was a repair in the middle
+        if self._end is None:  # the last byte was here before this run, or who fetched it asked for no more than a part
             theirs = await whole_checksum(self._info, self._transfer)
         else:
             theirs = self._end.crc32c
@@ -305,7 +283,7 @@ class _Download:
         if bad:
             self._end = None
             self._observer.notify(Repairing(bad))
-        elif self._resumed_from or self._transfer.attempts > 1:
+        elif self._resumed_from or self._transfer.tally.attempts > 1:
             self._restart(error)
         else:
             raise error
@@ -315,7 +293,7 @@ class _Download:
         assert size is not None
         checksum = self._part.checksum(size)
         assert checksum is not None
-        await self._on_disk(lambda: self._part.commit(size, overwrite=self._options.overwrite))
+        await self._disk.do(lambda: self._part.commit(size, overwrite=self._options.overwrite))
         return self._result(verified, checksum)
 
     def _result(self, verified: Verified, checksum: int) -> Result:
@@ -327,12 +305,9 @@ class _Download:
             revision=self._info.revision if self._info else None,
             verified=verified,
             crc32c=checksum,
-            bytes_received=self._transfer.bytes_received,
+            bytes_received=self._transfer.tally.bytes_received,
             resumed_from=self._resumed_from,
-            attempts=self._transfer.attempts,
+            attempts=self._transfer.tally.attempts,
             restarts=self._restarts,
             seconds=self._seams.clock.monotonic() - self._started,
         )
-
-    async def _on_disk(self, work: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._disk.submit(work))

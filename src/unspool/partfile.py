@@ -65,6 +65,7 @@ class PartFile:
         self.journal: Journal | None = None
         self._table = SegmentTable(segment_size_for(None))
         self._unchecked: list[int] = []
+        self._unchecked_bytes = 0
         self._descriptor = -1
 
     # Beginning
@@ -84,7 +85,7 @@ class PartFile:
                     self.journal = journals.decode(self.journal_path.read_bytes())
             if self.journal is not None:
                 self._table = SegmentTable(self.journal.segment_size, self.journal.segments)
-                self._unchecked = sorted(self.journal.segments, reverse=True)
+                self.recheck_all()
 
     def _lock(self) -> bool:
         """Open and lock the part file; return whether it was the part file still when that was done."""
@@ -130,6 +131,7 @@ class PartFile:
                 if self._sum(span) != self._table.segments[number].crc32c:
                     self._table.forget(number)
                 self._unchecked.pop()  # only now: what could not be read has yet to be checked
+                self._unchecked_bytes -= span.length
         return len(self._unchecked)
 
     def _sum(self, span: Span) -> int | None:
@@ -150,6 +152,7 @@ class PartFile:
             os.ftruncate(self._descriptor, 0)
             self._table = SegmentTable(journal.segment_size)
             self._unchecked = []
+            self._unchecked_bytes = 0
             self.journal = journal
             self._write_journal()
 
@@ -157,12 +160,21 @@ class PartFile:
 
     @property
     def good_bytes(self) -> int:
-        """How many bytes are known to be good."""
-        return self._table.good_bytes
+        """How many bytes are known to be good; those that have yet to be checked again are not."""
+        return self._table.good_bytes - self._unchecked_bytes
 
     def first_gap(self, size: int | None) -> Span | None:
         """Return the first span missing of `size` bytes, or None. With the size unknown: where the good bytes end, empty."""
         return self._table.first_gap(size)
+
+    @property
+    def segment_size(self) -> int:
+        """Bytes per segment of the journal."""
+        return self._table.segment_size
+
+    def gaps(self, size: int) -> Iterator[Span]:
+        """Yield the spans that are missing of `size` bytes, in order."""
+        return self._table.gaps(size)
 
     def write(self, block: Block, *, checkpoint: bool = False) -> None:
         """Write a verified block where it belongs; journal it if it completes a segment, or if `checkpoint` says so."""
@@ -198,6 +210,7 @@ class PartFile:
     def recheck_all(self) -> None:
         """Have `recheck` go over every segment again."""
         self._unchecked = sorted(self._table.segments, reverse=True)
+        self._unchecked_bytes = self._table.good_bytes
 
     def commit(self, size: int, *, overwrite: bool) -> None:
         """Make the part file the destination. The bytes are the caller's responsibility; that they last is this method's.
@@ -330,15 +343,20 @@ def _mapped(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        match error.errno:
-            case errno.ENOSPC | errno.EDQUOT:
-                hint = "the disk is full; what arrived is kept: make room and run the same command again"
-            case errno.EACCES | errno.EPERM | errno.EROFS:
-                hint = "not allowed to write there"
-            case errno.ENOENT | errno.ENOTDIR:
-                hint = "there is no such directory" if not path.parent.is_dir() else "it was removed meanwhile"
-            case errno.ENAMETOOLONG:
-                hint = "the name is longer than the file system allows"
-            case _:
-                hint = (error.strerror or str(error)).lower()
-        raise LocalFileError(f"{path}: {hint}") from error
+        raise local_error(error, path) from error
+
+
+def local_error(error: OSError, path: Path) -> LocalFileError:
+    """Return what the operating system's error about `path` is to us, with the way out."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            hint = "the disk is full; what arrived is kept: make room and run the same command again"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            hint = "not allowed to write there"
+        case errno.ENOENT | errno.ENOTDIR:
+            hint = "there is no such directory" if not path.parent.is_dir() else "it was removed meanwhile"
+        case errno.ENAMETOOLONG:
+            hint = "the name is longer than the file system allows"
+        case _:
+            hint = (error.strerror or str(error)).lower()
+    return LocalFileError(f"{path}: {hint}")

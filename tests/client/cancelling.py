@@ -1,4 +1,4 @@
-"""A coroutine that is cancelled at the n-th place where it waits, and a look at what it leaves behind."""
+"""A coroutine that is cancelled at the n-th place where it or a task of its waits, and a look at what it leaves behind."""
 
 from __future__ import annotations
 
@@ -7,32 +7,55 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from types import AsyncGeneratorType
 from typing import Any, Generic, TypeVar, cast
 
+import unspool
+
 T = TypeVar("T")
 
 
-class CancelledAt(Generic[T]):
-    """Awaits a coroutine in the current task, and cancels the task where the coroutine waits for the n-th time.
+class Stepping:
+    """Counts how often a task and those it starts wait, and cancels the task the n-th time.
 
     Args:
-        coroutine: what to await.
         place: which time, from 0.
         late: cancel when what was waited for is there already, but has not been handed over yet: the other moment at which a
             cancel can come.
 
     Attributes:
-        waits: how often the coroutine waited so far.
+        waits: how often they waited so far.
+        task: what is cancelled.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], place: int, *, late: bool) -> None:
+    def __init__(self, place: int, *, late: bool) -> None:
         self.waits = 0
-        self._coroutine = coroutine
+        self.task: asyncio.Task[Any] | None = None
         self._place = place
         self._late = late
+
+    def wait(self, waited: object) -> None:
+        """Count one wait."""
+        if self.waits == self._place:
+            task = self.task
+            assert task is not None
+            if self._late and isinstance(waited, asyncio.Future):
+                # Called before the task is woken up, which is by a callback that is added after this one.
+                waited.add_done_callback(lambda _: task.cancel())
+            else:
+                task.cancel()
+        self.waits += 1
+
+
+class Stepped(Generic[T]):
+    """Awaits a coroutine, telling a Stepping whenever it waits."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], stepping: Stepping) -> None:
+        self._coroutine = coroutine
+        self._stepping = stepping
 
     def __await__(self) -> Generator[Any, Any, T]:
         steps = self._coroutine.__await__()
@@ -43,9 +66,7 @@ class CancelledAt(Generic[T]):
             except StopIteration as end:
                 result: T = end.value
                 return result
-            if self.waits == self._place:
-                self._cancel(waited)
-            self.waits += 1
+            self._stepping.wait(waited)
             try:
                 answer = yield waited
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is the coroutine's
@@ -53,29 +74,52 @@ class CancelledAt(Generic[T]):
             else:
                 resume = partial(steps.send, answer)
 
-    def _cancel(self, waited: object) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if self._late and isinstance(waited, asyncio.Future):
-            # Called before the task is woken up, which is by a callback that is added after this one.
-            waited.add_done_callback(lambda _: task.cancel())
-        else:
-            task.cancel()
+
+_STEPPING: ContextVar[Stepping | None] = ContextVar("stepping", default=None)
+"""Of the tasks that were started by a stepped one; a server that runs in the same loop has none."""
+
+
+_OURS = str(Path(unspool.__file__).parent)
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    stepping = _STEPPING.get()
+    if stepping is None or not coroutine.cr_code.co_filename.startswith(_OURS):  # gRPC's own are not ours to look into
+        return asyncio.Task(coroutine, loop=loop, **options)
+    return _stepped_task(coroutine, stepping, loop=loop, **options)
+
+
+def _stepped_task(coroutine: Any, stepping: Stepping, **options: Any) -> asyncio.Task[Any]:
+    async def main() -> Any:
+        return await Stepped(coroutine, stepping)
+
+    task = asyncio.Task(main(), **options)
+    task.add_done_callback(lambda _: coroutine.close())  # also of a task that was cancelled before it began
+    return task
+
+
+async def cancelling(coroutine: Coroutine[Any, Any, T], place: int, *, late: bool) -> tuple[asyncio.Task[T], int]:
+    """Run a coroutine to its end in a task of its own that is cancelled; return the task and how often it waited."""
+    stepping = Stepping(place, late=late)
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(_make_task)
+    token = _STEPPING.set(stepping)
+    try:
+        task = stepping.task = _stepped_task(coroutine, stepping)
+    finally:
+        _STEPPING.reset(token)
+    await asyncio.wait([task])
+    loop.set_task_factory(None)
+    return task, stepping.waits
 
 
 async def cancelled_at(coroutine: Coroutine[Any, Any, T], place: int, *, late: bool) -> tuple[int, bool]:
-    """Run a coroutine in a task of its own; return how often it waited, and whether it was cancelled."""
-    stepping = CancelledAt(coroutine, place, late=late)
-
-    async def main() -> T:
-        return await stepping
-
-    task = asyncio.create_task(main())
-    await asyncio.wait([task])
+    """Do the same; return how often it waited, and whether it was cancelled. Raises what it raised."""
+    task, waits = await cancelling(coroutine, place, late=late)
     if task.cancelled():
-        return stepping.waits, True
-    task.result()  # raises what it raised
-    return stepping.waits, False
+        return waits, True
+    task.result()
+    return waits, False
 
 
 def open_files() -> list[str]:

@@ -6,7 +6,6 @@ that is cancelled anywhere is gone on with. Hypothesis looks for the odd case th
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from client import test_client_property as promises
-from client.cancelling import CancelledAt
+from client.cancelling import cancelling
 from client.lab import JOURNAL, NAME
 from evidence.asked import Asked
 from evidence.seeds import repeatable, shards
@@ -28,9 +27,6 @@ from unspool.testing.faults import LETTERS
 
 SIZES = (0, 1, promises.BLOCK, 5 * promises.BLOCK)
 """Sizes that are tried more often than others."""
-
-LOST_BY_A_CANCEL = 3 * promises.BLOCK
-"""Bytes at most that had come and were not written yet: a block that waits for the disk, one behind it, one held by `~`."""
 
 
 def world_of(seed: int) -> promises.World:
@@ -49,6 +45,7 @@ def world_of(seed: int) -> promises.World:
         on_change=random.choice(("restart", "restart", "fail")),
         knows_checksums=random.random() < 0.5,
         old=random.random() < 0.3,
+        jobs=random.choice((1, 1, None, 2, 3, 7)),
     )
 
 
@@ -64,13 +61,7 @@ class Cancelling(Client):
     async def get(self, *args: Any, **kwargs: Any) -> Result:
         """See `Client.get`."""
         place, Cancelling.place = Cancelling.place, -1
-        stepping = CancelledAt(super().get(*args, **kwargs), place, late=place % 2 == 1)
-
-        async def main() -> Result:
-            return await stepping
-
-        task = asyncio.create_task(main())
-        await asyncio.wait([task])
+        task, _ = await cancelling(super().get(*args, **kwargs), place, late=place % 2 == 1)
         if not task.cancelled():
             return task.result()
         run: Schedule = kwargs["observer"]
@@ -87,13 +78,13 @@ class Schedule(promises.Run):
         self.transport = Asked(self.counting, script, clock=self._clock, change=store.change)
         self.transport.journal = directory / JOURNAL
         self.transport.revisions = store.all
+        self.transport.alone = world.jobs == 1
 
     def _check_fetched(self) -> None:
         if self.failed_with is not CancelledError:
             super()._check_fetched()
         elif not self.told & {Restarting, Repairing}:
-            lost = sum(promises.DESTROYED.get(letter, promises.BLOCK) for letter in self.transport.fired)
-            assert self.counting.fetched <= self.kept() + lost + LOST_BY_A_CANCEL
+            assert self.counting.fetched <= self.kept() + self.may_be_lost() + promises.ON_THE_WAY
 
     def committed(self) -> Result:
         """Return what a download would have, had not a cancel come when all was done but the telling."""

@@ -23,7 +23,7 @@ BLOCK = 4096
 SEGMENT = 3 * BLOCK
 
 OPTIONS = TransferOptions(
-    idle_timeout=0.25, block_size=BLOCK, retry=RetryPolicy(budget=12, first_wait=0.001, longest_wait=0.01)
+    jobs=1, idle_timeout=0.25, block_size=BLOCK, retry=RetryPolicy(budget=12, first_wait=0.001, longest_wait=0.01)
 )
 
 ANYWHERE = (
@@ -119,7 +119,7 @@ class Schedule:
 def test_no_schedule_of_faults_over_sockets_breaks_a_promise(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
     """For every seed the file is right or absent, requests ask for missing bytes only, and a second run ends well."""
     monkeypatch.setattr("unspool.download.segment_size_for", lambda _: SEGMENT)
-    monkeypatch.setattr("unspool.download._CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr("unspool.fetch._CHECKPOINT_INTERVAL", 0.0)
     happened = failed = 0
     for seed in seeds:
         with repeatable(seed, "test_schedules_grpc.py"), TemporaryDirectory() as directory:

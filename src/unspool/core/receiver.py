@@ -111,6 +111,11 @@ class Receiver:
         self._transfer_id = transfer_id
 
     @property
+    def stop(self) -> int | None:
+        """One past the last byte that will be given out; None while nobody knows."""
+        return self._stop if self._stop is not None else self._wanted_stop
+
+    @property
     def complete(self) -> bool:
         """Whether every byte of the span was given out and the summary agreed."""
         return self.state is State.COMPLETE
@@ -127,6 +132,10 @@ class Receiver:
             transfer_id=self._transfer_id,
             attempt=attempt,
         )
+
+    def shorten(self, stop: int) -> None:
+        """Want only the bytes before `stop`, from the next attempt on; the present one was promised more."""
+        self._wanted_stop = stop
 
     def receive(self, frame: Frame) -> Block | None:
         """Take one frame; return its block, verified, or None if it has none.
@@ -219,7 +228,7 @@ class Receiver:
             )
         self._stop = stop
         self._revision = info.revision
-        self.info = info if known is None else replace(info, crc32c=known)
+        self.info = info if known in (None, info.crc32c) else replace(info, crc32c=known)
 
     def _verify(self, block: Block) -> None:
         if block.offset != self.position:
@@ -228,9 +237,10 @@ class Receiver:
             )
         if not block.data:
             raise self._error(ProtocolError, f"an empty block arrived at byte {block.offset}")
-        stop = self._stop if self._stop is not None else self._wanted_stop
-        if stop is not None and block.end > stop:
-            raise self._error(TooMuchDataError, f"the bytes up to {stop} were promised, but a block reaches to {block.end}")
+        if self.stop is not None and block.end > self.stop:
+            raise self._error(
+                TooMuchDataError, f"the bytes up to {self.stop} were promised, but a block reaches to {block.end}"
+            )
         if crc32c(block.data) != block.crc32c:
             raise self._error(
                 BlockCorruptError,
@@ -256,7 +266,7 @@ class Receiver:
             known = summary.crc32c
         elif summary.crc32c not in (None, known):
             raise self._error(ProtocolError, "header and summary give different checksums for the same revision")
-        self.summary = replace(summary, crc32c=known)
+        self.summary = summary if summary.crc32c == known else replace(summary, crc32c=known)
 
     def _error(self, kind: type[UnspoolError], message: str) -> UnspoolError:
         return kind(f"{self.name}: {message}", name=self.name, offset=self.position)

@@ -1,0 +1,29 @@
+"""The thread in which one download's local disk works, one call at a time, in the order in which they were asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Disk:
+    """A thread of its own: a slow disk keeps neither heartbeats nor Ctrl-C waiting."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="unspool-disk")
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Have something done."""
+        return self._thread.submit(work)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Have something done, and wait for it."""
+        return await asyncio.wrap_future(self.submit(work))
+
+    def close(self) -> None:
+        """Block until all is done, so that nothing is left running."""
+        self._thread.shutdown(wait=True)

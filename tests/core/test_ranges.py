@@ -1,0 +1,110 @@
+"""Who fetches what: however streams take, move on, give back and go, every missing byte is fetched, and by one of them."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.served import Served
+from unspool.core.ranges import Range, Ranges
+
+SEGMENT = 8
+
+gaps = st.lists(st.integers(1, 60), max_size=8).map(
+    lambda lengths: [(sum(lengths[:at]), sum(lengths[: at + 1])) for at in range(0, len(lengths), 2)]
+)
+"""Missing spans with other bytes between them."""
+
+
+def the_bytes(of: Range) -> set[int]:
+    """Return the bytes that a range has yet to fetch."""
+    assert of.stop is not None
+    return set(range(of.position, of.stop))
+
+
+@settings(max_examples=3 * settings().max_examples)
+@given(gaps, st.data())
+def test_every_missing_byte_is_fetched_once(missing: list[tuple[int, int]], data: st.DataObject) -> None:
+    """Ranges never overlap, none is lost, and in the end each missing byte was fetched by exactly one stream."""
+    ranges = Ranges(list(missing), SEGMENT)
+    wanted = {at for start, stop in missing for at in range(start, stop)}
+    fetched: list[int] = []
+    running: list[Range] = []
+    for _ in range(200):
+        assert ranges.left == len(wanted) - len(fetched)
+        step = data.draw(st.sampled_from(["take", "advance", "advance", "leave"])) if running else "take"
+        if step == "take":
+            taken = ranges.take()
+            if taken is None and not running:
+                break
+            running += [taken] if taken is not None else []
+        else:
+            one = data.draw(st.sampled_from(running))
+            assert one.stop is not None
+            if step == "advance":
+                stop = min(one.position + data.draw(st.integers(1, 20)), one.stop)
+                fetched += range(one.position, stop)
+                one.position = stop
+            if step == "leave" or one.done:
+                running.remove(one)
+                ranges.give_back(one)
+        left = [the_bytes(each) for each in running]
+        assert sum(map(len, left)) == len(set().union(*left)), "no byte belongs to two streams"
+    for one in running:
+        fetched += sorted(the_bytes(one))
+        ranges.give_back(one)
+        one.position = one.stop or 0
+    while (rest := ranges.take()) is not None:
+        fetched += sorted(the_bytes(rest))
+        rest.position = rest.stop or 0
+        ranges.give_back(rest)
+    assert sorted(fetched) == sorted(wanted)
+
+
+@given(st.integers(0, 100), st.integers(0, 200))
+def test_a_range_is_divided_at_a_segment(position: int, length: int) -> None:
+    """Who takes half of a range begins at a segment's edge, and both halves are a segment at least; else it is left whole."""
+    ranges = Ranges([(position, position + length)], SEGMENT)
+    first = ranges.take()
+    assert first is not None
+    second = ranges.take()
+    if second is None:
+        assert length < 3 * SEGMENT
+        assert first.stop == position + length
+    else:
+        assert first.stop == second.position
+        assert second.stop == position + length
+        assert second.position % SEGMENT == 0
+        assert min(second.position - position, position + length - second.position) >= SEGMENT
+        assert abs(second.position - (position + length / 2)) <= SEGMENT
+
+
+def test_gaps_are_taken_in_order_before_any_is_divided() -> None:
+    """What nobody has begun comes first, from the front, so that a single stream reads the file forwards."""
+    ranges = Ranges([(0, 8), (16, 24), (40, 200)], SEGMENT)
+    assert [taken.position for taken in (ranges.take(), ranges.take(), ranges.take()) if taken] == [0, 16, 40]
+    half = ranges.take()
+    assert half is not None
+    assert half.stop == 200
+
+
+def test_a_file_of_unknown_size_is_for_one_stream() -> None:
+    """As long as nobody knows where the file ends, nothing is divided; then it is, at the segments that it has."""
+    ranges = Ranges([(0, None)], 1)
+    first = ranges.take()
+    assert first is not None
+    assert (first.stop, ranges.left, ranges.take()) == (None, None, None)
+    ranges.known_to_end_at(100, SEGMENT)
+    assert (first.stop, ranges.left) == (100, 100)
+    second = ranges.take()
+    assert second is not None
+    assert (first.stop, second.position, second.stop) == (48, 48, 100)
+
+
+def test_a_block_over_the_end_is_cut_and_summed_again() -> None:
+    """What lies beyond the end of a range that became shorter is somebody else's; the rest keeps a checksum that is its own."""
+    file = Served(bytes(range(100)))
+    one = Range(0, 30)
+    assert one.cut(file.block(10, 40)) == file.block(10, 30)
+    assert one.cut(file.block(10, 30)) == file.block(10, 30)
+    assert Range(0, None).cut(file.block(10, 40)) == file.block(10, 40)
