@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unspool.options import ServerOptions, ServiceOptions, TransferOptions
     from unspool.server import Server
     from unspool.stores import LocalStore, MemoryStore
+    from unspool.tree.tally import TreeResult
 
 _HOMES = {
     "Client": "client",
@@ -33,6 +34,7 @@ _HOMES = {
     "ServerOptions": "options",
     "ServiceOptions": "options",
     "TransferOptions": "options",
+    "TreeResult": "tree.tally",
     "UnspoolError": "errors",
     "get": "client",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "ServerOptions",
     "ServiceOptions",
     "TransferOptions",
+    "TreeResult",
     "UnspoolError",
     "__version__",
     "get",

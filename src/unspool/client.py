@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
 from unspool.address import parse_address
 from unspool.clock import Clock, SystemClock
@@ -26,6 +26,9 @@ from unspool.options import TransferOptions
 from unspool.rpc.transport import GrpcTransport, Metadata, Transport
 from unspool.transfer import Seams, Transfer
 from unspool.verify import verify
+
+if TYPE_CHECKING:
+    from unspool.tree.tally import TreeResult
 
 Dialect: TypeAlias = Literal["unspool", "demo"]
 """Which protocol to speak: unspool.v1, or the tutorial's demo.Files (which can only be read, and not verified)."""
@@ -147,6 +150,38 @@ class Client:
                 path /= name.rpartition("/")[2]
             return await download(name, path, self._seams, options, observer)
         return await self._get_to_writer(name, destination, options, observer)
+
+    async def get_tree(
+        self,
+        prefix: str,
+        destination: str | PathLike[str],
+        *,
+        options: TransferOptions | None = None,
+        observer: Observer | None = None,
+    ) -> TreeResult:
+        """Download all files below a prefix into a directory, each whole and verified, or not at all.
+
+        Each file gets its name below the prefix as its place below the directory, and the server's time of modification. What
+        is here already is skipped: known from the record that is kept in the directory, or compared by checksum. What is here
+        and not on the server stays. Nothing is written outside of the directory, nor through a symbolic link in it.
+
+        A file that cannot be had stops no other: the result says which, and why.
+
+        Args:
+            prefix: a name taken as a directory; "" is everything.
+            destination: the directory, which is made if it is not there; the one above it must be.
+            options: for this call only.
+            observer: is told what happens.
+
+        Raises:
+            NotFoundError: nothing is there.
+            BusyError: another process is filling the directory.
+            UnspoolError: what stops all files: nobody answers, the disk is full. What is here by then is kept.
+        """
+        from unspool.tree.drive import get_tree  # noqa: PLC0415 - 10 ms that other calls need not wait for
+
+        check_prefix(prefix)
+        return await get_tree(prefix, Path(destination), self._seams, options or self.options, observer or Silent())
 
     @asynccontextmanager
     async def open(

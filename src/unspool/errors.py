@@ -35,7 +35,8 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   `-- ServerError                the server failed in a way it did not foresee           retryable
     |-- LocalFileError                 the local file system said no                           exit 8
     |   `-- DestinationExistsError
-    `-- BusyError                      another process holds this download                     exit 9
+    |-- BusyError                      another process holds this download                     exit 9
+    `-- IncompleteTreeError            some files of a tree failed, the others are here        exit 10
 """
 
 from __future__ import annotations
@@ -272,3 +273,10 @@ class BusyError(UnspoolError):
 
     exit_code = 9
     reason = "BUSY"
+
+
+class IncompleteTreeError(UnspoolError):
+    """Some files of a tree could not be had, each for a reason of its own; the others are here."""
+
+    exit_code = 10
+    reason = "INCOMPLETE_TREE"

@@ -1,4 +1,4 @@
-"""What happens in a transfer, told to one observer."""
+"""What happens in a transfer, or in a tree of them, told to one observer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,31 @@ class Repairing:
     bad: int
 
 
-Event: TypeAlias = Rechecked | Started | Advanced | Retrying | Restarting | Repairing
+@dataclass(frozen=True, slots=True)
+class TreeAdvanced:
+    """More of a tree is here.
+
+    Attributes:
+        files, good: files and bytes that are here, whole and under their names, or cannot be had.
+        listed_files, listed_bytes: how many are known of; all there are once `listed_all`.
+    """
+
+    files: int
+    good: int
+    listed_files: int
+    listed_bytes: int
+    listed_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """One file of a tree is not here, and will not be; the others are not concerned."""
+
+    name: str
+    error: UnspoolError
+
+
+Event: TypeAlias = Rechecked | Started | Advanced | Retrying | Restarting | Repairing | TreeAdvanced | FileFailed
 
 
 class Observer(Protocol):

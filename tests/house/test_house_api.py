@@ -24,6 +24,7 @@ PUBLIC = [
     "ServerOptions",
     "ServiceOptions",
     "TransferOptions",
+    "TreeResult",
     "UnspoolError",
     "__version__",
     "get",

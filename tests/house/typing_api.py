@@ -23,6 +23,7 @@ from unspool import (
     ServerOptions,
     ServiceOptions,
     TransferOptions,
+    TreeResult,
     UnspoolError,
 )
 from unspool.events import Advanced, Event, Started
@@ -67,6 +68,7 @@ async def from_a_program() -> None:
             assert_type(page.files, tuple[FileInfo, ...])
             assert_type(page.prefixes, tuple[str, ...])
         assert_type(await client.get("model.bin", "here", observer=Shown()), Result)
+        assert_type(await client.get_tree("models", "here", options=options, observer=Shown()), TreeResult)
         assert_type(await client.read("model.bin", start=1, length=2, revision=info.revision), bytes)
         async with client.open("model.bin") as reading:
             assert_type(reading, Reading)

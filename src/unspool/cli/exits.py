@@ -17,5 +17,6 @@ EXIT_CODES: dict[int, str] = {
     7: "unreachable, stalled or cut, and the retry budget is spent; progress is kept",
     8: "local file error: disk full, no permission, exists",
     9: "another process holds this download",
+    10: "some files of a tree failed, each in a line of its own; the others are here",
     INTERRUPTED: "interrupted; progress is kept",
 }

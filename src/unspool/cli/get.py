@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json as jsons
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +13,27 @@ from unspool.cli.command import command, dialect_option, printable
 from unspool.core.retry import RetryPolicy
 from unspool.options import OnChange, TransferOptions
 
+if TYPE_CHECKING:
+    from unspool.address import Address
+    from unspool.client import Client
+
 _DEFAULTS = TransferOptions()
+
+MOST_JOBS = 64
+"""Most streams that may be asked for; servers give one address 100 by default."""
 
 
 @click.command()
 @click.argument("url")
 @click.argument("dest", required=False)
+@click.option("--recursive", "-r", is_flag=True, help="All files below URL, into the directory DEST.")
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, MOST_JOBS),
+    default=None,
+    help="Streams at the same time, each on a connection of its own (default: as many as help).",
+)
 @click.option(
     "--retry-budget",
     type=click.IntRange(0),
@@ -51,6 +67,8 @@ async def get(
     *,
     url: str,
     dest: str | None,
+    recursive: bool,
+    jobs: int | None,
     retry_budget: int,
     idle_timeout: float,
     on_change: OnChange,
@@ -61,6 +79,8 @@ async def get(
     json: bool,
 ) -> None:
     """Download URL to DEST: a file, a directory, or - for standard output. Without DEST: the name's last part, here.
+
+    With --recursive: all files below URL (HOST:PORT/PREFIX), into the directory DEST; what is there already is skipped.
 
     Run it again after any interruption and it goes on from the last good byte.
     """
@@ -75,7 +95,13 @@ async def get(
         on_change=on_change,
         resume=resume,
         overwrite=overwrite,
+        jobs=jobs,
     )
+    if recursive:
+        directory = _directory(address.name, dest)
+        async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
+            await _get_tree(client, address, directory, quiet=quiet, json=json)
+        return
     destination = sys.stdout.buffer if dest == "-" else dest or "."
     async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
         with progress(address.name, quiet=quiet or json) as observer:
@@ -87,3 +113,35 @@ async def get(
         from unspool.cli.units import say_result  # noqa: PLC0415
 
         click.echo(printable(say_result(result)), err=True)
+
+
+def _directory(prefix: str, dest: str | None) -> str:
+    """Return the directory a tree goes into."""
+    directory = dest or prefix.removesuffix("/").rpartition("/")[2]
+    if directory == "-":
+        raise click.UsageError("a tree cannot go to standard output: name a directory.")
+    if not directory:
+        raise click.UsageError("everything the server has can go anywhere: name the directory.")
+    return directory
+
+
+async def _get_tree(client: Client, address: Address, directory: str, *, quiet: bool, json: bool) -> None:
+    from unspool.cli.treeprogress import tree_progress  # noqa: PLC0415
+    from unspool.errors import IncompleteTreeError  # noqa: PLC0415
+
+    with tree_progress(str(address), quiet=quiet or json) as observer:
+        result = await client.get_tree(address.name, directory, observer=observer)
+    if json:
+        failures = [
+            {"name": failure.name, "reason": failure.error.reason, "message": failure.error.message}
+            for failure in result.failures
+        ]
+        # Not asdict, which would copy the errors.
+        fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+        click.echo(jsons.dumps(fields | {"failures": failures}))
+    elif not quiet:
+        from unspool.cli.units import say_tree  # noqa: PLC0415
+
+        click.echo(printable(say_tree(result)), err=True)
+    if result.failed:
+        raise IncompleteTreeError(f"{address}: {result.failed} of {result.files} files failed; the others are here")

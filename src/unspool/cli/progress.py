@@ -13,7 +13,7 @@ from unspool.cli.command import printable
 from unspool.cli.units import say_bytes, say_share
 from unspool.events import Advanced, Event, Observer, Rechecked, Repairing, Restarting, Retrying, Silent, Started
 
-_LINE_INTERVAL = 10.0
+LINE_INTERVAL = 10.0
 """Seconds between plain lines: a log should stay readable."""
 
 
@@ -29,7 +29,7 @@ def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotoni
         yield _Lines(name, now)
 
 
-def _say(event: Event) -> str | None:
+def say(event: Event) -> str | None:
     """Return what is worth a line of its own."""
     match event:
         case Started(_, size, resumed_from) if resumed_from:
@@ -51,18 +51,18 @@ class _Lines:
         self._name = name
         self._now = now
         self._size: int | None = None
-        self._next = now() + _LINE_INTERVAL
+        self._next = now() + LINE_INTERVAL
 
     def notify(self, event: Event) -> None:
         """See `Observer.notify`."""
         if isinstance(event, Started):
             self._size = event.size
-        line = _say(event)
+        line = say(event)
         if line is None and isinstance(event, Advanced | Rechecked) and self._now() >= self._next:
             verb = "checked again" if isinstance(event, Rechecked) else "here"
             line = f"{say_bytes(event.good)} {verb}" + (f" ({say_share(event.good, self._size)})" if self._size else "")
         if line is not None:
-            self._next = self._now() + _LINE_INTERVAL
+            self._next = self._now() + LINE_INTERVAL
             click.echo(printable(f"{self._name}: {line}"), err=True)
 
 
@@ -98,7 +98,7 @@ def _bar(name: str) -> Iterator[Observer]:
                         bar.update(task, completed=good)
                     case _:
                         pass
-                if (line := _say(event)) is not None:
+                if (line := say(event)) is not None:
                     bar.console.print(printable(f"{name}: {line}"), markup=False, highlight=False, soft_wrap=True)
 
         yield Bar()

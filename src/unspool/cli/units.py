@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unspool.download import Result
+    from unspool.tree.tally import TreeResult
 
 _VERIFIED = {
     "file": "the whole file verified",
     "blocks": "every block verified (the server has no checksum of the whole)",
     "none": "NOT verified: this dialect has no checksums",
+}
+
+_VERIFIED_EACH = {
+    "file": "each verified as a whole",
+    "blocks": "every block verified (the server has no checksum of some whole files)",
+    "none": "NOT verified",
 }
 
 _STEP = 1024.0
@@ -42,3 +49,18 @@ def say_result(result: Result) -> str:
         if result.restarts:
             how += f", begun again {result.restarts} times" if result.restarts > 1 else ", begun again once"
     return f"{result.path or result.name}: {say_bytes(result.size)}, {how}, {_VERIFIED[result.verified]}"
+
+
+def say_tree(result: TreeResult) -> str:
+    """Return one line about a tree that is done."""
+    counts = f"{result.fetched} fetched, {result.kept} already here"
+    if result.failed:
+        counts += f", {result.failed} failed"
+    if result.left_out:
+        counts += f", {result.left_out} left out (records of trees)"
+    how = f", {_VERIFIED_EACH[result.verified]}" if result.fetched else ""
+    rate = result.bytes_received / result.seconds if result.seconds else 0.0
+    return (
+        f"{result.path}: {result.files} files, {say_bytes(result.size)} in {result.seconds:.1f} s "
+        f"({say_bytes(rate)}/s): {counts}{how}"
+    )

@@ -1,0 +1,125 @@
+"""What becomes of one file of a tree: where it belongs below the destination, and whether it has to be fetched. Pure.
+
+Rule 1: a file's place is its name below the prefix, part by part. What could leave the destination is no name
+        (`check_name`), and what unspool itself keeps below a destination is nobody else's.
+Rule 2: a file is here only if something vouches for its bytes: the tree's record, as long as the local file is still the one
+        the record was made of; or a checksum, compared with what is read again. An equal size or time vouches for nothing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from unspool.core.model import FileInfo
+from unspool.core.names import check_name
+from unspool.errors import InvalidNameError, ProtocolError
+
+HOME = ".unspool-tree"
+"""The directory below a tree's destination in which its record and what has yet to be named are."""
+
+_RESERVED = (".unspool-part", ".unspool-journal", ".unspool-journal.new")
+"""How the names of unfinished downloads end (`unspool.partfile`), in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file belongs, below the destination: the directory (`""` is the destination itself) and the last part."""
+
+    directory: str
+    base: str
+
+    def __str__(self) -> str:
+        return f"{self.directory}/{self.base}" if self.directory else self.base
+
+
+def below(prefix: str) -> str:
+    """Return what the names of all files below a prefix begin with."""
+    return f"{prefix.removesuffix('/')}/" if prefix else ""
+
+
+def place_of(name: str, prefix: str) -> Place | None:
+    """Return where a file that is listed below `prefix` belongs; None if it is part of another tree's record: nowhere.
+
+    Args:
+        name: as the server gave it.
+        prefix: as `below` returns it.
+
+    Raises:
+        InvalidNameError: it is no name, or one under which unspool keeps something of its own.
+        ProtocolError: it is not below the prefix.
+    """
+    check_name(name)
+    if name.startswith(prefix):
+        directory, _, base = name[len(prefix) :].rpartition("/")
+    elif name == prefix[:-1]:  # the prefix is a file, and its listing is that file
+        directory, base = "", name.rpartition("/")[2]
+    else:
+        raise ProtocolError(f"{name}: the server lists it below {prefix!r}, where it is not", name=name)
+    folded = base.lower()
+    if HOME in directory.lower().split("/") or folded == HOME:
+        return None
+    if folded.endswith(_RESERVED):
+        raise InvalidNameError(f"{name}: unspool keeps unfinished downloads under such names", name=name)
+    return Place(directory, base)
+
+
+def folded(place: Place) -> str:
+    """Return what a file system that takes no notice of case, or of Unicode's several spellings, makes of a place."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(place)).casefold())
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the record vouches for: the local file, known by these three, has that revision's bytes.
+
+    Attributes:
+        revision, size, crc32c: of the server's file.
+        modified_ns, inode: of the local file; its size is the same.
+    """
+
+    revision: str
+    size: int
+    crc32c: int
+    modified_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A regular file at a place."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+
+class Verdict(Enum):
+    """What is to be done about a file."""
+
+    HERE = auto()
+    COMPARE = auto()
+    FETCH = auto()
+
+
+def judge(info: FileInfo, kept: Kept | None, local: Local | None) -> tuple[Verdict, int | None]:
+    """Return what is to be done about a file, and the CRC32C to compare the local one with.
+
+    Args:
+        info: as the server lists it.
+        kept: what the record says, if it says anything and is believed.
+        local: what is at its place.
+    """
+    if local is None or local.size != info.size:
+        return Verdict.FETCH, None
+    checksum = info.crc32c
+    if (
+        kept is not None
+        and (kept.revision, kept.size) == (info.revision, info.size)
+        and checksum in (None, kept.crc32c)  # the server may say more now than its revision did then
+    ):
+        if (kept.modified_ns, kept.inode) == (local.modified_ns, local.inode):
+            return Verdict.HERE, None
+        checksum = kept.crc32c
+    return (Verdict.FETCH, None) if checksum is None else (Verdict.COMPARE, checksum)

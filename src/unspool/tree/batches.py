@@ -1,0 +1,187 @@
+"""Many small files with one stream, as many attempts as it takes.
+
+Rule 1: every file has a receiver of its own, which verifies it as if it were alone: at the revision and of the size listed,
+        every block against its checksum, the whole against the server's. There is no other way for a file to get out.
+Rule 2: what goes wrong with one file ends that file, and no other; it is asked for again if that may help.
+Rule 3: a file whose last piece has not arrived when the stream ends has not arrived. What is asked for again is just what is
+        missing, under the transfer's budget; a file that arrived is progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from unspool.core.checksum import combine
+from unspool.core.model import BatchRequest, Block, Bytes, Frame, Piece, WantedFile
+from unspool.core.receiver import Receiver
+from unspool.errors import FileMismatchError, ProtocolError, SequenceError, TruncatedError, UnspoolError
+from unspool.rpc.transport import Transport
+from unspool.transfer import Transfer
+from unspool.tree.outcome import Arrived, Wanted
+
+
+@dataclass(slots=True)
+class Came:
+    """What one message brought to an end: files that are whole, and files that failed for good."""
+
+    arrived: list[Arrived] = field(default_factory=list)
+    failed: list[tuple[Wanted, UnspoolError]] = field(default_factory=list)
+
+
+async def fetch_batch(
+    wanted: Sequence[Wanted], transfer: Transfer, transport: Transport, block_size: int | None
+) -> AsyncGenerator[Came, None]:
+    """Yield what becomes of some files, message by message. In the end each has arrived or failed.
+
+    Raises:
+        UnspoolError: the stream broke, and the budget is spent.
+        UnsupportedError: the server does not speak this; files may be read one by one.
+    """
+    left = list(wanted)
+    while left:
+        transfer.tally.attempts += 1
+        attempt = _Attempt(left, transfer, block_size)
+        broken: UnspoolError | None = None
+        try:
+            async with aclosing(transport.read_files(attempt.request())) as messages:
+                while (message := await transfer.bounded(anext(messages, None), attempt.about())) is not None:
+                    attempt.take(message)
+                    if came := attempt.collect():
+                        yield came
+        except UnspoolError as error:
+            broken = error
+        if came := attempt.collect():  # what came before the piece that broke it
+            yield came
+        left = attempt.left()
+        if not left:
+            return
+        if not await transfer.may_go_on(broken or attempt.error_of(left[0]), progressed=attempt.progressed):
+            if broken is not None:
+                raise broken
+            yield Came(failed=[(one, attempt.error_of(one)) for one in left])
+            return
+
+
+class SmallFile:
+    """A small file on its way: the receiver that verifies it, and what came out of that so far.
+
+    Args:
+        wanted: the file. It is asked for at the revision listed, and nothing but as many bytes as were listed is accepted.
+        transfer_id: for the logs.
+    """
+
+    def __init__(self, wanted: Wanted, transfer_id: str) -> None:
+        self.receiver = Receiver(wanted.info.name, pinned=wanted.info, transfer_id=transfer_id)
+        self._wanted = wanted
+        self._blocks: list[Bytes] = []
+        self._checksum = 0
+
+    def add(self, block: Block) -> None:
+        """Take a block that the receiver gave out."""
+        self._checksum = combine(self._checksum, block.crc32c, len(block.data)) if self._blocks else block.crc32c
+        self._blocks.append(block.data)
+
+    def arrived(self) -> Arrived:
+        """Return the whole, once the receiver is complete. Raises FileMismatchError if it is not what the server says."""
+        assert self.receiver.summary is not None
+        theirs = self.receiver.summary.crc32c
+        if theirs not in (None, self._checksum):
+            name = self._wanted.info.name
+            raise FileMismatchError(f"{name}: every block was right, but the whole is not what the server says", name=name)
+        return Arrived(self._wanted, self._blocks, self._checksum, confirmed=theirs is not None)
+
+
+class _Attempt:
+    """One stream's worth of files, taken piece by piece."""
+
+    def __init__(self, wanted: list[Wanted], transfer: Transfer, block_size: int | None) -> None:
+        self._wanted = wanted
+        self._transfer = transfer
+        self._block_size = block_size
+        self._over = [False] * len(wanted)
+        self._errors: dict[int, UnspoolError] = {}  # of the files to be asked for again, by name
+        self.progressed = False
+        self._at = -1
+        self._small: SmallFile | None = None  # the file the stream is at; None when that is over
+        self._given_up = False  # the rest of that file's pieces are of no use
+        self._came = Came()
+
+    def request(self) -> BatchRequest:
+        return BatchRequest(
+            files=tuple([WantedFile(one.info.name, one.info.revision) for one in self._wanted]),
+            block_size=self._block_size,
+            transfer_id=self._transfer.id,
+            attempt=self._transfer.tally.attempts,
+        )
+
+    def about(self) -> str:
+        return f"{self._wanted[min(max(self._at, 0), len(self._wanted) - 1)].info.name}: with {len(self._wanted)} files"
+
+    def left(self) -> list[Wanted]:
+        """Return what has neither arrived nor failed for good."""
+        return [one for one, over in zip(self._wanted, self._over, strict=True) if not over]
+
+    def error_of(self, one: Wanted) -> UnspoolError:
+        """Return what became of a file that is left."""
+        name = one.info.name
+        error = self._errors.get(id(one))
+        return error or TruncatedError(f"{name}: the stream ended before it", name=name)
+
+    def collect(self) -> Came | None:
+        """Return what has come to an end since this was last asked, if anything has."""
+        came, self._came = self._came, Came()
+        return came if came.arrived or came.failed else None
+
+    def take(self, pieces: Iterable[Piece]) -> None:
+        """Take a message.
+
+        Raises:
+            SequenceError, ProtocolError: the server does not keep to the order of the files.
+        """
+        for piece in pieces:
+            if piece.index != self._at:
+                self._go_to(piece.index)
+            elif self._given_up:
+                continue
+            elif self._small is None:
+                raise SequenceError(f"{self._wanted[self._at].info.name}: a piece arrived after the last one of this file")
+            try:
+                if piece.error is not None:
+                    raise piece.error
+                if piece.frame is not None:
+                    self._receive(piece.frame)
+            except UnspoolError as error:
+                self._give_up(error)
+
+    def _go_to(self, index: int) -> None:
+        if not self._at < index < len(self._wanted):
+            kind = SequenceError if 0 <= index < len(self._wanted) else ProtocolError
+            raise kind(f"a piece of file {index} of {len(self._wanted)} arrived out of order (while at {self._at})")
+        self._at = index
+        self._small = SmallFile(self._wanted[index], self._transfer.id)
+        self._small.receiver.next_request(self._transfer.tally.attempts)
+        self._given_up = False
+
+    def _receive(self, frame: Frame) -> None:
+        small = self._small
+        assert small is not None
+        block = small.receiver.receive(frame)
+        if block is not None:
+            small.add(block)
+        if small.receiver.complete:
+            self._came.arrived.append(small.arrived())
+            self._transfer.tally.bytes_received += small.receiver.position
+            self.progressed = self._over[self._at] = True
+            self._small = None
+
+    def _give_up(self, error: UnspoolError) -> None:
+        wanted = self._wanted[self._at]
+        self._small = None
+        self._given_up = True
+        if error.retryable:
+            self._errors[id(wanted)] = error
+        else:
+            self._over[self._at] = True
+            self._came.failed.append((wanted, error))

@@ -1,0 +1,304 @@
+"""A tree, fetched: who does what when.
+
+    listing -> here already? -> small ones, by the batch  -> workers: one stream for each batch       -> the disk
+                             -> large ones, one by one    -> workers: a download with its own journal -> the disk
+
+Rule 1: one file that cannot be had stops no other. What would stop them all (nobody answers, the disk is full) ends the tree.
+Rule 2: what is under way at one time is bounded, whatever the size of the tree: the listing waits for the workers, they for the
+        disk.
+Rule 3: the disk works in one thread, one call at a time, for many files.
+Rule 4: a listing that breaks in the middle is begun again from the start, once what it has brought is here; the second time
+        round that is skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from concurrent.futures import Future
+from contextlib import aclosing, nullcontext, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from unspool.core.model import ListRequest, Page
+from unspool.disk import Disk
+from unspool.download import download
+from unspool.errors import (
+    FileChangedError,
+    LocalFileError,
+    OverloadedError,
+    StalledError,
+    StreamAgeError,
+    UnauthenticatedError,
+    UnreachableError,
+    UnspoolError,
+    UnsupportedError,
+)
+from unspool.events import Advanced, Event, Observer, Restarting, Retrying
+from unspool.options import MIB, TransferOptions
+from unspool.transfer import Seams, Transfer
+from unspool.tree.batches import SmallFile, fetch_batch
+from unspool.tree.destination import SMALL, Destination
+from unspool.tree.outcome import Arrived, Outcome, Wanted
+from unspool.tree.staging import ends_everything
+from unspool.tree.tally import TreeResult, TreeTally
+
+_BATCH_FILES = 1000
+"""Files of one batch: as many as a server takes at once by default."""
+
+_BATCH_BYTES = 16 * MIB
+"""Bytes of one batch, about: what a stream that breaks may have to send again is less, and so is what a slow one holds up."""
+
+_JOBS = 2
+"""Batches and large files under way at the same time, unless told otherwise: while one ends, the other keeps the line busy."""
+
+_Work: TypeAlias = list[Wanted]
+"""A batch of small files, or one large one."""
+
+_ENDS_ALL = (UnreachableError, StalledError, OverloadedError, StreamAgeError, UnauthenticatedError, UnsupportedError)
+"""What a server that says it of one file would say of all the others as well."""
+
+
+async def get_tree(prefix: str, destination: Path, seams: Seams, options: TransferOptions, observer: Observer) -> TreeResult:
+    """Fetch all files below a prefix into a directory; see `Client.get_tree`."""
+    tree = _Tree(prefix, destination, seams, options, observer)
+    try:
+        return await tree.run()
+    finally:
+        tree.close()
+
+
+class _Tree:
+    def __init__(self, prefix: str, path: Path, seams: Seams, options: TransferOptions, observer: Observer) -> None:
+        self._prefix = prefix
+        self._path = path
+        self._seams = seams
+        self._options = options
+        self._observer = observer
+        self._place = Destination(path, prefix, overwrite=options.overwrite, resume=options.resume, now=seams.clock.monotonic)
+        self._disk = Disk()
+        self._jobs = options.jobs or _JOBS
+        self._tally = TreeTally(observer)
+        self._one_by_one = False  # the server does not answer batches
+        self._elsewhere: list[Wanted] = []
+
+    async def run(self) -> TreeResult:
+        """Do it all."""
+        started = self._seams.clock.monotonic()
+        listing = Transfer(self._seams, self._options, self._observer)
+        while (broken := await self._round(listing)) is not None:
+            if not await listing.may_go_on(broken, progressed=self._tally.fetched > 0):
+                raise broken
+            self._tally.again()
+            await self._disk.do(self._place.again)
+        return self._tally.result(self._prefix, str(self._path), self._seams.clock.monotonic() - started)
+
+    def close(self) -> None:
+        """Keep what is whole. Blocks until the disk is done, so that nothing is left running."""
+        self._disk.close()
+        if self._place.is_open:
+            with suppress(LocalFileError):  # what went wrong first is what is told
+                self._place.finish()
+            self._place.close()
+
+    # The listing
+
+    async def _round(self, listing: Transfer) -> UnspoolError | None:
+        """Go through the listing once; return what broke it in the middle, if anything did. What it brought is here then."""
+        queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
+        lister = asyncio.create_task(self._list(listing, queue))
+        tasks = [lister, *(asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs))]
+        try:
+            # Not a TaskGroup, for the reason given in fetch.py.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        broken = lister.result()
+        self._settle(await self._disk.do(self._place.finish))
+        while self._elsewhere:
+            await self._fetch_large(self._elsewhere.pop(), self._seams)
+        self._tally.listed_all = broken is None
+        self._tally.tell()
+        return broken
+
+    async def _list(self, listing: Transfer, queue: asyncio.Queue[_Work | None]) -> UnspoolError | None:
+        request = ListRequest(self._prefix, recursive=True)
+        pages = listing.pages(lambda: self._seams.transport.list(request), self._prefix or "/")
+        batch: _Work = []
+        size = 0
+        broken = None
+        async with aclosing(pages):
+            while True:
+                page, broken = await self._next(pages)
+                if page is None:
+                    break
+                await self._open_once()
+                looked = await self._disk.do(partial(self._place.look, page.files))
+                self._settle(looked)
+                for wanted in looked.wanted:
+                    if wanted.info.size > SMALL:
+                        await queue.put([wanted])
+                        continue
+                    batch.append(wanted)
+                    size += wanted.info.size
+                    if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+                        await queue.put(batch)
+                        batch, size = [], 0
+                if batch and queue.empty():  # nobody should wait for the next page
+                    await queue.put(batch)
+                    batch, size = [], 0
+        await self._open_once()  # an empty tree is a directory, too
+        if batch:
+            await queue.put(batch)
+        for _ in range(self._jobs):
+            await queue.put(None)
+        return broken
+
+    async def _next(self, pages: AsyncGenerator[Page, None]) -> tuple[Page | None, UnspoolError | None]:
+        """Return the next page; or None, and what broke the listing if something did and it is worth another try."""
+        try:
+            return await anext(pages, None), None
+        except UnspoolError as error:
+            if not error.retryable or not self._tally.listed:
+                raise
+            return None, error
+
+    async def _open_once(self) -> None:
+        if not self._place.is_open:
+            await self._disk.do(self._place.open)
+
+    # The workers
+
+    async def _work(self, queue: asyncio.Queue[_Work | None], *, first: bool) -> None:
+        """Do what is to be done until nothing is; all but the first worker over a connection of its own."""
+        work = await queue.get()
+        if work is None:
+            return
+        async with nullcontext(self._seams) if first else self._seams.another() as seams:
+            while work is not None:
+                if work[0].info.size > SMALL:
+                    await self._fetch_large(work[0], seams)
+                else:
+                    await self._fetch_small(work, seams)
+                work = await queue.get()
+
+    async def _fetch_small(self, work: _Work, seams: Seams) -> None:
+        """Fetch a batch; what is left of it when the server has no batches, or fails with this one, file by file."""
+        left = {id(one): one for one in work}
+        changed: list[Wanted] = []
+        if not self._one_by_one:
+            transfer = Transfer(seams, self._options, self._observer)
+            writing: Future[Outcome] | None = None
+            try:
+                batch = fetch_batch(work, transfer, seams.transport, self._options.block_size)
+                async with aclosing(batch):
+                    async for came in batch:
+                        for arrived in came.arrived:
+                            del left[id(arrived.wanted)]
+                        for wanted, error in came.failed:
+                            del left[id(wanted)]
+                            self._fail_unless_changed(wanted, error, changed)
+                        await self._settled(writing)
+                        writing = self._hand_over(came.arrived)
+            except UnsupportedError:
+                self._one_by_one = True
+            except UnspoolError as error:
+                if self._ends_all(error):
+                    raise
+            finally:
+                self._tally.bytes_received += transfer.tally.bytes_received
+            await self._settled(writing)
+        for one in left.values():
+            await self._fetch_alone(one, seams, changed)
+        for one in changed:
+            await self._fetch_large(one, seams)
+
+    async def _fetch_alone(self, wanted: Wanted, seams: Seams, changed: list[Wanted]) -> None:
+        """Fetch a small file with a stream of its own."""
+        transfer = Transfer(seams, self._options, self._observer)
+        small = SmallFile(wanted, transfer.id)
+        try:
+            async with aclosing(transfer.blocks(small.receiver)) as blocks:
+                async for block in blocks:
+                    small.add(block)
+            arrived = small.arrived()
+        except UnspoolError as error:
+            if self._ends_all(error):
+                raise
+            self._fail_unless_changed(wanted, error, changed)
+        else:
+            await self._settled(self._hand_over([arrived]))
+        finally:
+            self._tally.bytes_received += transfer.tally.bytes_received
+
+    async def _fetch_large(self, wanted: Wanted, seams: Seams) -> None:
+        """Fetch a file with a download of its own: a large one, or one that is not what was listed any more."""
+        name = wanted.info.name
+        # With a number of streams to keep to, this is one of them.
+        options = self._options if self._options.jobs is None else replace(self._options, jobs=1)
+        try:
+            path = await self._disk.do(partial(self._place.prepare, wanted))
+            result = await download(name, path, seams, options, _Relay(name, self._tally, self._observer))
+        except UnspoolError as error:
+            if self._ends_all(error):
+                raise
+            self._tally.fail(name, error)
+        else:
+            await self._disk.do(partial(self._place.adopt, wanted, result.revision, result.crc32c))
+            self._tally.add_download(result)
+        finally:
+            self._tally.under_way.pop(name, None)
+
+    def _fail_unless_changed(self, wanted: Wanted, error: UnspoolError, changed: list[Wanted]) -> None:
+        """Take note of a file that cannot be had as it was listed: what it is now may do as well."""
+        if isinstance(error, FileChangedError) and self._options.on_change == "restart":
+            self._observer.notify(Restarting(error))
+            changed.append(wanted)
+        else:
+            self._tally.fail(wanted.info.name, error)
+
+    def _ends_all(self, error: UnspoolError) -> bool:
+        return isinstance(error, _ENDS_ALL) or (isinstance(error, LocalFileError) and ends_everything(error))
+
+    # The disk
+
+    def _hand_over(self, arrived: list[Arrived]) -> Future[Outcome] | None:
+        """Have the disk take what has arrived, while more does."""
+        if not arrived:
+            return None
+        self._tally.add_arrived(arrived)
+        return self._disk.submit(partial(self._place.write, arrived))
+
+    async def _settled(self, writing: Future[Outcome] | None) -> None:
+        if writing is not None:
+            self._settle(await asyncio.wrap_future(writing))
+
+    def _settle(self, outcome: Outcome) -> None:
+        self._elsewhere += outcome.elsewhere
+        self._tally.add(outcome)
+
+
+class _Relay:
+    """What one download tells, as the tree's observer should hear it."""
+
+    def __init__(self, name: str, tally: TreeTally, observer: Observer) -> None:
+        self._name = name
+        self._tally = tally
+        self._observer = observer
+
+    def notify(self, event: Event) -> None:
+        """See `Observer.notify`."""
+        match event:
+            case Advanced(good):
+                self._tally.under_way[self._name] = good
+                self._tally.tell()
+            case Retrying() | Restarting():
+                self._observer.notify(event)
+            case _:
+                pass

@@ -1,0 +1,147 @@
+"""How far a tree is, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from unspool.download import Result, Verified
+from unspool.errors import UnspoolError
+from unspool.events import FileFailed, Observer, TreeAdvanced
+from unspool.tree.outcome import Arrived, Failure, Outcome
+
+_MOST_FAILURES = 1000
+"""Failures that a result keeps; all are told to the observer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeResult:
+    """What fetching a tree came to. Each file listed is counted once: fetched, kept, failed or left out.
+
+    Attributes:
+        prefix: on the server.
+        path: the local directory.
+        files: listed below the prefix.
+        size: of all of them, bytes.
+        fetched: files that were fetched and verified now.
+        kept: files that were here already: known from the record, or compared by checksum.
+        failed: files that are not here, or not as they are on the server.
+        left_out: files that are another tree's record (`.unspool-tree`).
+        failures: of the failed ones, the first thousand.
+        verified: how far those fetched were, see `Result`; the least that holds for all.
+        bytes_received: verified bytes that came over the wire.
+        seconds: how long it took.
+    """
+
+    prefix: str
+    path: str
+    files: int
+    size: int
+    fetched: int
+    kept: int
+    failed: int
+    left_out: int
+    failures: tuple[Failure, ...]
+    verified: Verified
+    bytes_received: int
+    seconds: float
+
+
+class TreeTally:
+    """Counts, and tells the observer.
+
+    Attributes:
+        listed: files listed in this round.
+        listed_all: whether those are all.
+        fetched: files fetched in this round.
+        bytes_received: verified bytes that came over the wire.
+        under_way: of the large files that are being downloaded, the bytes that are here.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self.bytes_received = 0
+        self.under_way: dict[str, int] = {}
+        self._verified: Verified = "file"
+        self._fetched_before = 0
+        self.fetched = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.listed = self._listed_bytes = 0
+        self.listed_all = False
+        self.fetched = self._kept = self._failed = self._left_out = 0
+        self._good = 0  # bytes that are here
+        self._failures: list[Failure] = []
+
+    def again(self) -> None:
+        """Begin another round: what was fetched in this one will be found here."""
+        self._fetched_before += self.fetched
+        self._begin()
+
+    def add(self, outcome: Outcome) -> None:
+        """Take note of what became of some files."""
+        self.listed += outcome.listed
+        self._listed_bytes += outcome.listed_bytes
+        self._kept += outcome.kept
+        self.fetched += outcome.fetched
+        self._good += outcome.kept_bytes + outcome.fetched_bytes
+        self._left_out += outcome.left_out
+        for failure in outcome.failures:
+            self.fail(failure.name, failure.error)
+        self.tell()
+
+    def add_arrived(self, arrived: Iterable[Arrived]) -> None:
+        """Take note of how far small files were verified."""
+        if not all(one.confirmed for one in arrived):
+            self._verified = "blocks"
+
+    def add_download(self, result: Result) -> None:
+        """Take note of a download that is done."""
+        if result.resumed_from == result.size and not result.bytes_received and not result.restarts:
+            self._kept += 1
+        else:
+            self.fetched += 1
+            if result.verified != "file":
+                self._verified = "blocks"
+        self._good += result.size
+        self.bytes_received += result.bytes_received
+        self.under_way.pop(result.name, None)
+        self.tell()
+
+    def fail(self, name: str, error: UnspoolError) -> None:
+        """Take note of a file that cannot be had."""
+        self._failed += 1
+        if len(self._failures) < _MOST_FAILURES:
+            self._failures.append(Failure(name, error))
+        self._observer.notify(FileFailed(name, error))
+
+    def tell(self) -> None:
+        """Tell the observer how far it is."""
+        self._observer.notify(
+            TreeAdvanced(
+                files=self.fetched + self._kept + self._failed + self._left_out,
+                good=self._good + sum(self.under_way.values()),
+                listed_files=self.listed,
+                listed_bytes=self._listed_bytes,
+                listed_all=self.listed_all,
+            )
+        )
+
+    def result(self, prefix: str, path: str, seconds: float) -> TreeResult:
+        """Return what it came to."""
+        before = min(self._fetched_before, self._kept)
+        return TreeResult(
+            prefix=prefix,
+            path=path,
+            files=self.listed,
+            size=self._listed_bytes,
+            fetched=self.fetched + before,
+            kept=self._kept - before,
+            failed=self._failed,
+            left_out=self._left_out,
+            failures=tuple(self._failures),
+            verified=self._verified,
+            bytes_received=self.bytes_received,
+            seconds=seconds,
+        )

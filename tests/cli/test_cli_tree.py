@@ -1,0 +1,223 @@
+"""`unspool get --recursive`: what it brings, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cli.serveddir import Served
+from cli.test_cli_progress import STYLE, on_a_terminal
+from gate import Gate
+from processes import eventually, free_port, outcome_of, running, unspool
+from unspool.cli.treeprogress import tree_progress
+from unspool.errors import NotFoundError, StalledError
+from unspool.events import Event, FileFailed, Retrying, TreeAdvanced
+
+MIB = 1 << 20
+
+RESULT = {
+    "prefix",
+    "path",
+    "files",
+    "size",
+    "fetched",
+    "kept",
+    "failed",
+    "left_out",
+    "failures",
+    "verified",
+    "bytes_received",
+    "seconds",
+}
+
+
+def here(directory: Path) -> dict[str, bytes]:
+    """Return the files below a directory, but for the tree's own."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file() and ".unspool-tree" not in path.parts
+    }
+
+
+def test_a_tree_arrives_in_a_directory(served: Served, tmp_path: Path) -> None:
+    """DEST becomes what is below the prefix, and one line says how much that was."""
+    done = unspool("get", "--recursive", served.url("sub"), tmp_path / "out")
+    assert (done.code, done.out) == (0, b"")
+    assert here(tmp_path / "out") == {name[4:]: data for name, data in served.files.items() if name.startswith("sub/")}
+    assert re.search(r"out: 2 files, 2\.9 MiB in .*: 2 fetched, 0 already here, each verified as a whole$", done.complaint)
+    again = unspool("get", "-r", served.url("sub"), tmp_path / "out")
+    assert re.search(r"0 fetched, 2 already here$", again.complaint)
+
+
+def test_everything_a_server_has_arrives(served: Served, tmp_path: Path) -> None:
+    """Without a prefix it is all there is, odd names included; thousands of files are no matter."""
+    done = unspool("get", "--recursive", "--quiet", served.server.address, tmp_path / "out")
+    assert (done.code, done.out, done.err) == (0, b"", "")
+    assert here(tmp_path / "out") == served.files
+
+
+def test_without_dest_it_is_the_prefixs_last_part(served: Served, tmp_path: Path) -> None:
+    """Without DEST the tree arrives here, in a directory with the last part of the prefix."""
+    assert unspool("get", "-r", served.url("sub/deeper/"), cwd=tmp_path).code == 0
+    assert here(tmp_path) == {"deeper/leaf": b"leaf"}
+
+
+def test_json_is_one_object_with_these_fields(served: Served, tmp_path: Path) -> None:
+    """--json prints one object with exactly the documented fields, and what they say is true."""
+    (tmp_path / "deeper").write_bytes(b"in the way")
+    done = unspool("get", "-r", "--json", served.url("sub"), tmp_path)
+    assert done.code == 10
+    (line,) = done.lines
+    result = json.loads(line)
+    assert set(result) == RESULT
+    assert (result["files"], result["fetched"], result["kept"], result["failed"]) == (2, 1, 0, 1)
+    assert result["size"] == sum(len(data) for name, data in served.files.items() if name.startswith("sub/"))
+    (failure,) = result["failures"]
+    assert (failure["name"], failure["reason"]) == ("sub/deeper/leaf", "LOCAL_FILE")
+
+
+@pytest.mark.parametrize("options", [[], ["--quiet"], ["--json"]])
+def test_10_is_a_tree_with_files_missing(served: Served, tmp_path: Path, options: list[str]) -> None:
+    """A file that fails is a line of its own, also when quiet; the others arrive, and the exit code is 10."""
+    (tmp_path / "deeper").write_bytes(b"in the way")
+    done = unspool("get", "-r", *options, served.url("sub"), tmp_path)
+    assert done.code == 10
+    lines = [line for line in done.err.splitlines() if line.startswith("unspool: ")]
+    assert len(lines) == 2
+    assert re.match(r"unspool: .*sub/deeper/leaf.*not a directory|unspool: .*deeper.*: is not a directory", lines[0])
+    assert lines[1].endswith("1 of 2 files failed; the others are here")
+    assert here(tmp_path) == {"data.bin": served.files["sub/data.bin"], "deeper": b"in the way"}
+
+
+def test_no_overwrite_minds_only_different_files(served: Served, tmp_path: Path) -> None:
+    """With --no-overwrite a different file stays and is a failure; the rest of the tree arrives."""
+    (tmp_path / "data.bin").write_bytes(b"mine")
+    done = unspool("get", "-r", "--no-overwrite", served.url("sub"), tmp_path)
+    assert done.code == 10
+    assert "--overwrite" in done.err
+    assert here(tmp_path) == {"data.bin": b"mine", "deeper/leaf": b"leaf"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["URL/sub", "-"], "name a directory"), (["URL"], "name the directory"), (["URL/"], "name the directory")],
+)
+def test_2_is_a_tree_that_has_no_place(served: Served, tmp_path: Path, arguments: list[str], words: str) -> None:
+    """A tree to standard output, or everything to nowhere, is a usage error."""
+    done = unspool("get", "-r", *(a.replace("URL", served.server.address) for a in arguments), cwd=tmp_path)
+    assert done.code == 2
+    assert words in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_2_is_a_dialect_that_cannot_list(served: Served, tmp_path: Path) -> None:
+    """The tutorial's dialect has no listing, and so no trees: exit 2, and the line says so."""
+    done = unspool("get", "-r", "--dialect", "demo", served.url("sub"), tmp_path / "out")
+    assert done.code == 2
+    assert "cannot list" in done.complaint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_3_is_a_prefix_that_is_not_there(served: Served, tmp_path: Path) -> None:
+    """No such prefix is exit 3, and no directory is made."""
+    done = unspool("get", "-r", served.url("nope"), tmp_path / "out")
+    assert done.code == 3
+    assert "unspool ls" in done.complaint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_7_is_nobody_there(tmp_path: Path) -> None:
+    """With nobody listening the budget is spent and it is exit 7, as for one file."""
+    with free_port() as port:
+        done = unspool("get", "-r", "--quiet", "--retry-budget", "1", f"127.0.0.1:{port}/a", tmp_path / "out")
+    assert done.code == 7
+    assert "run the same command again" in done.complaint
+
+
+def test_8_is_a_destination_that_is_a_file(served: Served, tmp_path: Path) -> None:
+    """A tree into a file is exit 8, and the file stays."""
+    (tmp_path / "out").write_bytes(b"mine")
+    done = unspool("get", "-r", served.url("sub"), tmp_path / "out")
+    assert done.code == 8
+    assert "not a directory" in done.complaint
+    assert (tmp_path / "out").read_bytes() == b"mine"
+
+
+def test_9_and_130_are_two_at_once_and_an_interrupt(served: Served, tmp_path: Path) -> None:
+    """A second process into the same directory is exit 9 at once; the first is interrupted, and the same command goes on."""
+    out = tmp_path / "out"
+    with Gate(served.server.address, 8 * MIB) as gate:
+        with running("get", "-r", "--quiet", gate.address, out) as first:
+            part = out / "big.bin.unspool-part"
+            eventually(lambda: part.exists() and part.stat().st_size > MIB)
+            second = unspool("get", "-r", served.server.address, out)
+            assert second.code == 9
+            assert "another process" in second.complaint
+            first.send_signal(2)
+            ended = outcome_of(first)
+        assert ended.code == 130
+        assert "run the same command again" in ended.complaint
+        assert not (out / "big.bin").exists()
+    done = unspool("get", "-r", "--json", served.server.address, out)
+    assert done.code == 0, done.err
+    assert here(out) == served.files
+    assert json.loads(done.out)["bytes_received"] < sum(map(len, served.files.values())), "what was here was used"
+
+
+def test_a_terminal_shows_files_and_bytes(served: Served, tmp_path: Path) -> None:
+    """On a terminal a bar shows how many files of how many are here, and goes away in the end."""
+    with (
+        Gate(served.server.address, 20 * MIB) as gate,
+        on_a_terminal("get", "-r", gate.address, tmp_path / "out") as (terminal, process),
+    ):
+        terminal.read_until(lambda text: re.search(r"[1-9][0-9]*/[0-9]+\+? files", STYLE.sub("", text)))
+        gate.open()
+        terminal.read_until(lambda _: False)
+        assert process.wait(30) == 0
+    assert re.search(rf"/{len(served.files)} files.*━|━.*/{len(served.files)} files", STYLE.sub("", terminal.text))
+    assert f"{len(served.files)} fetched" in terminal.text
+    assert "\x1b]0" not in terminal.text
+
+
+class Lines:
+    """Plain progress under a clock that the test sets."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *, quiet: bool = False) -> None:
+        self.now = 0.0
+        self._capsys = capsys
+        self._context = tree_progress("host/d", quiet=quiet, now=lambda: self.now)
+        self._observer = self._context.__enter__()
+
+    def after(self, event: Event, *, at: float) -> list[str]:
+        """Return the lines that an event brings at a time."""
+        self.now = at
+        self._observer.notify(event)
+        return self._capsys.readouterr().err.splitlines()
+
+
+def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe, how far the tree is is said every ten seconds, with a plus while the listing still grows."""
+    lines = Lines(capsys)
+    assert lines.after(TreeAdvanced(5, MIB, 100, 9 * MIB, listed_all=False), at=9) == []
+    assert lines.after(TreeAdvanced(6, 2 * MIB, 100, 9 * MIB, listed_all=False), at=10) == [
+        "host/d: 6/100+ files, 2.0 MiB here"
+    ]
+    assert lines.after(TreeAdvanced(7, 2 * MIB, 100, 9 * MIB, listed_all=True), at=19.9) == []
+    assert lines.after(TreeAdvanced(8, 3 * MIB, 100, 9 * MIB, listed_all=True), at=20) == ["host/d: 8/100 files, 3.0 MiB here"]
+
+
+def test_failures_and_retries_are_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that failed is a line with its name, printable, and once; when quiet nothing else is said."""
+    failed = FileFailed("d/a\x1b.bin", NotFoundError("d/a\x1b.bin: no such file"))
+    nameless = FileFailed("d/b.bin", NotFoundError("no such file"))
+    retrying = Retrying(StalledError("d/a.bin: the server sent nothing for 30 s"), 1, 0.25)
+    for quiet in (False, True):
+        lines = Lines(capsys, quiet=quiet)
+        assert lines.after(failed, at=0) == ["unspool: d/a\\x1b.bin: no such file"]
+        assert lines.after(nameless, at=0) == ["unspool: d/b.bin: no such file"]
+        said = lines.after(retrying, at=0)
+        assert said == ([] if quiet else [f"host/d: retrying in 0.2 s: {retrying.error.message}"])

@@ -1,0 +1,130 @@
+"""Where the files of a tree belong, and which of them have to be fetched."""
+
+from __future__ import annotations
+
+import os.path
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unspool import partfile
+from unspool.core.model import FileInfo
+from unspool.core.tree import HOME, Kept, Local, Place, Verdict, below, folded, judge, place_of
+from unspool.errors import InvalidNameError, ProtocolError
+
+PARTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=8).filter(
+    lambda part: part not in (".", "..")
+)
+NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
+
+
+# Places
+
+
+@given(st.one_of(st.just(""), NAMES), NAMES)
+def test_a_files_place_is_its_name_below_the_prefix(prefix: str, name: str) -> None:
+    """What is below the prefix keeps its name there, whatever characters it has."""
+    for spelling in {prefix, f"{prefix}/" if prefix else ""}:
+        place = place_of(f"{prefix}/{name}" if prefix else name, below(spelling))
+        assert str(place) == name
+
+
+@given(st.text(), st.text())
+def test_no_name_leads_out_of_the_destination(name: str, prefix: str) -> None:
+    """Whatever a server says is called a name, its place is below the destination, or it has none."""
+    with suppress(InvalidNameError, ProtocolError):
+        place = place_of(name, below(prefix))
+        if place is not None:
+            path = f"/dest/{place}"
+            assert os.path.normpath(path) == path
+            assert path.startswith("/dest/")
+            assert "\0" not in path
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "a/../../b", "/etc/passwd", "a//b", "./a", "a/.", "", "a\0b", "a\\b", "\udc80", "x" * 4097]
+)
+def test_what_is_no_name_has_no_place(name: str) -> None:
+    """Names that a file system could read as something else are refused, as everywhere."""
+    with pytest.raises(InvalidNameError):
+        place_of(name, "")
+
+
+@pytest.mark.parametrize("name", ["b/x", "ax", "a", "A/x"])
+def test_what_is_not_below_the_prefix_has_no_place(name: str) -> None:
+    """A server that lists what was not asked for is found out."""
+    with pytest.raises(ProtocolError):
+        place_of(name, "a/b/")
+
+
+def test_a_prefix_that_is_a_file_belongs_directly_below() -> None:
+    """The listing of a file's name is that file, and it keeps the last part of its name."""
+    assert place_of("a/b.bin", below("a/b.bin")) == Place("", "b.bin")
+
+
+@pytest.mark.parametrize(
+    "suffix", [partfile.PART_SUFFIX, partfile.JOURNAL_SUFFIX, partfile.JOURNAL_SUFFIX + partfile._SCRATCH_SUFFIX]
+)
+@pytest.mark.parametrize("spelling", [str.lower, str.upper])
+def test_what_unfinished_downloads_are_called_is_refused(suffix: str, spelling: Callable[[str], str]) -> None:
+    """A file cannot take the place of another one's part file or journal, also where case makes no difference."""
+    with pytest.raises(InvalidNameError, match="unfinished"):
+        place_of(f"d/a.bin{spelling(suffix)}", "")
+
+
+@pytest.mark.parametrize("name", [HOME, f"{HOME}/record", f"a/{HOME}/lock", f"{HOME.upper()}/record"])
+def test_another_trees_record_is_left_out(name: str) -> None:
+    """A server may serve what was itself fetched as a tree: its record is of no use here, and no failure."""
+    assert place_of(name, "") is None
+    assert place_of(f"a/x{HOME}", "") == Place("a", f"x{HOME}")
+
+
+@given(NAMES)
+def test_spellings_of_one_name_fold_to_one(name: str) -> None:
+    """Names that differ in case or in Unicode's form are one to a file system that folds, and what differs more is not."""
+    place = Place("", name)
+    for form in ("NFC", "NFD"):
+        assert folded(Place("", unicodedata.normalize(form, name))) == folded(place)
+    assert folded(Place("", f"{name}a")) == folded(Place("", f"{name}A"))
+    assert folded(Place("d", "caf\u00e9")) == folded(Place("D", "CAFE\u0301")) != folded(Place("d", "cafe"))
+
+
+# Verdicts
+
+INFO = FileInfo("a", 5, "r1", 1_000, crc32c=None)
+KEPT = Kept("r1", 5, 77, modified_ns=1_000, inode=3)
+LOCAL = Local(5, 1_000, 3)
+
+
+@pytest.mark.parametrize(
+    ("info", "kept", "local", "verdict"),
+    [
+        (INFO, KEPT, LOCAL, (Verdict.HERE, None)),
+        (replace(INFO, crc32c=77), KEPT, LOCAL, (Verdict.HERE, None)),
+        # Something is not as the record says.
+        (INFO, KEPT, None, (Verdict.FETCH, None)),
+        (INFO, KEPT, replace(LOCAL, size=4), (Verdict.FETCH, None)),
+        (INFO, KEPT, replace(LOCAL, modified_ns=1_001), (Verdict.COMPARE, 77)),
+        (INFO, KEPT, replace(LOCAL, inode=4), (Verdict.COMPARE, 77)),
+        # The record is of other bytes.
+        (INFO, replace(KEPT, revision="r0"), LOCAL, (Verdict.FETCH, None)),
+        (INFO, replace(KEPT, size=4), LOCAL, (Verdict.FETCH, None)),
+        (replace(INFO, crc32c=78), replace(KEPT, revision="r0"), LOCAL, (Verdict.COMPARE, 78)),
+        (replace(INFO, crc32c=78), KEPT, LOCAL, (Verdict.COMPARE, 78)),
+        # There is no record.
+        (INFO, None, LOCAL, (Verdict.FETCH, None)),
+        (INFO, None, None, (Verdict.FETCH, None)),
+        (replace(INFO, crc32c=78), None, LOCAL, (Verdict.COMPARE, 78)),
+        (replace(INFO, crc32c=78), None, replace(LOCAL, size=4), (Verdict.FETCH, None)),
+    ],
+)
+def test_a_file_is_here_only_if_something_vouches_for_it(
+    info: FileInfo, kept: Kept | None, local: Local | None, verdict: tuple[Verdict, int | None]
+) -> None:
+    """The record vouches for the file it was made of; a checksum for one that agrees with it; size and time for nothing."""
+    assert judge(info, kept, local) == verdict

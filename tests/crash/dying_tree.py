@@ -1,0 +1,101 @@
+"""A program that fills a tree again and again, and dies at every system call in turn: run by test_crash_get_tree.py.
+
+It forks, so it must not be part of a process with threads.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from unspool.core.checksum import crc32c
+from unspool.core.model import FileInfo
+from unspool.core.tree import HOME
+from unspool.core.treerecord import TreeRecord
+from unspool.tree.destination import Destination
+from unspool.tree.outcome import Arrived
+
+CALLS = ("open", "write", "utime", "fsync", "rename", "close", "unlink", "mkdir", "fchmod")
+"""What it may die at."""
+
+OLD = {name: f"old {name}".encode() for name in ("a", "d/b", "d/e/c")}
+NEW = {name: f"new {name}".encode() * 10 for name in (*OLD, "f/g", "h")}
+
+
+def infos(files: dict[str, bytes], revision: str) -> list[FileInfo]:
+    """Return how a server lists files; it does not know their checksums, so that only the record can vouch for them."""
+    return [FileInfo(name, len(data), revision, 1_000_000_007) for name, data in files.items()]
+
+
+def fill(path: Path, files: dict[str, bytes], revision: str) -> int:
+    """Fill a tree; return how many files had to come."""
+    place = Destination(path, "", overwrite=True, resume=True, now=lambda: 0.0)
+    place.open()
+    wanted = place.look(infos(files, revision)).wanted
+    for one in wanted:
+        data = files[one.info.name]
+        place.write([Arrived(one, [data[:3], data[3:]], crc32c(data), confirmed=True)])
+    place.finish()
+    place.close()
+    return len(wanted)
+
+
+def die_at(step: int) -> None:
+    """Have this process die before its system call number `step`, and not clean up."""
+    left = [step]
+
+    def counted(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not left[0]:
+            os._exit(1)
+        left[0] -= 1
+        return real(*args, **kwargs)
+
+    for call in CALLS:
+        setattr(os, call, partial(counted, getattr(os, call)))
+
+
+def check(path: Path) -> int:
+    """Check what a death left: whole files only, and a record that is true. Return how many files are new."""
+    here = {str(found.relative_to(path)): found for found in path.rglob("*") if found.is_file() and HOME not in found.parts}
+    for name, found in here.items():
+        assert found.read_bytes() in (OLD.get(name), NEW[name]), name
+    record = TreeRecord((path / HOME / "record").read_bytes().splitlines(keepends=True))
+    for name, data in NEW.items():
+        kept = record.take(name)
+        status = here[name].stat() if name in here else None
+        if kept and status and (kept.size, kept.modified_ns, kept.inode) == (status.st_size, status.st_mtime_ns, status.st_ino):
+            is_new = kept.revision == "r2"
+            assert here[name].read_bytes() == (data if is_new else OLD[name]), f"{name}: the record is wrong"
+    return sum(found.read_bytes() == NEW[name] for name, found in here.items())
+
+
+def main(directory: Path) -> None:
+    """Die at every call, look at what is left, and go on."""
+    step, came = 0, set()
+    while True:
+        path = directory / str(step)
+        path.mkdir()
+        fill(path, OLD, "r1")
+        if not (child := os.fork()):
+            die_at(step)
+            fill(path, NEW, "r2")
+            os._exit(0)
+        died = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        check(path)
+        came.add(fill(path, NEW, "r2"))
+        assert check(path) == len(NEW)
+        assert fill(path, NEW, "r2") == 0, "everything is known in the end"
+        assert sorted(os.listdir(path / HOME)) == ["lock", "record"], "nothing is left behind"  # noqa: PTH208
+        if not died:
+            break
+        step += 1
+    assert came == {0, len(NEW)}, "a group comes as a whole or not at all, but for the names that were given"
+    print(step)  # noqa: T201 - for the test
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

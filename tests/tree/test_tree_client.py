@@ -1,0 +1,337 @@
+"""Trees as a user of the client has them: everything arrives, what is here is skipped, what fails stops nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tree.treelab import FILES, MODIFIED, Listing, Tampering, TreeLab, files_in, own_files_in
+from unspool.core.model import BatchRequest, ListRequest, Page, Piece
+from unspool.errors import (
+    BusyError,
+    DataLossError,
+    DestinationExistsError,
+    FileChangedError,
+    LocalFileError,
+    NotFoundError,
+    UnsupportedError,
+)
+from unspool.events import FileFailed, TreeAdvanced
+
+SIZE = sum(map(len, FILES.values()))
+
+
+async def test_a_tree_arrives(tmp_path: Path) -> None:
+    """Every file below the prefix has its place, its bytes and its time, and nothing else is there."""
+    lab = TreeLab()
+    result = await lab.get(tmp_path / "out")
+    assert files_in(tmp_path / "out") == FILES
+    assert all((tmp_path / "out" / name).stat().st_mtime_ns == MODIFIED for name in FILES)
+    assert own_files_in(tmp_path / "out") == ["lock", "record"]
+    assert (result.files, result.fetched, result.kept, result.failed, result.left_out) == (len(FILES), len(FILES), 0, 0, 0)
+    assert (result.size, result.bytes_received, result.verified) == (SIZE, SIZE, "file")
+    assert (result.prefix, result.path, result.failures) == ("", str(tmp_path / "out"), ())
+
+
+async def test_small_files_share_a_stream_and_large_ones_do_not(tmp_path: Path) -> None:
+    """One batch brings all small files; the large one is a download of its own."""
+    lab = TreeLab()
+    await lab.get(tmp_path / "out")
+    (batch,) = lab.faulty.batches
+    assert [file.name for file in batch.files] == [name for name, data in FILES.items() if len(data) <= 1 << 20]
+    assert {request.name for request in lab.faulty.requests} == {"z/big.bin"}
+
+
+@pytest.mark.parametrize("prefix", ["sub", "sub/"])
+async def test_a_prefix_is_the_top_of_the_tree(tmp_path: Path, prefix: str) -> None:
+    """Names below a prefix have their places directly below the destination."""
+    await TreeLab().get(tmp_path, prefix)
+    assert files_in(tmp_path) == {name.removeprefix("sub/"): data for name, data in FILES.items() if name.startswith("sub/")}
+
+
+async def test_a_prefix_that_is_a_file_is_a_tree_of_one(tmp_path: Path) -> None:
+    """The name of a file brings that file, under the last part of its name."""
+    await TreeLab().get(tmp_path, "sub/b.bin")
+    assert files_in(tmp_path) == {"b.bin": FILES["sub/b.bin"]}
+
+
+async def test_a_prefix_that_is_not_there_makes_no_directory(tmp_path: Path) -> None:
+    """Nothing is there: that is said, and nothing is made here."""
+    with pytest.raises(NotFoundError):
+        await TreeLab().get(tmp_path / "out", "nope")
+    assert not (tmp_path / "out").exists()
+
+
+async def test_an_empty_tree_is_an_empty_directory(tmp_path: Path) -> None:
+    """A server without files is success, and the directory is there."""
+    result = await TreeLab({}).get(tmp_path / "out")
+    assert (result.files, result.failed) == (0, 0)
+    assert files_in(tmp_path / "out") == {}
+
+
+async def test_what_is_here_already_is_skipped(tmp_path: Path) -> None:
+    """A second run fetches nothing and touches nothing: the record says what is here."""
+    lab = TreeLab()
+    await lab.get(tmp_path)
+    before = {name: (tmp_path / name).stat() for name in FILES}
+    lab.faulty.batches.clear()
+    lab.faulty.requests.clear()
+    result = await lab.get(tmp_path)
+    assert (result.fetched, result.kept, result.bytes_received) == (0, len(FILES), 0)
+    assert (lab.faulty.batches, lab.faulty.requests) == ([], [])
+    for name, status in before.items():
+        now = (tmp_path / name).stat()
+        assert (now.st_ino, now.st_ctime_ns) == (status.st_ino, status.st_ctime_ns)
+
+
+async def test_what_changed_on_the_server_is_fetched_again(tmp_path: Path) -> None:
+    """Only what is at another revision moves: the same size and time do not deceive."""
+    lab = TreeLab()
+    await lab.get(tmp_path)
+    lab.store.put("a.txt", b"omega")
+    lab.store.put("new/e", b"new")
+    result = await lab.get(tmp_path)
+    assert (result.fetched, result.kept) == (2, len(FILES) - 1)
+    assert files_in(tmp_path) == {**FILES, "a.txt": b"omega", "new/e": b"new"}
+    assert (await lab.get(tmp_path)).fetched == 0
+
+
+async def test_what_changed_here_is_fetched_again(tmp_path: Path) -> None:
+    """A file that was edited, cut or removed here is what the server has again after the next run."""
+    lab = TreeLab()
+    await lab.get(tmp_path)
+    (tmp_path / "a.txt").write_bytes(b"ALPHA")
+    (tmp_path / "sub/b.bin").write_bytes(b"")
+    (tmp_path / "sub/deeper/c").unlink()
+    (tmp_path / "z/big.bin").write_bytes(b"x" * len(FILES["z/big.bin"]))
+    result = await lab.get(tmp_path)
+    assert (result.fetched, result.kept) == (4, len(FILES) - 4)
+    assert files_in(tmp_path) == FILES
+
+
+async def test_files_without_a_record_are_compared(tmp_path: Path) -> None:
+    """What was copied here by other means is compared by checksum, kept, dated and noted; what differs is fetched."""
+    for name, data in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "a.txt").write_bytes(b"aleph")
+    lab = TreeLab()
+    result = await lab.get(tmp_path)
+    assert (result.fetched, result.kept, result.bytes_received) == (1, len(FILES) - 1, 5)
+    assert files_in(tmp_path) == FILES
+    assert all((tmp_path / name).stat().st_mtime_ns == MODIFIED for name in FILES)
+    assert (await lab.get(tmp_path)).kept == len(FILES)
+
+
+async def test_without_resume_the_record_is_not_believed(tmp_path: Path) -> None:
+    """With resume off every file is read again, here or on the server, so an edit that hides from the record shows."""
+    lab = TreeLab()
+    await lab.get(tmp_path)
+    status = (tmp_path / "a.txt").stat()
+    (tmp_path / "a.txt").write_bytes(b"ALPHA")
+    os.utime(tmp_path / "a.txt", ns=(status.st_mtime_ns, status.st_mtime_ns))
+    assert (await lab.get(tmp_path)).fetched == 0, "what the record cannot see"
+    lab.options = replace(lab.options, resume=False)
+    result = await lab.get(tmp_path)
+    assert (result.fetched, result.kept) == (1, len(FILES) - 1)
+    assert files_in(tmp_path) == FILES
+
+
+async def test_nothing_is_ever_removed(tmp_path: Path) -> None:
+    """What is here and not on the server stays, also what was fetched from there once."""
+    lab = TreeLab()
+    await lab.get(tmp_path)
+    (tmp_path / "mine").write_bytes(b"mine")
+    lab.store.remove("sub/b.bin")
+    await lab.get(tmp_path)
+    assert files_in(tmp_path) == {**FILES, "mine": b"mine"}
+
+
+async def test_a_different_file_stays_if_it_may_not_be_replaced(tmp_path: Path) -> None:
+    """With overwrite off a different file here is that file's failure; equal ones are kept and new ones appear."""
+    for name in ("a.txt", "z/big.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / "empty").write_bytes(b"")
+    lab = TreeLab(overwrite=False)
+    result = await lab.get(tmp_path)
+    assert (result.fetched, result.kept, result.failed) == (len(FILES) - 3, 1, 2)
+    assert {failure.name for failure in result.failures} == {"a.txt", "z/big.bin"}
+    assert all(isinstance(failure.error, DestinationExistsError) for failure in result.failures)
+    assert files_in(tmp_path) == {**FILES, "a.txt": b"mine", "z/big.bin": b"mine"}
+    assert "a.txt" not in {file.name for batch in lab.faulty.batches for file in batch.files}, "nor is it fetched for nothing"
+
+
+@pytest.mark.parametrize("name", ["sub/b.bin", "z/big.bin"])
+async def test_a_file_that_went_away_fails_alone(tmp_path: Path, name: str) -> None:
+    """A file that is removed between listing and reading is a failure of its own, told at once, and stops no other."""
+    lab = TreeLab()
+    infos = [replace(await lab.store.stat(each), modified_ns=MODIFIED) for each in FILES]
+    lab.store.remove(name)
+    result = await lab.get(tmp_path, transport=Listing(lab.faulty, infos))
+    assert (result.fetched, result.failed) == (len(FILES) - 1, 1)
+    assert files_in(tmp_path) == {each: data for each, data in FILES.items() if each != name}
+    (failed,) = lab.told(FileFailed)
+    assert failed.name == result.failures[0].name == name
+    assert isinstance(failed.error, NotFoundError)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "z/big.bin"])
+async def test_a_file_that_changed_since_it_was_listed_is_taken_as_it_is_now(tmp_path: Path, name: str) -> None:
+    """A file that changes between listing and reading is fetched at its new revision, and never mixed."""
+    lab = TreeLab()
+    infos = [await lab.store.stat(each) for each in FILES]
+    lab.store.put(name, b"changed and longer than before" * 100_000)
+    result = await lab.get(tmp_path, transport=Listing(lab.faulty, infos))
+    assert (result.fetched, result.failed) == (len(FILES), 0)
+    assert files_in(tmp_path) == {**FILES, name: b"changed and longer than before" * 100_000}
+    assert (await lab.get(tmp_path)).kept == len(FILES), "it is compared then, not fetched again"
+
+
+async def test_a_file_that_changed_fails_if_that_was_asked_for(tmp_path: Path) -> None:
+    """With `on_change` fail, a small file that is not what was listed is a failure of its own."""
+    lab = TreeLab(on_change="fail")
+    infos = [await lab.store.stat(each) for each in FILES]
+    lab.store.put("a.txt", b"changed")
+    result = await lab.get(tmp_path, transport=Listing(lab.faulty, infos))
+    assert (result.fetched, result.failed) == (len(FILES) - 1, 1)
+    assert isinstance(result.failures[0].error, FileChangedError)
+    assert not (tmp_path / "a.txt").exists()
+
+
+async def test_a_file_the_store_cannot_read_fails_alone(tmp_path: Path) -> None:
+    """Bytes that the server has lost are one file's failure, and the others of its batch arrive."""
+
+    class Lossy(Tampering):
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+            async with aclosing(self.inner.read_files(request)) as messages:
+                async for pieces in messages:
+                    yield tuple(
+                        Piece(piece.index, error=DataLossError("sub/b.bin: the disk is broken", name="sub/b.bin"))
+                        if request.files[piece.index].name == "sub/b.bin"
+                        else piece
+                        for piece in pieces
+                    )
+
+    lab = TreeLab()
+    result = await lab.get(tmp_path, transport=Lossy(lab.faulty))
+    assert (result.fetched, result.failed) == (len(FILES) - 1, 1)
+    assert isinstance(result.failures[0].error, DataLossError)
+    assert len(lab.faulty.batches) == 1, "it is not asked for again"
+
+
+async def test_a_server_without_batches_is_read_file_by_file(tmp_path: Path) -> None:
+    """Where the server does not answer batches, the tree arrives all the same, and it is asked only once."""
+
+    class Older(Tampering):
+        asked = 0
+
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+            self.asked += 1
+            raise UnsupportedError("no such method")
+            yield ()
+
+    files = {f"{number}": str(number).encode() * number for number in range(1200)}
+    lab = TreeLab(files)
+    transport = Older(lab.faulty)
+    result = await lab.get(tmp_path, transport=transport)
+    assert (result.fetched, result.failed, result.verified) == (len(files), 0, "file")
+    assert files_in(tmp_path) == files
+    assert transport.asked == 1
+
+
+async def test_a_dialect_that_cannot_list_is_an_error(tmp_path: Path) -> None:
+    """The tutorial's dialect has no listing: that is said at once, and nothing is made here."""
+    from unspool.rpc.demo import DemoTransport  # noqa: PLC0415 - loads the tutorial's protocol
+
+    with pytest.raises(UnsupportedError):
+        await TreeLab().get(tmp_path / "out", transport=DemoTransport("localhost:1"))
+    assert not (tmp_path / "out").exists()
+
+
+async def test_two_at_a_time_are_told_apart(tmp_path: Path) -> None:
+    """While one process fills a directory another one is told at once; afterwards it may."""
+    one, other = TreeLab(), TreeLab()
+
+    class Slow(Tampering):
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+            with pytest.raises(BusyError, match="another process"):
+                await other.get(tmp_path)
+            async with aclosing(self.inner.read_files(request)) as messages:
+                async for pieces in messages:
+                    yield pieces
+
+    assert (await one.get(tmp_path, transport=Slow(one.faulty))).fetched == len(FILES)
+    assert (await other.get(tmp_path)).kept == len(FILES)
+
+
+async def test_progress_is_told_and_ends_where_the_result_is(tmp_path: Path) -> None:
+    """Files and bytes only grow, never exceed what was listed, and end at the whole tree."""
+    lab = TreeLab()
+    await lab.get(tmp_path)
+    told = lab.told(TreeAdvanced)
+    assert [event.files for event in told] == sorted(event.files for event in told)
+    assert [event.good for event in told] == sorted(event.good for event in told)
+    assert all(event.files <= event.listed_files and event.good <= event.listed_bytes for event in told)
+    last = told[-1]
+    assert (last.files, last.good, last.listed_files, last.listed_bytes, last.listed_all) == (
+        *(len(FILES), SIZE),
+        *(len(FILES), SIZE, True),
+    )
+    assert not told[0].listed_all
+
+
+@pytest.mark.parametrize("jobs", [1, 3, None])
+async def test_many_batches_arrive_with_any_number_of_jobs(tmp_path: Path, jobs: int | None) -> None:
+    """More files than fit into a batch are several, at most so large each, and all arrive."""
+    files = {f"d{number % 7}/{number}": str(number).encode() for number in range(2100)}
+    lab = TreeLab(files, jobs=jobs)
+    result = await lab.get(tmp_path)
+    assert (result.fetched, result.failed) == (2100, 0)
+    assert files_in(tmp_path) == files
+    assert sorted(file.name for batch in lab.faulty.batches for file in batch.files) == sorted(files)
+    assert max(len(batch.files) for batch in lab.faulty.batches) <= 1000
+
+
+async def test_what_is_listed_is_fetched_while_the_listing_goes_on(tmp_path: Path) -> None:
+    """Nobody waits for the end of a slow listing: what its first page says is asked for before the second comes."""
+    asked = asyncio.Event()
+
+    class Slow(Listing):
+        async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+            async for page in super().list(request):
+                yield page
+                await asyncio.wait_for(asked.wait(), 10)
+
+        def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+            asked.set()
+            return super().read_files(request)
+
+    lab = TreeLab()
+    transport = Slow(lab.faulty, [await lab.store.stat(name) for name in FILES], page_size=2)
+    assert (await lab.get(tmp_path, transport=transport)).fetched == len(FILES)
+    assert len(lab.faulty.batches) > 1
+
+
+async def test_batches_are_bounded_in_bytes(tmp_path: Path) -> None:
+    """However many files there are, one batch is of 17 MiB at most."""
+    files = {f"{number:02}": bytes(1 << 20) for number in range(40)}
+    lab = TreeLab(files)
+    assert (await lab.get(tmp_path)).fetched == 40
+    assert len(lab.faulty.batches) >= 3
+    assert max(len(batch.files) for batch in lab.faulty.batches) <= 17
+
+
+async def test_a_destination_that_cannot_be_is_said_to_be_none(tmp_path: Path) -> None:
+    """A file, a directory in no directory and a name that is none are errors about this disk."""
+    (tmp_path / "file").write_bytes(b"mine")
+    for destination in (tmp_path / "file", tmp_path / "no" / "out", tmp_path / "a\0b"):
+        with pytest.raises(LocalFileError):
+            await TreeLab().get(destination)
+    assert (tmp_path / "file").read_bytes() == b"mine"

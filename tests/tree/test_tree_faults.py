@@ -1,0 +1,459 @@
+"""Trees over a bad network, and from servers that lie: every file is the server's, whole and verified, or it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tree.treelab import FILES, Listing, Tampering, TreeLab, files_in, own_files_in
+from unspool.core.checksum import crc32c
+from unspool.core.model import BatchRequest, Block, FileInfo, Frame, ListRequest, Page, Piece
+from unspool.errors import (
+    FileMismatchError,
+    InvalidNameError,
+    PermissionDeniedError,
+    ProtocolError,
+    SequenceError,
+    ServerError,
+    StalledError,
+    UnauthenticatedError,
+    UnreachableError,
+    UnspoolError,
+)
+from unspool.events import Retrying
+
+SMALL = {name: data for name, data in FILES.items() if len(data) <= 1 << 20}
+
+UNFINISHED = {"z/big.bin.unspool-part", "z/big.bin.unspool-journal"}
+"""What the large file may leave when it is cut."""
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(script=st.text(st.sampled_from("....xE!<>2~zvh"), max_size=30), budget=st.integers(1, 4))
+async def test_whatever_happens_what_is_here_is_right(script: str, budget: int) -> None:
+    """After any faults, each file is whole and of one revision or not there; and the same call again gets there."""
+    lab = TreeLab(FILES, script, budget=budget)
+    with TemporaryDirectory() as directory:
+        here = Path(directory) / "out"
+        try:
+            result = await lab.get(here)
+            assert result.fetched + result.kept + result.failed == result.files
+        except UnspoolError as error:
+            assert error.exit_code in (6, 7), error  # noqa: PT017 - any other end is a bug
+        for name, data in files_in(here).items():
+            assert data in (FILES.get(name), b"changed" if name == "a.txt" else None) or name in UNFINISHED, name
+        result = await lab.get(here, transport=lab.faulty._inner)
+        assert result.failed == 0
+        assert files_in(here) == {name: lab.store._files[name][1] for name in FILES}
+        assert own_files_in(here) == ["lock", "record"]
+
+
+@pytest.mark.parametrize("fault", "xE!<>2~zh")
+async def test_each_fault_is_ridden_out(tmp_path: Path, fault: str) -> None:
+    """One fault of each kind, at every piece in turn, costs a retry at most: the tree arrives."""
+    files = {name: data for name, data in SMALL.items() if len(data) > 1}  # one byte less than one is another fault
+    for at in range(len(files)):
+        lab = TreeLab(files, "." * at + fault)
+        result = await lab.get(tmp_path / f"{at}")
+        assert lab.faulty.fired == (fault if fault != "~" or at < len(files) - 1 else "")
+        assert (result.fetched, result.failed) == (len(files), 0)
+        assert files_in(tmp_path / f"{at}") == files
+
+
+async def test_only_what_is_missing_is_asked_for_again(tmp_path: Path) -> None:
+    """A stream that breaks after two files is asked for the others, and what arrived is not sent twice."""
+    lab = TreeLab(SMALL, "..x")
+    result = await lab.get(tmp_path)
+    first, second = lab.faulty.batches
+    assert second.files == first.files[2:]
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert first.transfer_id == second.transfer_id
+    assert result.bytes_received == sum(map(len, SMALL.values()))
+    assert len(lab.told(Retrying)) == 1
+
+
+async def test_files_that_arrive_refill_the_budget(tmp_path: Path) -> None:
+    """A line that breaks after every single file gets there, however many files there are: empty ones are progress too."""
+    files = {f"{number:02}": b"" for number in range(20)}
+    lab = TreeLab(files, ".x" * 19, budget=1)
+    assert (await lab.get(tmp_path)).fetched == 20
+    assert lab.faulty.fired == "x" * 19
+
+
+async def test_a_batch_that_does_not_move_ends_the_tree(tmp_path: Path) -> None:
+    """With the budget spent on a line that brings nothing the tree ends; what arrived before is kept, and not asked again."""
+    lab = TreeLab(SMALL, ".." + "x" * 10, budget=3)
+    with pytest.raises(UnreachableError):
+        await lab.get(tmp_path)
+    assert len(files_in(tmp_path)) == 2
+    result = await lab.get(tmp_path, transport=lab.faulty._inner)
+    assert (result.kept, result.fetched) == (2, len(SMALL) - 2)
+
+
+async def test_a_stall_is_noticed_and_the_connection_renewed(tmp_path: Path) -> None:
+    """A batch on which nothing comes for the idle timeout is asked for again, over another connection."""
+
+    class Renewed(Tampering):
+        renewed = 0
+
+        def renew(self) -> None:
+            self.renewed += 1
+
+    lab = TreeLab(SMALL, "..z", idle_timeout=30.0)
+    transport = Renewed(lab.faulty)
+    assert (await lab.get(tmp_path, transport=transport)).fetched == len(SMALL)
+    assert transport.renewed == 1
+    (retrying,) = lab.told(Retrying)
+    assert isinstance(retrying.error, StalledError)
+    assert lab.clock.now >= 30.0
+
+
+# No way around verification
+
+
+def damaged(frame: Frame) -> Frame:
+    """Flip a bit of the data."""
+    assert frame.block is not None
+    data = bytes(frame.block.data)
+    return replace(frame, block=replace(frame.block, data=bytes([data[0] ^ 1]) + data[1:]))
+
+
+def forged(frame: Frame) -> Frame:
+    """Change the data, and its checksum with it: only the whole's gives it away."""
+    assert frame.block is not None
+    data = b"\0" * len(frame.block.data)
+    return replace(frame, block=Block(frame.block.offset, data, crc32c(data)))
+
+
+def unsummed(frame: Frame) -> Frame:
+    """Leave out the summary."""
+    return replace(frame, summary=None)
+
+
+def headless(frame: Frame) -> Frame:
+    """Leave out the header."""
+    return replace(frame, header=None)
+
+
+def bare(frame: Frame) -> Frame:
+    """Say nothing of the file."""
+    assert frame.header is not None
+    return replace(frame, header=replace(frame.header, info=None, length=None))
+
+
+def renamed(frame: Frame) -> Frame:
+    """Offer another file's bytes."""
+    assert frame.header is not None
+    assert frame.header.info is not None
+    return replace(frame, header=replace(frame.header, info=replace(frame.header.info, name="other")))
+
+
+def another_revision(frame: Frame) -> Frame:
+    """Offer another revision than was asked for."""
+    assert frame.header is not None
+    assert frame.header.info is not None
+    return replace(frame, header=replace(frame.header, info=replace(frame.header.info, revision="other")))
+
+
+def another_size(frame: Frame) -> Frame:
+    """Say that the file is shorter than was listed, and send that much."""
+    assert frame.header is not None
+    assert frame.header.info is not None
+    assert frame.block is not None
+    data = frame.block.data[:-1]
+    info = replace(frame.header.info, size=len(data), crc32c=crc32c(data))
+    return Frame(replace(frame.header, info=info, length=len(data)), Block(0, data, crc32c(data)), None)
+
+
+@pytest.mark.parametrize(
+    "lie", [damaged, forged, unsummed, headless, bare, renamed, another_size], ids=lambda lie: str(lie.__name__)
+)
+async def test_no_fast_path_escapes_verification(tmp_path: Path, lie: Callable[[Frame], Frame]) -> None:
+    """In a batch, file by file or as a download: what a server always gets wrong about a file never gets that file's name."""
+
+    class Lying(Tampering):
+        def tamper(self, name: str, frame: Frame) -> Frame:
+            return lie(frame) if name == "sub/b.bin" and frame.header is not None and frame.block is not None else frame
+
+    lab = TreeLab(SMALL, budget=2)
+    try:
+        result = await lab.get(tmp_path, transport=Lying(lab.faulty))
+    except UnspoolError as error:
+        assert error.exit_code in (6, 7)  # noqa: PT017 - either end is right, but for the file
+    else:
+        assert [failure.name for failure in result.failures] == ["sub/b.bin"]
+        assert files_in(tmp_path) == {name: data for name, data in SMALL.items() if name != "sub/b.bin"}
+    assert "sub/b.bin" not in files_in(tmp_path)
+
+
+async def test_a_revision_that_was_not_asked_for_is_never_taken_for_the_one_that_was(tmp_path: Path) -> None:
+    """A server that offers another revision is taken at its word: it is the file's new one, and not noted as the old one."""
+
+    class Lying(Tampering):
+        def tamper(self, name: str, frame: Frame) -> Frame:
+            return another_revision(frame) if name == "sub/b.bin" and frame.header is not None else frame
+
+    lab = TreeLab(SMALL)
+    result = await lab.get(tmp_path, transport=Lying(lab.faulty))
+    assert result.failed == 0
+    assert b"sub/b.bin" not in (tmp_path / ".unspool-tree" / "record").read_bytes()
+
+
+async def test_a_wrong_whole_is_a_mismatch(tmp_path: Path) -> None:
+    """Blocks that are each right and together not what the summary says are that file's failure."""
+
+    class Lying(Tampering):
+        def tamper(self, name: str, frame: Frame) -> Frame:
+            return forged(frame) if name == "sub/b.bin" else frame
+
+    lab = TreeLab(SMALL)
+    lab.faulty._inner = Tampering(lab.faulty._inner)
+    result = await lab.get(tmp_path, transport=Lying(lab.faulty))
+    assert [type(failure.error) for failure in result.failures] == [FileMismatchError]
+
+
+async def test_without_a_checksum_of_the_whole_the_result_says_so(tmp_path: Path) -> None:
+    """A server that has no checksums of whole files gets `blocks`, and its files arrive."""
+
+    class Ignorant(Tampering):
+        async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+            async with aclosing(self.inner.list(request)) as pages:
+                async for page in pages:
+                    yield replace(page, files=tuple(replace(info, crc32c=None) for info in page.files))
+
+        def tamper(self, name: str, frame: Frame) -> Frame:
+            assert frame.header is not None
+            assert frame.header.info is not None
+            assert frame.summary is not None
+            info = replace(frame.header.info, crc32c=None)
+            return replace(frame, header=replace(frame.header, info=info), summary=replace(frame.summary, crc32c=None))
+
+    lab = TreeLab(SMALL)
+    result = await lab.get(tmp_path, transport=Ignorant(lab.faulty))
+    assert (result.fetched, result.failed, result.verified) == (len(SMALL), 0, "blocks")
+    assert files_in(tmp_path) == SMALL
+
+
+# Servers that do not keep to the order
+
+
+class Disorderly(Tampering):
+    """A server that sends its pieces as it is told to."""
+
+    pieces: Callable[[tuple[Piece, ...]], tuple[Piece, ...]]
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """See `Transport.read_files`."""
+        async with aclosing(self.inner.read_files(request)) as messages:
+            async for pieces in messages:
+                yield self.pieces(pieces)
+
+
+@pytest.mark.parametrize("index", [-1, 5, 1 << 31])
+async def test_a_piece_of_no_file_costs_what_comes_after_it(tmp_path: Path, index: int) -> None:
+    """A piece of a file that was not asked for is never taken for one that was; what came before it is kept."""
+    lab = TreeLab(SMALL)
+    transport = Disorderly(lab.faulty)
+    transport.pieces = lambda pieces: (*pieces[:2], replace(pieces[2], index=index), *pieces[3:])
+    result = await lab.get(tmp_path, transport=transport)
+    assert (result.fetched, result.failed) == (len(SMALL), 0)
+    assert files_in(tmp_path) == SMALL
+    assert [request.name for request in lab.faulty.requests] == list(SMALL)[2:], "those are read file by file"
+
+
+async def test_a_file_that_comes_again_later_is_out_of_order(tmp_path: Path) -> None:
+    """Who goes back to a file that has arrived is out of order: what came is kept, and the rest is asked for again."""
+    lab = TreeLab(SMALL)
+    transport = Disorderly(lab.faulty)
+    transport.pieces = lambda pieces: (*pieces[:2], *pieces[:1], *pieces[2:])
+    result = await lab.get(tmp_path, transport=transport)
+    assert (result.fetched, result.failed) == (len(SMALL), 0)
+    assert files_in(tmp_path) == SMALL
+    assert result.bytes_received == sum(map(len, SMALL.values()))
+    assert {type(retrying.error) for retrying in lab.told(Retrying)} == {SequenceError}
+
+
+async def test_pieces_in_reverse_do_no_harm(tmp_path: Path) -> None:
+    """Pieces in the wrong order are found out; what they cost is time."""
+    lab = TreeLab(SMALL, budget=2)
+    transport = Disorderly(lab.faulty)
+    transport.pieces = lambda pieces: pieces[::-1]
+    result = await lab.get(tmp_path, transport=transport)
+    assert (result.fetched, result.failed) == (len(SMALL), 0)
+    assert files_in(tmp_path) == SMALL
+
+
+async def test_pieces_after_a_files_end_do_no_harm(tmp_path: Path) -> None:
+    """A file that is sent twice is taken once."""
+    lab = TreeLab(SMALL, budget=2)
+    transport = Disorderly(lab.faulty)
+    transport.pieces = lambda pieces: tuple(piece for piece in pieces for _ in range(2))
+    result = await lab.get(tmp_path, transport=transport)
+    assert (result.fetched, result.failed) == (len(SMALL), 0)
+    assert files_in(tmp_path) == SMALL
+
+
+# Errors that concern one file, and errors that concern all
+
+
+@pytest.mark.parametrize(
+    ("error", "others_arrive"),
+    [
+        (PermissionDeniedError("sub/b.bin: not yours"), True),
+        (ServerError("sub/b.bin: internal error"), True),
+        (UnauthenticatedError("who are you"), False),
+        (UnreachableError("gone"), False),
+    ],
+)
+async def test_what_would_stop_all_files_ends_the_tree(tmp_path: Path, error: UnspoolError, *, others_arrive: bool) -> None:
+    """An error that the stream ends with, file by file as well, is one file's unless the server would say it of every file."""
+
+    class Failing(Tampering):
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+            raise error
+            yield ()
+
+        def tamper(self, name: str, frame: Frame) -> Frame:
+            if name == "sub/b.bin":
+                raise error
+            return frame
+
+    lab = TreeLab(SMALL, budget=2)
+    if others_arrive:
+        result = await lab.get(tmp_path, transport=Failing(lab.faulty))
+        assert [failure.error for failure in result.failures] == [error]
+        assert result.fetched == len(SMALL) - 1
+    else:
+        with pytest.raises(type(error)):
+            await lab.get(tmp_path, transport=Failing(lab.faulty))
+        assert files_in(tmp_path) == {}
+
+
+# Listings
+
+
+class Breaking(Listing):
+    """A listing that breaks after so many pages, once."""
+
+    breaks_after = 1
+    broken = 0
+    error: UnspoolError = UnreachableError("the connection broke")
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Transport.list`."""
+        pages = 0
+        async for page in super().list(request):
+            if pages == self.breaks_after and not self.broken:
+                self.broken += 1
+                raise self.error
+            pages += 1
+            yield page
+
+
+async def test_a_listing_that_breaks_is_begun_again(tmp_path: Path) -> None:
+    """A listing that breaks in the middle is asked for again, and what it had brought is not fetched twice."""
+    lab = TreeLab(SMALL)
+    infos = [replace(await lab.store.stat(name), crc32c=None) for name in SMALL]  # so that only the record can tell
+    transport = Breaking(lab.faulty, infos, page_size=2)
+    result = await lab.get(tmp_path, transport=transport)
+    assert transport.broken == 1
+    assert (result.files, result.fetched, result.kept, result.failed) == (len(SMALL), len(SMALL), 0, 0)
+    assert files_in(tmp_path) == SMALL
+    assert result.bytes_received == sum(map(len, SMALL.values()))
+    assert len(lab.told(Retrying)) == 1
+
+
+async def test_a_listing_that_breaks_again_and_again_gets_there(tmp_path: Path) -> None:
+    """Files that arrive refill the budget of the listing, too: one that breaks a page later each time comes to its end."""
+
+    class Longer(Breaking):
+        async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+            self.breaks_after += 1
+            self.broken = 0
+            async for page in super().list(request):
+                yield page
+
+    lab = TreeLab(SMALL, budget=1)
+    transport = Longer(lab.faulty, [await lab.store.stat(name) for name in SMALL], page_size=1)
+    transport.breaks_after = 0
+    result = await lab.get(tmp_path, transport=transport)
+    assert (result.files, result.fetched, result.kept, result.failed) == (len(SMALL), len(SMALL), 0, 0)
+    assert len(lab.told(Retrying)) == len(SMALL) - 1
+
+
+async def test_a_listing_that_is_refused_in_the_middle_ends_the_tree(tmp_path: Path) -> None:
+    """A listing that ends with what no retry helps is an error; what it had brought is here."""
+    lab = TreeLab(SMALL)
+    transport = Breaking(lab.faulty, [await lab.store.stat(name) for name in SMALL], page_size=2)
+    transport.error = ProtocolError("this is no page")
+    with pytest.raises(ProtocolError):
+        await lab.get(tmp_path, transport=transport)
+    assert all(FILES[name] == data for name, data in files_in(tmp_path).items())
+
+
+HOSTILE = [
+    "../escaped",
+    "sub/../../escaped",
+    "/escaped",
+    "//escaped",
+    "a\0b",
+    "..",
+    ".",
+    "",
+    "a\\..\\escaped",
+    "\udcff",
+    "x.unspool-part",
+    "sub/b.bin.unspool-journal",
+    "a" * 300,
+    "d" * 4097,
+]
+
+
+async def test_a_hostile_listing_never_writes_outside(tmp_path: Path) -> None:
+    """Whatever names a server lists, nothing appears outside of the destination; each fails, and the others arrive."""
+    lab = TreeLab(SMALL)
+    evil = [FileInfo(name, 5, "m1", crc32c=0) for name in HOSTILE]
+    odd = [FileInfo("sub/b.bin.x", -1, "m1"), FileInfo("a.txt/below-a-file", 5, "m1")]
+    good = [await lab.store.stat(name) for name in SMALL]
+    (tmp_path / "in").mkdir()
+    result = await lab.get(tmp_path / "in" / "out", transport=Listing(lab.faulty, [*good, *evil, *odd]))
+    assert files_in(tmp_path / "in" / "out") == SMALL
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["out"]
+    assert {failure.name for failure in result.failures} == {info.name for info in [*evil, *odd]}
+    assert any(isinstance(failure.error, InvalidNameError) for failure in result.failures)
+
+
+async def test_a_listing_outside_of_its_prefix_is_refused(tmp_path: Path) -> None:
+    """A file that is not below the prefix asked for fails."""
+    lab = TreeLab(SMALL)
+    infos = [await lab.store.stat(name) for name in SMALL]
+    result = await lab.get(tmp_path, "sub", transport=Listing(lab.faulty, infos))
+    assert files_in(tmp_path) == {name[4:]: data for name, data in SMALL.items() if name.startswith("sub/")}
+    assert {type(failure.error) for failure in result.failures} == {ProtocolError}
+
+
+async def test_a_file_that_is_listed_twice_does_no_harm(tmp_path: Path) -> None:
+    """A listing that names files again and again brings them once, or again, but never wrong."""
+    lab = TreeLab(FILES)
+    infos = [await lab.store.stat(name) for name in FILES]
+    await lab.get(tmp_path, transport=Listing(lab.faulty, [*infos, *infos]))
+    assert files_in(tmp_path) == FILES
+
+
+async def test_times_no_file_can_have_are_left_out(tmp_path: Path) -> None:
+    """A time beyond any calendar does not keep a file from arriving."""
+    lab = TreeLab(SMALL)
+    infos = [
+        replace(await lab.store.stat(name), modified_ns=modified)
+        for name, modified in zip(SMALL, (-(1 << 63), (1 << 63) - 1, 1 << 80, -1, 0), strict=True)
+    ]
+    assert (await lab.get(tmp_path, transport=Listing(lab.faulty, infos))).failed == 0
+    assert files_in(tmp_path) == SMALL
