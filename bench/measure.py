@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+LONGEST = 900.0
+"""Seconds after which a command is killed and counts as failed, so that a run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +23,11 @@ class Sample:
     """One run of one command.
 
     Attributes:
-        seconds: wall clock of the whole client process.
+        seconds: wall clock of the whole client process, unless the case says otherwise.
         client_cpu, server_cpu: processor seconds, user and system.
-        client_rss, server_rss: peak resident bytes.
+        client_rss, server_rss: peak resident bytes. A client's is never less than that of the harness, which starts it.
+        amount: what was moved: bytes, or files.
+        more: what only this case measures.
     """
 
     seconds: float
@@ -28,6 +35,17 @@ class Sample:
     server_cpu: float
     client_rss: int
     server_rss: int
+    amount: float = 0
+    more: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command wrote to its standard output: `first` is when its first byte came, in seconds from its start."""
+
+    first: float | None
+    lines: int
+    last: str
 
 
 class CommandFailedError(Exception):
@@ -41,11 +59,11 @@ class Process:
         self.pid = pid
 
     def cpu(self) -> float:
-        """Processor seconds so far, of the process and its children that still run."""
+        """Processor seconds so far, of the process and its children, running or waited for."""
         return sum(_cpu_of(pid) for pid in _tree(self.pid))
 
     def peak_rss(self) -> int:
-        """Peak resident bytes so far, summed over the process and its children."""
+        """Peak resident bytes so far, summed over the process and its children that still run."""
         return sum(_peak_of(pid) for pid in _tree(self.pid))
 
 
@@ -74,24 +92,50 @@ def running(command: Sequence[str], ready: str | None = None, *, cwd: Path | Non
 
 def measure(command: Sequence[str], server: Process | None, *, cwd: Path | None = None) -> Sample:
     """Run a client to its end. Raises CommandFailedError if it exits with anything but 0."""
+    return measure_output(command, server, cwd=cwd)[0]
+
+
+def measure_output(command: Sequence[str], server: Process | None, *, cwd: Path | None = None) -> tuple[Sample, Said]:
+    """As `measure`, and return what it said too."""
     server_before = server.cpu() if server else 0.0
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=cwd)
-    assert process.stderr is not None
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.stderr.close()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise CommandFailedError(f"{' '.join(command)}: exit {process.returncode}: {errors.decode(errors='replace')[-500:]}")
-    return Sample(
-        seconds=seconds,
-        client_cpu=usage.ru_utime + usage.ru_stime,
-        server_cpu=(server.cpu() - server_before) if server else 0.0,
-        client_rss=usage.ru_maxrss * 1024,
-        server_rss=server.peak_rss() if server else 0,
+    with tempfile.TemporaryFile() as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, cwd=cwd)
+        said = _listen(process, started)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            complaint = errors.read().decode(errors="replace")[-500:]
+            raise CommandFailedError(f"{' '.join(command)}: exit {process.returncode}: {complaint}")
+    return (
+        Sample(
+            seconds=seconds,
+            client_cpu=usage.ru_utime + usage.ru_stime,
+            server_cpu=(server.cpu() - server_before) if server else 0.0,
+            client_rss=usage.ru_maxrss * 1024,
+            server_rss=server.peak_rss() if server else 0,
+        ),
+        said,
     )
+
+
+def _listen(process: subprocess.Popen[bytes], started: float) -> Said:
+    """Read all that a process says; kill it when it takes too long."""
+    assert process.stdout is not None
+    first: float | None = None
+    lines, last = 0, b""
+    killer = threading.Timer(LONGEST, process.kill)
+    killer.start()
+    with process.stdout as out:
+        while piece := os.read(out.fileno(), 1 << 20):
+            if first is None:
+                first = time.perf_counter() - started
+            lines += piece.count(b"\n")
+            last = (last + piece)[-4096:]
+    killer.cancel()
+    return Said(first, lines, last.decode(errors="replace"))
 
 
 def _tree(pid: int) -> list[int]:
@@ -110,7 +154,7 @@ def _cpu_of(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return sum(map(int, fields[11:15])) / _TICKS  # its own, and that of the children it has waited for
 
 
 def _peak_of(pid: int) -> int:

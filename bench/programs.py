@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
+from random import Random
 
 _PIECE = 1 << 20
 
@@ -62,12 +64,37 @@ def get_flight(port: str, name: str, out: str) -> None:
             file.write(chunk.data.column(0).buffers()[1])
 
 
-def serve_grpc(root: str) -> None:
+def serve_grpc(root: str, workers: str = "1") -> None:
     """The ladder's step below unspool: grpc.aio, 1 MiB messages, unspool's channel options; no checks, no protocol."""
+    import subprocess
+
+    from unspool.workers import held
+
+    stop = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+    with held("127.0.0.1:0") as address:
+        command = [sys.executable, "-m", "bench.programs", "grpc_worker", root, address]
+        children = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(int(workers))]
+        try:
+            for child in children:
+                assert child.stdout is not None
+                child.stdout.readline()
+            print("ready", address.rpartition(":")[2], flush=True)
+            signal.sigwait(stop)
+        finally:
+            for child in children:
+                child.kill()
+
+
+def grpc_worker(root: str, address: str) -> None:
+    """One of its processes."""
     import grpc
     import uvloop
 
+    from unspool.loops import keep_freed_memory
     from unspool.rpc.transport import CHANNEL_OPTIONS
+
+    keep_freed_memory()
 
     async def read(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         loop = asyncio.get_running_loop()
@@ -77,11 +104,11 @@ def serve_grpc(root: str) -> None:
 
     async def main() -> None:
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
-        handler = grpc.unary_stream_rpc_method_handler(read)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(read)
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raw.Raw", {"Read": handler})])
-        port = server.add_insecure_port("127.0.0.1:0")
+        server.add_insecure_port(address)
         await server.start()
-        print("ready", port, flush=True)
+        print("ready", flush=True)
         await server.wait_for_termination()
 
     uvloop.run(main())
@@ -92,14 +119,38 @@ def get_grpc(port: str, name: str, out: str) -> None:
     import grpc
     import uvloop
 
+    from unspool.loops import keep_freed_memory
     from unspool.rpc.transport import CHANNEL_OPTIONS
+
+    keep_freed_memory()
 
     async def main() -> None:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
-            async for message in channel.unary_stream("/raw.Raw/Read")(name.encode()):
+            read: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/raw.Raw/Read")
+            async for message in read(name.encode()):
                 os.write(descriptor, message)
         os.close(descriptor)
+
+    uvloop.run(main())
+
+
+def serve_proxy(target: str, *settings: str) -> None:
+    """The product's own proxy, as one line that all connections share; settings are KEY=VALUE, attributes of it."""
+    import uvloop
+
+    from unspool.testing.proxy import Proxy
+
+    values = {key: float(value) for key, value in (setting.split("=") for setting in settings)}
+    seed = values.pop("seed", None)
+
+    async def main() -> None:
+        async with Proxy(target, Random(seed)) as proxy:
+            proxy.shared = True
+            for key, value in values.items():
+                setattr(proxy, key, value)
+            print("ready", proxy.address.rpartition(":")[2], flush=True)
+            await asyncio.Event().wait()
 
     uvloop.run(main())
 

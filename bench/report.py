@@ -1,18 +1,28 @@
-"""Tables and plots of what was measured."""
+"""Tables of what was measured, and the samples themselves."""
 
 from __future__ import annotations
 
 import json
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.measure import Sample
+from bench.results import Results
 
-_GIB = 1 << 30
-_MB = 1e6
+GIB = 1 << 30
+MIB = 1 << 20
+MB = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: what it says about some samples, given those of the reference at the same x."""
+
+    title: str
+    cell: Callable[[Sequence[Sample], Sequence[Sample]], str]
 
 
 def machine() -> str:
@@ -23,61 +33,85 @@ def machine() -> str:
     return f"{cpu}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}"
 
 
-def table(results: Mapping[str, Sequence[Sample]], size: int, reference: str) -> str:
-    """Return a table in Markdown: medians, spread, and ratios to the reference."""
-    lines = [
-        f"| | MB/s, median (least to most) | ratio to {reference} | CPU-s per GiB, client + server | peak MiB of each |",
-        "|---|---|---|---|---|",
-    ]
-    base = _median_rate(results[reference], size) if results.get(reference) else None
-    for name, samples in results.items():
-        if not samples:
-            lines.append(f"| {name} | not installed | | | |")
-            continue
-        rates = sorted(size / sample.seconds / _MB for sample in samples)
-        rate = statistics.median(rates)
-        client = statistics.median(sample.client_cpu for sample in samples) * _GIB / size
-        server = statistics.median(sample.server_cpu for sample in samples) * _GIB / size
-        ratio = f"{rate / base:.2f}" if base else ""
-        lines.append(
-            f"| {name} | {rate:.0f} ({rates[0]:.0f} to {rates[-1]:.0f}) | {ratio} "
-            f"| {client:.2f} + {server:.2f} = {client + server:.2f} "
-            f"| {max(s.client_rss for s in samples) >> 20}, {max(s.server_rss for s in samples) >> 20} |"
-        )
+def spread(values: Iterable[float], digits: int = 0) -> str:
+    """Return the median and the least and the most."""
+    ordered = sorted(values)
+    return f"{statistics.median(ordered):.{digits}f} ({ordered[0]:.{digits}f} to {ordered[-1]:.{digits}f})"
+
+
+def rate(sample: Sample) -> float:
+    """Return what was moved, per second: bytes, or files."""
+    return sample.amount / sample.seconds
+
+
+def median(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
+    """Return the median of something about the samples."""
+    return statistics.median(map(value, samples))
+
+
+SECONDS = Column("seconds, median (least to most)", lambda samples, _: spread((s.seconds for s in samples), 3))
+
+MEGABYTES = Column(
+    "MB/s, median (least to most)",
+    lambda samples, _: spread((rate(s) / MB for s in samples), 0 if median(samples, rate) >= 10 * MB else 2),
+)
+
+CPU_PER_GIB = Column("CPU-s per GiB, client + server", lambda samples, _: _sides(samples, lambda s: GIB / s.amount))
+
+CPU = Column("CPU-s, client + server", lambda samples, _: _sides(samples, lambda _: 1))
+
+PEAK = Column(
+    "peak MiB of each",
+    lambda samples, _: f"{max(s.client_rss for s in samples) // MIB}, {max(s.server_rss for s in samples) // MIB}",
+)
+
+
+def ratio_to(reference: str) -> Column:
+    """Return the column of how much faster than the reference each is: the ratio of the medians."""
+    return Column(
+        f"ratio to {reference}",
+        lambda samples, others: f"{median(samples, rate) / median(others, rate):.2f}" if others else "",
+    )
+
+
+def more(key: str, title: str, digits: int = 3, scale: float = 1) -> Column:
+    """Return a column of something that only one case measures."""
+
+    def cell(samples: Sequence[Sample], _: Sequence[Sample]) -> str:
+        values = [s.more[key] / scale for s in samples if key in s.more]
+        return spread(values, digits) if values else ""
+
+    return Column(title, cell)
+
+
+def table(results: Results, columns: Sequence[Column], reference: str = "", x_title: str = "") -> str:
+    """Return a table in Markdown: a row for each x and name. Without `x_title` there is one x, and no column for it."""
+    head = ([x_title] if x_title else []) + ["", *(column.title for column in columns)]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for x in results.xs() or [0]:
+        for name in results.samples:
+            samples = results.of(name, x)
+            if samples:
+                cells = [column.cell(samples, results.of(reference, x)) for column in columns]
+            elif name in results.why_not and (x in results.samples[name] or not results.samples[name]):
+                cells = [results.why_not[name], *[""] * (len(columns) - 1)]
+            else:
+                continue
+            lines.append(f"| {' | '.join([*([f'{x:.0f}'] if x_title else []), name, *cells])} |")
     return "\n".join(lines)
 
 
-def _median_rate(samples: Sequence[Sample], size: int) -> float:
-    return statistics.median(size / sample.seconds / _MB for sample in samples)
-
-
-def save(path: Path, results: Mapping[str, Sequence[Sample]], size: int) -> None:
+def save(path: Path, results: Results) -> None:
     """Keep the raw samples."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {name: [asdict(sample) for sample in samples] for name, samples in results.items()}
-    path.write_text(json.dumps({"machine": machine(), "size": size, "samples": kept}, indent=1))
+    kept = {
+        name: {f"{x:.0f}": [asdict(s) for s in samples] for x, samples in by_x.items()}
+        for name, by_x in results.samples.items()
+    }
+    path.write_text(json.dumps({"machine": machine(), "why_not": results.why_not, "samples": kept}, indent=1))
 
 
-def plot(path: Path, results: Mapping[str, Sequence[Sample]], size: int, title: str) -> None:
-    """Draw the medians as bars, the spread as whiskers. Needs matplotlib."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "unspool"  # the same figures give the same file
-    from matplotlib import pyplot as plt
-
-    shown = [(name, sorted(size / s.seconds / _MB for s in samples)) for name, samples in results.items() if samples]
-    shown.sort(key=lambda entry: statistics.median(entry[1]))
-    medians = [statistics.median(rates) for _, rates in shown]
-    whiskers = [
-        [median - rates[0] for median, (_, rates) in zip(medians, shown, strict=True)],
-        [rates[-1] - median for median, (_, rates) in zip(medians, shown, strict=True)],
-    ]
-    figure, axes = plt.subplots(figsize=(8, 0.4 * len(shown) + 1.2), layout="constrained")
-    colours = ["#c2410c" if name.startswith("unspool") else "#64748b" for name, _ in shown]
-    axes.barh([name for name, _ in shown], medians, xerr=whiskers, color=colours, capsize=3)
-    axes.set_xlabel("MB/s (median, least to most)")
-    axes.set_title(title)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+def _sides(samples: Sequence[Sample], scale: Callable[[Sample], float]) -> str:
+    client = median(samples, lambda s: s.client_cpu * scale(s))
+    server = median(samples, lambda s: s.server_cpu * scale(s))
+    return f"{client:.2f} + {server:.2f} = {client + server:.2f}"

@@ -4,7 +4,8 @@
 // gaps in the design (no end marker, no revision, no confinement to the root) are kept on purpose.
 //
 // It leaves the tutorial in two places, where a slip would hide the design: offsets are 64 bits wide, so files past
-// 2 GiB work, and a read error fails the stream instead of ending it as if the file were over.
+// 2 GiB work, and a read error fails the stream instead of ending it as if the file were over. Besides, it can be a load
+// for any server, which has nothing to do with the tutorial.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 
 const usage = `usage: tutorial serve --root DIR --listen HOST:PORT [--chunk-size BYTES] [--fail-after N]
        tutorial get --addr HOST:PORT --name NAME --out FILE [--start-at N] [--only-first]
+       tutorial load --addr HOST:PORT --method /PACKAGE.SERVICE/METHOD --request HEX --clients N --seconds T
 `
 
 func main() {
@@ -28,6 +30,8 @@ func run(args []string) int {
 			return serve(args[1:])
 		case "get":
 			return get(args[1:])
+		case "load":
+			return load(args[1:])
 		}
 	}
 	fmt.Fprint(os.Stderr, usage)

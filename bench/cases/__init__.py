@@ -1,0 +1,24 @@
+"""The cases, by name: one module each."""
+
+from __future__ import annotations
+
+from bench.case import Case
+from bench.cases import big, clients, listing, long, progress, resume, sizes, small, steady, tree
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        big.FIRST,
+        big.BIG,
+        steady.STEADY,
+        long.LONG,
+        long.CUT,
+        clients.CLIENTS,
+        tree.TREE,
+        listing.LIST,
+        sizes.SIZES,
+        small.SMALL,
+        resume.RESUME,
+        progress.PROGRESS,
+    )
+}

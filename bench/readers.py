@@ -1,0 +1,175 @@
+"""Clients that are measured from the inside: run as `python -m bench.readers NAME ...`; the last line they print is JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Middle:
+    """The middle half of one read: what comes between 25 % and 75 % of its bytes, so that no beginning and no end counts."""
+
+    def __init__(self, size: int) -> None:
+        self._from, self._to = size // 4, size * 3 // 4
+        self._passed = 0
+        self._began: tuple[int, float, float] | None = None
+        self._ended: tuple[int, float, float] | None = None
+
+    def take(self, count: int) -> None:
+        """Note that so many bytes came."""
+        self._passed += count
+        if self._began is None and self._passed >= self._from:
+            self._began = (self._passed, time.perf_counter(), time.process_time())
+        elif self._ended is None and self._passed >= self._to:
+            self._ended = (self._passed, time.perf_counter(), time.process_time())
+
+    def measured(self) -> dict[str, float]:
+        """Return bytes, seconds and processor seconds."""
+        if self._began is None or self._ended is None or self._began == self._ended:
+            raise ValueError("too few pieces came to measure the middle of them")
+        amount, seconds, cpu = (end - begin for begin, end in zip(self._began, self._ended, strict=True))
+        return {"bytes": amount, "seconds": seconds, "cpu": cpu}
+
+
+def steady_unspool(address: str, name: str, size: str) -> None:
+    """The library: `Client.open`, verified blocks, discarded."""
+    from unspool import Client
+
+    async def main() -> dict[str, float]:
+        middle = Middle(int(size))
+        async with Client(address) as client, client.open(name) as reading:
+            async for data in reading:
+                middle.take(len(data))
+        return middle.measured()
+
+    _run(main)
+
+
+def steady_grpc(address: str, name: str, size: str) -> None:
+    """Raw gRPC: messages, discarded."""
+    import grpc
+
+    from unspool.rpc.transport import CHANNEL_OPTIONS
+
+    async def main() -> dict[str, float]:
+        middle = Middle(int(size))
+        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            read: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/raw.Raw/Read")
+            async for message in read(name.encode()):
+                middle.take(len(message))
+        return middle.measured()
+
+    _run(main)
+
+
+def steady_flight(address: str, name: str, size: str) -> None:
+    """Arrow Flight: record batches, discarded."""
+    from pyarrow import flight
+
+    middle = Middle(int(size))
+    for chunk in flight.connect(f"grpc://{address}").do_get(flight.Ticket(name.encode())):
+        middle.take(len(chunk.data.column(0)))
+    _say(middle.measured())
+
+
+def load(address: str, name: str, clients: str, seconds: str) -> None:
+    """Many clients of the library at once, each with a connection of its own, reading the file again and again."""
+    from unspool import Client
+
+    count = 0
+    begun = 0
+
+    async def read_on(everybody: asyncio.Event) -> None:
+        nonlocal count, begun
+        async with Client(address) as client:
+            first = True
+            while True:
+                async with client.open(name) as reading:
+                    async for data in reading:
+                        count += len(data)
+                        if first:
+                            first = False
+                            begun += 1
+                            if begun == int(clients):
+                                everybody.set()
+
+    async def main() -> dict[str, float]:
+        everybody = asyncio.Event()
+        readers = [asyncio.create_task(read_on(everybody)) for _ in range(int(clients))]
+        waiting = asyncio.create_task(everybody.wait())
+        await asyncio.wait({waiting, *readers}, return_when=asyncio.FIRST_COMPLETED)
+        before, began = count, time.perf_counter()
+        ended, _ = await asyncio.wait(readers, timeout=float(seconds), return_when=asyncio.FIRST_COMPLETED)
+        measured = {"bytes": count - before, "seconds": time.perf_counter() - began, "all": count}
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        for reader in ended:
+            reader.result()  # raises what ended it
+        return measured
+
+    _run(main)
+
+
+def listing(address: str, prefix: str) -> None:
+    """The library's listing: seconds from the request to the first page that holds something, and to the end."""
+    from unspool import Client
+
+    async def main() -> dict[str, float]:
+        entries, first = 0, 0.0
+        async with Client(address) as client:
+            began = time.perf_counter()
+            async for page in client.list(prefix, recursive=True):
+                if not entries and page.files:
+                    first = time.perf_counter() - began
+                entries += len(page.files)
+            return {"first": first, "seconds": time.perf_counter() - began, "entries": entries, "cpu": time.process_time()}
+
+    _run(main)
+
+
+def watched_get(*arguments: str) -> None:
+    """`unspool get ARGUMENTS`, which tells when it re-checked and when the first new byte came, on the clock of the machine."""
+    import unspool.cli.progress
+    from unspool.cli import main
+    from unspool.events import Advanced, Event, Rechecked
+
+    seen: dict[str, float] = {}
+
+    class Watch:
+        def notify(self, event: Event) -> None:
+            now = time.monotonic()
+            if isinstance(event, Rechecked):
+                seen.setdefault("first_check", now)
+                seen.setdefault("first_left", event.left)
+                seen.update(last_check=now, last_left=event.left, good=event.good)
+            elif isinstance(event, Advanced) and "advanced" not in seen:
+                seen["advanced"] = now
+
+    @contextmanager
+    def watch(*_: object, **__: object) -> Iterator[Watch]:
+        yield Watch()
+
+    unspool.cli.progress.progress = watch
+    main(["get", "-q", *arguments], standalone_mode=False)
+    _say(seen)
+
+
+def _run(main: Callable[[], Coroutine[Any, Any, dict[str, float]]]) -> None:
+    """Run as unspool's own programs do."""
+    from unspool.loops import run
+
+    _say(run(main()))
+
+
+def _say(measured: dict[str, float]) -> None:
+    print(json.dumps(measured), flush=True)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

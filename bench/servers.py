@@ -1,0 +1,138 @@
+"""How each peer serves a directory: a context manager that yields the process and its HOST:PORT."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from bench.measure import Process, running
+
+REPOSITORY = Path(__file__).parent.parent
+
+UNSPOOL = [sys.executable, "-m", "unspool"]
+
+PROGRAMS = [sys.executable, "-m", "bench.programs"]
+
+Server: TypeAlias = Callable[[Path], AbstractContextManager[tuple[Process | None, str]]]
+"""Serves a directory; without a process where none is needed."""
+
+
+@contextmanager
+def local(root: Path) -> Iterator[tuple[None, str]]:
+    """No server at all: the files are simply there, and the directory stands for the address."""
+    yield None, str(root)
+
+
+def unspool(*options: str) -> Server:
+    """`unspool serve`."""
+
+    @contextmanager
+    def serve(root: Path) -> Iterator[tuple[Process, str]]:
+        command = [*UNSPOOL, "serve", str(root), "--listen", "127.0.0.1:0", "-q", *options]
+        with running(command, "serving", cwd=REPOSITORY) as (process, line):
+            yield process, line.split()[-1]
+
+    return serve
+
+
+def program(name: str, *arguments: str) -> Server:
+    """One of the servers in `bench.programs`."""
+
+    @contextmanager
+    def serve(root: Path) -> Iterator[tuple[Process, str]]:
+        with running([*PROGRAMS, f"serve_{name}", str(root), *arguments], "ready", cwd=REPOSITORY) as (process, line):
+            yield process, f"127.0.0.1:{line.split()[-1]}"
+
+    return serve
+
+
+def tutorial(chunk_size: int) -> Server:
+    """The tutorial's design in Go."""
+
+    @contextmanager
+    def serve(root: Path) -> Iterator[tuple[Process, str]]:
+        options = ["--root", str(root), "--listen", "127.0.0.1:0", "--chunk-size", str(chunk_size)]
+        with running([tutorial_binary(), "serve", *options], "listening") as (process, line):
+            yield process, line.split()[-1]
+
+    return serve
+
+
+@contextmanager
+def nginx(root: Path) -> Iterator[tuple[Process, str]]:
+    """Nginx with two workers and sendfile."""
+    with tempfile.TemporaryDirectory() as scratch:
+        port = _free_port()
+        config = Path(scratch) / "nginx.conf"
+        temporary = "".join(f"{kind}_temp_path {scratch};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        config.write_text(
+            f"daemon off; user root; worker_processes 2; pid {scratch}/pid; error_log /dev/null;"
+            f"events {{ worker_connections 512; }}"
+            f"http {{ access_log off; sendfile on; tcp_nopush on; {temporary}"
+            f"server {{ listen 127.0.0.1:{port}; root {root}; autoindex on; keepalive_requests 1000000; }} }}"
+        )
+        with running(["nginx", "-p", scratch, "-c", str(config)]) as (process, _):
+            _wait_for(port, process)
+            yield process, f"127.0.0.1:{port}"
+
+
+@contextmanager
+def rsync(root: Path) -> Iterator[tuple[Process, str]]:
+    """Rsync's daemon, with one module, `root`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        port = _free_port()
+        config = Path(scratch) / "rsyncd.conf"
+        config.write_text(f"use chroot = no\nuid = root\n[root]\npath = {root}\nread only = yes\n")
+        command = ["rsync", "--daemon", "--no-detach", "--address=127.0.0.1", f"--port={port}", f"--config={config}"]
+        with running(command) as (process, _):
+            _wait_for(port, process)
+            yield process, f"127.0.0.1:{port}"
+
+
+def through_proxy(server: Server, **behaviour: float) -> Server:
+    """The same server behind unspool's own proxy, a process of its own: `delay` (seconds each way), `bandwidth`, ...
+
+    All connections share the bandwidth, as on one line. The proxy's processor time counts for neither side.
+    """
+
+    @contextmanager
+    def serve(root: Path) -> Iterator[tuple[Process | None, str]]:
+        settings = [f"{key}={value}" for key, value in behaviour.items()]
+        with (
+            server(root) as (process, address),
+            running([*PROGRAMS, "serve_proxy", address, *settings], "ready", cwd=REPOSITORY) as (_, line),
+        ):
+            yield process, f"127.0.0.1:{line.split()[-1]}"
+
+    return serve
+
+
+@functools.cache
+def tutorial_binary() -> str:
+    """Build the Go program of the tutorial's design, once, and return where it is."""
+    out = REPOSITORY / "build" / "peers" / "tutorial"
+    subprocess.run(["go", "build", "-o", str(out), "."], cwd=REPOSITORY / "bench" / "peers" / "tutorial", check=True)
+    return str(out)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _wait_for(port: int, process: Process) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if not Path(f"/proc/{process.pid}").exists():
+                raise
+        else:
+            return
