@@ -124,6 +124,9 @@ class Proxy:
             _reset(writer)
             await _closed(writer)
             return
+        except asyncio.CancelledError:
+            _reset(writer)
+            raise
         pair = _Pair(self, writer, back)
         self._pairs.add(pair)
         try:
@@ -134,9 +137,10 @@ class Proxy:
             pass
         finally:
             self._pairs.discard(pair)
-            for end in (writer, back):
-                end.close()
-                await _closed(end)
+            writer.close()
+            back.close()  # both before either is waited for: the waiting may be cancelled
+            await _closed(writer)
+            await _closed(back)
 
 
 class _Line:
@@ -218,7 +222,8 @@ class _Direction:
                 await asyncio.sleep(wait)
             await self._proxy._open.wait()
             if not data:
-                if self._writer.can_write_eof():
+                # A socket that is gone already cannot say that it ends (uvloop raises an error for that).
+                if not self._writer.transport.is_closing() and self._writer.can_write_eof():
                     self._writer.write_eof()
                 return
             self._size -= len(data)
