@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -16,6 +17,10 @@ from unspool.errors import LocalFileError, UnspoolError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_COLLECTIONS = 20_000, 20, 100
+"""Objects made before the collector looks for cycles, of which we make few (Python's own: 700, 10, 10). Measured: a tenth of a
+tree's processor time."""
+
 
 def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a coroutine function the body of a command: run it, and turn its errors into a line and an exit code.
@@ -28,6 +33,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     def body(*, debug: bool, **arguments: Any) -> None:
         from unspool.loops import run  # noqa: PLC0415 - asyncio is not needed to print the help
 
+        gc.set_threshold(*_COLLECTIONS)
         url = arguments.get("url")
         if not debug:
             # What gRPC logs by itself is said again by an error of ours, in one line.

@@ -1,7 +1,8 @@
 """Many small files with one stream, as many attempts as it takes.
 
-Rule 1: every file has a receiver of its own, which verifies it as if it were alone: at the revision and of the size listed,
-        every block against its checksum, the whole against the server's. There is no other way for a file to get out.
+Rule 1: every file is verified as if it were alone: at the revision and of the size listed, every block against its checksum,
+        the whole against the server's. A file that comes in one piece is looked at once, and if there is anything to object
+        to, or it comes in several, a receiver of its own decides. There is no other way for a file to get out.
 Rule 2: what goes wrong with one file ends that file, and no other; it is asked for again if that may help.
 Rule 3: a file whose last piece has not arrived when the stream ends has not arrived. What is asked for again is just what is
         missing, under the transfer's budget; a file that arrived is progress.
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 from unspool.core.checksum import combine
 from unspool.core.model import BatchRequest, Block, Bytes, Frame, Piece, WantedFile
-from unspool.core.receiver import Receiver
+from unspool.core.receiver import Receiver, whole_file
 from unspool.errors import FileMismatchError, ProtocolError, SequenceError, TruncatedError, UnspoolError
 from unspool.rpc.transport import Transport
 from unspool.transfer import Transfer
@@ -141,7 +142,8 @@ class _Attempt:
             SequenceError, ProtocolError: the server does not keep to the order of the files.
         """
         for piece in pieces:
-            if piece.index != self._at:
+            begins = piece.index != self._at
+            if begins:
                 self._go_to(piece.index)
             elif self._given_up:
                 continue
@@ -151,7 +153,7 @@ class _Attempt:
                 if piece.error is not None:
                     raise piece.error
                 if piece.frame is not None:
-                    self._receive(piece.frame)
+                    self._receive(piece.frame, begins=begins)
             except UnspoolError as error:
                 self._give_up(error)
 
@@ -160,21 +162,31 @@ class _Attempt:
             kind = SequenceError if 0 <= index < len(self._wanted) else ProtocolError
             raise kind(f"a piece of file {index} of {len(self._wanted)} arrived out of order (while at {self._at})")
         self._at = index
-        self._small = SmallFile(self._wanted[index], self._transfer.id)
-        self._small.receiver.next_request(self._transfer.tally.attempts)
+        self._small = None
         self._given_up = False
 
-    def _receive(self, frame: Frame) -> None:
+    def _receive(self, frame: Frame, *, begins: bool) -> None:
+        wanted = self._wanted[self._at]
+        if begins:
+            whole = whole_file(wanted.info, frame)  # as nearly every small file comes
+            if whole is not None:
+                self._arrive(Arrived(wanted, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed))
+                return
+            self._small = SmallFile(wanted, self._transfer.id)
+            self._small.receiver.next_request(self._transfer.tally.attempts)
         small = self._small
         assert small is not None
         block = small.receiver.receive(frame)
         if block is not None:
             small.add(block)
         if small.receiver.complete:
-            self._came.arrived.append(small.arrived())
-            self._transfer.tally.bytes_received += small.receiver.position
-            self.progressed = self._over[self._at] = True
+            self._arrive(small.arrived())
             self._small = None
+
+    def _arrive(self, arrived: Arrived) -> None:
+        self._came.arrived.append(arrived)
+        self._transfer.tally.bytes_received += arrived.wanted.info.size
+        self.progressed = self._over[self._at] = True
 
     def _give_up(self, error: UnspoolError) -> None:
         wanted = self._wanted[self._at]
