@@ -245,8 +245,8 @@ class BlockSize:
 
     @property
     def settled(self) -> bool:
-        """Whether blocks are as large as they were asked for."""
-        return self._size >= self._wanted
+        """Whether blocks are as large as they were asked for, or as so many streams may have them."""
+        return self._size >= min(self._wanted, self._sizes.largest(self._streams()))
 
 
 @dataclass(slots=True)

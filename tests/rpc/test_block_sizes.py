@@ -1,0 +1,21 @@
+"""How large one stream's blocks are, among others."""
+
+from __future__ import annotations
+
+import pytest
+
+from unspool.core.limits import BlockSizes
+from unspool.rpc.calls import BlockSize
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(("streams", "largest"), [(1, MIB), (32, MIB), (64, MIB // 2), (256, MIB // 8)])
+def test_a_prompt_reader_settles_at_what_there_is_for_it(streams: int, largest: int) -> None:
+    """A prompt reader's blocks double up to its share, and then they are settled, so that the store may read well ahead."""
+    size = BlockSize(BlockSizes(128 * MIB), MIB, lambda: streams)
+    sizes = [size.first(100 * MIB)]
+    while not size.settled:
+        sizes.append(size.next(0.001))
+        assert len(sizes) < 10
+    assert sizes == [2**n for n in range(16, largest.bit_length())]
