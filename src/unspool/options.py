@@ -78,8 +78,8 @@ class LimitOptions:
             Clients of the tutorial's dialect do not come back by themselves.
         stream_bandwidth, bandwidth: bytes per second, of one stream and in all; None is unlimited.
         memory: bytes that the blocks of all streams may take together: decides how large blocks are when there are many
-            streams. With 128 MiB, 32 prompt readers get blocks of 1 MiB, and 256 blocks of 128 KiB (docs/benchmarks.md says what
-            that means). 1000 stalled readers stay within 300 MB, measured (docs/reliability.md).
+            streams. With 128 MiB, 32 prompt readers get blocks of 1 MiB, and 256 get 128 KiB (docs/benchmarks.md says what that
+            means). 1000 stalled readers stay within 300 MB, measured (docs/reliability.md).
     """
 
     streams: int = 1000

@@ -52,8 +52,8 @@ _BATCH_BYTES = 16 * MIB
 """Bytes of one batch, about: what a stream that breaks may have to send again is less, and so is what a slow one holds up."""
 
 _JOBS = 4
-"""Batches and large files under way at the same time, unless told otherwise (rclone: 4). While some end, others keep the line and
-the server busy: measured, a tenth faster than 1 or 2 on loopback."""
+"""Batches and large files under way at the same time, unless told otherwise (rclone: 4). While some end, others keep the line
+and the server busy: measured, a tenth faster than 1 or 2 on loopback."""
 
 _Work: TypeAlias = list[Wanted]
 """A batch of small files, or one large one."""
