@@ -16,9 +16,6 @@ from unspool.events import Advanced, Event, Observer, Rechecked, Repairing, Rest
 LINE_INTERVAL = 10.0
 """Seconds between plain lines: a log should stay readable."""
 
-_BAR_INTERVAL = 0.1
-"""Seconds between changes of the bar, which is drawn five times a second: each costs 20 us, and blocks come by thousands."""
-
 
 @contextmanager
 def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
@@ -92,17 +89,13 @@ def _bar(name: str) -> Iterator[Observer]:
         task = bar.add_task(printable(name), total=None)
 
         class Bar:
-            due = 0.0
-
             def notify(self, event: Event) -> None:
                 match event:
                     case Started(_, size, resumed_from):
                         # What is here already counts for the bar, not for the rate.
                         bar.reset(task, total=size, completed=resumed_from)
                     case Advanced(good) | Rechecked(good, _):
-                        if (now := time.monotonic()) >= self.due:
-                            self.due = now + _BAR_INTERVAL
-                            bar.update(task, completed=good)
+                        bar.update(task, completed=good)
                     case _:
                         pass
                 if (line := say(event)) is not None:
