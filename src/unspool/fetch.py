@@ -92,9 +92,13 @@ class Fetch:
                 # By no name: an error whose traceback leads to a task that holds the error would keep its blocks alive.
                 (await self._next_over()).result()
         finally:
+            ended_early = bool(self._tasks)
             for left in self._tasks:
                 left.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            if ended_early:
+                # What they had handed to the disk belongs to this round: nobody begins another before it is written.
+                await self._disk.do(lambda: None)
 
     async def _next_over(self) -> asyncio.Task[None]:
         task = await self._over.get()
