@@ -102,6 +102,24 @@ def test_a_prompt_reader_soon_gets_large_blocks_and_a_slow_one_never_does() -> N
     assert size == BlockSizes.SMALLEST
 
 
+@given(budget=st.integers(MIB, 1 << 30), streams=st.integers(0, 2000))
+def test_the_largest_blocks_fit_into_segments(budget: int, streams: int) -> None:
+    """However many streams there are, their largest blocks are a power of two, so none lies across the edge of a segment."""
+    assert BlockSizes(budget).largest(streams).bit_count() == 1
+
+
+def test_many_streams_that_take_turns_get_large_blocks_all_the_same() -> None:
+    """A reader that waits because others have their turn is a prompt one; one that keeps a busy server waiting is not."""
+    sizes = BlockSizes(256 * MIB)
+    size = sizes.first(MIB, 256, length=1 << 40)
+    for _ in range(4):
+        size = sizes.next(size, 0.05, MIB, 256)
+    assert size == 256 * 1024
+    for _ in range(10):
+        size = sizes.next(size, 5.0, MIB, 256)
+    assert size == BlockSizes.SMALLEST
+
+
 def test_a_small_file_is_one_block() -> None:
     """What fits into one block is not cut for a reader nobody knows yet."""
     assert BlockSizes(64 * MIB).first(MIB, 1, length=1_000_000) == 1_000_000

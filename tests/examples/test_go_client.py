@@ -15,7 +15,7 @@ import pytest
 from peers import go_example
 from unspool import LocalStore, MemoryStore
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block, FileInfo, Frame, Header, Span, Summary
+from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, Span, Summary
 from unspool.rpc import wire
 from unspool.rpc.calls import TransferEnd
 from unspool.stores.base import OpenFile, Store
@@ -80,7 +80,7 @@ class _HalfWay:
         self._file = file
         self.info = file.info
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
         position = span.start
         async for data in self._file.read(span, block_size):
             if not span.start and position >= self.info.size // 2:

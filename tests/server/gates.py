@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from unspool import MemoryStore
-from unspool.core.model import FileInfo, ListRequest, Page, Span
+from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
 from unspool.stores import OpenFile
 from unspool.stores.base import SmallFile
 from unspool.stores.small import read_one_by_one
@@ -58,7 +58,7 @@ class _GatedFile:
         self._store = store
         self._inner = inner
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
         position = span.start
         async for run in self._inner.read(span, block_size):
             gate = self._store.reading.get((self.info.name, position))

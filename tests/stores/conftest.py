@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -24,3 +25,20 @@ async def store(root: Path) -> AsyncGenerator[LocalStore, None]:
     store = LocalStore(root)
     yield store
     await store.aclose()
+
+
+@pytest.fixture
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of any file is in memory, so that threads read all of it."""
+
+    def nothing(*_: object) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "preadv", nothing)
+
+
+@pytest.fixture(params=["at once", "by threads"])
+def either_way(request: pytest.FixtureRequest) -> None:
+    """Both ways of reading, one after the other: what is in memory at once, the rest by threads."""
+    if request.param == "by threads":
+        request.getfixturevalue("cold")

@@ -42,6 +42,15 @@ class TestLocalStoreOfReplacedFiles(StoreContract):
         return stocked(directory, replace)
 
 
+@pytest.mark.usefixtures("cold")
+class TestLocalStoreOfFilesOnADisk(StoreContract):
+    """The contract, for files of which nothing is in memory: threads read them, one run ahead."""
+
+    def stocked(self, directory: Path) -> AbstractAsyncContextManager[Stock]:
+        """See `StoreContract.stocked`."""
+        return stocked(directory, overwrite)
+
+
 @pytest.mark.parametrize(
     ("name", "content_type"),
     [

@@ -12,7 +12,7 @@ import pytest
 
 from contract.store_contract import BYTES, read, read_file
 from stores.disk import overwrite, replace
-from unspool.core.model import Span
+from unspool.core.model import Bytes, Span
 from unspool.errors import DataLossError, FileChangedError, ServerError
 from unspool.stores import LocalStore
 
@@ -47,7 +47,7 @@ def remove_and_make_anew(path: Path) -> None:
     path.write_bytes(OTHER)
 
 
-async def drain(runs: AsyncIterator[bytes], into: bytearray) -> None:
+async def drain(runs: AsyncIterator[Bytes], into: bytearray) -> None:
     """Take the runs that are left."""
     async for run in runs:
         into += run
@@ -78,6 +78,7 @@ def path(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("change", IN_PLACE)
+@pytest.mark.usefixtures("either_way")
 async def test_a_write_in_place_ends_the_read(path: Path, store: LocalStore, change: str) -> None:
     """A file that is changed in place while it is read ends the read with FileChangedError, after old bytes only."""
     async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, 100)) as runs:
@@ -94,6 +95,7 @@ async def test_a_write_in_place_ends_the_read(path: Path, store: LocalStore, cha
 
 
 @pytest.mark.parametrize("change", ASIDE)
+@pytest.mark.usefixtures("either_way")
 async def test_a_file_that_leaves_its_name_is_read_to_its_end(path: Path, store: LocalStore, change: str) -> None:
     """A file that is replaced by a rename, or removed, goes on being served whole to who has it open."""
     async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, 100)) as runs:
@@ -106,6 +108,7 @@ async def test_a_file_that_leaves_its_name_is_read_to_its_end(path: Path, store:
         assert (await read_file(store, "dir/a.bin"))[0].revision != file.info.revision
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_a_removed_file_that_is_still_written_to_ends_the_read(path: Path, store: LocalStore) -> None:
     """A file without a name that its writer goes on changing is noticed like any other."""
     with path.open("r+b") as writer:
@@ -118,6 +121,7 @@ async def test_a_removed_file_that_is_still_written_to_ends_the_read(path: Path,
                 await read(file)
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_versions_do_not_mix_within_a_tick_of_a_coarse_clock(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +170,7 @@ async def test_a_time_stamp_in_the_future_delays_a_read_by_a_tick_only(
     assert (await read_file(store, "dir/a.bin"))[1] == BYTES
 
 
+@pytest.mark.usefixtures("cold")
 async def test_short_reads_of_the_system_are_put_together(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +181,7 @@ async def test_short_reads_of_the_system_are_put_together(
         assert [run async for run in file.read(Span(10, 610), 250)] == [BYTES[10:260], BYTES[260:510], BYTES[510:610]]
 
 
+@pytest.mark.usefixtures("cold")
 async def test_missing_bytes_are_data_loss(path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that has fewer bytes than it says, without the file having changed, lost data."""
     real = os.pread
@@ -189,6 +195,7 @@ async def test_missing_bytes_are_data_loss(path: Path, store: LocalStore, monkey
 
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.EIO, DataLossError), (errno.ESTALE, ServerError)])
+@pytest.mark.usefixtures("cold")
 async def test_a_failing_disk_is_named(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
 ) -> None:
@@ -203,6 +210,7 @@ async def test_a_failing_disk_is_named(
             await read(file)
 
 
+@pytest.mark.usefixtures("cold")
 async def test_no_more_than_one_run_is_read_ahead(path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the reader keeps the store waiting, one run is read ahead and no more."""
     offsets: list[int] = []

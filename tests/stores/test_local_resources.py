@@ -49,6 +49,7 @@ async def test_answers_and_errors_leave_nothing_open(tree: Path, store: LocalSto
     await only_the_root_is_open(tree)
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_failing_reads_leave_nothing_open(tree: Path, store: LocalStore) -> None:
     """A file whose reading ended with an error is closed like any other."""
     for _ in range(20):
@@ -80,6 +81,7 @@ async def test_a_system_out_of_descriptors_leaves_nothing_open(
     await only_the_root_is_open(tree)
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_abandoned_work_leaves_nothing_open(tree: Path, store: LocalStore) -> None:
     """Whatever is cancelled, at whatever step, leaves nothing open once its threads are through."""
 
@@ -142,6 +144,7 @@ async def test_a_file_that_nobody_waits_for_any_more_is_closed(
     await only_the_root_is_open(tree)
 
 
+@pytest.mark.usefixtures("cold")
 async def test_a_stuck_disk_keeps_only_its_own_stream_waiting(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +161,7 @@ async def test_a_stuck_disk_keeps_only_its_own_stream_waiting(
 
 
 @pytest.mark.parametrize("call", ["open", "stat", "fstat", "dup", "readlink", "scandir", "close"])
+@pytest.mark.usefixtures("cold")
 async def test_every_call_of_the_file_system_leaves_the_event_loop_alone(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -171,6 +175,7 @@ async def test_every_call_of_the_file_system_leaves_the_event_loop_alone(
     assert "dir/sub/d.bin" in files
 
 
+@pytest.mark.usefixtures("cold")
 async def test_a_descriptor_is_not_closed_under_a_thread(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +193,7 @@ async def test_a_descriptor_is_not_closed_under_a_thread(
     await only_the_root_is_open(tree)
 
 
+@pytest.mark.usefixtures("cold")
 async def test_a_read_left_behind_keeps_the_descriptor(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that was left with its read-ahead under way still counts, also when another read came after it."""
     file = await store.open("a.bin")
@@ -215,6 +221,7 @@ async def test_the_root_is_not_closed_under_a_walk(tree: Path, store: LocalStore
     await until(lambda: descriptors_below(tree) == [])
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_a_closed_store_says_so(tree: Path, store: LocalStore) -> None:
     """Whatever is asked of a store that was closed, also of what it had opened, is refused with an error of ours."""
     file = await store.open("a.bin")

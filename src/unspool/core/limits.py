@@ -112,12 +112,17 @@ class BlockSizes:
     PROMPT = 0.02
     """A send that returns within this many seconds met a reader that was waiting; one that takes ten times as long, did not."""
 
+    TURNS = 8
+    """How many streams the time above is for. With more of them each waits longer for its turn, whatever its reader does: 256
+    took 64 KiB each every 25 ms, measured. The time grows with them, to ten times what it is."""
+
     def __init__(self, budget: int) -> None:
         self._share = budget // self.COPIES
 
     def largest(self, streams: int) -> int:
-        """Return the largest block any of so many streams may use now."""
-        return max(self._share // max(streams, 1), self.SMALLEST)
+        """Return the largest block any of so many streams may use now: a power of two, as segments are, so that edges meet."""
+        share = max(self._share // max(streams, 1), self.SMALLEST)
+        return 1 << share.bit_length() - 1
 
     def first(self, wanted: int, streams: int, length: int) -> int:
         """Return the size of a stream's first block; a small span goes in one."""
@@ -125,8 +130,9 @@ class BlockSizes:
 
     def next(self, size: int, seconds: float, wanted: int, streams: int) -> int:
         """Return the size of the next block, after one of `size` took `seconds` to send."""
-        if seconds <= self.PROMPT:
+        prompt = self.PROMPT * min(max(streams / self.TURNS, 1), 10)
+        if seconds <= prompt:
             size *= 2
-        elif seconds > 10 * self.PROMPT:
+        elif seconds > 10 * prompt:
             size = max(size // 2, self.SMALLEST)
         return min(size, wanted, self.largest(streams))

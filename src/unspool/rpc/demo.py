@@ -107,12 +107,12 @@ async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[B
     rest, position = b"", span.start
     async with aclosing(file.read(span, run_size)) as runs:
         async for run in runs:
-            rest, position = rest + run, position + len(run)  # nearly always there is no rest, and Python copies nothing
-            whole = len(rest) - len(rest) % CHUNK_SIZE
-            view = memoryview(rest)
+            position += len(run)
+            view = memoryview(rest + run if rest else run)  # nearly always there is no rest
+            whole = len(view) - len(view) % CHUNK_SIZE
             for at in range(0, whole, CHUNK_SIZE):
                 yield view[at : at + CHUNK_SIZE]
-            rest = rest[whole:]
+            rest = bytes(view[whole:])
     if position != span.stop:
         # A short chunk would say that the file ends here.
         name = file.info.name

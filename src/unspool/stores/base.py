@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, TypeAlias
 
-from unspool.core.model import FileInfo, ListRequest, Page, Span
+from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
 from unspool.errors import UnspoolError
 
 SmallFile: TypeAlias = tuple[FileInfo, bytes] | UnspoolError
@@ -24,11 +24,12 @@ class OpenFile(Protocol):
         """What the file was when it was opened; size, revision and bytes come from one look at it."""
         ...
 
-    def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+    def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
         """Yield exactly the bytes of `span`, in order, in runs of 1 to `block_size` bytes.
 
-        Reads ahead by no more than one run. Reading stops when the iterator is closed or its consumer is cancelled. Several
-        reads of one file may be under way at once, each with its own iterator.
+        A run may be a view of memory that the next one is read into: who wants to keep it, copies it. Reads ahead by no more
+        than one run. What is in memory may be yielded without giving the event loop a turn. Reading stops when the iterator is
+        closed or its consumer is cancelled. Several reads of one file may be under way at once, each with its own iterator.
 
         Args:
             span: within 0..info.size; an empty span yields nothing.

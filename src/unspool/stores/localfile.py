@@ -4,6 +4,8 @@ Rule 1: size, revision and bytes come from one descriptor. After every read the 
         leave were read while the file was still at the revision.
 Rule 2: the first read waits until a further write would show: until then it could fall into the same tick of the file
         system's clock.
+Rule 3: what is in memory is read at once, which costs less than waking a thread. From the first run of bytes that is not,
+        threads read, one run ahead, so that a disk keeps nobody else waiting.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import stat
 import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
+from contextlib import aclosing
 from functools import lru_cache
 
-from unspool.core.model import FileInfo, Span
+from unspool.core.model import Bytes, FileInfo, Span
 from unspool.errors import DataLossError, FileChangedError, NotAFileError
 from unspool.stores.oserrors import mapped
+from unspool.stores.pagecache import PageCache
 from unspool.stores.threads import Threads, Use
 
 _TICK_NS = 20_000_000
@@ -47,13 +51,25 @@ class LocalFile:
         self._changed_ns = status.st_ctime_ns
         self._threads = threads
         self._descriptor = descriptor
+        self._cache = PageCache(descriptor)
         self._use = Use(lambda: os.close(descriptor))
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
         """See `OpenFile.read`."""
         if not span.length:
             return
         await self._until_a_write_shows()
+        position = span.start
+        buffer = memoryview(bytearray(min(block_size, span.length)))
+        while position < span.stop and self._read_at_once(run := buffer[: span.stop - position], position):
+            position += len(run)
+            yield run
+        async with aclosing(self._read_ahead(Span(position, span.stop), block_size)) as runs:
+            async for data in runs:
+                yield data
+
+    async def _read_ahead(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a span from threads, which read one run ahead."""
         position = span.start
         ahead = self._start_reading(position, min(block_size, span.stop - position))
         try:
@@ -75,12 +91,21 @@ class LocalFile:
         return self._threads.submit(lambda: self._read(offset, size)) if size else None
 
     def _read(self, offset: int, size: int) -> bytes:
-        name = self.info.name
-        with mapped(name), self._use:
+        with mapped(self.info.name), self._use:
             data = pread(self._descriptor, size, offset)
             status = os.fstat(self._descriptor)
         check_read(self.info, status, data, size, offset)
         return data
+
+    def _read_at_once(self, buffer: memoryview, offset: int) -> bool:
+        """Fill the buffer if its bytes are in memory; return whether they were."""
+        self._threads.check()
+        with mapped(self.info.name), self._use:
+            if not self._cache.read(buffer, offset):
+                return False
+            status = os.fstat(self._descriptor)  # waits for no disk either: where that could be, nothing is read at once
+        check_read(self.info, status, buffer, len(buffer), offset)
+        return True
 
     def close(self) -> None:
         """Let go of the file, from a thread."""
@@ -106,7 +131,7 @@ def pread(descriptor: int, size: int, offset: int) -> bytes:
     return data
 
 
-def check_read(info: FileInfo, status: os.stat_result, data: bytes, size: int, offset: int) -> None:
+def check_read(info: FileInfo, status: os.stat_result, data: Bytes, size: int, offset: int) -> None:
     """Check what was read of a file against what it is now (rule 1).
 
     Raises:

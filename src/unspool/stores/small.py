@@ -17,6 +17,6 @@ async def read_one_by_one(store: Store, names: Sequence[str], most_bytes: int) -
             if file.info.size > most_bytes:
                 return ()
             async with aclosing(file.read(Span(0, file.info.size), most_bytes)) as runs:
-                return ((file.info, b"".join([run async for run in runs])),)
+                return ((file.info, b"".join([bytes(run) async for run in runs])),)
     except UnspoolError as error:
         return (error,)

@@ -62,6 +62,12 @@ class Threads:
 
     def __init__(self, count: int) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="unspool-store")
+        self._closed = False
+
+    def check(self) -> None:
+        """Raise ServerError if the store is closed."""
+        if self._closed:
+            raise ServerError("the store was closed meanwhile")
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Have a thread do the work. Raises ServerError if the store is closed."""
@@ -83,4 +89,5 @@ class Threads:
 
     def close(self) -> None:
         """Take no more work, and wait for none. What was submitted is done, so that nobody waits for it in vain."""
+        self._closed = True
         self._pool.shutdown(wait=False)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from unspool.core.model import FileInfo, ListRequest, Page, Span
+from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
 from unspool.errors import UnspoolError
 from unspool.stores.base import OpenFile, SmallFile, Store
 from unspool.stores.small import read_one_by_one
@@ -143,7 +143,7 @@ class _FaultyFile:
         """See `OpenFile.info`."""
         return self._inner.info
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
         """See `OpenFile.read`."""
         self._store.reads.append((self.info.name, span))
         position = span.start

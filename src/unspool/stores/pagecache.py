@@ -1,0 +1,68 @@
+"""What of a file is in memory already, and can be read without waiting for a disk.
+
+Rule 1: a read from here never waits. Linux says so for every read by itself (preadv2(2), RWF_NOWAIT): what it would have to
+        fetch it refuses. File systems that cannot say it are not asked again, but for one that has no disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+_NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux since 4.14
+
+_TMPFS_MAGIC = 0x01021994  # statfs(2)
+
+_STATFS_BYTES = 1024  # several times as large as the structure is anywhere
+
+
+class PageCache:
+    """The part of one open file that is in memory.
+
+    Args:
+        descriptor: the file, open for reading; stays the caller's.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._flags = _NO_WAIT
+
+    def read(self, buffer: memoryview, offset: int) -> bool:
+        """Fill a buffer from the file, if all of that is in memory; return whether it was. If not, the buffer holds anything.
+
+        Raises:
+            OSError: the file system says that something else is wrong.
+        """
+        if self._flags is None:
+            return False
+        try:
+            return os.preadv(self._descriptor, [buffer], offset, self._flags) == len(buffer)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL} or not self._flags:
+                raise
+        self._flags = 0 if _is_memory(self._descriptor) else None
+        return self.read(buffer, offset)
+
+
+def _is_memory(descriptor: int) -> bool:
+    """Return whether a file is on a tmpfs, which keeps all in memory and does not know RWF_NOWAIT."""
+    fstatfs = _fstatfs()
+    answer = ctypes.create_string_buffer(_STATFS_BYTES)
+    if fstatfs is None or fstatfs(descriptor, answer):
+        return False
+    word = ctypes.sizeof(ctypes.c_long)  # the type comes first, in one word
+    return int.from_bytes(answer.raw[:word], sys.byteorder) == _TMPFS_MAGIC
+
+
+@functools.cache
+def _fstatfs() -> Callable[[int, ctypes.Array[ctypes.c_char]], int] | None:
+    try:
+        return ctypes.CDLL(None).fstatfs
+    except (OSError, AttributeError):
+        return None
