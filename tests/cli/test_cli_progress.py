@@ -1,22 +1,28 @@
 """What `unspool get` shows while it runs: a bar on a terminal, plain lines elsewhere, nothing when it is not wanted."""
 
+import io
 import os
 import pty
 import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from cli.plainlines import Lines
 from cli.serveddir import ODD, Served
 from gate import Gate
 from interrupted import interrupt_get
 from processes import ENVIRONMENT, UNSPOOL, free_port, size_of, unspool
+from unspool.cli.bar import Bar, bar
+from unspool.cli.drawnbar import DrawnBar
 from unspool.cli.progress import progress
 from unspool.errors import StalledError
-from unspool.events import Advanced, Event, Rechecked, Repairing, Restarting, Retrying, Started
+from unspool.events import Advanced, Rechecked, Repairing, Restarting, Retrying, Started
 
 MIB = 1 << 20
 
@@ -93,12 +99,63 @@ def test_a_terminal_shows_where_it_resumed(served: Served, tmp_path: Path) -> No
 
 
 def test_a_terminal_never_sees_a_name_raw(served: Served, tmp_path: Path) -> None:
-    """The bar and the lines around it show a name's control characters escaped."""
-    with on_a_terminal("get", served.url(ODD), tmp_path / "out") as (terminal, process):
+    """The bar shows a name's control characters escaped."""
+    with (
+        Gate(served.server.address, 0) as gate,
+        on_a_terminal("get", f"{gate.address}/{ODD}", tmp_path / "out") as (terminal, process),
+    ):
+        terminal.read_until(lambda text: "━" in text)
+        gate.open()
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0
     assert "\x1b]0" not in terminal.text
-    assert "\\x1b]0;title\\x07\\n" in terminal.text
+    assert "\\x1b]0;title\\x07\\n" in terminal.text.rpartition("━")[0]
+
+
+def test_a_short_download_needs_no_bar(served: Served, tmp_path: Path) -> None:
+    """What is over within half a second ends without a bar on the terminal, and without the time that one takes to load."""
+    with on_a_terminal("get", served.url("hello.txt"), tmp_path / "out") as (terminal, process):
+        terminal.read_until(lambda _: False)
+        assert process.wait(30) == 0
+    assert "━" not in terminal.text
+    assert "the whole file verified" in terminal.text
+
+
+# What a bar shows of what it is told, without a process.
+
+
+@pytest.fixture
+def drawn() -> Iterator[tuple[Bar, DrawnBar]]:
+    """A bar, and how it is drawn, by hand."""
+    with bar("a.bin") as told:
+        yield told, DrawnBar(told)
+
+
+def shown(drawn: DrawnBar) -> str:
+    """Return what the bar looks like now."""
+    console = Console(width=120, file=io.StringIO(), force_terminal=False)
+    console.print(*drawn.get_renderables())
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_bar_shows_what_it_was_told_last(drawn: tuple[Bar, DrawnBar]) -> None:
+    """However much comes between two drawings, the next one shows the last of it."""
+    told, picture = drawn
+    told.begin(48 * MIB, 0)
+    for count in range(1, 8):
+        told.completed = count * MIB
+    assert "7.0/48.0 MiB" in shown(picture)
+    assert "7.0/48.0 MiB" in shown(picture)
+
+
+def test_a_rate_does_not_count_what_was_here_before(drawn: tuple[Bar, DrawnBar]) -> None:
+    """A download that begins at 40 MiB of 48 shows them as here, and no rate until more has come."""
+    told, picture = drawn
+    assert "0/0 bytes" in shown(picture).replace("?", "0")
+    told.begin(48 * MIB, 40 * MIB)
+    assert "40.0/48.0 MiB ?" in shown(picture)
+    assert picture.tasks[0].speed is None or picture.tasks[0].speed == 0
 
 
 @pytest.mark.parametrize("option", ["--quiet", "--json"])
@@ -135,25 +192,9 @@ def test_a_pipe_is_told_of_every_retry(tmp_path: Path) -> None:
 # What is shown of each event, without a process.
 
 
-class Lines:
-    """Plain progress under a clock that the test sets."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.now = 0.0
-        self._capsys = capsys
-        self._context = progress("a.bin", quiet=False, now=lambda: self.now)
-        self._observer = self._context.__enter__()
-
-    def after(self, event: Event, *, at: float) -> list[str]:
-        """Return the lines that an event brings at a time."""
-        self.now = at
-        self._observer.notify(event)
-        return self._capsys.readouterr().err.splitlines()
-
-
 def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """A log stays readable: how far it is, is said every ten seconds and not with every block."""
-    lines = Lines(capsys)
+    lines = Lines(capsys, partial(progress, "a.bin", quiet=False))
     assert lines.after(Rechecked(MIB, 7), at=9) == []
     assert lines.after(Rechecked(2 * MIB, 6), at=10) == ["a.bin: 2.0 MiB checked again"]
     assert lines.after(Started("a.bin", 40 * MIB, 0), at=11) == []
@@ -164,7 +205,7 @@ def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) 
 
 def test_what_matters_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Resuming, retrying, beginning again and repairing are each a line of their own, at once."""
-    lines = Lines(capsys)
+    lines = Lines(capsys, partial(progress, "a.bin", quiet=False))
     error = StalledError("a.bin: at byte 7: the server sent nothing for 30 s")
     assert lines.after(Started("a.bin", 100, 61), at=0) == ["a.bin: resumed at 61 %"]
     assert lines.after(Started("a.bin", None, 1536), at=0) == ["a.bin: resumed at 1.5 KiB"]

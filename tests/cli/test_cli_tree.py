@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from cli.plainlines import Lines
 from cli.serveddir import Served
 from cli.test_cli_progress import STYLE, on_a_terminal
 from gate import Gate
 from processes import eventually, free_port, outcome_of, running, unspool
 from unspool.cli.treeprogress import tree_progress
 from unspool.errors import NotFoundError, StalledError
-from unspool.events import Event, FileFailed, Retrying, TreeAdvanced
+from unspool.events import FileFailed, Retrying, TreeAdvanced
 
 MIB = 1 << 20
 
@@ -183,25 +185,9 @@ def test_a_terminal_shows_files_and_bytes(served: Served, tmp_path: Path) -> Non
     assert "\x1b]0" not in terminal.text
 
 
-class Lines:
-    """Plain progress under a clock that the test sets."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *, quiet: bool = False) -> None:
-        self.now = 0.0
-        self._capsys = capsys
-        self._context = tree_progress("host/d", quiet=quiet, now=lambda: self.now)
-        self._observer = self._context.__enter__()
-
-    def after(self, event: Event, *, at: float) -> list[str]:
-        """Return the lines that an event brings at a time."""
-        self.now = at
-        self._observer.notify(event)
-        return self._capsys.readouterr().err.splitlines()
-
-
 def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """In a pipe, how far the tree is is said every ten seconds, with a plus while the listing still grows."""
-    lines = Lines(capsys)
+    lines = Lines(capsys, partial(tree_progress, "host/d", quiet=False))
     assert lines.after(TreeAdvanced(5, MIB, 100, 9 * MIB, listed_all=False), at=9) == []
     assert lines.after(TreeAdvanced(6, 2 * MIB, 100, 9 * MIB, listed_all=False), at=10) == [
         "host/d: 6/100+ files, 2.0 MiB here"
@@ -216,7 +202,7 @@ def test_failures_and_retries_are_said_at_once(capsys: pytest.CaptureFixture[str
     nameless = FileFailed("d/b.bin", NotFoundError("no such file"))
     retrying = Retrying(StalledError("d/a.bin: the server sent nothing for 30 s"), 1, 0.25)
     for quiet in (False, True):
-        lines = Lines(capsys, quiet=quiet)
+        lines = Lines(capsys, partial(tree_progress, "host/d", quiet=quiet))
         assert lines.after(failed, at=0) == ["unspool: d/a\\x1b.bin: no such file"]
         assert lines.after(nameless, at=0) == ["unspool: d/b.bin: no such file"]
         said = lines.after(retrying, at=0)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import click
 
+from unspool.cli.bar import bar
 from unspool.cli.command import printable
 from unspool.cli.units import say_bytes, say_share
 from unspool.events import Advanced, Event, Observer, Rechecked, Repairing, Restarting, Retrying, Silent, Started
@@ -68,37 +69,17 @@ class _Lines:
 
 @contextmanager
 def _bar(name: str) -> Iterator[Observer]:
-    from rich.console import Console  # noqa: PLC0415 - only needed on a terminal
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    with bar(printable(name)) as shown:
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5) as bar:
-        task = bar.add_task(printable(name), total=None)
-
-        class Bar:
+        class OnBar:
             def notify(self, event: Event) -> None:
                 match event:
-                    case Started(_, size, resumed_from):
-                        # What is here already counts for the bar, not for the rate.
-                        bar.reset(task, total=size, completed=resumed_from)
                     case Advanced(good) | Rechecked(good, _):
-                        bar.update(task, completed=good)
-                    case _:
-                        pass
+                        shown.completed = good
+                        return
+                    case Started(_, size, resumed_from):
+                        shown.begin(size, resumed_from)
                 if (line := say(event)) is not None:
-                    bar.console.print(printable(f"{name}: {line}"), markup=False, highlight=False, soft_wrap=True)
+                    shown.say(printable(f"{name}: {line}"))
 
-        yield Bar()
+        yield OnBar()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import click
 
+from unspool.cli.bar import bar
 from unspool.cli.command import printable
 from unspool.cli.progress import LINE_INTERVAL, say
 from unspool.cli.units import say_bytes
@@ -67,31 +68,18 @@ class _Lines(_Failures):
 
 @contextmanager
 def _bar(name: str) -> Iterator[Observer]:
-    from rich.console import Console  # noqa: PLC0415 - only needed on a terminal
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415
+    with bar(printable(name), counts_files=True) as shown:
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[files]}", markup=False),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5) as bar:
-        task = bar.add_task(printable(name), total=None, files="")
-
-        class Bar:
+        class OnBar:
             def notify(self, event: Event) -> None:
-                line = None
                 match event:
                     case TreeAdvanced(_, good, _, listed_bytes, listed_all):
                         # Until the listing is over, nobody knows how much of the whole this is.
-                        bar.update(task, completed=good, total=listed_bytes if listed_all else None, files=_say_files(event))
+                        shown.completed, shown.total = good, listed_bytes if listed_all else None
+                        shown.files = _say_files(event)
                     case FileFailed():
-                        line = _say_failure(event)
-                    case _ if (said := say(event)) is not None:
-                        line = printable(f"{name}: {said}")
-                if line is not None:
-                    bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                        shown.say(_say_failure(event))
+                    case _ if (line := say(event)) is not None:
+                        shown.say(printable(f"{name}: {line}"))
 
-        yield Bar()
+        yield OnBar()

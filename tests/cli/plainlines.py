@@ -1,0 +1,42 @@
+"""Plain progress under a clock that the test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import pytest
+
+from unspool.events import Event, Observer
+
+
+class Progress(Protocol):
+    """How progress is begun."""
+
+    def __call__(self, *, now: Callable[[], float]) -> AbstractContextManager[Observer]:
+        """Begin it under a clock."""
+        ...
+
+
+class Lines:
+    """The lines that events bring.
+
+    Args:
+        progress: what turns events into lines.
+
+    Attributes:
+        now: seconds, as the clock shows them.
+    """
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], progress: Progress) -> None:
+        self.now = 0.0
+        self._capsys = capsys
+        self._context = progress(now=lambda: self.now)
+        self._observer = self._context.__enter__()
+
+    def after(self, event: Event, *, at: float) -> list[str]:
+        """Return the lines that an event brings at a time."""
+        self.now = at
+        self._observer.notify(event)
+        return self._capsys.readouterr().err.splitlines()
