@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from unspool.core.value import value
 from unspool.errors import UnspoolError
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rechecked:
     """Part of what an earlier run left was read again; `good` bytes agreed so far, `left` segments are to be read."""
 
@@ -16,7 +16,7 @@ class Rechecked:
     left: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Started:
     """The server described the file. `resumed_from` bytes are here already; `size` is None if the dialect does not tell."""
 
@@ -25,14 +25,14 @@ class Started:
     resumed_from: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Advanced:
     """More verified bytes are here: `good` in all."""
 
     good: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Retrying:
     """Attempt number `attempt` ended with `error`; the next begins in `wait` seconds."""
 
@@ -41,21 +41,21 @@ class Retrying:
     wait: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Restarting:
     """What is here is of no use any more, because of `error`: the download begins again from zero."""
 
     error: UnspoolError
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Repairing:
     """The whole file was not what the server says; `bad` bytes turned out to be damaged here and are fetched again."""
 
     bad: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TreeAdvanced:
     """More of a tree is here.
 
@@ -71,7 +71,7 @@ class TreeAdvanced:
     listed_all: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileFailed:
     """One file of a tree is not here, and will not be; the others are not concerned."""
 

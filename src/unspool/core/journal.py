@@ -11,10 +11,11 @@ sorted keys and no white space.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from unspool.core.checksum import crc32c
 from unspool.core.segments import Segment
+from unspool.core.value import value
 
 _MAGIC = "unspool-journal"
 _VERSION = 1
@@ -23,7 +24,7 @@ _LARGEST_SIZE = (1 << 63) - 1
 """Of a file, in bytes, on any system and on the wire."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Journal:
     """What a part file holds.
 

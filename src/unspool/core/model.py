@@ -5,16 +5,16 @@ All offsets, sizes and lengths are bytes. Half-open spans throughout. Nothing he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from unspool.core.value import value
 from unspool.errors import UnspoolError
 
 Bytes: TypeAlias = bytes | memoryview
 """A run of bytes nobody will change; a memoryview where that saves a copy."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Span:
     """The bytes from `start` up to, not including, `stop`."""
 
@@ -31,7 +31,7 @@ class Span:
         return self.stop - self.start
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileInfo:
     """What a file is at one revision.
 
@@ -52,7 +52,7 @@ class FileInfo:
     crc32c: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """One page of a listing: files, and (one level only) the prefixes below, each ending in `/`."""
 
@@ -60,7 +60,7 @@ class Page:
     prefixes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReadRequest:
     """One span of one file, at one revision if pinned.
 
@@ -81,7 +81,7 @@ class ReadRequest:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Header:
     """Opens a read: what will really be sent.
 
@@ -94,7 +94,7 @@ class Header:
     length: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Block:
     """One run of bytes with its absolute offset and the CRC32C the sender computed over it."""
 
@@ -108,7 +108,7 @@ class Block:
         return self.offset + len(self.data)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Summary:
     """Closes a read: one past the last byte sent, whether that is the end of the file, the whole file's CRC32C if known."""
 
@@ -117,7 +117,7 @@ class Summary:
     crc32c: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Frame:
     """One message of a read: any of the three, taken in this order. With none of them it is a heartbeat."""
 
@@ -129,7 +129,7 @@ class Frame:
 HEARTBEAT = Frame()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WantedFile:
     """One file of a batch, wanted whole; at one revision if pinned."""
 
@@ -137,7 +137,7 @@ class WantedFile:
     revision: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BatchRequest:
     """Whole files, read with one stream, in the order in which they are named.
 
@@ -153,7 +153,7 @@ class BatchRequest:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Piece:
     """One frame of one file of a batch, or the error that ends this file and no other.
 
@@ -172,7 +172,7 @@ class Piece:
         return self.error is not None or (self.frame is not None and self.frame.summary is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListRequest:
     """The files below a prefix, one level or all; `page_size` is a wish that the server clamps."""
 

@@ -22,11 +22,12 @@ Any error leaves the receiver IDLE, at the byte after the last verified one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary
+from unspool.core.value import value
 from unspool.errors import (
     BlockCorruptError,
     FileChangedError,
@@ -272,7 +273,7 @@ class Receiver:
         return kind(f"{self.name}: {message}", name=self.name, offset=self.position)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Whole:
     """A file that came in one frame: its one block, and whether the server said the CRC32C of the whole as well."""
 

@@ -9,10 +9,10 @@ Rule 3: the checksum of the whole is combined from the segments; no byte is summ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from unspool.core.checksum import combine, crc32c
 from unspool.core.model import Block, Span
+from unspool.core.value import value
 
 SEGMENT_SIZE = 16 << 20
 """Smallest segment: what a kill may cost at most, and (at 2 GB/s) 8 ms to check again on resume."""
@@ -29,7 +29,7 @@ def segment_size_for(size: int | None) -> int:
     return segment_size
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Segment:
     """The good part of a segment: its length in bytes from the segment's start (never 0) and its CRC32C."""
 

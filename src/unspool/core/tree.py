@@ -9,11 +9,11 @@ Rule 2: a file is here only if something vouches for its bytes: the tree's recor
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from unspool.core.model import FileInfo
 from unspool.core.names import check_name
+from unspool.core.value import value
 from unspool.errors import InvalidNameError, ProtocolError
 
 HOME = ".unspool-tree"
@@ -23,7 +23,7 @@ _RESERVED = (".unspool-part", ".unspool-journal", ".unspool-journal.new")
 """How the names of unfinished downloads end (`unspool.partfile`), in lower case."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Place:
     """Where a file belongs, below the destination: the directory (`""` is the destination itself) and the last part."""
 
@@ -70,7 +70,7 @@ def folded(place: Place) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(place)).casefold())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Kept:
     """What the record vouches for: the local file, known by these three, has that revision's bytes.
 
@@ -86,7 +86,7 @@ class Kept:
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Local:
     """A regular file at a place."""
 

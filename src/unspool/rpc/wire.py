@@ -51,12 +51,12 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
     """Turn a message into a file's description."""
     modified = message.modified if message.HasField("modified") else None
     return FileInfo(
-        name=message.name,
-        size=message.size,
-        revision=message.revision,
-        modified_ns=modified.seconds * _NS + modified.nanos if modified is not None else None,
-        content_type=message.content_type,
-        crc32c=message.crc32c if message.HasField("crc32c") else None,
+        message.name,
+        message.size,
+        message.revision,
+        modified.seconds * _NS + modified.nanos if modified is not None else None,
+        message.content_type,
+        message.crc32c if message.HasField("crc32c") else None,
     )
 
 

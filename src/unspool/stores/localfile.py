@@ -172,13 +172,7 @@ def _revision(status: os.stat_result) -> str:
 
 def info_of(name: str, status: os.stat_result) -> FileInfo:
     """Return what is told of a file."""
-    return FileInfo(
-        name=name,
-        size=status.st_size,
-        revision=_revision(status),
-        modified_ns=status.st_mtime_ns,
-        content_type=_content_type(name),
-    )
+    return FileInfo(name, status.st_size, _revision(status), status.st_mtime_ns, _content_type(name))
 
 
 def _content_type(name: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from unspool.core.model import Bytes, FileInfo
 from unspool.core.tree import Place
+from unspool.core.value import value
 from unspool.errors import UnspoolError
 
 
@@ -28,7 +29,7 @@ class Arrived:
     confirmed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failure:
     """A file of a tree that is not here, and why."""
 

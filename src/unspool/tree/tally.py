@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from unspool.core.value import value
 from unspool.download import Result, Verified
 from unspool.errors import UnspoolError
 from unspool.events import FileFailed, Observer, TreeAdvanced
@@ -14,7 +14,7 @@ _MOST_FAILURES = 1000
 """Failures that a result keeps; all are told to the observer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TreeResult:
     """What fetching a tree came to. Each file listed is counted once: fetched, kept, failed or left out.
 
