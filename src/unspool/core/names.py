@@ -12,6 +12,8 @@ from unspool.errors import InvalidNameError
 MAX_NAME_BYTES = 4096
 """Longest name, in UTF-8 bytes: PATH_MAX of Linux; S3 and GCS allow 1024."""
 
+_NOT_PARTS = frozenset({"", ".", ".."})
+
 
 def check_name(name: str) -> tuple[str, ...]:
     """Check a name and return its parts.
@@ -20,6 +22,15 @@ def check_name(name: str) -> tuple[str, ...]:
         InvalidNameError: it is empty, absolute, too long, not UTF-8, or has a part that is empty, `.`, `..`, or contains a
             backslash or NUL.
     """
+    parts = tuple(name.split("/"))
+    # Nearly all names are good, and very many are checked.
+    if not name.isascii() or len(name) > MAX_NAME_BYTES or "\0" in name or "\\" in name or not _NOT_PARTS.isdisjoint(parts):
+        _object_to(name, parts)
+    return parts
+
+
+def _object_to(name: str, parts: tuple[str, ...]) -> None:
+    """Raise InvalidNameError for what is wrong with a name, if anything is."""
     if not name:
         raise InvalidNameError("the file name is empty: name a file relative to what is served", name=name)
     shown = repr(name if len(name) <= 80 else name[:77] + "...")  # noqa: PLR2004 - what fits on a line
@@ -35,11 +46,9 @@ def check_name(name: str) -> tuple[str, ...]:
         raise InvalidNameError(f"{shown} contains a backslash: parts are separated by '/'", name=name)
     if name.startswith("/"):
         raise InvalidNameError(f"{shown} is absolute: names are relative to what is served", name=name)
-    parts = tuple(name.split("/"))
     for part in parts:
-        if part in ("", ".", ".."):
+        if part in _NOT_PARTS:
             raise InvalidNameError(f"{shown} has a part that is {part!r}: name the file directly", name=name)
-    return parts
 
 
 def check_prefix(prefix: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from unspool.core.tree import Kept
 
 HEAD = b"unspool-tree 1\n"
 
-_write = json.JSONEncoder(separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii
 _CRC = 8
 _FIELDS = 5
 _SLACK = 1000
@@ -59,7 +59,7 @@ class TreeRecord:
 
     def take(self, name: str) -> Kept | None:
         """Return what it says of a file, and forget it: a listing names each file once."""
-        said = self._lines.pop(_write(name).encode(), None)
+        said = self._lines.pop(_quoted(name).encode(), None) if self._lines else None
         return None if said is None else _read(said)
 
     def lines(self) -> Iterator[bytes]:
@@ -71,8 +71,8 @@ class TreeRecord:
 
 def line_of(name: str, kept: Kept) -> bytes:
     """Return the line that says what a file is."""
-    said = _write([kept.revision, kept.size, kept.crc32c, kept.modified_ns, kept.inode])
-    return _sealed(f"{_write(name)}\t{said}".encode())
+    said = f"[{_quoted(kept.revision)},{kept.size},{kept.crc32c},{kept.modified_ns},{kept.inode}]"
+    return _sealed(f"{_quoted(name)}\t{said}".encode())
 
 
 def _sealed(body: bytes) -> bytes:
