@@ -161,8 +161,8 @@ class Fetch:
                 if not self._begun:
                     await self._take_note(receiver.info)
                 block = taken.cut(whole)
+                taken.position = block.end  # before the disk is waited for: meanwhile somebody may take half of what is left
                 await self._write(block, pen)
-                taken.position = block.end
                 self._adapt()
                 if taken.done and not receiver.complete and (asked is not None or taken.stop != receiver.stop):
                     break  # somebody else has what comes now; what a summary would say is asked for in the end

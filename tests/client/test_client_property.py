@@ -245,6 +245,8 @@ class Run:
         if self._world.jobs != 1:
             # A stream that somebody took the second half from ends in the middle; one whose neighbour fails ends anywhere.
             lost += ON_THE_WAY * len(self.transport.requests)
+        if "^" in self.transport.fired and any(request.block_size is None for request in self.transport.requests):
+            lost += max(self._world.sizes)  # who asks for the word about the whole says no size
         return lost
 
     @property

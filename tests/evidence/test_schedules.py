@@ -104,6 +104,13 @@ def live_through(seed: int, directory: Path) -> list[promises.Run]:
         return list(promises.live(world_of(seed), directory))
 
 
+@pytest.mark.parametrize("seed", [573, 26_252])
+def test_schedules_that_once_broke_a_promise_do_not_any_more(seed: int) -> None:
+    """573: a stream ended by another left a journal of the old revision. 26252: a range was halved behind its own stream."""
+    with repeatable(seed, "test_schedules.py"), TemporaryDirectory() as directory:
+        assert live_through(seed, Path(directory))[-1].result is not None
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seeds", shards(normal=2_000, deep=50_000, size=250), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_no_schedule_of_faults_breaks_a_promise(seeds: range) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 
 class FakeClock:
-    """Time that passes only when somebody sleeps, and then at once. For one task at a time.
+    """Time that passes only when somebody sleeps, and then at once.
 
     A sleep inside a `timeout` that is shorter raises TimeoutError at the moment the timeout is up. `sleep(math.inf)` is a
-    stall: only a timeout ends it.
+    stall: only a timeout ends it. Several tasks share the time; a timeout is for the task that it is in, and while another
+    one sleeps it does not come.
 
     Attributes:
         now: seconds since the beginning.
@@ -22,7 +24,7 @@ class FakeClock:
     def __init__(self) -> None:
         self.now = 0.0
         self.slept: list[float] = []
-        self._deadlines: list[float] = []
+        self._deadlines: defaultdict[asyncio.Task[object] | None, list[float]] = defaultdict(list)
 
     def monotonic(self) -> float:
         """See `Clock.monotonic`."""
@@ -31,13 +33,13 @@ class FakeClock:
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""
         await asyncio.sleep(0)
-        deadline = min(self._deadlines, default=math.inf)
+        deadline = max(min(self._deadlines.get(asyncio.current_task(), ()), default=math.inf), self.now)
+        if math.isinf(seconds) and math.isinf(deadline):
+            raise AssertionError("a stall outside of any timeout: the code under test would hang")
         if self.now + seconds >= deadline:
             self.slept.append(deadline - self.now)
             self.now = deadline
             raise TimeoutError
-        if math.isinf(seconds):
-            raise AssertionError("a stall outside of any timeout: the code under test would hang")
         self.slept.append(seconds)
         self.now += seconds
 
@@ -47,8 +49,12 @@ class FakeClock:
 
     @asynccontextmanager
     async def _timeout(self, seconds: float) -> AsyncGenerator[None, None]:
-        self._deadlines.append(self.now + seconds)
+        task = asyncio.current_task()
+        mine = self._deadlines[task]
+        mine.append(self.now + seconds)
         try:
             yield
         finally:
-            self._deadlines.pop()
+            mine.pop()
+            if not mine:
+                del self._deadlines[task]

@@ -1,0 +1,56 @@
+"""The clock that never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from unspool.testing import FakeClock
+
+
+async def test_a_timeout_ends_a_longer_sleep_and_a_stall() -> None:
+    """A sleep inside a shorter timeout ends with it, and time is where the timeout was."""
+    clock = FakeClock()
+    for seconds in (7.0, math.inf):
+        with pytest.raises(TimeoutError):
+            async with clock.timeout(5):
+                await clock.sleep(seconds)
+    assert (clock.now, clock.slept) == (10, [5, 5])
+
+
+async def test_the_inner_of_two_timeouts_comes_first() -> None:
+    """Of two timeouts around a stall the shorter one ends it, whichever is inside."""
+    clock = FakeClock()
+    async with clock.timeout(9):
+        with pytest.raises(TimeoutError):
+            async with clock.timeout(2):
+                await clock.sleep(math.inf)
+    assert clock.now == 2
+
+
+async def test_a_timeout_is_for_its_own_task() -> None:
+    """While one task sleeps for long, another one's timeout does not come; if that one sleeps then, it comes at once."""
+    clock = FakeClock()
+    slept, go_on = asyncio.Event(), asyncio.Event()
+
+    async def other() -> None:
+        async with clock.timeout(5):
+            slept.set()
+            await go_on.wait()
+            await clock.sleep(1)
+
+    task = asyncio.create_task(other())
+    await slept.wait()
+    await clock.sleep(30)
+    go_on.set()
+    with pytest.raises(TimeoutError):
+        await task
+    assert (clock.now, clock.slept) == (30, [30, 0])
+
+
+async def test_a_stall_without_a_timeout_is_a_defect_of_the_code_under_test() -> None:
+    """What would hang for ever fails instead."""
+    with pytest.raises(AssertionError, match="hang"):
+        await FakeClock().sleep(math.inf)
