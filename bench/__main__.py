@@ -20,7 +20,9 @@ def main() -> None:
         command = commands.add_parser(case.name, help=case.help, description=case.help)
         command.add_argument("--rounds", type=int, default=5, help="how often each runs, in turns (default 5)")
         command.add_argument("--dir", default=fast_directory(), help="where files are served from and got to")
-        command.add_argument("--only", help="only what has this in its name, and what it is compared with")
+        command.add_argument(
+            "--only", action="append", default=[], help="only what has this in its name, and what it is compared with"
+        )
         command.add_argument("--save", type=Path, help="write the samples as JSON")
         command.add_argument("--plot", type=Path, help="draw the result as SVG")
         case.options(command)

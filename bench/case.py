@@ -55,9 +55,14 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def chosen(peers: Sequence[Peer], only: str | None, always: Sequence[str] = ()) -> list[Peer]:
-    """Return the peers whose name contains `only`, and those that are always there."""
-    return [peer for peer in peers if not only or only in peer.name or peer.name in always]
+def chosen(peers: Sequence[Peer], only: Sequence[str], always: Sequence[str] = ()) -> list[Peer]:
+    """Return the peers whose name contains any of `only`, and those that are always there; all if there is none of those."""
+    return [peer for peer in peers if wanted(peer.name, only) or peer.name in always]
+
+
+def wanted(name: str, only: Sequence[str]) -> bool:
+    """Return whether a name contains any of `only`, or there is none of those."""
+    return not only or any(part in name for part in only)
 
 
 def random_file(path: Path, size: int) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import plots, report, servers
-from bench.case import Case, Shown, numbers, random_file
+from bench.case import Case, Shown, numbers, random_file, wanted
 from bench.inside import READERS, measure_inside
 from bench.measure import Sample
 from bench.peer import Peer
@@ -98,7 +98,7 @@ def _measure(way: _Way, root: Path, clients: int, seconds: float) -> Sample:
 
 def _run(arguments: argparse.Namespace, directory: Path) -> Shown:
     random_file(directory / "big.bin", _FILE_MIB * report.MIB)
-    ways = [way for way in _ways(arguments.workers) if not arguments.only or arguments.only in way.peer.name]
+    ways = [way for way in _ways(arguments.workers) if wanted(way.peer.name, arguments.only)]
     results = Results()
     there = {peer.name for peer in present([way.peer for way in ways], results)}
     for clients in arguments.clients:

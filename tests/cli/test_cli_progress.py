@@ -113,7 +113,7 @@ def test_a_terminal_never_sees_a_name_raw(served: Served, tmp_path: Path) -> Non
 
 
 def test_a_short_download_needs_no_bar(served: Served, tmp_path: Path) -> None:
-    """What is over within half a second ends without a bar on the terminal, and without the time that one takes to load."""
+    """What is over within a second ends without a bar on the terminal, and without the time that one takes to load."""
     with on_a_terminal("get", served.url("hello.txt"), tmp_path / "out") as (terminal, process):
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0

@@ -1,6 +1,6 @@
 """A bar on a terminal, and lines above it.
 
-Rule 1: it appears when the work has taken half a second. What is over before needs none, and what draws it takes 50 ms to load.
+Rule 1: it appears when the work has taken a second. What is over before needs none, and what draws it takes 50 ms to load.
 Rule 2: it is drawn five times a second, from what was told last. Telling it costs next to nothing.
 """
 
@@ -16,8 +16,9 @@ import click
 if TYPE_CHECKING:
     from unspool.cli.drawnbar import DrawnBar
 
-DELAY = 0.5
-"""Seconds before a bar appears (cargo waits as long, git two seconds)."""
+DELAY = 1.0
+"""Seconds before a bar appears: for so long nobody minds to see nothing (Nielsen, "Usability Engineering", 1993). Cargo waits
+for half as long, git for twice as long."""
 
 
 class Bar:

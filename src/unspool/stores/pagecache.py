@@ -1,7 +1,8 @@
 """What of a file is in memory already, and can be read without waiting for a disk.
 
 Rule 1: a read from here never waits. Linux says so for every read by itself (preadv2(2), RWF_NOWAIT): what it would have to
-        fetch it refuses. File systems that cannot say it are not asked again, but for one that has no disk.
+        fetch it refuses. File systems that cannot say it are not asked again, but for one that has no disk: tmpfs, of which
+        only what has been swapped out is waited for.
 """
 
 from __future__ import annotations
