@@ -204,7 +204,7 @@ def test_what_ended_children_used_counts() -> None:
     busy = "import time\nwhile time.process_time() < 0.2: pass"
     program = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {busy!r}]); print('ready'); time.sleep(60)"
     with running([sys.executable, "-uc", program], "ready") as (process, _):
-        assert process.cpu() >= 0.2
+        assert process.cpu() >= 0.2 - 4 * 0.01  # four counters, each cut to whole ticks
 
 
 def test_every_case_is_in_the_help_and_the_document() -> None:
