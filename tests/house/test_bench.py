@@ -201,10 +201,10 @@ def test_a_process_is_measured() -> None:
 
 def test_what_ended_children_used_counts() -> None:
     """A server that forks for each client is charged with what those used, after they have ended too."""
-    busy = "import time\nwhile time.process_time() < 0.2: pass"
+    busy = "import time\nwhile time.process_time() < 0.25: pass"
     program = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {busy!r}]); print('ready'); time.sleep(60)"
     with running([sys.executable, "-uc", program], "ready") as (process, _):
-        assert process.cpu() >= 0.2 - 4 * 0.01  # four counters, each cut to whole ticks
+        assert process.cpu() >= 0.2  # of 0.25: Linux cuts four counters to whole ticks
 
 
 def test_every_case_is_in_the_help_and_the_document() -> None:

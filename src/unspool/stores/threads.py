@@ -67,14 +67,14 @@ class Threads:
     def check(self) -> None:
         """Raise ServerError if the store is closed."""
         if self._closed:
-            raise ServerError("the store was closed meanwhile")
+            raise _closed()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Have a thread do the work. Raises ServerError if the store is closed."""
         try:
             return self._pool.submit(work)
         except RuntimeError as error:
-            raise ServerError("the store was closed meanwhile") from error
+            raise _closed() from error
 
     async def run(self, work: Callable[[], T]) -> T:
         """Have a thread do the work, and wait for it."""
@@ -91,3 +91,7 @@ class Threads:
         """Take no more work, and wait for none. What was submitted is done, so that nobody waits for it in vain."""
         self._closed = True
         self._pool.shutdown(wait=False)
+
+
+def _closed() -> ServerError:
+    return ServerError("the store was closed meanwhile")
