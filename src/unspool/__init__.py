@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unspool.download import Result
     from unspool.errors import UnspoolError
     from unspool.options import ServerOptions, ServiceOptions, TransferOptions
-    from unspool.server import Server
+    from unspool.server.server import Server
     from unspool.stores import LocalStore, MemoryStore
     from unspool.tree.tally import TreeResult
 
@@ -30,7 +30,7 @@ _HOMES = {
     "Reading": "client",
     "Result": "download",
     "RetryPolicy": "core.retry",
-    "Server": "server",
+    "Server": "server.server",
     "ServerOptions": "options",
     "ServiceOptions": "options",
     "TransferOptions": "options",

@@ -317,7 +317,7 @@ def get(
 
 def _connect(target: str, dialect: Dialect, metadata: Metadata) -> Transport:
     if dialect == "demo":
-        from unspool.rpc.demo import DemoTransport  # noqa: PLC0415 - its generated module is the tutorial's, seldom wanted
+        from unspool.rpc.demotransport import DemoTransport  # noqa: PLC0415 - its generated module is the tutorial's, seldom wanted
 
         return DemoTransport(target, metadata)
     return GrpcTransport(target, metadata)

@@ -28,7 +28,7 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.options import TransferOptions
-from unspool.rpc.demo import CHUNK_SIZE
+from unspool.rpc.demowire import CHUNK_SIZE
 from unspool.stores import MemoryStore
 from unspool.testing import FakeClock, serve
 

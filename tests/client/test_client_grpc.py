@@ -30,7 +30,7 @@ from unspool.events import Advanced, Event, Retrying
 from unspool.options import ServerOptions, TransferOptions
 from unspool.rpc import status, wire
 from unspool.rpc.transport import GrpcTransport
-from unspool.server import Server
+from unspool.server.server import Server
 from unspool.stores import MemoryStore
 from unspool.testing import FakeClock, FaultyStore, serve
 

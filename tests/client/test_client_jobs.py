@@ -15,7 +15,7 @@ from unspool.core.model import ReadRequest
 from unspool.errors import FileChangedError, UnreachableError
 from unspool.events import Advanced, Restarting
 from unspool.options import TransferOptions
-from unspool.rpc.calls import TransferEnd
+from unspool.server.calls import TransferEnd
 from unspool.stores import MemoryStore
 from unspool.testing import FaultyStore, FaultyTransport, StoreTransport, serve
 

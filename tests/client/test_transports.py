@@ -11,9 +11,9 @@ from contract.batch_contract import BatchContract
 from contract.transport_contract import DATA, ReadContract, TransportContract, until
 from unspool.core.model import BatchRequest, ReadRequest, WantedFile
 from unspool.errors import UnsupportedError
-from unspool.rpc.calls import TransferEnd
-from unspool.rpc.demo import DemoTransport
+from unspool.rpc.demotransport import DemoTransport
 from unspool.rpc.transport import GrpcTransport, Transport
+from unspool.server.calls import TransferEnd
 from unspool.stores import MemoryStore
 from unspool.stores.base import Store
 from unspool.testing import FaultyTransport, StoreTransport, serve

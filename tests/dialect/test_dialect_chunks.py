@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from unspool.core.model import Bytes, FileInfo, Span
 from unspool.demo import files_pb2 as pb
 from unspool.errors import DataLossError
-from unspool.rpc.demo import CHUNK_SIZE, _chunks, encode_response
+from unspool.rpc.demowire import CHUNK_SIZE, encode_response
+from unspool.server.demo import _chunks
 
 
 class RaggedFile:

@@ -17,7 +17,7 @@ from unspool import LocalStore, MemoryStore
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, Span, Summary
 from unspool.rpc import wire
-from unspool.rpc.calls import TransferEnd
+from unspool.server.calls import TransferEnd
 from unspool.stores.base import OpenFile, Store
 from unspool.testing import serve
 

@@ -11,7 +11,7 @@ from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summ
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.core.receiver import TABLE, Piece, Receiver, State
 from unspool.demo import files_pb2
-from unspool.rpc import demo, status, wire
+from unspool.rpc import demowire, status, wire
 from unspool.v1 import file_service_pb2
 
 DOCUMENT = read("PROTOCOL.md")
@@ -91,7 +91,7 @@ def test_the_method_paths_are_the_services() -> None:
     assert {(name, path) for name, path, _ in rows} == {(m.name, f"/{service.full_name}/{m.name}") for m in service.methods}
     tutorial = files_pb2.DESCRIPTOR.services_by_name["Files"]
     assert f"`/{tutorial.full_name}/{tutorial.methods[0].name}`" in DOCUMENT
-    assert demo.CHUNK_SIZE == 32 * 1024
+    assert demowire.CHUNK_SIZE == 32 * 1024
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from unspool import Client, MemoryStore, Server, ServerOptions
 from unspool.core.model import Piece, ReadRequest
 from unspool.errors import InvalidRequestError, OverloadedError, ServerError, StreamAgeError, UnreachableError
 from unspool.options import LimitOptions, ServiceOptions
-from unspool.rpc.calls import TransferEnd
+from unspool.server.calls import TransferEnd
 from unspool.stores.base import SmallFile
 from unspool.testing import FaultyStore, serve
 

@@ -8,10 +8,10 @@ import pytest
 from server.gates import GatedStore
 from server.wiretap import data_of, wiretap
 from unspool import Client, MemoryStore, Server, ServerOptions, ServiceOptions
-from unspool import server as server_module
 from unspool.core.model import ListRequest, ReadRequest
 from unspool.errors import InvalidRequestError, UnreachableError
-from unspool.rpc.calls import TransferEnd
+from unspool.server import server as server_module
+from unspool.server.calls import TransferEnd
 from unspool.testing import FaultyStore
 
 BLOCKS = ServerOptions(grace=30, service=ServiceOptions(block_size=4))

@@ -10,7 +10,7 @@ from server.wiretap import data_of, is_heartbeat, wiretap
 from unspool import ServerOptions, ServiceOptions
 from unspool.core.model import Frame, ListRequest, ReadRequest
 from unspool.rpc import wire
-from unspool.rpc.outlet import Outlet
+from unspool.server.outlet import Outlet
 from unspool.testing import FaultyStore, serve
 
 OFTEN = ServerOptions(service=ServiceOptions(heartbeat=0.002, block_size=4))

@@ -16,7 +16,7 @@ from unspool.core.model import Bytes, ReadRequest
 from unspool.errors import OverloadedError, StreamAgeError
 from unspool.events import Event, Retrying
 from unspool.options import LimitOptions, ServiceOptions
-from unspool.rpc.calls import TransferEnd
+from unspool.server.calls import TransferEnd
 from unspool.testing import FaultyStore, serve
 
 MIB = 1 << 20

@@ -14,7 +14,7 @@ from server.wiretap import StreamMethod, data_of, wiretap
 from unspool import Client, LocalStore, MemoryStore
 from unspool.core.model import ReadRequest
 from unspool.errors import InvalidRequestError, ServerError
-from unspool.rpc.calls import TransferEnd
+from unspool.server.calls import TransferEnd
 from unspool.stores import OpenFile
 from unspool.testing import FaultyStore, serve
 

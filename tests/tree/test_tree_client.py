@@ -248,7 +248,7 @@ async def test_a_server_without_batches_is_read_file_by_file(tmp_path: Path) -> 
 
 async def test_a_dialect_that_cannot_list_is_an_error(tmp_path: Path) -> None:
     """The tutorial's dialect has no listing: that is said at once, and nothing is made here."""
-    from unspool.rpc.demo import DemoTransport  # noqa: PLC0415 - loads the tutorial's protocol
+    from unspool.rpc.demotransport import DemoTransport  # noqa: PLC0415 - loads the tutorial's protocol
 
     with pytest.raises(UnsupportedError):
         await TreeLab().get(tmp_path / "out", transport=DemoTransport("localhost:1"))

@@ -20,7 +20,7 @@ from unspool.cli.command import printable
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
 from unspool.options import LimitOptions, ServerOptions, ServiceOptions
-from unspool.server import Server
+from unspool.server.server import Server
 from unspool.stores import open_store
 from unspool.workers import Workers, held
 

@@ -17,6 +17,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeVar
 
+from unspool.answers.batch import BatchMaker
+from unspool.answers.checksums import Checksums
+from unspool.answers.frames import FrameMaker
 from unspool.clock import Clock, SystemClock
 from unspool.core.checksum import crc32c
 from unspool.core.model import (
@@ -33,9 +36,6 @@ from unspool.core.model import (
 )
 from unspool.errors import UnreachableError
 from unspool.options import ServiceOptions
-from unspool.rpc.batch import BatchMaker
-from unspool.rpc.checksums import Checksums
-from unspool.rpc.frames import FrameMaker
 from unspool.rpc.transport import Transport
 from unspool.stores.base import Store
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from unspool.options import ServerOptions
-from unspool.rpc.calls import TransferEnd
-from unspool.server import Server
+from unspool.server.calls import TransferEnd
+from unspool.server.server import Server
 from unspool.stores.base import Store
 
 

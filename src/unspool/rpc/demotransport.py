@@ -1,8 +1,7 @@
-"""The tutorial's dialect, `demo.Files/GetFile`, both ways.
+"""The tutorial's dialect, `demo.Files/GetFile`, as a transport.
 
-It has a name, the number of the chunk to start with, and numbered chunks of 32 KiB: no size, revision, checksum or end
-marker. The server's side closes the tutorial's holes without changing a message. The client's side downloads with the
-same care as ever, checks what can be checked (numbers follow each other, only the last chunk is short), and claims no more.
+It downloads with the same care as ever, checks what can be checked (chunks are numbered in order, only the last one is
+short), and claims no more.
 """
 
 from __future__ import annotations
@@ -10,114 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import (
-    BatchRequest,
-    Block,
-    Bytes,
-    FileInfo,
-    Frame,
-    Header,
-    ListRequest,
-    Page,
-    Piece,
-    ReadRequest,
-    Span,
-    Summary,
-)
+from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, ListRequest, Page, Piece, ReadRequest, Summary
 from unspool.demo import files_pb2 as pb
-from unspool.errors import (
-    DataLossError,
-    InvalidRangeError,
-    InvalidRequestError,
-    ProtocolError,
-    SequenceError,
-    StartIgnoredError,
-    StartPastEndError,
-    UnsupportedError,
-)
-from unspool.options import ServiceOptions
-from unspool.rpc.calls import Calls, Context, answering
-from unspool.rpc.frames import span_of
+from unspool.errors import ProtocolError, SequenceError, StartIgnoredError, StartPastEndError, UnsupportedError
+from unspool.rpc.demowire import CHUNK_SIZE, SERVICE
 from unspool.rpc.transport import Connection, Metadata
-from unspool.rpc.wire import varint
-from unspool.stores.base import OpenFile, Store
-
-SERVICE = pb.DESCRIPTOR.services_by_name["Files"].full_name
-
-CHUNK_SIZE = 32 * 1024
-"""Bytes per chunk: the tutorial's. Both sides must mean the same, for a start is a number of chunks."""
-
-
-class DemoService:
-    """Answers `demo.Files` out of a store, as an unmodified client of the tutorial expects.
-
-    Where the tutorial answers UNKNOWN or nothing, it answers NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (negative start)
-    and OUT_OF_RANGE (a start beyond the end). As in the tutorial, a stream ends with a chunk shorter than 32 KiB, empty if
-    need be.
-    """
-
-    def __init__(self, store: Store, calls: Calls, options: ServiceOptions) -> None:
-        self._store = store
-        self._calls = calls
-        self._options = options
-
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """Return what to hand to `server.add_generic_rpc_handlers`."""
-        return grpc.method_handlers_generic_handler(SERVICE, {"GetFile": grpc.unary_stream_rpc_method_handler(self._get_file)})
-
-    async def _get_file(self, request: bytes, context: Context) -> None:
-        async with answering(context):
-            try:
-                message = pb.Request.FromString(request)
-            except DecodeError as error:
-                raise InvalidRequestError("the message received is not a Request") from error
-            if message.start_at < 0:
-                raise InvalidRangeError(f"{message.name}: start_at {message.start_at} must not be negative", name=message.name)
-            wanted = ReadRequest(message.name, start=message.start_at * CHUNK_SIZE)
-            outlet = self._calls.outlet(context, None, self._options.heartbeat)
-            with self._calls.reading("GetFile", wanted, context) as report:
-                async with outlet, aclosing(await self._store.open(wanted.name)) as file:
-                    span = span_of(wanted, file.info)
-                    run_size = max(self._options.block_size // CHUNK_SIZE, 1) * CHUNK_SIZE
-                    number = message.start_at
-                    async with aclosing(_chunks(file, span, run_size)) as chunks:
-                        async for chunk in chunks:
-                            await outlet.send(encode_response(chunk, number))
-                            number += 1
-                            report.bytes += len(chunk)
-
-
-def encode_response(chunk: Bytes, number: int) -> bytes:
-    """Serialise a Response: the same bytes as the generated code makes, with two copies of the chunk fewer."""
-    head = b"\x0a" + varint(len(chunk)) if chunk else b""
-    tail = b"\x10" + varint(number) if number else b""
-    return b"".join((head, chunk, tail))
-
-
-async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[Bytes, None]:
-    """Yield a span in chunks, all of 32 KiB but the last, which is shorter and perhaps empty.
-
-    Raises:
-        DataLossError: the store returned fewer bytes than it said it holds.
-    """
-    rest, position = b"", span.start
-    async with aclosing(file.read(span, run_size)) as runs:
-        async for run in runs:
-            position += len(run)
-            view = memoryview(rest + run if rest else run)  # nearly always there is no rest
-            whole = len(view) - len(view) % CHUNK_SIZE
-            for at in range(0, whole, CHUNK_SIZE):
-                yield view[at : at + CHUNK_SIZE]
-            rest = bytes(view[whole:])
-    if position != span.stop:
-        # A short chunk would say that the file ends here.
-        name = file.info.name
-        raise DataLossError(f"{name}: the store stopped at byte {position}, before {span.stop}", name=name, offset=position)
-    yield rest
 
 
 class DemoTransport:

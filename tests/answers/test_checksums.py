@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from unspool.answers import checksums
+from unspool.answers.checksums import Checksums
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, FileInfo
-from unspool.rpc import checksums
-from unspool.rpc.checksums import Checksums
 
 
 def _learn(table: Checksums, name: str, data: bytes = b"abc") -> FileInfo:

@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha import reflection
 from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
 from unspool.rpc import wire
-from unspool.rpc.calls import Calls, TransferEnd
-from unspool.rpc.service import FileService
+from unspool.server.calls import Calls, TransferEnd
+from unspool.server.native import FileService
 from unspool.stores.base import Store
 
 log = logging.getLogger("unspool.server")
@@ -79,7 +79,8 @@ class Server:
         services = [wire.SERVICE]
         handlers = [FileService(self._store, self._calls, options.service).handlers()]
         if options.service.demo_dialect:
-            from unspool.rpc.demo import SERVICE, DemoService  # noqa: PLC0415 - see unspool.client
+            from unspool.rpc.demowire import SERVICE  # noqa: PLC0415 - see unspool.client
+            from unspool.server.demo import DemoService  # noqa: PLC0415
 
             services.append(SERVICE)
             handlers.append(DemoService(self._store, self._calls, options.service).handlers())

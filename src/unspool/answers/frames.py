@@ -14,11 +14,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 
+from unspool.answers.checksums import Checksums
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ReadRequest, Span, Summary
 from unspool.errors import DataLossError, FileChangedError, ServerError, StartPastEndError
 from unspool.options import ServiceOptions
-from unspool.rpc.checksums import Checksums
 from unspool.stores.base import OpenFile
 
 T = TypeVar("T")

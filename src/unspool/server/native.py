@@ -1,6 +1,6 @@
 """The servicer: a store in, messages out.
 
-It decides nothing about files: the store does. It decides how they are told; what answers a read is told in rpc/frames.py.
+It decides nothing about files: the store does. It decides how they are told; what answers a read is told in `unspool.answers`.
 
 Rule 1: one frame is one message, and no message of a listing is longer than gRPC allows by default.
 Rule 2: while the store keeps a stream waiting, heartbeats go out. While the client keeps it waiting, nothing is read but one
@@ -16,13 +16,13 @@ from dataclasses import replace
 
 import grpc
 
+from unspool.answers.batch import BatchMaker
+from unspool.answers.checksums import Checksums
+from unspool.answers.frames import FrameMaker
 from unspool.core.model import HEARTBEAT, BatchRequest, FileInfo, Frame, Page, ReadRequest
 from unspool.options import ServiceOptions
 from unspool.rpc import batchwire, wire
-from unspool.rpc.batch import BatchMaker
-from unspool.rpc.calls import Calls, Context, answering
-from unspool.rpc.checksums import Checksums
-from unspool.rpc.frames import FrameMaker
+from unspool.server.calls import Calls, Context, answering
 from unspool.stores.base import Store
 
 _LARGEST_PAGE_BYTES = 1 << 20

@@ -18,7 +18,7 @@ from unspool.core.model import ReadRequest
 from unspool.errors import OverloadedError, ServerError, UnreachableError, UnspoolError
 from unspool.options import LimitOptions
 from unspool.rpc import status
-from unspool.rpc.outlet import ClientGoneError, Outlet
+from unspool.server.outlet import ClientGoneError, Outlet
 
 log = logging.getLogger("unspool.rpc")
 

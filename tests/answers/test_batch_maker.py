@@ -10,11 +10,11 @@ import pytest
 
 from contract.batch_contract import batch, messages_of
 from unspool import MemoryStore, ServiceOptions
+from unspool.answers.batch import FULL_MESSAGE
+from unspool.answers.checksums import Checksums
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.errors import UnspoolError
-from unspool.rpc.batch import FULL_MESSAGE
-from unspool.rpc.checksums import Checksums
 from unspool.stores.base import SmallFile
 from unspool.testing import FaultyStore, StoreTransport
 

@@ -1,6 +1,6 @@
 """What a server has learned of its files' checksums while it sent them.
 
-Rule 1: nothing is summed that was not read for a client anyway, but for the gaps a client's summary needs (rpc/frames.py).
+Rule 1: nothing is summed that was not read for a client anyway, but for the gaps a client's summary needs (frames.py).
 Rule 2: bounded. The least recently used revisions are forgotten; forgetting costs another read, never a wrong answer.
 """
 

@@ -14,12 +14,12 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from unspool.answers.checksums import Checksums
+from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, changed, stopped_short
 from unspool.core.checksum import crc32c
 from unspool.core.model import BatchRequest, Block, Frame, Header, Piece, ReadRequest, Summary, WantedFile
 from unspool.errors import InvalidRequestError, UnspoolError
 from unspool.options import ServiceOptions
-from unspool.rpc.checksums import Checksums
-from unspool.rpc.frames import AsWanted, FrameMaker, Patience, Sizes, changed, stopped_short
 from unspool.stores.base import SmallFile, Store
 
 FULL_MESSAGE = 512 * 1024
