@@ -68,7 +68,7 @@ def serve_grpc(root: str, workers: str = "1") -> None:
     """The ladder's step below unspool: grpc.aio, 1 MiB messages, unspool's channel options; no checks, no protocol."""
     import subprocess
 
-    from unspool.workers import held
+    from unspool.cli.workers import held
 
     stop = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
@@ -92,7 +92,7 @@ def grpc_worker(root: str, address: str) -> None:
     import uvloop
 
     from unspool.loops import keep_freed_memory
-    from unspool.rpc.transport import CHANNEL_OPTIONS
+    from unspool.rpc.connection import CHANNEL_OPTIONS
 
     keep_freed_memory()
 
@@ -120,7 +120,7 @@ def get_grpc(port: str, name: str, out: str) -> None:
     import uvloop
 
     from unspool.loops import keep_freed_memory
-    from unspool.rpc.transport import CHANNEL_OPTIONS
+    from unspool.rpc.connection import CHANNEL_OPTIONS
 
     keep_freed_memory()
 

@@ -54,7 +54,7 @@ def steady_grpc(address: str, name: str, size: str) -> None:
     """Raw gRPC: messages, discarded."""
     import grpc
 
-    from unspool.rpc.transport import CHANNEL_OPTIONS
+    from unspool.rpc.connection import CHANNEL_OPTIONS
 
     async def main() -> dict[str, float]:
         middle = Middle(int(size))
@@ -137,7 +137,7 @@ def watched_get(*arguments: str) -> None:
     """`unspool get ARGUMENTS`, which tells when it re-checked and when the first new byte came, on the clock of the machine."""
     import unspool.cli.progress
     from unspool.cli import main
-    from unspool.events import Advanced, Event, Rechecked
+    from unspool.client.events import Advanced, Event, Rechecked
 
     seen: dict[str, float] = {}
 

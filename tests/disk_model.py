@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from unspool import partfile
+from unspool.local import partfile
 
 _SECTOR = 512
 

@@ -11,32 +11,33 @@ from typing import TYPE_CHECKING
 from unspool._version import __version__
 
 if TYPE_CHECKING:
-    from unspool.client import Client, Reading, get
+    from unspool.client.blocking import get
+    from unspool.client.client import Client, Reading
+    from unspool.client.download import Result
+    from unspool.client.tally import TreeResult
     from unspool.core.model import FileInfo, Page
     from unspool.core.retry import RetryPolicy
-    from unspool.download import Result
     from unspool.errors import UnspoolError
     from unspool.options import ServerOptions, ServiceOptions, TransferOptions
     from unspool.server.server import Server
     from unspool.stores import LocalStore, MemoryStore
-    from unspool.tree.tally import TreeResult
 
 _HOMES = {
-    "Client": "client",
+    "Client": "client.client",
     "FileInfo": "core.model",
     "LocalStore": "stores",
     "MemoryStore": "stores",
     "Page": "core.model",
-    "Reading": "client",
-    "Result": "download",
+    "Reading": "client.client",
+    "Result": "client.download",
     "RetryPolicy": "core.retry",
     "Server": "server.server",
     "ServerOptions": "options",
     "ServiceOptions": "options",
     "TransferOptions": "options",
-    "TreeResult": "tree.tally",
+    "TreeResult": "client.tally",
     "UnspoolError": "errors",
-    "get": "client",
+    "get": "client.blocking",
 }
 
 __all__ = [

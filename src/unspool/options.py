@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from unspool.core.retry import RetryPolicy
 
 MIB = 1 << 20
+
+Metadata: TypeAlias = Sequence[tuple[str, str]]
+"""Keys and values that go with a call, as in HTTP's headers."""
 
 OnChange = Literal["restart", "fail"]
 """What to do when the file on the server is not the one the download began with."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from unspool.events import Event, Observer
+from unspool.client.events import Event, Observer
 
 
 class Progress(Protocol):

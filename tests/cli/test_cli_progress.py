@@ -21,8 +21,8 @@ from processes import ENVIRONMENT, UNSPOOL, free_port, size_of, unspool
 from unspool.cli.bar import Bar, bar
 from unspool.cli.drawnbar import DrawnBar
 from unspool.cli.progress import progress
+from unspool.client.events import Advanced, Rechecked, Repairing, Restarting, Retrying, Started
 from unspool.errors import StalledError
-from unspool.events import Advanced, Rechecked, Repairing, Restarting, Retrying, Started
 
 MIB = 1 << 20
 

@@ -15,8 +15,8 @@ from cli.test_cli_progress import STYLE, on_a_terminal
 from gate import Gate
 from processes import eventually, free_port, outcome_of, running, unspool
 from unspool.cli.treeprogress import tree_progress
+from unspool.client.events import FileFailed, Retrying, TreeAdvanced
 from unspool.errors import NotFoundError, StalledError
-from unspool.events import FileFailed, Retrying, TreeAdvanced
 
 MIB = 1 << 20
 

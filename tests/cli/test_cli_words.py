@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool import errors
-from unspool.address import DEFAULT_PORT, Address, parse_address, parse_target
 from unspool.cli.advice import advice
 from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
 from unspool.cli.units import say_bytes, say_result, say_share
-from unspool.download import Result
+from unspool.client.download import Result
+from unspool.core.address import DEFAULT_PORT, Address, parse_address, parse_target
 from unspool.errors import InvalidRequestError, UnspoolError
 
 ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, UnspoolError)]

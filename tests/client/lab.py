@@ -9,13 +9,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from unspool.client import Client
+from unspool.client.client import Client
+from unspool.client.download import Result
+from unspool.client.events import Event
+from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.retry import RetryPolicy
-from unspool.download import Result
-from unspool.events import Event
 from unspool.options import TransferOptions
-from unspool.rpc.transport import Transport
 from unspool.stores import MemoryStore
 from unspool.stores.base import Store
 from unspool.testing import FakeClock, FaultyTransport, StoreTransport

@@ -14,12 +14,12 @@ import pytest
 from client.cancelling import cancelled_at, nothing_left
 from client.lab import BLOCK, DATA, JOURNAL, NAME, NEW, PART, Lab, WithoutChecksum, names_in
 from contract.transport_contract import until
-from unspool.client import Client
+from unspool.client.client import Client
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal, decode
 from unspool.core.segments import Segment
 from unspool.errors import BusyError, UnreachableError
-from unspool.partfile import PartFile
+from unspool.local.partfile import PartFile
 from unspool.stores import MemoryStore
 from unspool.testing import FaultyStore, serve
 
@@ -29,7 +29,7 @@ SEGMENT = 3 * BLOCK
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the journal's segments three blocks long, and have nothing wait for a real disk."""
-    monkeypatch.setattr("unspool.download.segment_size_for", lambda _: SEGMENT)
+    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: SEGMENT)
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 

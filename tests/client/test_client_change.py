@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, JOURNAL, NAME, NEW, PART, Lab, names_in
+from unspool.client.events import Event, Restarting, Retrying
 from unspool.errors import FileChangedError, NotFoundError, UnreachableError
-from unspool.events import Event, Restarting, Retrying
 from unspool.stores import MemoryStore
 from unspool.testing import FaultyStore
 

@@ -13,7 +13,7 @@ import pytest
 
 from client.handmade import Context, handmade
 from client.lab import JOURNAL, NAME, PART, Lab, content, names_in
-from unspool.client import Client
+from unspool.client.client import Client
 from unspool.core.retry import RetryPolicy
 from unspool.demo import files_pb2 as pb
 from unspool.errors import (

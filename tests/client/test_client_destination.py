@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, JOURNAL, NAME, NEW, PART, Lab, WithoutChecksum, names_in
+from unspool.client.events import Event, Started
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError, UnreachableError
-from unspool.events import Event, Started
-from unspool.partfile import PartFile
+from unspool.local.partfile import PartFile
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

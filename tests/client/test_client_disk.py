@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, JOURNAL, PART, Lab, names_in
+from unspool.client.events import Restarting, Retrying
 from unspool.errors import FileChangedError, LocalFileError
-from unspool.events import Restarting, Retrying
 
 Fill = Callable[[int], None]
 

@@ -13,7 +13,8 @@ import pytest
 from client.handmade import Context, handmade, nobody, resetting, talking
 from client.lab import JOURNAL, PART, names_in
 from contract.transport_contract import DATA, frames_of, until
-from unspool.client import Client
+from unspool.client.client import Client
+from unspool.client.events import Advanced, Event, Retrying
 from unspool.core.model import Block, FileInfo, Frame, Header, ListRequest, Page, ReadRequest
 from unspool.core.retry import RetryPolicy
 from unspool.errors import (
@@ -26,7 +27,6 @@ from unspool.errors import (
     UnspoolError,
     UnsupportedError,
 )
-from unspool.events import Advanced, Event, Retrying
 from unspool.options import ServerOptions, TransferOptions
 from unspool.rpc import status, wire
 from unspool.rpc.transport import GrpcTransport

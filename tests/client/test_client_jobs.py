@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from client.lab import BLOCK, NAME, PART, Lab, content, names_in
-from unspool.client import Client
+from unspool.client.client import Client
+from unspool.client.events import Advanced, Restarting
 from unspool.core.checksum import crc32c
 from unspool.core.model import ReadRequest
 from unspool.errors import FileChangedError, UnreachableError
-from unspool.events import Advanced, Restarting
 from unspool.options import TransferOptions
 from unspool.server.calls import TransferEnd
 from unspool.stores import MemoryStore
@@ -27,7 +27,7 @@ LONG = content(20 * SEGMENT + 7, seed=2)
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Divide files of some thousand bytes as if they were large."""
-    monkeypatch.setattr("unspool.download.segment_size_for", lambda _: SEGMENT)
+    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: SEGMENT)
 
 
 def lab(script: str = "", *, jobs: int = 4, data: bytes = LONG, **options: Any) -> Lab:

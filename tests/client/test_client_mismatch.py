@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, JOURNAL, NAME, PART, Lab, WithoutChecksum, Wrapper, names_in
+from unspool.client.events import Advanced, Event, Repairing, Restarting, Started
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal, decode
 from unspool.core.model import Frame, ReadRequest
 from unspool.core.retry import RetryPolicy
 from unspool.core.segments import Segment
 from unspool.errors import FileMismatchError, ProtocolError, TruncatedError, UnreachableError
-from unspool.events import Advanced, Event, Repairing, Restarting, Started
 from unspool.testing import FaultyTransport
 
 SEGMENT = 2 * BLOCK
@@ -24,7 +24,7 @@ SEGMENT = 2 * BLOCK
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the journal's segments two blocks long."""
-    monkeypatch.setattr("unspool.download.segment_size_for", lambda _: SEGMENT)
+    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: SEGMENT)
 
 
 async def interrupted(directory: Path, blocks: int = 7) -> Lab:

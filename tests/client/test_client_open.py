@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, NAME, Lab, WithoutChecksum, Wrapper
-from unspool.client import Client
+from unspool.client.client import Client
 from unspool.core.model import Frame, ReadRequest
 from unspool.errors import (
     FileChangedError,

@@ -8,7 +8,7 @@ import pytest
 
 from client.lab import BLOCK, DATA, NAME
 from contract.transport_contract import frames_of, until
-from unspool.client import Client
+from unspool.client.client import Client
 from unspool.core.model import ReadRequest
 from unspool.errors import InvalidRequestError
 from unspool.options import TransferOptions

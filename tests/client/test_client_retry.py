@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, JOURNAL, NAME, NEW, PART, Lab, Wrapper, names_in
+from unspool.client.events import Advanced, Retrying
+from unspool.client.transport import Transport
 from unspool.core.model import HEARTBEAT, FileInfo, Frame, ListRequest, Page, ReadRequest
 from unspool.errors import (
     DataLossError,
@@ -25,8 +27,6 @@ from unspool.errors import (
     UnspoolError,
     UnsupportedError,
 )
-from unspool.events import Advanced, Retrying
-from unspool.rpc.transport import Transport
 from unspool.stores import MemoryStore
 from unspool.testing import FaultyStore
 
@@ -70,7 +70,7 @@ async def test_progress_refills_the_budget(tmp_path: Path) -> None:
 
 async def test_progress_of_an_attempt_that_ended_well_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures before and after a gap that was filled are not failures in a row."""
-    monkeypatch.setattr("unspool.download.segment_size_for", lambda _: 2 * BLOCK)
+    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: 2 * BLOCK)
     first = Lab("......x", budget=0)
     with pytest.raises(UnreachableError):
         await first.get(tmp_path / "b.bin")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, NAME, Lab, WithoutChecksum
+from unspool.client.download import Result
+from unspool.client.events import Advanced, Started
+from unspool.client.transport import Transport
 from unspool.core.model import Bytes
-from unspool.download import Result
 from unspool.errors import FileChangedError, FileMismatchError, LocalFileError, UnreachableError
-from unspool.events import Advanced, Started
-from unspool.rpc.transport import Transport
 from unspool.stores import MemoryStore
 
 

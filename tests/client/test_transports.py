@@ -9,10 +9,11 @@ import pytest
 
 from contract.batch_contract import BatchContract
 from contract.transport_contract import DATA, ReadContract, TransportContract, until
+from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, ReadRequest, WantedFile
 from unspool.errors import UnsupportedError
 from unspool.rpc.demotransport import DemoTransport
-from unspool.rpc.transport import GrpcTransport, Transport
+from unspool.rpc.transport import GrpcTransport
 from unspool.server.calls import TransferEnd
 from unspool.stores import MemoryStore
 from unspool.stores.base import Store

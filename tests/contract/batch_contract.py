@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from contract.transport_contract import frames_of, until
 from server.gates import GatedStore
+from unspool.client.transport import Transport
 from unspool.core.checksum import crc32c
 from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, Piece, ReadRequest, Summary, WantedFile
 from unspool.core.names import MAX_NAME_BYTES
@@ -28,7 +29,6 @@ from unspool.errors import (
     UnspoolError,
 )
 from unspool.rpc import batchwire
-from unspool.rpc.transport import Transport
 from unspool.stores import MemoryStore
 from unspool.stores.base import Store
 from unspool.testing import FaultyStore

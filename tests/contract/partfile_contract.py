@@ -19,7 +19,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal
 from unspool.core.model import Block, Span
 from unspool.errors import BusyError, DestinationExistsError
-from unspool.partfile import PartFile
+from unspool.local.partfile import PartFile
 
 SEGMENT = 4096
 """A small segment, so that small files have many."""

@@ -1,4 +1,4 @@
-"""What every transport keeps: the docstrings of `unspool.rpc.transport.Transport`, run.
+"""What every transport keeps: the docstrings of `unspool.client.transport.Transport`, run.
 
 A transport's tests inherit from `TransportContract`, or from `ReadContract` if its dialect can only be read, and say how to
 come by a transport to a store:
@@ -19,6 +19,7 @@ from random import Random
 
 import pytest
 
+from unspool.client.transport import Transport
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Frame, Header, ListRequest, ReadRequest, Summary
 from unspool.errors import (
@@ -37,7 +38,6 @@ from unspool.errors import (
     UnspoolError,
     UnsupportedError,
 )
-from unspool.rpc.transport import Transport
 from unspool.stores import MemoryStore
 from unspool.stores.base import Store
 from unspool.testing import FaultyStore

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool import partfile
 from unspool.core.model import FileInfo
 from unspool.core.tree import HOME, Kept, Local, Place, Verdict, below, folded, judge, place_of
 from unspool.errors import InvalidNameError, ProtocolError
+from unspool.local import partfile
 
 PARTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=8).filter(
     lambda part: part not in (".", "..")

@@ -16,8 +16,8 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.tree import HOME
 from unspool.core.treerecord import TreeRecord
-from unspool.tree.destination import Destination
-from unspool.tree.outcome import Arrived
+from unspool.local.destination import Destination
+from unspool.local.outcome import Arrived
 
 CALLS = ("open", "write", "utime", "fsync", "rename", "close", "unlink", "mkdir", "fchmod")
 """What it may die at."""

@@ -20,8 +20,8 @@ from client.lab import BLOCK, DATA, JOURNAL, NAME, PART, Lab, names_in
 from crash.test_crash_full_disk import can_mount
 from processes import ENVIRONMENT, serving, unspool
 from unspool import Client, LocalStore, MemoryStore
+from unspool.client.events import Advanced, Event, Retrying
 from unspool.errors import LocalFileError
-from unspool.events import Advanced, Event, Retrying
 from unspool.testing import serve
 
 

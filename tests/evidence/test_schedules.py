@@ -18,11 +18,11 @@ from client.cancelling import cancelling
 from client.lab import JOURNAL, NAME
 from evidence.asked import Asked
 from evidence.seeds import repeatable, shards
-from unspool.client import Client
+from unspool.client.client import Client
+from unspool.client.download import Result
+from unspool.client.events import Repairing, Restarting
 from unspool.core.checksum import crc32c
-from unspool.download import Result
 from unspool.errors import UnspoolError
-from unspool.events import Repairing, Restarting
 from unspool.testing.faults import LETTERS
 
 SIZES = (0, 1, promises.BLOCK, 5 * promises.BLOCK)

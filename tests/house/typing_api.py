@@ -26,7 +26,7 @@ from unspool import (
     TreeResult,
     UnspoolError,
 )
-from unspool.events import Advanced, Event, Started
+from unspool.client.events import Advanced, Event, Started
 from unspool.testing import FakeClock, FaultyStore, serve
 
 
@@ -44,7 +44,7 @@ class Shown:
     """An observer."""
 
     def notify(self, event: Event) -> None:
-        """See `unspool.events.Observer.notify`."""
+        """See `unspool.client.events.Observer.notify`."""
         match event:
             case Started(name, size, resumed_from):
                 assert_type(name, str)

@@ -12,9 +12,9 @@ import pytest
 
 from server.wiretap import Wiretap, wiretap
 from unspool import Client, MemoryStore, RetryPolicy, ServerOptions, TransferOptions
+from unspool.client.events import Event, Retrying
 from unspool.core.model import Bytes, ReadRequest
 from unspool.errors import OverloadedError, StreamAgeError
-from unspool.events import Event, Retrying
 from unspool.options import LimitOptions, ServiceOptions
 from unspool.server.calls import TransferEnd
 from unspool.testing import FaultyStore, serve

@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 
 from unspool import Client, MemoryStore, RetryPolicy, TransferOptions
+from unspool.client.events import Event, Retrying
 from unspool.errors import StalledError
-from unspool.events import Event, Retrying
 from unspool.testing import serve
 from unspool.testing.proxy import Proxy
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tree.treelab import FILES, MODIFIED, Listing, Tampering, TreeLab, files_in, own_files_in
+from unspool.client.events import FileFailed, TreeAdvanced
 from unspool.core.model import BatchRequest, ListRequest, Page, Piece
 from unspool.errors import (
     BusyError,
@@ -22,7 +23,6 @@ from unspool.errors import (
     NotFoundError,
     UnsupportedError,
 )
-from unspool.events import FileFailed, TreeAdvanced
 
 SIZE = sum(map(len, FILES.values()))
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tree.treelab import FILES, Listing, Tampering, TreeLab, files_in, own_files_in
+from unspool.client.events import Retrying
 from unspool.core.checksum import crc32c
 from unspool.core.model import BatchRequest, Block, FileInfo, Frame, ListRequest, Page, Piece
 from unspool.errors import (
@@ -27,7 +28,6 @@ from unspool.errors import (
     UnreachableError,
     UnspoolError,
 )
-from unspool.events import Retrying
 
 SMALL = {name: data for name, data in FILES.items() if len(data) <= 1 << 20}
 

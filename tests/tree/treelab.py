@@ -10,16 +10,16 @@ from random import Random
 from typing import Any, TypeVar
 
 from client.lab import Wrapper
-from unspool.client import Client
+from unspool.client.client import Client
+from unspool.client.events import Event
+from unspool.client.tally import TreeResult
+from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.retry import RetryPolicy
 from unspool.core.tree import HOME
-from unspool.events import Event
 from unspool.options import TransferOptions
-from unspool.rpc.transport import Transport
 from unspool.stores import MemoryStore
 from unspool.testing import FakeClock, FaultyTransport, StoreTransport
-from unspool.tree.tally import TreeResult
 
 E = TypeVar("E")
 

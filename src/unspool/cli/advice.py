@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unspool.address import parse_address
+from unspool.core.address import parse_address
 from unspool.errors import (
     AccessError,
     DataLossError,

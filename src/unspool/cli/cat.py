@@ -16,8 +16,8 @@ from unspool.cli.command import command
 @command
 async def cat(*, url: str, offset: int, length: int | None) -> None:
     """Write a span of the file at URL to standard output, every block verified."""
-    from unspool.address import parse_address  # noqa: PLC0415
-    from unspool.client import Client  # noqa: PLC0415
+    from unspool.client.client import Client  # noqa: PLC0415
+    from unspool.core.address import parse_address  # noqa: PLC0415
 
     address = parse_address(url)
     async with Client(address.target) as client, client.open(address.name, start=offset, length=length) as reading:

@@ -20,7 +20,7 @@ async def conformance(*, server: str, name: str | None, json: bool) -> None:
 
     Exit code 0 if every point holds, 6 if one does not.
     """
-    from unspool.address import parse_target  # noqa: PLC0415
+    from unspool.core.address import parse_target  # noqa: PLC0415
     from unspool.errors import ProtocolError  # noqa: PLC0415
     from unspool.testing.conformance import check  # noqa: PLC0415
 

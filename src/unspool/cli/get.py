@@ -14,8 +14,8 @@ from unspool.core.retry import RetryPolicy
 from unspool.options import OnChange, TransferOptions
 
 if TYPE_CHECKING:
-    from unspool.address import Address
-    from unspool.client import Client
+    from unspool.client.client import Client
+    from unspool.core.address import Address
 
 _DEFAULTS = TransferOptions()
 
@@ -84,9 +84,9 @@ async def get(
 
     Run it again after any interruption and it goes on from the last good byte.
     """
-    from unspool.address import parse_address  # noqa: PLC0415
     from unspool.cli.progress import progress  # noqa: PLC0415
-    from unspool.client import Client  # noqa: PLC0415
+    from unspool.client.client import Client  # noqa: PLC0415
+    from unspool.core.address import parse_address  # noqa: PLC0415
 
     address = parse_address(url)
     options = TransferOptions(

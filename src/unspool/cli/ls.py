@@ -21,8 +21,8 @@ _NS = 1_000_000_000
 @command
 async def ls(*, url: str, long_: bool, recursive: bool, json: bool) -> None:
     """List the files below URL (HOST:PORT or HOST:PORT/PREFIX), as they arrive and in no promised order."""
-    from unspool.address import parse_address  # noqa: PLC0415
-    from unspool.client import Client  # noqa: PLC0415
+    from unspool.client.client import Client  # noqa: PLC0415
+    from unspool.core.address import parse_address  # noqa: PLC0415
 
     address = parse_address(url)
     async with Client(address.target) as client:

@@ -12,7 +12,7 @@ import click
 from unspool.cli.bar import bar
 from unspool.cli.command import printable
 from unspool.cli.units import say_bytes, say_share
-from unspool.events import Advanced, Event, Observer, Rechecked, Repairing, Restarting, Retrying, Silent, Started
+from unspool.client.events import Advanced, Event, Observer, Rechecked, Repairing, Restarting, Retrying, Silent, Started
 
 LINE_INTERVAL = 10.0
 """Seconds between plain lines: a log should stay readable."""

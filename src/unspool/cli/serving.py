@@ -15,14 +15,14 @@ from typing import Literal
 
 import click
 
-from unspool.address import parse_target
 from unspool.cli.command import printable
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
+from unspool.cli.workers import Workers, held
+from unspool.core.address import parse_target
 from unspool.options import LimitOptions, ServerOptions, ServiceOptions
 from unspool.server.server import Server
 from unspool.stores import open_store
-from unspool.workers import Workers, held
 
 _CLOSING = 5.0
 """Seconds after the grace time in which connections may close. gRPC would wait for one whose other end takes nothing until TCP

@@ -16,8 +16,8 @@ from unspool.cli.ls import describe
 @command
 async def stat(*, url: str, json: bool) -> None:
     """Say what the file at URL is now: size, revision, modification time, checksum if the server knows it."""
-    from unspool.address import parse_address  # noqa: PLC0415
-    from unspool.client import Client  # noqa: PLC0415
+    from unspool.client.client import Client  # noqa: PLC0415
+    from unspool.core.address import parse_address  # noqa: PLC0415
 
     address = parse_address(url)
     async with Client(address.target) as client:

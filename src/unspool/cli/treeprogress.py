@@ -13,7 +13,7 @@ from unspool.cli.bar import bar
 from unspool.cli.command import printable
 from unspool.cli.progress import LINE_INTERVAL, say
 from unspool.cli.units import say_bytes
-from unspool.events import Event, FileFailed, Observer, TreeAdvanced
+from unspool.client.events import Event, FileFailed, Observer, TreeAdvanced
 
 
 @contextmanager

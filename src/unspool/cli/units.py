@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from unspool.download import Result
-    from unspool.tree.tally import TreeResult
+    from unspool.client.download import Result
+    from unspool.client.tally import TreeResult
 
 _VERIFIED = {
     "file": "the whole file verified",

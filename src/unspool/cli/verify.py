@@ -14,8 +14,8 @@ from unspool.cli.command import command, printable
 @command
 async def verify(*, url: str, file: str, quiet: bool) -> None:
     """Compare the local FILE with the file at URL, by size and checksum of the whole."""
-    from unspool.address import parse_address  # noqa: PLC0415
-    from unspool.client import Client  # noqa: PLC0415
+    from unspool.client.client import Client  # noqa: PLC0415
+    from unspool.core.address import parse_address  # noqa: PLC0415
 
     address = parse_address(url)
     async with Client(address.target) as client:

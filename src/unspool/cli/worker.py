@@ -19,7 +19,7 @@ _STDIN = 0
 async def worker() -> None:
     """Serve what the line on standard input says; end at once when standard input does."""
     from unspool.cli.serving import Settings, serve_as_worker  # noqa: PLC0415
-    from unspool.workers import READY  # noqa: PLC0415
+    from unspool.cli.workers import READY  # noqa: PLC0415
 
     # Not by sys.stdin: its lock would be held by the thread for as long as the process runs, and its end waits for that.
     with open(_STDIN, "rb", buffering=0, closefd=False) as stdin:  # noqa: ASYNC230 - no path; the line is there, or soon

@@ -20,7 +20,7 @@ HOME = ".unspool-tree"
 """The directory below a tree's destination in which its record and what has yet to be named are."""
 
 _RESERVED = (".unspool-part", ".unspool-journal", ".unspool-journal.new")
-"""How the names of unfinished downloads end (`unspool.partfile`), in lower case."""
+"""How the names of unfinished downloads end (`unspool.local.partfile`), in lower case."""
 
 
 @value

@@ -15,8 +15,9 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, ListRequest, Page, Piece, ReadRequest, Summary
 from unspool.demo import files_pb2 as pb
 from unspool.errors import ProtocolError, SequenceError, StartIgnoredError, StartPastEndError, UnsupportedError
+from unspool.options import Metadata
+from unspool.rpc.connection import Connection
 from unspool.rpc.demowire import CHUNK_SIZE, SERVICE
-from unspool.rpc.transport import Connection, Metadata
 
 
 class DemoTransport:

@@ -79,7 +79,7 @@ class Server:
         services = [wire.SERVICE]
         handlers = [FileService(self._store, self._calls, options.service).handlers()]
         if options.service.demo_dialect:
-            from unspool.rpc.demowire import SERVICE  # noqa: PLC0415 - see unspool.client
+            from unspool.rpc.demowire import SERVICE  # noqa: PLC0415 - see unspool.client.client
             from unspool.server.demo import DemoService  # noqa: PLC0415
 
             services.append(SERVICE)

@@ -20,7 +20,8 @@ from typing import TypeVar
 from unspool.answers.batch import BatchMaker
 from unspool.answers.checksums import Checksums
 from unspool.answers.frames import FrameMaker
-from unspool.clock import Clock, SystemClock
+from unspool.client.clock import Clock, SystemClock
+from unspool.client.transport import Transport
 from unspool.core.checksum import crc32c
 from unspool.core.model import (
     HEARTBEAT,
@@ -36,7 +37,6 @@ from unspool.core.model import (
 )
 from unspool.errors import UnreachableError
 from unspool.options import ServiceOptions
-from unspool.rpc.transport import Transport
 from unspool.stores.base import Store
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from contract.partfile_contract import PartFileContract
-from unspool.partfile import PartFile
+from unspool.local.partfile import PartFile
 
 
 class TestPartFile(PartFileContract):

@@ -14,8 +14,8 @@ import pytest
 from processes import eventually
 from unspool import Client, MemoryStore, Server
 from unspool.cli.serving import Settings
+from unspool.cli.workers import Workers, held, pauses
 from unspool.errors import InvalidRequestError, UnspoolError
-from unspool.workers import Workers, held, pauses
 
 OBEDIENT = ["sh", "-c", "read told; echo ready; read forever"]
 

@@ -20,12 +20,12 @@ from unspool.core.model import FileInfo
 from unspool.core.tree import Local, Place, Verdict, below, folded, judge, place_of
 from unspool.core.treerecord import line_of
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
+from unspool.local.directories import Directories
+from unspool.local.home import TreeHome, whole_file_system_syncer
+from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
+from unspool.local.partfile import local_error
+from unspool.local.staging import Staging, dated, status_of, taken
 from unspool.options import MIB
-from unspool.partfile import local_error
-from unspool.tree.directories import Directories
-from unspool.tree.home import TreeHome, whole_file_system_syncer
-from unspool.tree.outcome import Arrived, Failure, Outcome, Wanted
-from unspool.tree.staging import Staging, dated, status_of, taken
 
 SMALL = MIB
 """Bytes up to which a file is fetched with others: one block. A larger one is worth a part file and a journal of its own."""

@@ -15,15 +15,15 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import aclosing
 
+from unspool.client.events import Advanced, Observer
+from unspool.client.transfer import Seams, Transfer
 from unspool.core.model import Block, FileInfo, Summary
 from unspool.core.ramp import Ramp
 from unspool.core.ranges import Range, Ranges
 from unspool.core.receiver import Receiver
-from unspool.disk import Disk
-from unspool.events import Advanced, Observer
+from unspool.local.disk import Disk
+from unspool.local.partfile import PartFile
 from unspool.options import TransferOptions
-from unspool.partfile import PartFile
-from unspool.transfer import Seams, Transfer
 
 _CHECKPOINT_INTERVAL = 2.0
 """Seconds after which progress inside a segment is journalled too: what a kill costs on a slow link. One small file's write."""

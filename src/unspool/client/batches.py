@@ -14,13 +14,13 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from unspool.client.transfer import Transfer
+from unspool.client.transport import Transport
 from unspool.core.checksum import combine
 from unspool.core.model import BatchRequest, Block, Bytes, Frame, Piece, WantedFile
 from unspool.core.receiver import Receiver, whole_file
 from unspool.errors import FileMismatchError, ProtocolError, SequenceError, TruncatedError, UnspoolError
-from unspool.rpc.transport import Transport
-from unspool.transfer import Transfer
-from unspool.tree.outcome import Arrived, Wanted
+from unspool.local.outcome import Arrived, Wanted
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from unspool.core.journal import decode
 from unspool.core.model import Block, Span
 from unspool.core.segments import SegmentTable
 from unspool.errors import LocalFileError
-from unspool.partfile import PartFile
+from unspool.local.partfile import PartFile
 
 DATA = bytes_of(100)
 offsets = st.integers(0, len(DATA))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from contract.partfile_contract import blocks_of, bytes_of, journal_for, listing
 from unspool.core.journal import Journal
 from unspool.errors import LocalFileError
-from unspool.partfile import JOURNAL_SUFFIX, PART_SUFFIX, PartFile
+from unspool.local.partfile import JOURNAL_SUFFIX, PART_SUFFIX, PartFile
 
 DATA = bytes_of(1000)
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from unspool.errors import LocalFileError
-from unspool.tree.home import DIRECTORY
+from unspool.local.home import DIRECTORY
 
 _MOST_OPEN = 64
 """Directories kept open: a listing that goes through a tree in order needs as many as the tree is deep."""

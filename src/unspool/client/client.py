@@ -12,23 +12,22 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
-from unspool.address import parse_address
-from unspool.clock import Clock, SystemClock
+from unspool.client.clock import Clock, SystemClock
+from unspool.client.download import Result, Verified, download
+from unspool.client.events import Advanced, Observer, Silent, Started
+from unspool.client.transfer import Seams, Transfer
+from unspool.client.transport import Transport
+from unspool.client.verify import verify
 from unspool.core.checksum import combine
 from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
-from unspool.download import Result, Verified, download
 from unspool.errors import FileMismatchError, InvalidRangeError, LocalFileError
-from unspool.events import Advanced, Observer, Silent, Started
-from unspool.loops import run
-from unspool.options import TransferOptions
-from unspool.rpc.transport import GrpcTransport, Metadata, Transport
-from unspool.transfer import Seams, Transfer
-from unspool.verify import verify
+from unspool.options import Metadata, TransferOptions
+from unspool.rpc.transport import GrpcTransport
 
 if TYPE_CHECKING:
-    from unspool.tree.tally import TreeResult
+    from unspool.client.tally import TreeResult
 
 Dialect: TypeAlias = Literal["unspool", "demo"]
 """Which protocol to speak: unspool.v1, or the tutorial's demo.Files (which can only be read, and not verified)."""
@@ -178,7 +177,7 @@ class Client:
             BusyError: another process is filling the directory.
             UnspoolError: what stops all files: nobody answers, the disk is full. What is here by then is kept.
         """
-        from unspool.tree.drive import get_tree  # noqa: PLC0415 - 10 ms that other calls need not wait for
+        from unspool.client.tree import get_tree  # noqa: PLC0415 - 10 ms that other calls need not wait for
 
         check_prefix(prefix)
         return await get_tree(prefix, Path(destination), self._seams, options or self.options, observer or Silent())
@@ -291,28 +290,6 @@ class Reading:
         if block is None:
             block = await anext(self._rest)
         return block.data
-
-
-def get(
-    url: str,
-    destination: str | PathLike[str] | Writer,
-    *,
-    options: TransferOptions | None = None,
-    dialect: Dialect = "unspool",
-    observer: Observer | None = None,
-) -> Result:
-    """Download a file, blocking until it is done: `unspool.get("host:50051/model.bin", "model.bin")`.
-
-    For scripts; where an event loop is running, use `Client`. Arguments and errors as `Client.get`, with the server and the
-    file's name in one URL, `HOST:PORT/NAME` or `unspool://HOST:PORT/NAME`.
-    """
-    address = parse_address(url)
-
-    async def main() -> Result:
-        async with Client(address.target, dialect=dialect, options=options) as client:
-            return await client.get(address.name, destination, observer=observer)
-
-    return run(main())
 
 
 def _connect(target: str, dialect: Dialect, metadata: Metadata) -> Transport:

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from unspool.client.events import Observer, Rechecked, Repairing, Restarting, Started
+from unspool.client.fetch import Fetch
+from unspool.client.transfer import Seams, Transfer
+from unspool.client.verify import verify, whole_checksum
 from unspool.core.journal import Journal
 from unspool.core.model import FileInfo, Summary
 from unspool.core.ranges import Ranges
 from unspool.core.segments import segment_size_for
-from unspool.disk import Disk
 from unspool.errors import (
     DestinationExistsError,
     FileChangedError,
@@ -31,12 +34,9 @@ from unspool.errors import (
     UnsupportedError,
     VerificationError,
 )
-from unspool.events import Observer, Rechecked, Repairing, Restarting, Started
-from unspool.fetch import Fetch
+from unspool.local.disk import Disk
+from unspool.local.partfile import PartFile
 from unspool.options import TransferOptions
-from unspool.partfile import PartFile
-from unspool.transfer import Seams, Transfer
-from unspool.verify import verify, whole_checksum
 
 Verified: TypeAlias = Literal["file", "blocks", "none"]
 """How far a result was verified: `file`, the whole against the server's checksum; `blocks`, every block, but the server gave

@@ -22,9 +22,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from unspool.client.batches import SmallFile, fetch_batch
+from unspool.client.download import download
+from unspool.client.events import Advanced, Event, Observer, Restarting, Retrying
+from unspool.client.tally import TreeResult, TreeTally
+from unspool.client.transfer import Seams, Transfer
 from unspool.core.model import ListRequest, Page
-from unspool.disk import Disk
-from unspool.download import download
 from unspool.errors import (
     FileChangedError,
     LocalFileError,
@@ -36,14 +39,11 @@ from unspool.errors import (
     UnspoolError,
     UnsupportedError,
 )
-from unspool.events import Advanced, Event, Observer, Restarting, Retrying
+from unspool.local.destination import SMALL, Destination
+from unspool.local.disk import Disk
+from unspool.local.outcome import Arrived, Outcome, Wanted
+from unspool.local.staging import ends_everything
 from unspool.options import MIB, TransferOptions
-from unspool.transfer import Seams, Transfer
-from unspool.tree.batches import SmallFile, fetch_batch
-from unspool.tree.destination import SMALL, Destination
-from unspool.tree.outcome import Arrived, Outcome, Wanted
-from unspool.tree.staging import ends_everything
-from unspool.tree.tally import TreeResult, TreeTally
 
 _BATCH_FILES = 1000
 """Files of one batch: as many as a server takes at once by default."""

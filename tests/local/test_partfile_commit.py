@@ -14,7 +14,7 @@ import pytest
 
 from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, recheck
 from unspool.errors import DestinationExistsError, LocalFileError
-from unspool.partfile import PartFile
+from unspool.local.partfile import PartFile
 
 DATA = bytes_of(2 * SEGMENT + 10)
 

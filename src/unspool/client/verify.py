@@ -8,11 +8,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from unspool.client.transfer import Seams, Transfer
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.receiver import Receiver
 from unspool.errors import FileMismatchError, LocalFileError, VerificationError
-from unspool.transfer import Seams, Transfer
 
 _PIECE = 8 << 20
 """Bytes read at a time: long enough to hide the thread's cost, short enough that a cancel is obeyed at once."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self, TypeVar
 
-from unspool.clock import Clock
+from unspool.client.clock import Clock
+from unspool.client.events import Observer, Retrying
+from unspool.client.transport import Transport
 from unspool.core.model import Block, Frame, Page
 from unspool.core.receiver import Receiver
 from unspool.core.retry import RetryBudget
 from unspool.errors import StalledError, UnspoolError
-from unspool.events import Observer, Retrying
 from unspool.options import TransferOptions
-from unspool.rpc.transport import Transport
 
 T = TypeVar("T")
 

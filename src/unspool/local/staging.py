@@ -22,11 +22,11 @@ from unspool.core.model import FileInfo
 from unspool.core.tree import Kept, Place
 from unspool.core.treerecord import line_of
 from unspool.errors import DestinationExistsError, LocalFileError
+from unspool.local.directories import Directories
+from unspool.local.home import TreeHome
+from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
+from unspool.local.partfile import local_error
 from unspool.options import MIB
-from unspool.partfile import local_error
-from unspool.tree.directories import Directories
-from unspool.tree.home import TreeHome
-from unspool.tree.outcome import Arrived, Failure, Outcome, Wanted
 
 _GROUP_FILES, _GROUP_BYTES, _GROUP_SECONDS = 1000, 64 * MIB, 2.0
 """What is named at once, at most: what a kill costs. Measured on ext4: 25 us a file to sync 1000, 400 us to sync one by one."""

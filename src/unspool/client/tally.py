@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from unspool.client.download import Result, Verified
+from unspool.client.events import FileFailed, Observer, TreeAdvanced
 from unspool.core.value import value
-from unspool.download import Result, Verified
 from unspool.errors import UnspoolError
-from unspool.events import FileFailed, Observer, TreeAdvanced
-from unspool.tree.outcome import Arrived, Failure, Outcome
+from unspool.local.outcome import Arrived, Failure, Outcome
 
 _MOST_FAILURES = 1000
 """Failures that a result keeps; all are told to the observer."""

@@ -16,10 +16,10 @@ from tree.treelab import MODIFIED, files_in, own_files_in
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
-from unspool.tree import staging
-from unspool.tree.destination import Destination
-from unspool.tree.outcome import Arrived, Outcome, Wanted
-from unspool.tree.staging import ends_everything
+from unspool.local import staging
+from unspool.local.destination import Destination
+from unspool.local.outcome import Arrived, Outcome, Wanted
+from unspool.local.staging import ends_everything
 
 DATA = b"data"
 

@@ -14,7 +14,7 @@ import pytest
 
 from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, recheck
 from unspool.errors import BusyError, LocalFileError
-from unspool.partfile import PartFile
+from unspool.local.partfile import PartFile
 
 DATA = bytes_of(3 * SEGMENT)
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal
 from unspool.core.model import Block
-from unspool.partfile import PartFile
+from unspool.local.partfile import PartFile
 
 part = PartFile(Path(sys.argv[1]))
 part.acquire()

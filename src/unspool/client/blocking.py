@@ -1,0 +1,34 @@
+"""The door for scripts: returns when it is done."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from unspool.client.client import Client, Dialect, Writer
+from unspool.client.download import Result
+from unspool.client.events import Observer
+from unspool.core.address import parse_address
+from unspool.loops import run
+from unspool.options import TransferOptions
+
+
+def get(
+    url: str,
+    destination: str | PathLike[str] | Writer,
+    *,
+    options: TransferOptions | None = None,
+    dialect: Dialect = "unspool",
+    observer: Observer | None = None,
+) -> Result:
+    """Download a file, blocking until it is done: `unspool.get("host:50051/model.bin", "model.bin")`.
+
+    For scripts; where an event loop is running, use `Client`. Arguments and errors as `Client.get`, with the server and the
+    file's name in one URL, `HOST:PORT/NAME` or `unspool://HOST:PORT/NAME`.
+    """
+    address = parse_address(url)
+
+    async def main() -> Result:
+        async with Client(address.target, dialect=dialect, options=options) as client:
+            return await client.get(address.name, destination, observer=observer)
+
+    return run(main())
