@@ -56,7 +56,7 @@ class Recorder:
             self._patch(patch, os, "replace", self._replace)
             self._patch(patch, os, "unlink", self._unlink)
             self._patch(patch, os, "link", self._link)
-            self._patch(patch, partfile, "_write_new", self._write_new)
+            self._patch(patch, partfile, "write_new", self._write_new)
             yield
 
     def _patch(self, patch: pytest.MonkeyPatch, owner: Any, name: str, log: Callable[..., None]) -> None:
@@ -72,13 +72,16 @@ class Recorder:
 
         patch.setattr(owner, name, both)
 
-    def _mine(self, path: Any) -> str | None:
-        path = Path(path) if not isinstance(path, int) else None
-        return path.name if path is not None and path.parent == self.directory else None
+    def _mine(self, name: Any, directory: int | None) -> str | None:
+        """Return the name, if that is where it is: whatever is done in the directory goes by its descriptor."""
+        if directory is None or not os.path.samestat(os.fstat(directory), self.directory.stat()):
+            return None
+        return str(name)
 
-    def _open(self, descriptor: int, path: Any, flags: int, *_: Any, **__: Any) -> None:
-        if (name := self._mine(path)) and flags & os.O_CREAT:
-            self.steps.append(Step("create", os.fstat(descriptor).st_ino, (name,)))
+    def _open(self, descriptor: int, name: Any, flags: int, *_: Any, dir_fd: int | None = None) -> None:
+        mine = self._mine(name, dir_fd)
+        if mine and flags & os.O_CREAT:
+            self.steps.append(Step("create", os.fstat(descriptor).st_ino, (mine,)))
 
     def _pwrite(self, count: int, descriptor: int, data: Any, offset: int) -> None:
         self.steps.append(Step("write", os.fstat(descriptor).st_ino, offset=offset, data=bytes(data[:count])))
@@ -93,22 +96,22 @@ class Recorder:
         else:
             self.steps.append(Step("sync", status.st_ino))
 
-    def _replace(self, _: None, source: Any, target: Any, **__: Any) -> None:
-        if (old := self._mine(source)) and (new := self._mine(target)):
+    def _replace(self, _: None, source: Any, target: Any, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        if (old := self._mine(source, src_dir_fd)) and (new := self._mine(target, dst_dir_fd)):
             self.steps.append(Step("rename", names=(old, new)))
 
-    def _unlink(self, _: None, path: Any, **__: Any) -> None:
-        if (name := self._mine(path)) and os.path.lexists(path):
-            self.steps.append(Step("remove", names=(name,)))
+    def _unlink(self, _: None, name: Any, *, dir_fd: int | None = None) -> None:
+        if (mine := self._mine(name, dir_fd)) and os.path.lexists(self.directory / mine):
+            self.steps.append(Step("remove", names=(mine,)))
 
-    def _link(self, _: None, source: Any, target: Any, **__: Any) -> None:
-        if (old := self._mine(source)) and (new := self._mine(target)):
+    def _link(self, _: None, source: Any, target: Any, *, src_dir_fd: int, dst_dir_fd: int, **__: Any) -> None:
+        if (old := self._mine(source, src_dir_fd)) and (new := self._mine(target, dst_dir_fd)):
             self.steps.append(Step("link", names=(old, new)))
 
-    def _write_new(self, _: None, path: Path, data: bytes) -> None:
-        if name := self._mine(path):
-            inode = path.stat().st_ino
-            self.steps.append(Step("create", inode, (name,)))
+    def _write_new(self, _: None, name: str, directory: int, data: bytes) -> None:
+        if mine := self._mine(name, directory):
+            inode = (self.directory / mine).stat().st_ino
+            self.steps.append(Step("create", inode, (mine,)))
             self.steps.append(Step("truncate", inode, offset=0))
             self.steps.append(Step("write", inode, offset=0, data=data))
 

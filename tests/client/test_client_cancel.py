@@ -13,13 +13,13 @@ import pytest
 
 from client.cancelling import cancelled_at, nothing_left
 from client.lab import BLOCK, DATA, JOURNAL, NAME, NEW, PART, Lab, WithoutChecksum, names_in
+from contract.partfile_contract import part_at
 from contract.transport_contract import until
 from unspool.client.client import Client
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal, decode
 from unspool.core.segments import Segment
 from unspool.errors import BusyError, UnreachableError
-from unspool.local.partfile import PartFile
 from unspool.stores import MemoryStore
 from unspool.testing import FaultyStore, serve
 
@@ -204,7 +204,7 @@ async def test_cancelled_while_another_process_has_it(tmp_path: Path) -> None:
     """A cancel while the lock is asked for takes nothing away from the one that holds it."""
     for late in (False, True):
         for place in range(6):
-            holder = PartFile(tmp_path / "b.bin")
+            holder = part_at(tmp_path / "b.bin")
             holder.acquire()
             with nothing_left(), suppress(BusyError):
                 await cancelled_at(Lab().get(tmp_path / "b.bin"), place, late=late)

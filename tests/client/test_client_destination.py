@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, JOURNAL, NAME, NEW, PART, Lab, WithoutChecksum, names_in
+from contract.partfile_contract import part_at
 from unspool.client.events import Event, Started
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError, UnreachableError
-from unspool.local.partfile import PartFile
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -142,7 +142,7 @@ async def test_a_directory_that_may_not_be_searched(tmp_path: Path) -> None:
 
 async def test_only_one_at_a_time(tmp_path: Path) -> None:
     """While a download holds the destination, another is told at once, and takes nothing away from the first."""
-    holder = PartFile(tmp_path / "b.bin")
+    holder = part_at(tmp_path / "b.bin")
     holder.acquire()
     lab = Lab()
     with pytest.raises(BusyError):

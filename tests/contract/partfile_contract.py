@@ -1,7 +1,7 @@
 """What every part file must do, whatever is underneath: a suite to be run by a class that says how to make one.
 
 class TestPartFile(PartFileContract):
-    def make(self, destination): return PartFile(destination)
+    def make(self, destination): return part_at(destination)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal
 from unspool.core.model import Block, Span
 from unspool.errors import BusyError, DestinationExistsError
+from unspool.local.destination import Destination
 from unspool.local.partfile import PartFile
 
 SEGMENT = 4096
@@ -42,6 +43,11 @@ def blocks_of(data: bytes, start: int = 0, stop: int | None = None, block_size: 
     for at in range(start, len(data) if stop is None else stop, block_size):
         piece = data[at : min(at + block_size, len(data) if stop is None else stop)]
         yield Block(at, piece, crc32c(piece))
+
+
+def part_at(path: Path) -> PartFile:
+    """Return the part file of a destination, named by its path."""
+    return PartFile(Destination.at(path))
 
 
 def recheck(part: PartFile) -> int:
@@ -282,8 +288,9 @@ class PartFileContract:
         second.close()
         self.finish(holder, data)
         assert (tmp_path / "a.bin").read_bytes() == data
-        second.acquire()
-        second.close()
+        third = self.make(tmp_path / "a.bin")
+        third.acquire()
+        third.close()
         assert listing(tmp_path) == ["a.bin"]
 
     def test_other_destinations_are_other_part_files(self, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool.core.model import FileInfo
-from unspool.core.tree import HOME, Kept, Local, Place, Verdict, below, folded, judge, place_of
+from unspool.core.ours import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX
+from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, place_of
 from unspool.errors import InvalidNameError, ProtocolError
-from unspool.local import partfile
 
 PARTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=8).filter(
     lambda part: part not in (".", "..")
@@ -67,9 +67,7 @@ def test_a_prefix_that_is_a_file_belongs_directly_below() -> None:
     assert place_of("a/b.bin", below("a/b.bin")) == Place("", "b.bin")
 
 
-@pytest.mark.parametrize(
-    "suffix", [partfile.PART_SUFFIX, partfile.JOURNAL_SUFFIX, partfile.JOURNAL_SUFFIX + partfile._SCRATCH_SUFFIX]
-)
+@pytest.mark.parametrize("suffix", [PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX])
 @pytest.mark.parametrize("spelling", [str.lower, str.upper])
 def test_what_unfinished_downloads_are_called_is_refused(suffix: str, spelling: Callable[[str], str]) -> None:
     """A file cannot take the place of another one's part file or journal, also where case makes no difference."""

@@ -14,10 +14,10 @@ from typing import Any
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
-from unspool.core.tree import HOME
+from unspool.core.ours import HOME
 from unspool.core.treerecord import TreeRecord
-from unspool.local.destination import Destination
 from unspool.local.outcome import Arrived
+from unspool.local.tree import TreeDestination
 
 CALLS = ("open", "write", "utime", "fsync", "rename", "close", "unlink", "mkdir", "fchmod")
 """What it may die at."""
@@ -33,7 +33,7 @@ def infos(files: dict[str, bytes], revision: str) -> list[FileInfo]:
 
 def fill(path: Path, files: dict[str, bytes], revision: str) -> int:
     """Fill a tree; return how many files had to come."""
-    place = Destination(path, "", overwrite=True, resume=True, now=lambda: 0.0)
+    place = TreeDestination(path, "", overwrite=True, resume=True, now=lambda: 0.0)
     place.open()
     wanted = place.look(infos(files, revision)).wanted
     for one in wanted:

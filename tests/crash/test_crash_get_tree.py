@@ -15,7 +15,7 @@ import pytest
 from crash.roomy import roomy
 from gate import Gate
 from processes import ENVIRONMENT, eventually, peak_memory, running, serving, size_of, unspool
-from unspool.core.tree import HOME
+from unspool.core.ours import HOME
 from unspool.core.treerecord import HEAD, TreeRecord
 
 DEEP = bool(os.environ.get("UNSPOOL_TEST_DEEP"))

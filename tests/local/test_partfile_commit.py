@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, recheck
+from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, part_at, recheck
 from unspool.errors import DestinationExistsError, LocalFileError
 from unspool.local.partfile import PartFile
 
@@ -21,7 +21,7 @@ DATA = bytes_of(2 * SEGMENT + 10)
 
 def ready(destination: Path) -> PartFile:
     """Return a part file that has it all."""
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     part.begin(journal_for(len(DATA)))
     for block in blocks_of(DATA):
@@ -60,13 +60,13 @@ def record(patch: pytest.MonkeyPatch) -> list[str]:
     def of_descriptor(descriptor: int, *_: object) -> str:
         return "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
 
-    def of_path(path: Path, *_: object) -> str:
-        return path.suffix
+    def of_name(name: str, *_: object) -> str:
+        return Path(name).suffix
 
     for name in ("ftruncate", "fchmod", "fsync"):
         noting(name, of_descriptor)
     for name in ("replace", "link", "unlink"):
-        noting(name, of_path)
+        noting(name, of_name)
     return calls
 
 
@@ -110,7 +110,7 @@ def test_a_commit_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
     destination.write_bytes(b"old")
     part = ready(destination)
 
-    def fail(*args: object) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
@@ -119,7 +119,7 @@ def test_a_commit_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
             part.commit(len(DATA), overwrite=True)
     part.close()
     assert destination.read_bytes() == b"old"
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     assert recheck(part) == len(DATA)
     part.commit(len(DATA), overwrite=True)
@@ -255,7 +255,7 @@ def test_a_link_in_a_circle_is_an_error(tmp_path: Path) -> None:
     """A link that leads to itself leads to no file."""
     destination = tmp_path / "a.bin"
     destination.symlink_to(destination)
-    part = PartFile(destination)
+    part = part_at(destination)
     with pytest.raises(LocalFileError):
         part.acquire()
     part.close()

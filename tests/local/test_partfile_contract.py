@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contract.partfile_contract import PartFileContract
+from contract.partfile_contract import PartFileContract, part_at
 from unspool.local.partfile import PartFile
 
 
@@ -13,4 +13,4 @@ class TestPartFile(PartFileContract):
 
     def make(self, destination: Path) -> PartFile:
         """See `PartFileContract.make`."""
-        return PartFile(destination)
+        return part_at(destination)

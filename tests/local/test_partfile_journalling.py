@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, recheck
+from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, part_at, recheck
 from unspool.core.checksum import crc32c
 from unspool.core.journal import decode
 from unspool.core.model import Block, Span
@@ -28,7 +28,7 @@ offsets = st.integers(0, len(DATA))
 
 def begun(destination: Path, data: bytes, stop: int | None = None) -> PartFile:
     """Return a part file that holds the beginning of a file."""
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     part.begin(journal_for(len(data)))
     write_all(part, blocks_of(data, 0, stop))
@@ -64,7 +64,7 @@ def claimed_is_there(part: PartFile) -> int:
 def test_the_journal_never_leads(segment_size: int, writes: list[tuple[list[int], bool]], most: int) -> None:
     """At every single call to the file system, whatever is written in whatever order, what the journal claims is there."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
-        part = PartFile(Path(directory) / "a.bin")
+        part = part_at(Path(directory) / "a.bin")
         part.acquire()
         part.begin(replace(journal_for(len(DATA)), segment_size=segment_size))
         watch(patch, part, most)
@@ -77,7 +77,7 @@ def test_the_journal_never_leads(segment_size: int, writes: list[tuple[list[int]
         part.close()
         if good:
             assert claimed_is_there(part) == good
-        part = PartFile(part.destination)
+        part = part_at(part.destination.path)
         part.acquire()
         assert recheck(part) == good
         part.close()
@@ -92,9 +92,9 @@ def watch(patch: pytest.MonkeyPatch, part: PartFile, most: int) -> None:
         claimed_is_there(part)
         return written
 
-    def watched_replace(source: Path, target: Path) -> None:
-        rename(source, target)
-        if target == part.journal_path:
+    def watched_replace(source: str, target: str, **directories: int) -> None:
+        rename(source, target, **directories)
+        if target == part.journal_path.name:
             claimed_is_there(part)
 
     patch.setattr(os, "pwrite", watched_pwrite)
@@ -106,14 +106,14 @@ def test_the_journal_is_written_when_there_is_something_new_to_claim(tmp_path: P
     writes = 0
     rename = os.replace
 
-    def counting(source: Path, target: Path) -> None:
+    def counting(source: str, target: str, **directories: int) -> None:
         nonlocal writes
         writes += 1
-        rename(source, target)
+        rename(source, target, **directories)
 
     monkeypatch.setattr(os, "replace", counting)
     data = bytes_of(3 * SEGMENT)
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     part.begin(journal_for(len(data)))
     assert decode(part.journal_path.read_bytes()) == journal_for(len(data))
@@ -128,7 +128,7 @@ def test_the_journal_is_written_when_there_is_something_new_to_claim(tmp_path: P
 
 def test_a_write_that_takes_less_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system may take fewer bytes than it was given; the rest follows at the right place."""
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     part.begin(journal_for(1000))
     watch(monkeypatch, part, 7)
@@ -143,7 +143,7 @@ def test_what_cannot_be_read_again_stays_to_be_checked(tmp_path: Path, monkeypat
     """A segment that the disk does not give back is an error, and is neither built upon nor forgotten."""
     data = bytes_of(3 * SEGMENT)
     begun(tmp_path / "a.bin", data).close()
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert part.recheck() == 2
     with monkeypatch.context() as patch:
@@ -196,7 +196,7 @@ def test_without_a_good_journal_nothing_is_known(tmp_path: Path, damage: Callabl
     part = begun(tmp_path / "a.bin", data)
     part.close()
     damage(part.journal_path)
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert part.journal is None
     assert part.good_bytes == 0
@@ -211,14 +211,14 @@ def test_without_a_good_journal_nothing_is_known(tmp_path: Path, damage: Callabl
 def test_the_journal_of_another_file_is_told_apart(tmp_path: Path) -> None:
     """A part file at the same destination may be of another file: its journal says so, and a new beginning replaces both."""
     begun(tmp_path / "a.bin", bytes_of(3 * SEGMENT)).close()
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert part.journal is not None
     assert not part.journal.is_about("models/b.bin", "host:1")
     part.begin(journal_for(10, name="models/b.bin"))
     part.write(next(blocks_of(bytes_of(10, 2))), checkpoint=True)
     part.close()
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert part.journal is not None
     assert part.journal.name == "models/b.bin"
@@ -233,7 +233,7 @@ def test_a_journal_of_another_part_file_finds_nothing_good(tmp_path: Path) -> No
     part = begun(tmp_path / "a.bin", bytes_of(3 * SEGMENT, 1))
     part.close()
     shutil.copy(theirs.journal_path, part.journal_path)
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert recheck(part) == 0
     part.close()
@@ -248,7 +248,7 @@ def test_a_journal_that_was_left_behind_by_a_commit_is_harmless(tmp_path: Path, 
         part.commit(len(data), overwrite=True)
     assert listing(tmp_path) == ["a.bin", part.journal_path.name]
 
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert part.good_bytes == 0
     assert part.recheck() == 0
@@ -273,7 +273,7 @@ def test_what_a_kill_left_of_a_journal_in_the_making_is_removed(tmp_path: Path) 
     part.close()
     scratch = part.journal_path.with_name(part.journal_path.name + ".new")
     scratch.write_bytes(b"unspool-jour")
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert recheck(part) == len(data)
     part.commit(len(data), overwrite=True)
@@ -296,7 +296,7 @@ def test_a_journal_that_cannot_be_replaced_stays_as_it_was(tmp_path: Path, monke
         assert claimed_is_there(part) == 2 * SEGMENT
         with pytest.raises(LocalFileError):
             part.close()
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert recheck(part) == 2 * SEGMENT
     part.close()
@@ -311,7 +311,7 @@ def test_closing_tries_again_what_failed_in_between(tmp_path: Path, monkeypatch:
         with pytest.raises(LocalFileError):
             part.write(Block(2 * SEGMENT, data[2 * SEGMENT :], crc32c(data[2 * SEGMENT :])))
     part.close()
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert recheck(part) == len(data)
     part.close()
@@ -328,7 +328,7 @@ def test_a_full_disk_keeps_what_arrived(tmp_path: Path, monkeypatch: pytest.Monk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return pwrite(descriptor, piece[: room - offset], offset)
 
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     part.begin(journal_for(len(data)))
     with monkeypatch.context() as patch:
@@ -340,7 +340,7 @@ def test_a_full_disk_keeps_what_arrived(tmp_path: Path, monkeypatch: pytest.Monk
     if not good:
         assert listing(tmp_path) == []
         return
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     assert recheck(part) == good
     for block in blocks_of(data, good):

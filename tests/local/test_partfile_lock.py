@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, recheck
+from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, part_at, recheck
 from unspool.errors import BusyError, LocalFileError
 from unspool.local.partfile import PartFile
 
@@ -24,9 +24,10 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal
 from unspool.core.model import Block
+from unspool.local.destination import Destination
 from unspool.local.partfile import PartFile
 
-part = PartFile(Path(sys.argv[1]))
+part = PartFile(Destination.at(Path(sys.argv[1])))
 part.acquire()
 part.begin(Journal("models/a.bin", "host:1", "r1", 12288, 4096))
 data = b"x" * 4096
@@ -50,7 +51,7 @@ def another_process(destination: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def begun(destination: Path, data: bytes = DATA) -> PartFile:
     """Return a part file that has it all."""
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     part.begin(journal_for(len(data)))
     for block in blocks_of(data):
@@ -62,7 +63,7 @@ def test_another_process_is_told_at_once_and_gets_it_when_the_first_is_killed(tm
     """Two processes never share a part file; a kill -9 gives it free, with what was good."""
     destination = tmp_path / "a.bin"
     with another_process(destination) as process:
-        part = PartFile(destination)
+        part = part_at(destination)
         with pytest.raises(BusyError, match="another process is downloading it"):
             part.acquire()
         part.close()
@@ -70,6 +71,7 @@ def test_another_process_is_told_at_once_and_gets_it_when_the_first_is_killed(tm
         assert part.journal_path.exists()
         process.kill()
         process.wait()
+    part = part_at(destination)
     part.acquire()
     assert recheck(part) == 4096
     part.close()
@@ -119,7 +121,7 @@ def test_the_holder_may_end_between_our_opening_and_our_locking(
         flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", late_flock)
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     closed = end is PartFile.close
     assert calls == (1 if closed else 2)
@@ -130,10 +132,12 @@ def test_the_holder_may_end_between_our_opening_and_our_locking(
         assert destination.read_bytes() == DATA
     else:
         assert not destination.exists()
+    other = part_at(destination)
     with pytest.raises(BusyError):
-        PartFile(destination).acquire()
+        other.acquire()
+    other.close()
     part.close()
-    assert descriptors() == open_before - 1  # neither's is left
+    assert descriptors() == open_before - 2  # neither's is left, nor its directory's
 
 
 def test_a_commit_that_died_between_its_two_names_is_finished(tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def test_a_commit_that_died_between_its_two_names_is_finished(tmp_path: Path) ->
     os.link(part.path, destination)
     assert listing(tmp_path) == ["a.bin", part.journal_path.name, part.path.name]
 
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     assert part.journal is None
     part.begin(journal_for(10))
@@ -163,7 +167,7 @@ def test_a_part_name_that_cannot_be_removed_does_not_undo_the_commit(tmp_path: P
         part.commit(len(DATA), overwrite=False)
     part.close()
     assert destination.read_bytes() == DATA
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     part.close()
     assert listing(tmp_path) == ["a.bin"]
@@ -181,11 +185,11 @@ def test_a_lock_that_cannot_be_had_leaves_everything_as_it_was(tmp_path: Path, m
     files = listing(tmp_path)
     monkeypatch.setattr(fcntl, "flock", refusing)
     before = descriptors()
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     with pytest.raises(LocalFileError, match="not allowed to write there"):
         part.acquire()
-    assert descriptors() == before
     part.close()
+    assert descriptors() == before
     assert listing(tmp_path) == files
 
 
@@ -197,7 +201,7 @@ def descriptors() -> int:
 def test_a_link_in_place_of_the_part_file_is_not_followed(tmp_path: Path) -> None:
     """Somebody who can guess the part file's name cannot make us write to a file of their choice."""
     (tmp_path / "precious").write_bytes(b"precious")
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.path.symlink_to(tmp_path / "precious")
     with pytest.raises(LocalFileError):
         part.acquire()

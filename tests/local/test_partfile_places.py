@@ -6,17 +6,17 @@ import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.partfile_contract import blocks_of, bytes_of, journal_for, listing
+from contract.partfile_contract import blocks_of, bytes_of, journal_for, listing, part_at
 from unspool.core.journal import Journal
+from unspool.core.ours import JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX, beside
 from unspool.errors import LocalFileError
-from unspool.local.partfile import JOURNAL_SUFFIX, PART_SUFFIX, PartFile
 
 DATA = bytes_of(1000)
 
@@ -25,12 +25,12 @@ NOBODY = 65534
 
 def downloaded(destination: Path) -> None:
     """Go through a whole life of a part file, with a break in the middle."""
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     part.begin(journal_for(len(DATA)))
     part.write(next(blocks_of(DATA)))
     part.close()
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     assert part.recheck() == 0
     for block in blocks_of(DATA, part.good_bytes):
@@ -59,7 +59,7 @@ def downloaded(destination: Path) -> None:
 )
 def test_any_name_that_the_file_system_takes_has_room_for_a_part_file(tmp_path: Path, name: str) -> None:
     """The longest names are cut for part file and journal, at a character; the destination's own is never touched."""
-    part = PartFile(tmp_path / name)
+    part = part_at(tmp_path / name)
     for path in (part.path, part.journal_path):
         assert len(os.fsencode(path.name + ".new")) <= 255
         assert path.name.encode(errors="strict")
@@ -71,22 +71,18 @@ def test_any_name_that_the_file_system_takes_has_room_for_a_part_file(tmp_path: 
 
 def test_names_that_are_cut_alike_have_part_files_of_their_own(tmp_path: Path) -> None:
     """Two long names that differ only at the end do not share a part file."""
-    paths = {PartFile(tmp_path / ("a" * 250 + end)).path for end in ("1", "2", "1.x")}
+    paths = {part_at(tmp_path / ("a" * 250 + end)).path for end in ("1", "2", "1.x")}
     assert len(paths) == 3
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=300))
 def test_every_name_has_a_pair_of_names_beside_it(name: str) -> None:
     """Part file and journal are in the same directory, fit the file system, are whole characters, and tell what they are."""
-    destination = Path("directory") / name
-    if destination.name != name:  # "." is not a name but a way of saying "here"
-        return
-    part = PartFile(destination)
-    for path, suffix in ((part.path, PART_SUFFIX), (part.journal_path, JOURNAL_SUFFIX)):
-        assert path.parent == destination.parent
-        assert path.name.endswith(suffix)
-        assert len(path.name.encode(errors="strict")) <= 255
-        assert (path.name == name + suffix) == (len(name.encode()) + len(JOURNAL_SUFFIX + ".new") <= 255)
+    names = beside(name, 255)
+    for kept, suffix in ((names.part, PART_SUFFIX), (names.journal, JOURNAL_SUFFIX), (names.scratch, SCRATCH_SUFFIX)):
+        assert kept.endswith(suffix)
+        assert len(kept.encode(errors="strict")) <= 255
+        assert (kept == name + suffix) == (len(name.encode()) + len(SCRATCH_SUFFIX) <= 255)
 
 
 def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
@@ -100,13 +96,13 @@ def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
 def test_what_cannot_be_the_name_of_a_file_is_told(path: str) -> None:
     """A path that names no file is an error of ours, at once, and not one of Python's."""
     with pytest.raises(LocalFileError):
-        PartFile(Path(path))
+        part_at(Path(path))
 
 
 @pytest.mark.parametrize("name", ["a" * 256, "é" * 128])
 def test_a_name_that_is_too_long_for_the_file_system_is_told(tmp_path: Path, name: str) -> None:
     """The destination itself has to fit."""
-    part = PartFile(tmp_path / name)
+    part = part_at(tmp_path / name)
     with pytest.raises(LocalFileError, match="the name is longer than the file system allows"):
         part.acquire()
     part.close()
@@ -119,10 +115,8 @@ def test_a_name_that_is_too_long_for_the_file_system_is_told(tmp_path: Path, nam
 def refused(destination: Path, said: str) -> None:
     """Check that a destination is refused with these words before anything is made."""
     before = listing(destination.parent) if destination.parent.is_dir() else None
-    part = PartFile(destination)
-    with pytest.raises(LocalFileError, match=said) as caught:
+    with pytest.raises(LocalFileError, match=said) as caught, closing(part_at(destination)) as part:
         part.acquire()
-    part.close()
     assert str(destination) in caught.value.message
     if before is not None:
         assert listing(destination.parent) == before
@@ -187,7 +181,7 @@ def test_a_device_is_not_replaced() -> None:
 def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:
     """The destination is looked at again before the commit; the part file is kept."""
     destination = tmp_path / "a.bin"
-    part = PartFile(destination)
+    part = part_at(destination)
     part.acquire()
     part.begin(journal_for(len(DATA)))
     for block in blocks_of(DATA):
@@ -232,7 +226,7 @@ def test_a_directory_that_is_not_ours_is_told() -> None:
 
 def test_a_part_file_that_is_removed_under_us_is_told(tmp_path: Path) -> None:
     """Somebody who tidies up too eagerly is noticed at the commit, and no other file takes the destination's name."""
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
     part.begin(journal_for(len(DATA)))
     for block in blocks_of(DATA):
@@ -259,7 +253,7 @@ def test_the_systems_refusals_are_told_with_a_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
     """Every refusal is one plain line about a path, and the system's own error is its cause."""
-    part = PartFile(tmp_path / "a.bin")
+    part = part_at(tmp_path / "a.bin")
     part.acquire()
 
     def fail(*args: object) -> None:
@@ -281,15 +275,15 @@ def test_a_file_system_that_does_not_say_how_long_names_are_is_taken_for_a_usual
     def fail(*args: object) -> int:
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(os, "pathconf", fail)
-    assert len(PartFile(tmp_path / ("a" * 255)).journal_path.name + ".new") == 255
+    monkeypatch.setattr(os, "fpathconf", fail)
+    assert len(part_at(tmp_path / ("a" * 255)).journal_path.name + ".new") == 255
 
 
 def test_the_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
     """A link planted where the journal is made leads nowhere: what it points to stays as it is."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
-    part = PartFile(tmp_path / "out")
+    part = part_at(tmp_path / "out")
     part.acquire()
     (tmp_path / "out.unspool-journal.new").symlink_to(victim)
     with pytest.raises(LocalFileError):

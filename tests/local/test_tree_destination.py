@@ -17,9 +17,9 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local import staging
-from unspool.local.destination import Destination
 from unspool.local.outcome import Arrived, Outcome, Wanted
 from unspool.local.staging import ends_everything
+from unspool.local.tree import TreeDestination
 
 DATA = b"data"
 
@@ -35,9 +35,9 @@ def whole(wanted: Wanted, data: bytes = DATA) -> Arrived:
 
 
 @contextmanager
-def opened(path: Path, **options: Any) -> Iterator[Destination]:
+def opened(path: Path, **options: Any) -> Iterator[TreeDestination]:
     """Open a destination."""
-    place = Destination(path, "", **{"overwrite": True, "resume": True, "now": lambda: 0.0, **options})
+    place = TreeDestination(path, "", **{"overwrite": True, "resume": True, "now": lambda: 0.0, **options})
     place.open()
     try:
         yield place
@@ -61,7 +61,7 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def write_all(place: Destination, wanted: list[Wanted]) -> Outcome:
+def write_all(place: TreeDestination, wanted: list[Wanted]) -> Outcome:
     """Have files arrive, and the tree end."""
     place.write(map(whole, wanted))
     return place.finish()

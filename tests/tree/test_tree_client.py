@@ -13,7 +13,7 @@ import pytest
 
 from tree.treelab import FILES, MODIFIED, Listing, Tampering, TreeLab, files_in, own_files_in
 from unspool.client.events import FileFailed, TreeAdvanced
-from unspool.core.model import BatchRequest, ListRequest, Page, Piece
+from unspool.core.model import BatchRequest, Frame, ListRequest, Page, Piece
 from unspool.errors import (
     BusyError,
     DataLossError,
@@ -335,3 +335,27 @@ async def test_a_destination_that_cannot_be_is_said_to_be_none(tmp_path: Path) -
         with pytest.raises(LocalFileError):
             await TreeLab().get(destination)
     assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+async def test_a_link_that_takes_a_directorys_place_leads_no_large_file_out(tmp_path: Path) -> None:
+    """A directory swapped for a symbolic link while a large file goes into it: nothing of it is written where that leads."""
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+
+    class Swapping(Tampering):
+        """Swaps the directory when the first block comes."""
+
+        def tamper(self, name: str, frame: Frame) -> Frame | None:
+            """See `Tampering.tamper`."""
+            if name == "z/big.bin" and frame.block is not None and not (out / "z").is_symlink():
+                (out / "z").rename(out / "elsewhere")
+                (out / "z").symlink_to(outside)
+            return frame
+
+    lab = TreeLab()
+    result = await lab.get(out, transport=Swapping(lab.faulty))
+    assert (out / "z").is_symlink()
+    assert files_in(outside) == {}
+    assert [failure.name for failure in result.failures] == ["z/big.bin"]
+    assert "its directory was moved" in result.failures[0].error.message
+    assert not (out / "elsewhere" / "big.bin").exists()

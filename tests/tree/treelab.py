@@ -15,8 +15,8 @@ from unspool.client.events import Event
 from unspool.client.tally import TreeResult
 from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
+from unspool.core.ours import HOME
 from unspool.core.retry import RetryPolicy
-from unspool.core.tree import HOME
 from unspool.options import TransferOptions
 from unspool.stores import MemoryStore
 from unspool.testing import FakeClock, FaultyTransport, StoreTransport

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from random import Random
@@ -23,6 +24,8 @@ from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
 from unspool.errors import FileMismatchError, InvalidRangeError, LocalFileError
+from unspool.local.copy import LocalCopy
+from unspool.local.destination import Destination
 from unspool.options import Metadata, TransferOptions
 from unspool.rpc.transport import GrpcTransport
 
@@ -147,7 +150,7 @@ class Client:
             path = Path(destination)
             if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
                 path /= name.rpartition("/")[2]
-            return await download(name, path, self._seams, options, observer)
+            return await download(name, partial(Destination.at, path), self._seams, options, observer)
         return await self._get_to_writer(name, destination, options, observer)
 
     async def get_tree(
@@ -224,7 +227,7 @@ class Client:
             VerificationError: the server has no checksum to compare with.
         """
         check_name(name)
-        return await verify(name, Path(path), self._transfer(None), self._seams)
+        return await verify(name, LocalCopy(Path(path), Path(path)), self._transfer(None), self._seams)
 
     def _transfer(self, observer: Observer | None) -> Transfer:
         return Transfer(self._seams, self.options, observer or Silent())

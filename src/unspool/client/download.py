@@ -11,9 +11,9 @@ How what is missing gets here is told in fetch.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from unspool.client.events import Observer, Rechecked, Repairing, Restarting, Started
@@ -34,6 +34,7 @@ from unspool.errors import (
     UnsupportedError,
     VerificationError,
 )
+from unspool.local.destination import Destination
 from unspool.local.disk import Disk
 from unspool.local.partfile import PartFile
 from unspool.options import TransferOptions
@@ -74,9 +75,11 @@ class Result:
     seconds: float
 
 
-async def download(name: str, destination: Path, seams: Seams, options: TransferOptions, observer: Observer) -> Result:
-    """Download a file to a path; see `Client.get`."""
-    one = _Download(name, destination, seams, options, observer)
+async def download(
+    name: str, opens: Callable[[], Destination], seams: Seams, options: TransferOptions, observer: Observer
+) -> Result:
+    """Download a file to a destination, which is opened in the thread that waits for the disk; see `Client.get`."""
+    one = _Download(name, opens, seams, options, observer)
     try:
         result = await one.run()
     except BaseException:
@@ -88,13 +91,16 @@ async def download(name: str, destination: Path, seams: Seams, options: Transfer
 
 
 class _Download:
-    def __init__(self, name: str, destination: Path, seams: Seams, options: TransferOptions, observer: Observer) -> None:
+    def __init__(
+        self, name: str, opens: Callable[[], Destination], seams: Seams, options: TransferOptions, observer: Observer
+    ) -> None:
         self._name = name
         self._seams = seams
         self._options = options
         self._observer = observer
         self._transfer = Transfer(seams, options, observer)
-        self._part = PartFile(destination)
+        self._opens = opens
+        self._opened: PartFile | None = None
         self._disk = Disk()
         self._started = seams.clock.monotonic()
         self._restarts = 0
@@ -112,7 +118,7 @@ class _Download:
 
     async def run(self) -> Result:
         """Do it all."""
-        await self._disk.do(self._part.acquire)
+        await self._disk.do(self._open)
         if (already := await self._already_there()) is not None:
             await self._disk.do(self._part.discard)  # what an earlier run left is of no use any more
             return already
@@ -137,21 +143,31 @@ class _Download:
     def close(self) -> None:
         """Keep what is good. Blocks until the disk is done with its last call, so that nothing is left running."""
         self._disk.close()
-        self._part.close()
+        if self._opened is not None:
+            self._opened.close()
 
     # Beginning
 
+    @property
+    def _part(self) -> PartFile:
+        assert self._opened is not None
+        return self._opened
+
+    def _open(self) -> None:
+        self._opened = PartFile(self._opens())
+        self._opened.acquire()
+
     async def _already_there(self) -> Result | None:
         """Return the result if the destination is the server's file already."""
-        destination = self._part.destination
-        if not await self._disk.do(destination.is_file):
+        copy = self._part.destination.copy()
+        if not await self._disk.do(copy.is_file):
             return None
         try:
-            info = await verify(self._name, destination, self._transfer, self._seams)
+            info = await verify(self._name, copy, self._transfer, self._seams)
         except (VerificationError, FileChangedError, UnsupportedError):
             if not self._options.overwrite:
                 raise DestinationExistsError(
-                    f"{destination}: exists and is not the server's file: allow it to be replaced (--overwrite), "
+                    f"{copy.path}: exists and is not the server's file: allow it to be replaced (--overwrite), "
                     "or name another destination",
                     name=self._name,
                 ) from None
@@ -300,7 +316,7 @@ class _Download:
         assert self._size is not None
         return Result(
             name=self._name,
-            path=str(self._part.destination),
+            path=str(self._part.destination.path),
             size=self._size,
             revision=self._info.revision if self._info else None,
             verified=verified,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,10 +39,10 @@ from unspool.errors import (
     UnspoolError,
     UnsupportedError,
 )
-from unspool.local.destination import SMALL, Destination
 from unspool.local.disk import Disk
 from unspool.local.outcome import Arrived, Outcome, Wanted
 from unspool.local.staging import ends_everything
+from unspool.local.tree import SMALL, TreeDestination
 from unspool.options import MIB, TransferOptions
 
 _BATCH_FILES = 1000
@@ -78,7 +78,9 @@ class _Tree:
         self._seams = seams
         self._options = options
         self._observer = observer
-        self._place = Destination(path, prefix, overwrite=options.overwrite, resume=options.resume, now=seams.clock.monotonic)
+        self._place = TreeDestination(
+            path, prefix, overwrite=options.overwrite, resume=options.resume, now=seams.clock.monotonic
+        )
         self._disk = Disk()
         self._jobs = options.jobs or _JOBS
         self._tally = TreeTally(observer)
@@ -244,8 +246,9 @@ class _Tree:
         # With a number of streams to keep to, this is one of them.
         options = self._options if self._options.jobs is None else replace(self._options, jobs=1)
         try:
-            path = await self._disk.do(partial(self._place.prepare, wanted))
-            result = await download(name, path, seams, options, _Relay(name, self._tally, self._observer))
+            destination = await self._disk.open(partial(self._place.lend, wanted))
+            with closing(destination):
+                result = await download(name, lambda: destination, seams, options, _Relay(name, self._tally, self._observer))
         except UnspoolError as error:
             if self._ends_all(error):
                 raise

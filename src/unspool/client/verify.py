@@ -6,19 +6,15 @@ import asyncio
 import threading
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 
 from unspool.client.transfer import Seams, Transfer
-from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.receiver import Receiver
-from unspool.errors import FileMismatchError, LocalFileError, VerificationError
-
-_PIECE = 8 << 20
-"""Bytes read at a time: long enough to hide the thread's cost, short enough that a cancel is obeyed at once."""
+from unspool.errors import FileMismatchError, VerificationError
+from unspool.local.copy import LocalCopy
 
 
-async def verify(name: str, path: Path, transfer: Transfer, seams: Seams) -> FileInfo:
+async def verify(name: str, copy: LocalCopy, transfer: Transfer, seams: Seams) -> FileInfo:
     """Return the server's description of the file, if the local one has the same bytes.
 
     Raises:
@@ -27,21 +23,16 @@ async def verify(name: str, path: Path, transfer: Transfer, seams: Seams) -> Fil
         LocalFileError: the local file cannot be read.
     """
     info = await transfer.call(lambda: seams.transport.stat(name), name)
-    try:
-        size, is_directory = await asyncio.to_thread(lambda: (path.stat().st_size, path.is_dir()))
-    except OSError as error:
-        raise LocalFileError(f"{path}: cannot be read: {error.strerror}") from error
-    if is_directory:
-        raise LocalFileError(f"{path}: is a directory; name the file")
+    size = await asyncio.to_thread(copy.size)
     if size != info.size:
-        raise FileMismatchError(f"{path}: has {size} bytes, {name} on the server has {info.size}", name=name)
+        raise FileMismatchError(f"{copy.path}: has {size} bytes, {name} on the server has {info.size}", name=name)
     theirs = await whole_checksum(info, transfer)
     if theirs is None:
         raise VerificationError(f"{name}: the server has no checksum to compare with", name=name)
-    ours = await checksum_of(path)
+    ours = await checksum_of(copy)
     if ours != theirs:
         raise FileMismatchError(
-            f"{path}: has other bytes than {name} on the server (crc32c {ours:08x} here, {theirs:08x} there)", name=name
+            f"{copy.path}: has other bytes than {name} on the server (crc32c {ours:08x} here, {theirs:08x} there)", name=name
         )
     return replace(info, crc32c=theirs)
 
@@ -64,23 +55,13 @@ async def whole_checksum(info: FileInfo, transfer: Transfer) -> int | None:
     return receiver.summary.crc32c
 
 
-async def checksum_of(path: Path) -> int:
+async def checksum_of(copy: LocalCopy) -> int:
     """Return the CRC32C of a local file."""
     enough = threading.Event()
-    summing = asyncio.ensure_future(asyncio.to_thread(_sum, path, enough))
+    summing = asyncio.ensure_future(asyncio.to_thread(copy.checksum, enough))
     try:
         return await asyncio.shield(summing)
-    except OSError as error:
-        raise LocalFileError(f"{path}: cannot be read: {error.strerror}") from error
     finally:
         # The thread opens and closes the file: who is cancelled waits until it has, at most one piece later.
         enough.set()
         await asyncio.wait([summing])
-
-
-def _sum(path: Path, enough: threading.Event) -> int:
-    checksum = 0
-    with path.open("rb", buffering=0) as file:
-        while not enough.is_set() and (piece := file.read(_PIECE)):
-            checksum = crc32c(piece, checksum)
-    return checksum

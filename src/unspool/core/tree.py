@@ -13,14 +13,9 @@ from enum import Enum, auto
 
 from unspool.core.model import FileInfo
 from unspool.core.names import check_name
+from unspool.core.ours import is_home, is_unfinished
 from unspool.core.value import value
 from unspool.errors import InvalidNameError, ProtocolError
-
-HOME = ".unspool-tree"
-"""The directory below a tree's destination in which its record and what has yet to be named are."""
-
-_RESERVED = (".unspool-part", ".unspool-journal", ".unspool-journal.new")
-"""How the names of unfinished downloads end (`unspool.local.partfile`), in lower case."""
 
 
 @value
@@ -57,10 +52,9 @@ def place_of(name: str, prefix: str) -> Place | None:
         directory, base = "", name.rpartition("/")[2]
     else:
         raise ProtocolError(f"{name}: the server lists it below {prefix!r}, where it is not", name=name)
-    folded = base.lower()
-    if HOME in directory.lower().split("/") or folded == HOME:
+    if is_home(base) or any(map(is_home, directory.split("/"))):
         return None
-    if folded.endswith(_RESERVED):
+    if is_unfinished(base):
         raise InvalidNameError(f"{name}: unspool keeps unfinished downloads under such names", name=name)
     return Place(directory, base)
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """What has to be closed."""
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+C = TypeVar("C", bound=Closable)
 
 
 class Disk:
@@ -24,6 +35,20 @@ class Disk:
         """Have something done, and wait for it."""
         return await asyncio.wrap_future(self.submit(work))
 
+    async def open(self, work: Callable[[], C]) -> C:
+        """Have something opened, and wait for it. What nobody waits for any more is closed."""
+        opening = self.submit(work)
+        try:
+            return await asyncio.wrap_future(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
+
     def close(self) -> None:
         """Block until all is done, so that nothing is left running."""
         self._thread.shutdown(wait=True)
+
+
+def _close_unwanted(opening: Future[C]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -20,7 +20,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from unspool.core.tree import HOME
+from unspool.core.ours import HOME
 from unspool.core.treerecord import TreeRecord
 from unspool.errors import BusyError
 

@@ -23,9 +23,10 @@ from unspool.core.tree import Kept, Place
 from unspool.core.treerecord import line_of
 from unspool.errors import DestinationExistsError, LocalFileError
 from unspool.local.directories import Directories
+from unspool.local.entries import appear
 from unspool.local.home import TreeHome
 from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
-from unspool.local.partfile import local_error
+from unspool.local.refusals import local_error
 from unspool.options import MIB
 
 _GROUP_FILES, _GROUP_BYTES, _GROUP_SECONDS = 1000, 64 * MIB, 2.0
@@ -36,9 +37,6 @@ _FEW = 32
 
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """What the system says that it would say of every other file as well."""
-
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What file systems say that cannot link (FAT, many network ones)."""
 
 
 @dataclass(slots=True)
@@ -195,18 +193,9 @@ class Staging:
             os.rename(staged, place.base, src_dir_fd=self._home.descriptor, dst_dir_fd=directory)
             return
         try:
-            # A rename would replace what another process put there meanwhile; a link refuses to.
-            os.link(staged, place.base, src_dir_fd=self._home.descriptor, dst_dir_fd=directory, follow_symlinks=False)
+            appear(staged, self._home.descriptor, place.base, directory)
         except FileExistsError:
-            raise self._taken(place) from None
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            if status_of(place.base, directory) is not None:
-                raise self._taken(place) from None
-            os.rename(staged, place.base, src_dir_fd=self._home.descriptor, dst_dir_fd=directory)
-        else:
-            self._home.drop(staged)
+            raise taken(self._path / str(place)) from None
 
     def finish(self) -> Outcome:
         """Give names to what is left, and make all names durable.
@@ -232,9 +221,6 @@ class Staging:
         for one in staged:
             self._home.drop(one.name)
 
-    def _taken(self, place: Place) -> DestinationExistsError:
-        return taken(self._path / str(place))
-
 
 def taken(path: Path) -> DestinationExistsError:
     """Return the error that something is there which may not be replaced."""
@@ -244,14 +230,6 @@ def taken(path: Path) -> DestinationExistsError:
 def ends_everything(error: LocalFileError) -> bool:
     """Whether the disk would refuse all other files as well."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FATAL
-
-
-def status_of(base: str, directory: int) -> os.stat_result | None:
-    """Return what is at a name, links not followed; None if nothing is."""
-    try:
-        return os.lstat(base, dir_fd=directory)
-    except FileNotFoundError:
-        return None
 
 
 def dated(descriptor: int, info: FileInfo, checksum: int) -> Kept:

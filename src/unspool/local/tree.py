@@ -1,0 +1,248 @@
+"""The disk's side of a tree: what is here already, and where what arrives is put.
+
+Rule 1: nothing below the destination is read or written but at the place of a file of the tree, and through no symbolic link.
+Rule 2: nothing is removed, and nothing is replaced but by the file that belongs there.
+Rule 3: what stands in the way of one file is that file's failure, and stops no other.
+
+Plain blocking calls, one at a time: the caller decides which thread waits for the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from unspool.core.checksum import crc32c
+from unspool.core.model import FileInfo
+from unspool.core.tree import Local, Place, Verdict, below, folded, judge, place_of
+from unspool.core.treerecord import line_of
+from unspool.errors import LocalFileError, ProtocolError, UnspoolError
+from unspool.local.destination import Destination
+from unspool.local.directories import Directories
+from unspool.local.entries import status_of
+from unspool.local.home import TreeHome, whole_file_system_syncer
+from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
+from unspool.local.refusals import local_error
+from unspool.local.staging import Staging, dated, taken
+from unspool.options import MIB
+
+SMALL = MIB
+"""Bytes up to which a file is fetched with others: one block. A larger one is worth a part file and a journal of its own."""
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Not blocking: what was a file a moment ago may be a pipe now."""
+
+Syncer = Callable[[int], None]
+
+
+class TreeDestination:
+    """The directory that a tree is put into.
+
+    Args:
+        path: the directory. The one above it must exist.
+        prefix: of the files on the server.
+        overwrite: whether a different file may be replaced.
+        resume: whether to believe the record of earlier runs.
+        now: the time, in seconds.
+        folds: whether the file system takes names that differ in case for one; None finds out.
+        sync_all: makes a whole file system durable; None syncs file by file.
+
+    Attributes:
+        is_open: whether it can be used, and has to be closed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        prefix: str,
+        *,
+        overwrite: bool,
+        resume: bool,
+        now: Callable[[], float],
+        folds: bool | None = None,
+        sync_all: Syncer | None = whole_file_system_syncer(),  # noqa: B008 - the C library does not change
+    ) -> None:
+        self._path = path
+        self._below = below(prefix)
+        self._overwrite = overwrite
+        self._resume = resume
+        self._now = now
+        self._folds = folds
+        self._sync_all = sync_all
+        self.is_open = False
+
+    def open(self) -> None:
+        """Lock the directory, creating it if need be, and load its record.
+
+        Raises:
+            BusyError: another process is filling it.
+            LocalFileError: it cannot be had.
+        """
+        try:
+            with contextlib.suppress(FileExistsError):
+                self._path.mkdir()
+            with contextlib.ExitStack() as undo:
+                self._root = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                undo.callback(os.close, self._root)
+                self._home = TreeHome(self._root, self._path, anew=not self._resume)
+                undo.callback(self._home.close)
+                if self._folds is None:
+                    self._folds = self._home.folds()
+                undo.pop_all()
+        except NotADirectoryError as error:
+            raise LocalFileError(f"{self._path}: is not a directory; a tree needs one") from error
+        except (OSError, ValueError) as error:
+            raise self._refused(error) from error
+        self._directories = Directories(self._root, self._path)
+        self._staging = Staging(
+            self._root,
+            self._path,
+            self._home,
+            self._directories,
+            overwrite=self._overwrite,
+            now=self._now,
+            sync_all=self._sync_all,
+        )
+        self._seen: set[str] = set()  # folded places, where the file system folds
+        self.is_open = True
+
+    def again(self) -> None:
+        """Take up the record once more, with what was added to it: the same files are about to be looked at again."""
+        try:
+            self._home.load()
+        except OSError as error:
+            raise self._refused(error) from error
+        self._seen.clear()
+
+    # What is here
+
+    def look(self, infos: Iterable[FileInfo]) -> Outcome:
+        """Find out which of the files are here already."""
+        out = Outcome()
+        lines: list[bytes] = []
+        self._directories.forget()
+        for info in infos:
+            out.listed += 1
+            out.listed_bytes += max(info.size, 0)
+            try:
+                self._look_at(info, out, lines)
+            except UnspoolError as error:
+                out.failures.append(Failure(info.name, error))
+            except OSError as error:
+                out.failures.append(Failure(info.name, self._refused(error, info.name)))
+        self._home.add(lines)
+        return out
+
+    def _look_at(self, info: FileInfo, out: Outcome, lines: list[bytes]) -> None:
+        if info.size < 0:
+            raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
+        place = place_of(info.name, self._below)
+        if place is None:
+            out.left_out += 1
+            return
+        if self._folds:
+            self._check_unlike_others(info, place)
+        kept = self._home.record.take(info.name)
+        directory = self._directories.find(place.directory)
+        status = None if directory is None else status_of(place.base, directory)
+        local = mode = None
+        if status is not None:
+            if stat.S_ISREG(status.st_mode):
+                local = Local(status.st_size, status.st_mtime_ns, status.st_ino)
+                mode = status.st_mode & 0o777
+            elif not stat.S_ISLNK(status.st_mode):
+                raise LocalFileError(f"{self._path / str(place)}: is there already, and is not a regular file")
+        small = info.size <= SMALL
+        verdict, checksum = judge(info, kept, local)
+        if verdict is Verdict.COMPARE and small:
+            assert directory is not None
+            assert checksum is not None
+            verdict = Verdict.HERE if self._agrees(info, place, directory, checksum, lines) else Verdict.FETCH
+        if verdict is Verdict.HERE:
+            out.kept += 1
+            out.kept_bytes += info.size
+            return
+        if status is not None and small and not self._overwrite:  # for a larger one, its own download finds out
+            raise taken(self._path / str(place))
+        out.wanted.append(Wanted(info, place, mode))
+
+    def _check_unlike_others(self, info: FileInfo, place: Place) -> None:
+        like = folded(place)
+        if like in self._seen:
+            raise LocalFileError(
+                f"{self._path / str(place)}: another file of the tree has this name already, "
+                f"as far as the file system here can tell; {info.name} is left out"
+            )
+        self._seen.add(like)
+
+    def _agrees(self, info: FileInfo, place: Place, directory: int, checksum: int, lines: list[bytes]) -> bool:
+        """Read a small file that is here; note it if it has the server's bytes."""
+        descriptor = os.open(place.base, _READ, dir_fd=directory)
+        try:
+            before = os.fstat(descriptor)
+            data = os.pread(descriptor, SMALL + 1, 0)
+            if len(data) != info.size or crc32c(data) != checksum or not _unchanged(before, os.fstat(descriptor)):
+                return False
+            lines.append(line_of(info.name, dated(descriptor, info, checksum)))
+            return True
+        finally:
+            os.close(descriptor)
+
+    # What arrives
+
+    def write(self, arrived: Iterable[Arrived]) -> Outcome:
+        """Take small files that have arrived; see `Staging.write`."""
+        return self._staging.write(arrived)
+
+    def finish(self) -> Outcome:
+        """Give names to what is left, and make all names durable; see `Staging.finish`."""
+        return self._staging.finish()
+
+    # Larger files, which have downloads of their own
+
+    def lend(self, wanted: Wanted) -> Destination:
+        """Return the destination of a larger file, to be closed by the caller; its directory is made if need be.
+
+        Raises:
+            LocalFileError: there cannot be such a directory.
+        """
+        try:
+            directory = self._directories.find(wanted.place.directory, make=True)
+            assert directory is not None
+            return Destination(os.dup(directory), self._path / str(wanted.place))
+        except OSError as error:
+            raise self._refused(error, str(wanted.place)) from error
+
+    def adopt(self, wanted: Wanted, revision: str | None, checksum: int) -> None:
+        """Note a larger file, which has been downloaded and verified, at that revision."""
+        if revision != wanted.info.revision:
+            return  # what is listed is not what came; the next run compares them
+        with contextlib.suppress(OSError, UnspoolError):  # what is not noted is compared
+            directory = self._directories.find(wanted.place.directory)
+            descriptor = os.open(wanted.place.base, _READ, dir_fd=directory)
+            try:
+                self._home.add([line_of(wanted.info.name, dated(descriptor, wanted.info, checksum))])
+            finally:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Drop what has no name, and let others at it."""
+        self.is_open = False
+        self._staging.close()
+        self._directories.close()
+        self._home.close()
+        os.close(self._root)
+
+    def _refused(self, error: OSError | ValueError, name: str = "") -> LocalFileError:
+        if isinstance(error, OSError):
+            refused = local_error(error, self._path / name)
+            refused.__cause__ = error
+            return refused
+        return LocalFileError(f"{str(self._path)!a}: cannot be the name of a directory")
+
+
+def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
