@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import grpc
 import pytest
@@ -15,12 +16,15 @@ settings.load_profile("deep" if os.environ.get("UNSPOOL_TEST_DEEP") else "ci")
 
 
 def pytest_configure() -> None:
-    """Keep gRPC's poller for the whole session.
+    """Keep gRPC's poller for the whole session, and have interrupts interrupt.
 
-    It ends with the last channel or server that is collected, whenever that is, and waits for its thread then: in the middle
-    of some other test, for as long as a connection takes to die that a test of stalls has left.
+    The poller ends with the last channel or server that is collected, whenever that is, and waits for its thread then: in the
+    middle of some other test, for as long as a connection takes to die that a test of stalls has left.
     """
     grpc.aio.init_grpc_aio()
+    # A job in the background of a script inherits that Ctrl-C is ignored, and so would all programs that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,8 +13,7 @@ from unspool._version import __version__
 if TYPE_CHECKING:
     from unspool.client.blocking import get
     from unspool.client.client import Client, Reading
-    from unspool.client.download import Result
-    from unspool.client.tally import TreeResult
+    from unspool.client.results import Result, TreeResult
     from unspool.core.model import FileInfo, Page
     from unspool.core.retry import RetryPolicy
     from unspool.errors import UnspoolError
@@ -29,13 +28,13 @@ _HOMES = {
     "MemoryStore": "stores",
     "Page": "core.model",
     "Reading": "client.client",
-    "Result": "client.download",
+    "Result": "client.results",
     "RetryPolicy": "core.retry",
     "Server": "server.server",
     "ServerOptions": "options",
     "ServiceOptions": "options",
     "TransferOptions": "options",
-    "TreeResult": "client.tally",
+    "TreeResult": "client.results",
     "UnspoolError": "errors",
     "get": "client.blocking",
 }

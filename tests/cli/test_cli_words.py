@@ -13,7 +13,7 @@ from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
 from unspool.cli.units import say_bytes, say_result, say_share
-from unspool.client.download import Result
+from unspool.client.results import Result
 from unspool.core.address import DEFAULT_PORT, Address, parse_address, parse_target
 from unspool.errors import InvalidRequestError, UnspoolError
 

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any, TypeVar
 
 from unspool.client.client import Client
-from unspool.client.download import Result
 from unspool.client.events import Event
+from unspool.client.results import Result
 from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.retry import RetryPolicy

@@ -29,7 +29,7 @@ SEGMENT = 3 * BLOCK
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the journal's segments three blocks long, and have nothing wait for a real disk."""
-    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: SEGMENT)
+    monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 

@@ -27,7 +27,7 @@ LONG = content(20 * SEGMENT + 7, seed=2)
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Divide files of some thousand bytes as if they were large."""
-    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: SEGMENT)
+    monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
 
 
 def lab(script: str = "", *, jobs: int = 4, data: bytes = LONG, **options: Any) -> Lab:

@@ -24,7 +24,7 @@ SEGMENT = 2 * BLOCK
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the journal's segments two blocks long."""
-    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: SEGMENT)
+    monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
 
 
 async def interrupted(directory: Path, blocks: int = 7) -> Lab:

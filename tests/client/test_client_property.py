@@ -31,8 +31,8 @@ from hypothesis import strategies as st
 from client.cancelling import disk_threads, open_files
 from client.lab import JOURNAL, NAME, PART, Wrapper, content, names_in
 from unspool.client.client import Client
-from unspool.client.download import Result
 from unspool.client.events import Event, Repairing, Restarting
+from unspool.client.results import Result
 from unspool.client.transport import Transport
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal, decode
@@ -320,9 +320,9 @@ def live(world: World, directory: Path) -> Iterator[Run]:
     for script in (world.script, ""):
         run = Run(world, store, directory, script)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("unspool.client.download.segment_size_for", run.segment_size_for)
-            patch.setattr("unspool.client.download.PartFile", run.part_file())
-            patch.setattr("unspool.client.fetch._CHECKPOINT_INTERVAL", 0.0)
+            patch.setattr("unspool.client.unfinished.segment_size_for", run.segment_size_for)
+            patch.setattr("unspool.client.unfinished.PartFile", run.part_file())
+            patch.setattr("unspool.client.unfinished._CHECKPOINT_INTERVAL", 0.0)
             patch.setattr("os.fsync", lambda _: None)  # no power is cut here, and it is all that takes time
             asyncio.run(run.run())
         yield run

@@ -70,7 +70,7 @@ async def test_progress_refills_the_budget(tmp_path: Path) -> None:
 
 async def test_progress_of_an_attempt_that_ended_well_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures before and after a gap that was filled are not failures in a row."""
-    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: 2 * BLOCK)
+    monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: 2 * BLOCK)
     first = Lab("......x", budget=0)
     with pytest.raises(UnreachableError):
         await first.get(tmp_path / "b.bin")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from client.lab import BLOCK, DATA, NAME, Lab, WithoutChecksum
-from unspool.client.download import Result
 from unspool.client.events import Advanced, Started
+from unspool.client.results import Result
 from unspool.client.transport import Transport
 from unspool.core.model import Bytes
 from unspool.errors import FileChangedError, FileMismatchError, LocalFileError, UnreachableError

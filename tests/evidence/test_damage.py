@@ -58,7 +58,7 @@ async def leave(directory: Path, random: Random) -> None:
 @pytest.mark.parametrize("seeds", shards(normal=300, deep=10_000, size=150), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 async def test_damage_by_hand_never_reaches_the_final_name(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
     """Part file and journal edited, cut, lengthened, emptied, removed or exchanged: the next run has the right bytes."""
-    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: SEGMENT)
+    monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
     monkeypatch.setattr("os.fsync", lambda _: None)
     built_upon = 0
     for seed in seeds:

@@ -19,8 +19,8 @@ from client.lab import JOURNAL, NAME
 from evidence.asked import Asked
 from evidence.seeds import repeatable, shards
 from unspool.client.client import Client
-from unspool.client.download import Result
 from unspool.client.events import Repairing, Restarting
+from unspool.client.results import Result
 from unspool.core.checksum import crc32c
 from unspool.errors import UnspoolError
 from unspool.testing.faults import LETTERS

@@ -118,8 +118,8 @@ class Schedule:
 @pytest.mark.parametrize("seeds", shards(normal=60, deep=2_000, size=20), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_no_schedule_of_faults_over_sockets_breaks_a_promise(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
     """For every seed the file is right or absent, requests ask for missing bytes only, and a second run ends well."""
-    monkeypatch.setattr("unspool.client.download.segment_size_for", lambda _: SEGMENT)
-    monkeypatch.setattr("unspool.client.fetch._CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
+    monkeypatch.setattr("unspool.client.unfinished._CHECKPOINT_INTERVAL", 0.0)
     happened = failed = 0
     for seed in seeds:
         with repeatable(seed, "test_schedules_grpc.py"), TemporaryDirectory() as directory:

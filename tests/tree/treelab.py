@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from client.lab import Wrapper
 from unspool.client.client import Client
 from unspool.client.events import Event
-from unspool.client.tally import TreeResult
+from unspool.client.results import TreeResult
 from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.ours import HOME

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from unspool.client.download import Result
-    from unspool.client.tally import TreeResult
+    from unspool.client.results import Result, TreeResult
 
 _VERIFIED = {
     "file": "the whole file verified",

@@ -2,8 +2,10 @@
 
 client.py      Client: stat, list, get, get_tree, open, read, verify; blocking.py: the same for scripts
 transport.py   the seam to a server
-transfer.py    one transfer: attempts, and when to make another
-download.py    one file to a path: resume, restart, repair, commit; fetch.py: its streams, a range for each
+transfer.py    one transfer: attempts(), the one way to try again
+download.py    one file to a path: resume, restart, repair, commit; unfinished.py: what is here of it
+fetch.py       the streams that fetch it, a range for each
+writer.py      one file to a writer
 tree.py        all files below a prefix; batches.py: many small ones with one stream
 verify.py      whether a local file is the server's
 """

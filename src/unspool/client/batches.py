@@ -14,12 +14,12 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from unspool.client.transfer import Transfer
-from unspool.client.transport import Transport
+from unspool.client.transfer import Attempt, Transfer
 from unspool.core.checksum import combine
 from unspool.core.model import BatchRequest, Block, Bytes, Frame, Piece, WantedFile
 from unspool.core.receiver import Receiver, whole_file
-from unspool.errors import FileMismatchError, ProtocolError, SequenceError, TruncatedError, UnspoolError
+from unspool.core.whole import check_whole
+from unspool.errors import ProtocolError, SequenceError, TruncatedError, UnspoolError
 from unspool.local.outcome import Arrived, Wanted
 
 
@@ -31,9 +31,7 @@ class Came:
     failed: list[tuple[Wanted, UnspoolError]] = field(default_factory=list)
 
 
-async def fetch_batch(
-    wanted: Sequence[Wanted], transfer: Transfer, transport: Transport, block_size: int | None
-) -> AsyncGenerator[Came, None]:
+async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGenerator[Came, None]:
     """Yield what becomes of some files, message by message. In the end each has arrived or failed.
 
     Raises:
@@ -41,28 +39,24 @@ async def fetch_batch(
         UnsupportedError: the server does not speak this; files may be read one by one.
     """
     left = list(wanted)
-    while left:
-        transfer.tally.attempts += 1
-        attempt = _Attempt(left, transfer, block_size)
-        broken: UnspoolError | None = None
-        try:
-            async with aclosing(transport.read_files(attempt.request())) as messages:
-                while (message := await transfer.bounded(anext(messages, None), attempt.about())) is not None:
-                    attempt.take(message)
-                    if came := attempt.collect():
+    async for attempt in transfer.attempts():
+        batch = _Batch(left, transfer)
+        with attempt:
+            messages = transfer.seams.transport.read_files(batch.request(attempt))
+            async with aclosing(messages):
+                while (message := await transfer.bounded(anext(messages, None), batch.about)) is not None:
+                    batch.take(message)
+                    if came := batch.collect():
                         yield came
-        except UnspoolError as error:
-            broken = error
-        if came := attempt.collect():  # what came before the piece that broke it
+        if came := batch.collect():  # what came before the piece that broke it
             yield came
-        left = attempt.left()
+        left = batch.left()
         if not left:
             return
-        if not await transfer.may_go_on(broken or attempt.error_of(left[0]), progressed=attempt.progressed):
-            if broken is not None:
-                raise broken
-            yield Came(failed=[(one, attempt.error_of(one)) for one in left])
-            return
+        attempt.progressed = batch.progressed
+        if attempt.error is None:
+            attempt.again(batch.error_of(left[0]))
+    yield Came(failed=[(one, batch.error_of(one)) for one in left])
 
 
 class SmallFile:
@@ -87,20 +81,16 @@ class SmallFile:
     def arrived(self) -> Arrived:
         """Return the whole, once the receiver is complete. Raises FileMismatchError if it is not what the server says."""
         assert self.receiver.summary is not None
-        theirs = self.receiver.summary.crc32c
-        if theirs not in (None, self._checksum):
-            name = self._wanted.info.name
-            raise FileMismatchError(f"{name}: every block was right, but the whole is not what the server says", name=name)
-        return Arrived(self._wanted, self._blocks, self._checksum, confirmed=theirs is not None)
+        verified = check_whole(self._wanted.info.name, self._checksum, self.receiver.summary.crc32c)
+        return Arrived(self._wanted, self._blocks, self._checksum, confirmed=verified == "file")
 
 
-class _Attempt:
+class _Batch:
     """One stream's worth of files, taken piece by piece."""
 
-    def __init__(self, wanted: list[Wanted], transfer: Transfer, block_size: int | None) -> None:
+    def __init__(self, wanted: list[Wanted], transfer: Transfer) -> None:
         self._wanted = wanted
         self._transfer = transfer
-        self._block_size = block_size
         self._over = [False] * len(wanted)
         self._errors: dict[int, UnspoolError] = {}  # of the files to be asked for again, by name
         self.progressed = False
@@ -109,12 +99,12 @@ class _Attempt:
         self._given_up = False  # the rest of that file's pieces are of no use
         self._came = Came()
 
-    def request(self) -> BatchRequest:
+    def request(self, attempt: Attempt) -> BatchRequest:
         return BatchRequest(
             files=tuple([WantedFile(one.info.name, one.info.revision) for one in self._wanted]),
-            block_size=self._block_size,
+            block_size=self._transfer.options.block_size,
             transfer_id=self._transfer.id,
-            attempt=self._transfer.tally.attempts,
+            attempt=attempt.number,
         )
 
     def about(self) -> str:

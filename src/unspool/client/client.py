@@ -11,37 +11,30 @@ from os import PathLike
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from unspool.client.clock import Clock, SystemClock
-from unspool.client.download import Result, Verified, download
-from unspool.client.events import Advanced, Observer, Silent, Started
+from unspool.client.download import download
+from unspool.client.events import Observer, Silent
+from unspool.client.results import Result
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
 from unspool.client.verify import verify
-from unspool.core.checksum import combine
+from unspool.client.writer import Writer, write_to
 from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
-from unspool.errors import FileMismatchError, InvalidRangeError, LocalFileError
+from unspool.errors import InvalidRangeError
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
 from unspool.options import Metadata, TransferOptions
 from unspool.rpc.transport import GrpcTransport
 
 if TYPE_CHECKING:
-    from unspool.client.tally import TreeResult
+    from unspool.client.results import TreeResult
 
 Dialect: TypeAlias = Literal["unspool", "demo"]
 """Which protocol to speak: unspool.v1, or the tutorial's demo.Files (which can only be read, and not verified)."""
-
-
-class Writer(Protocol):
-    """Anything bytes can be written to, as a binary file is."""
-
-    def write(self, data: Bytes, /) -> Any:
-        """Take the bytes; return how many were taken, or None for all."""
-        ...
 
 
 class Client:
@@ -113,9 +106,12 @@ class Client:
         check_prefix(prefix)
         transfer = self._transfer(None)
         request = ListRequest(prefix, recursive, page_size)
-        async with aclosing(transfer.pages(lambda: self._seams.transport.list(request), prefix or "/")) as pages:
-            async for page in pages:
-                yield page
+        async for attempt in transfer.attempts():
+            with attempt:
+                async with aclosing(transfer.pages(request)) as pages:
+                    async for page in pages:
+                        attempt.final = True  # nothing says where a listing stopped: one that has yielded is not begun again
+                        yield page
 
     async def get(
         self,
@@ -151,7 +147,7 @@ class Client:
             if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
                 path /= name.rpartition("/")[2]
             return await download(name, partial(Destination.at, path), self._seams, options, observer)
-        return await self._get_to_writer(name, destination, options, observer)
+        return await write_to(destination, name, Transfer(self._seams, options, observer))
 
     async def get_tree(
         self,
@@ -227,50 +223,10 @@ class Client:
             VerificationError: the server has no checksum to compare with.
         """
         check_name(name)
-        return await verify(name, LocalCopy(Path(path), Path(path)), self._transfer(None), self._seams)
+        return await verify(name, LocalCopy(Path(path), Path(path)), self._transfer(None))
 
     def _transfer(self, observer: Observer | None) -> Transfer:
         return Transfer(self._seams, self.options, observer or Silent())
-
-    async def _get_to_writer(self, name: str, writer: Writer, options: TransferOptions, observer: Observer) -> Result:
-        started = self._seams.clock.monotonic()
-        transfer = Transfer(self._seams, options, observer)
-        receiver = Receiver(name, block_size=options.block_size, transfer_id=transfer.id)
-        checksum, held = 0, None
-        async with aclosing(transfer.blocks(receiver)) as blocks:
-            async for block in blocks:
-                if held is None:
-                    observer.notify(Started(name, receiver.info.size if receiver.info else None, 0))
-                else:
-                    await _write(writer, held)
-                held = block
-                checksum = combine(checksum, block.crc32c, len(block.data))
-                observer.notify(Advanced(block.end))
-        assert receiver.summary is not None
-        theirs = receiver.summary.crc32c
-        if theirs is not None and theirs != checksum:
-            raise FileMismatchError(
-                f"{name}: every block was right, but the whole is not what the server says; "
-                "the last block was not written: throw away what was",
-                name=name,
-            )
-        if held is not None:
-            await _write(writer, held)
-        else:
-            observer.notify(Started(name, 0, 0))
-        return Result(
-            name=name,
-            path=None,
-            size=receiver.position,
-            revision=receiver.info.revision if receiver.info else None,
-            verified=_level(receiver, whole_agrees=theirs is not None),
-            crc32c=checksum,
-            bytes_received=transfer.tally.bytes_received,
-            resumed_from=0,
-            attempts=transfer.tally.attempts,
-            restarts=0,
-            seconds=self._seams.clock.monotonic() - started,
-        )
 
 
 class Reading:
@@ -301,28 +257,3 @@ def _connect(target: str, dialect: Dialect, metadata: Metadata) -> Transport:
 
         return DemoTransport(target, metadata)
     return GrpcTransport(target, metadata)
-
-
-def _level(receiver: Receiver, *, whole_agrees: bool) -> Verified:
-    if receiver.info is None:
-        return "none"
-    return "file" if whole_agrees else "blocks"
-
-
-async def _write(writer: Writer, block: Block) -> None:
-    """Write a block off the event loop, all of it."""
-    rest = memoryview(block.data)
-    try:
-        while rest:
-            taken = await asyncio.to_thread(writer.write, rest)
-            if not isinstance(taken, int):
-                return
-            if not 0 < taken <= len(rest):
-                raise LocalFileError(
-                    f"the writer took {taken} of the {len(rest)} bytes at {block.end - len(rest)}", offset=block.end - len(rest)
-                )
-            rest = rest[taken:]
-    except OSError as error:
-        raise LocalFileError(
-            f"the writer refused the bytes at {block.end - len(rest)}: {error.strerror or error}", offset=block.end - len(rest)
-        ) from error

@@ -6,78 +6,43 @@ Rule 2: each stream has a range of its own and a connection of its own, and is v
         nothing left takes half of what another has before it (core/ranges.py).
 Rule 3: each stream has one block with the disk at most, while it waits for its next one.
 Rule 4: the first error that a stream does not get over ends all of them. What has arrived is kept.
+Rule 5: what the local disk refuses ends the round, before another attempt is made.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import aclosing
 
-from unspool.client.events import Advanced, Observer
-from unspool.client.transfer import Seams, Transfer
-from unspool.core.model import Block, FileInfo, Summary
+from unspool.client.transfer import Transfer
+from unspool.client.unfinished import Unfinished
+from unspool.core.model import Block, FileInfo
 from unspool.core.ramp import Ramp
 from unspool.core.ranges import Range, Ranges
 from unspool.core.receiver import Receiver
-from unspool.local.disk import Disk
-from unspool.local.partfile import PartFile
-from unspool.options import TransferOptions
-
-_CHECKPOINT_INTERVAL = 2.0
-"""Seconds after which progress inside a segment is journalled too: what a kill costs on a slow link. One small file's write."""
 
 
 class Fetch:
     """One round over what is missing of a file.
 
     Args:
-        name: the file on the server.
-        part, disk: where the bytes go, and the thread that writes them.
-        ranges: what is missing.
-        pinned: what the file is known to be; None takes what the first header says.
-        begin: called once, with what the first header says, before the first byte is written.
-        seams, options, observer: the world, what is wished, and who is told.
         transfer: of the first stream; the others are made from it.
-
-    Attributes:
-        end: the summary of the stream that came to the end of the file, if it says all that the server knows; else None.
+        here: where the bytes go, and what is known of the file.
     """
 
-    def __init__(
-        self,
-        name: str,
-        part: PartFile,
-        disk: Disk,
-        ranges: Ranges,
-        *,
-        pinned: FileInfo | None,
-        begin: Callable[[FileInfo | None], Awaitable[None]],
-        seams: Seams,
-        options: TransferOptions,
-        observer: Observer,
-        transfer: Transfer,
-    ) -> None:
-        self.end: Summary | None = None
-        self._name = name
-        self._part = part
-        self._disk = disk
-        self._ranges = ranges
-        self._info = pinned
-        self._begin = begin
-        self._begun = False
-        self._seams = seams
-        self._options = options
-        self._observer = observer
+    def __init__(self, transfer: Transfer, here: Unfinished) -> None:
         self._transfer = transfer
+        self._here = here
+        self._ranges = Ranges(here.missing(), here.part.segment_size)
+        self._ramp = Ramp(transfer.options.jobs, self._now())
         self._received_before = transfer.tally.bytes_received
-        self._ramp = Ramp(options.jobs, seams.clock.monotonic())
-        self._streams = 0
+        self._streams: set[_Stream] = set()  # those that are to go on
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
-        self._here = part.good_bytes
-        self._checkpointed = seams.clock.monotonic()
+
+    def _now(self) -> float:
+        return self._transfer.seams.clock.monotonic()
 
     async def run(self) -> None:
         """Fetch it all. On return every byte is here.
@@ -98,7 +63,7 @@ class Fetch:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             if ended_early:
                 # What they had handed to the disk belongs to this round: nobody begins another before it is written.
-                await self._disk.do(lambda: None)
+                await self._here.written()
 
     async def _next_over(self) -> asyncio.Task[None]:
         task = await self._over.get()
@@ -109,115 +74,95 @@ class Fetch:
 
     def _start_streams(self) -> None:
         """Start as many streams as there are to be, and are of use."""
-        while self._streams < self._ramp.streams and (taken := self._ranges.take()) is not None:
-            run = self._run_another if self._streams else self._run_first
-            self._streams += 1
-            task = asyncio.create_task(run(taken))
+        while len(self._streams) < self._ramp.streams and (taken := self._ranges.take()) is not None:
+            stream = _Stream()
+            run = self._run_another(stream, taken) if self._streams else self._run(stream, taken, self._transfer)
+            self._streams.add(stream)
+            task = asyncio.create_task(run)
             task.add_done_callback(self._over.put_nowait)
             self._tasks.add(task)
 
-    async def _run_first(self, taken: Range) -> None:
-        await self._run_stream(taken, self._transfer)
+    async def _run_another(self, stream: _Stream, taken: Range) -> None:
+        async with self._transfer.seams.another() as seams:
+            await self._run(stream, taken, self._transfer.beside(seams))
 
-    async def _run_another(self, taken: Range) -> None:
-        async with self._seams.another() as seams:
-            await self._run_stream(taken, self._transfer.beside(seams))
-
-    async def _run_stream(self, taken: Range | None, transfer: Transfer) -> None:
+    async def _run(self, stream: _Stream, taken: Range | None, transfer: Transfer) -> None:
         """Fetch one range after another, until there is none left or the stream is one too many."""
         while taken is not None:
-            stays = await self._fetch(taken, transfer)
+            await self._fetch(stream, taken, transfer)
             self._ranges.give_back(taken)
-            taken = self._ranges.take() if stays else None
-            if stays and taken is None:
-                self._streams -= 1
+            taken = self._ranges.take() if stream in self._streams else None
+        self._streams.discard(stream)
 
-    # One stream
-
-    async def _fetch(self, taken: Range, transfer: Transfer) -> bool:
-        """Fetch a range, or what others leave of it. Return whether the stream is still wanted."""
-        # Who asks for no length is told a checksum that must be made up first: that is for who fetches the last byte.
-        alone = self._streams == 1 and self._info is not None and taken.stop == self._info.size
-        asked = None if alone else taken.stop
-        receiver = Receiver(
-            self._name,
-            taken.position,
-            asked,
-            pinned=self._info,
-            block_size=self._options.block_size,
-            transfer_id=transfer.id,
-        )
-        pen = _Pen(self._disk)
-
-        async def settle() -> None:
-            await pen.written()
-            if taken.stop is not None and receiver.stop is not None and taken.stop < receiver.stop:
-                receiver.shorten(taken.stop)
-
-        transfer.settle = settle
-        stays = True
-        async with aclosing(transfer.blocks(receiver)) as blocks:
-            async for whole in blocks:
-                if not self._begun:
-                    await self._take_note(receiver.info)
-                block = taken.cut(whole)
-                taken.position = block.end  # before the disk is waited for: meanwhile somebody may take half of what is left
-                await self._write(block, pen)
-                self._adapt()
-                if taken.done and not receiver.complete and (asked is not None or taken.stop != receiver.stop):
-                    break  # somebody else has what comes now; what a summary would say is asked for in the end
-                if self._streams > self._ramp.streams:
-                    self._streams -= 1
-                    stays = False
-                    break
-        await pen.written()
-        if not self._begun:
-            await self._take_note(receiver.info)
-        if receiver.summary is not None:
-            taken.stop = taken.position
-            if receiver.summary.at_end and (asked is None or receiver.summary.crc32c is not None):
-                self.end = receiver.summary
-        return stays
-
-    async def _take_note(self, info: FileInfo | None) -> None:
-        """Take note of what the first header says."""
-        self._begun = True
-        await self._begin(info)
-        self._here = self._part.good_bytes
-        if info is not None:
-            self._info = info
-            self._ranges.known_to_end_at(info.size, self._part.segment_size)
-
-    async def _write(self, block: Block, pen: _Pen) -> None:
-        now = self._seams.clock.monotonic()
-        checkpoint = now - self._checkpointed >= _CHECKPOINT_INTERVAL
-        if checkpoint:
-            self._checkpointed = now
-        await pen.write(lambda: self._part.write(block, checkpoint=checkpoint))
-        self._here += len(block.data)
-        self._observer.notify(Advanced(self._here))
+    def _is_wanted(self, stream: _Stream) -> bool:
+        """Whether a stream is to go on. Of those that are too many, the one that asks first is not."""
+        if len(self._streams) > self._ramp.streams:
+            self._streams.discard(stream)
+        return stream in self._streams
 
     def _adapt(self) -> None:
         received = self._transfer.tally.bytes_received - self._received_before
-        self._ramp.advance(self._seams.clock.monotonic(), received, self._ranges.left)
-        if self._streams < self._ramp.streams:
+        self._ramp.advance(self._now(), received, self._ranges.left)
+        if len(self._streams) < self._ramp.streams:
             self._start_streams()
 
+    # One stream
 
-class _Pen:
-    """What one stream has the disk do: one block at a time."""
+    async def _fetch(self, stream: _Stream, taken: Range, transfer: Transfer) -> None:
+        """Fetch a range, or what others leave of it, or as much as is fetched before the stream is one too many."""
+        info = self._here.info
+        # Who asks for no length is told a checksum that must be made up first: that is for who fetches the last byte.
+        asked = None if len(self._streams) == 1 and info is not None and taken.stop == info.size else taken.stop
+        receiver = Receiver(
+            self._here.name,
+            taken.position,
+            asked,
+            pinned=info,
+            block_size=transfer.options.block_size,
+            transfer_id=transfer.id,
+        )
+        async for attempt in transfer.attempts():
+            with attempt:
+                async with aclosing(transfer.stream(receiver, attempt)) as blocks:
+                    async for block in blocks:
+                        await self._take(stream, taken, block, receiver.info)
+                        more_comes = not receiver.complete and (asked is not None or taken.stop != receiver.stop)
+                        if (taken.done and more_comes) or not self._is_wanted(stream):
+                            break  # somebody else has what comes; what a summary would say is asked for in the end
+            await stream.written()
+            if taken.stop is not None and receiver.stop is not None and taken.stop < receiver.stop:
+                receiver.shorten(taken.stop)  # somebody has taken the rest
+        await self._describe(receiver.info)
+        if receiver.summary is not None:
+            taken.stop = taken.position
+            if receiver.summary.at_end and (asked is None or receiver.summary.crc32c is not None):
+                self._here.ended(receiver.summary)
 
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-        self._writing: Future[None] | None = None
+    async def _take(self, stream: _Stream, taken: Range, whole: Block, info: FileInfo | None) -> None:
+        await self._describe(info)
+        block = taken.cut(whole)
+        taken.position = block.end  # before the disk is waited for: meanwhile somebody may take half of what is left
+        await stream.written()
+        stream.writing = self._here.write(block)
+        self._adapt()
 
-    async def write(self, work: Callable[[], None]) -> None:
-        """Have a block written, once the one before it is."""
-        await self.written()
-        self._writing = self._disk.submit(work)
+    async def _describe(self, info: FileInfo | None) -> None:
+        """Take note of what the first header says."""
+        if self._here.described:
+            return
+        await self._here.describe(info)
+        if info is not None:
+            self._ranges.known_to_end_at(info.size, self._here.part.segment_size)
+
+
+class _Stream:
+    """One of the streams that fetch the file, as far as the disk is concerned: it has one block there at most."""
+
+    def __init__(self) -> None:
+        self.writing: Future[None] | None = None
 
     async def written(self) -> None:
-        """Wait until the last block is written."""
-        if self._writing is not None:
-            await asyncio.wrap_future(self._writing)
-            self._writing = None
+        """Wait until its last block is written."""
+        if self.writing is not None:
+            await asyncio.wrap_future(self.writing)
+            self.writing = None

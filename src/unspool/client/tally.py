@@ -4,47 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unspool.client.download import Result, Verified
 from unspool.client.events import FileFailed, Observer, TreeAdvanced
-from unspool.core.value import value
+from unspool.client.results import Result, TreeResult
+from unspool.core.whole import Verified
 from unspool.errors import UnspoolError
 from unspool.local.outcome import Arrived, Failure, Outcome
 
 _MOST_FAILURES = 1000
 """Failures that a result keeps; all are told to the observer."""
-
-
-@value
-class TreeResult:
-    """What fetching a tree came to. Each file listed is counted once: fetched, kept, failed or left out.
-
-    Attributes:
-        prefix: on the server.
-        path: the local directory.
-        files: listed below the prefix.
-        size: of all of them, bytes.
-        fetched: files that were fetched and verified now.
-        kept: files that were here already: known from the record, or compared by checksum.
-        failed: files that are not here, or not as they are on the server.
-        left_out: files that are another tree's record (`.unspool-tree`).
-        failures: of the failed ones, the first thousand.
-        verified: how far those fetched were, see `Result`; the least that holds for all.
-        bytes_received: verified bytes that came over the wire.
-        seconds: how long it took.
-    """
-
-    prefix: str
-    path: str
-    files: int
-    size: int
-    fetched: int
-    kept: int
-    failed: int
-    left_out: int
-    failures: tuple[Failure, ...]
-    verified: Verified
-    bytes_received: int
-    seconds: float
 
 
 class TreeTally:

@@ -1,22 +1,29 @@
-"""One transfer: as many attempts as it takes, each one stream.
+"""One transfer: as many attempts as it takes, each one stream or call.
 
-This is the drive loop: the transport brings frames, the receiver makes verified blocks of them, the budget says whether to go
-on after an error, the clock waits. None of the four knows the others.
+This is the one way to try again. Whoever fetches something writes
+
+    async for attempt in transfer.attempts():
+        with attempt:
+            ...
+
+and what goes wrong inside ends the attempt. Then the budget says whether to go on, the clock waits, and the loop comes round;
+or it ends with what ended the last attempt. What has to be done in between, whatever comes, stands below the `with`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
+from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from unspool.client.clock import Clock
 from unspool.client.events import Observer, Retrying
 from unspool.client.transport import Transport
-from unspool.core.model import Block, Frame, Page
+from unspool.core.model import Block, ListRequest, Page
 from unspool.core.receiver import Receiver
 from unspool.core.retry import RetryBudget
 from unspool.errors import StalledError, UnspoolError
@@ -57,7 +64,7 @@ class Tally:
     """What the attempts of one transfer came to.
 
     Attributes:
-        attempts: streams opened so far.
+        attempts: streams and calls begun so far.
         bytes_received: verified bytes that came over the wire, those that came twice counted twice.
     """
 
@@ -65,115 +72,163 @@ class Tally:
     bytes_received: int = 0
 
 
-class Transfer:
-    """The attempts of one transfer, one at a time.
+class Attempt:
+    """One try, entered as a `with`. An error of ours inside is kept, for `Attempts` to decide on; any other passes through.
 
-    Args:
-        seams, options, observer: the world, what is wished, and who is told.
+    Attributes:
+        number: from 1, within the transfer.
+        error: what ended it; None while nothing has.
+        progressed: whether it brought anything new; bytes received are noticed without being told.
+        final: whether no other may follow: an error is raised as it comes.
+        ended_well: whether `error` is no more than the reason for another one.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.error: UnspoolError | None = None
+        self.progressed = False
+        self.final = False
+        self.ended_well = False
+
+    def again(self, error: UnspoolError) -> None:
+        """Ask for another try, though nothing broke. If there is to be none, the loop just ends."""
+        self.error = error
+        self.ended_well = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
+        if isinstance(error, UnspoolError) and not self.final:
+            self.error = error
+            return True
+        return False
+
+
+class Attempts:
+    """The attempts of a transfer, one at a time, until one ends well.
+
+    Raises:
+        UnspoolError: what ended the last one, when it is not to be tried again or the budget is spent.
+    """
+
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self._last: Attempt | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Attempt:
+        """Return the next one, when it is time for it."""
+        last = self._last
+        if last is not None:
+            # An error leads by its traceback to whoever holds it, and to the blocks at hand there: nobody holds it for long.
+            error, last.error = last.error, None
+            if error is None:
+                raise StopAsyncIteration
+            try:
+                if not await self._transfer.may_go_on(error, progressed=last.progressed):
+                    raise StopAsyncIteration if last.ended_well else error
+            finally:
+                del error
+        tally = self._transfer.tally
+        tally.attempts += 1
+        self._last = Attempt(tally.attempts)
+        return self._last
+
+
+class Transfer:
+    """What one transfer has to its name: the world, what is wished, who is told, and the budget.
 
     Attributes:
         id: what the server's log calls it.
         tally: what came of it, together with those made from it by `beside`.
-        settle: awaited when an attempt has failed, before anything is made of it. What it raises ends the transfer, so that an
-            error on this side is neither hidden by one on the other nor waited upon.
     """
 
     def __init__(self, seams: Seams, options: TransferOptions, observer: Observer) -> None:
         self.id = uuid.UUID(int=seams.random.getrandbits(128), version=4).hex
         self.tally = Tally()
-        self.settle: Callable[[], Awaitable[None]] | None = None
-        self._seams = seams
-        self._options = options
-        self._observer = observer
+        self.seams = seams
+        self.options = options
+        self.observer = observer
         self._budget = RetryBudget(options.retry, seams.random.random)
         self._received = 0
         self._received_at_failure = 0
 
     def beside(self, seams: Seams) -> Self:
         """Return one that goes on beside this one, over a connection of its own, as part of the same transfer."""
-        other = type(self)(seams, self._options, self._observer)
+        other = type(self)(seams, self.options, self.observer)
         other.id, other.tally = self.id, self.tally
         return other
 
-    async def blocks(self, receiver: Receiver) -> AsyncGenerator[Block, None]:
-        """Yield the verified blocks of what the receiver wants, in order, until its summary has agreed.
+    def attempts(self) -> Attempts:
+        """Return the attempts of something, as many as it takes."""
+        return Attempts(self)
 
-        Raises:
-            UnspoolError: what ended the last attempt, when it is not to be tried again or the budget is spent.
-        """
-        while not receiver.complete:
-            self.tally.attempts += 1
-            try:
-                frames = self._seams.transport.read(receiver.next_request(self.tally.attempts))
-                async with aclosing(frames):
-                    while (frame := await self._next(frames, receiver)) is not None:
-                        block = receiver.receive(frame)
-                        if block is not None:
-                            self._received += len(block.data)
-                            self.tally.bytes_received += len(block.data)
-                            yield block
-                receiver.end_of_stream()
-            except UnspoolError as error:
-                if not receiver.complete and not await self.may_go_on(error):
-                    raise
-
-    async def call(self, what: Callable[[], Coroutine[Any, Any, T]], about: str) -> T:
-        """Return what a unary call answers, tried again under the same budget. `about` is for the message of a stall."""
-        while True:
-            self.tally.attempts += 1
-            try:
-                return await self.bounded(what(), about)
-            except UnspoolError as error:
-                if not await self.may_go_on(error):
-                    raise
-
-    async def pages(self, listing: Callable[[], AsyncGenerator[Page, None]], about: str) -> AsyncGenerator[Page, None]:
-        """Yield a listing's pages; one that breaks before its first entry is begun again under the same budget."""
-        yielded = False
-        while True:
-            self.tally.attempts += 1
-            try:
-                async with aclosing(listing()) as pages:
-                    while (page := await self.bounded(anext(pages, None), about)) is not None:
-                        if page.files or page.prefixes:
-                            yielded = True
-                            yield page
-            except UnspoolError as error:
-                if yielded or not await self.may_go_on(error):
-                    raise
-            else:
-                return
-
-    async def _next(self, frames: AsyncGenerator[Frame, None], receiver: Receiver) -> Frame | None:
-        return await self.bounded(anext(frames, None), f"{receiver.name}: at byte {receiver.position}")
-
-    async def bounded(self, coming: Coroutine[Any, Any, T], about: str) -> T:
-        """Return what is coming, within the idle timeout; after that it is a stall, and `about` says of what."""
-        try:
-            async with self._seams.clock.timeout(self._options.idle_timeout):
-                return await coming
-        except TimeoutError:
-            seconds = self._options.idle_timeout
-            raise StalledError(f"{about}: the server sent nothing for {seconds:g} s") from None
-
-    async def may_go_on(self, error: UnspoolError, *, progressed: bool = False) -> bool:
-        """Return whether there is to be another attempt, when it is time for it.
-
-        Args:
-            error: what ended the one before it.
-            progressed: whether that one brought anything new; bytes received are noticed without being told.
-        """
+    async def may_go_on(self, error: UnspoolError, *, progressed: bool) -> bool:
+        """Return whether there is to be another attempt after one that ended so, when it is time for it."""
         if isinstance(error, StalledError):
             # What went silent may be dead without anybody having said so, or choked with what nobody waits for any more.
-            self._seams.transport.renew()
-        if self.settle is not None:
-            await self.settle()
+            self.seams.transport.renew()
         # Since the last failure, not in this attempt: attempts that ended well in between count too.
         progressed = progressed or self._received > self._received_at_failure
         self._received_at_failure = self._received
         wait = self._budget.next_wait(error, progressed=progressed)
         if wait is None:
             return False
-        self._observer.notify(Retrying(error, self.tally.attempts, wait))
-        await self._seams.clock.sleep(wait)
+        self.observer.notify(Retrying(error, self.tally.attempts, wait))
+        await self.seams.clock.sleep(wait)
         return True
+
+    # One attempt
+
+    async def stream(self, receiver: Receiver, attempt: Attempt) -> AsyncGenerator[Block, None]:
+        """Yield, in one attempt, the verified blocks of what the receiver still wants, in order."""
+        try:
+            frames = self.seams.transport.read(receiver.next_request(attempt.number))
+            async with aclosing(frames):
+                while (frame := await self.bounded(anext(frames, None), receiver.whereabouts)) is not None:
+                    block = receiver.receive(frame)
+                    if block is not None:
+                        self._received += len(block.data)
+                        self.tally.bytes_received += len(block.data)
+                        yield block
+            receiver.end_of_stream()
+        except UnspoolError:
+            if not receiver.complete:  # if it is, how the stream ended makes no difference
+                raise
+
+    async def pages(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """Yield, in one attempt, the pages of a listing that have entries."""
+        listing = self.seams.transport.list(request)
+        async with aclosing(listing) as pages:
+            while (page := await self.bounded(anext(pages, None), lambda: request.prefix or "/")) is not None:
+                if page.files or page.prefixes:
+                    yield page
+
+    async def bounded(self, coming: Coroutine[Any, Any, T], about: Callable[[], str]) -> T:
+        """Return what is coming, within the idle timeout; after that it is a stall, and `about` says of what."""
+        try:
+            async with self.seams.clock.timeout(self.options.idle_timeout):
+                return await coming
+        except TimeoutError:
+            seconds = self.options.idle_timeout
+            raise StalledError(f"{about()}: the server sent nothing for {seconds:g} s") from None
+
+    # As many as it takes
+
+    async def blocks(self, receiver: Receiver) -> AsyncGenerator[Block, None]:
+        """Yield the verified blocks of what the receiver wants, in order, until its summary has agreed."""
+        async for attempt in self.attempts():
+            with attempt:
+                async with aclosing(self.stream(receiver, attempt)) as blocks:
+                    async for block in blocks:
+                        yield block
+
+    async def call(self, what: Callable[[], Coroutine[Any, Any, T]], about: str) -> T:
+        """Return what a unary call answers. `about` is for the message of a stall."""
+        async for attempt in self.attempts():
+            with attempt:
+                return await self.bounded(what(), lambda: about)
+        raise AssertionError("an attempt that ends well has an answer")

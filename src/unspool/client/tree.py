@@ -25,7 +25,8 @@ from typing import TypeAlias
 from unspool.client.batches import SmallFile, fetch_batch
 from unspool.client.download import download
 from unspool.client.events import Advanced, Event, Observer, Restarting, Retrying
-from unspool.client.tally import TreeResult, TreeTally
+from unspool.client.results import TreeResult
+from unspool.client.tally import TreeTally
 from unspool.client.transfer import Seams, Transfer
 from unspool.core.model import ListRequest, Page
 from unspool.errors import (
@@ -91,11 +92,13 @@ class _Tree:
         """Do it all."""
         started = self._seams.clock.monotonic()
         listing = Transfer(self._seams, self._options, self._observer)
-        while (broken := await self._round(listing)) is not None:
-            if not await listing.may_go_on(broken, progressed=self._tally.fetched > 0):
-                raise broken
-            self._tally.again()
-            await self._disk.do(self._place.again)
+        async for attempt in listing.attempts():
+            with attempt:
+                await self._round(listing)
+            attempt.progressed = self._tally.fetched > 0
+            if attempt.error is not None and self._place.is_open:
+                self._tally.again()
+                await self._disk.do(self._place.again)
         return self._tally.result(self._prefix, str(self._path), self._seams.clock.monotonic() - started)
 
     def close(self) -> None:
@@ -108,8 +111,8 @@ class _Tree:
 
     # The listing
 
-    async def _round(self, listing: Transfer) -> UnspoolError | None:
-        """Go through the listing once; return what broke it in the middle, if anything did. What it brought is here then."""
+    async def _round(self, listing: Transfer) -> None:
+        """Go through the listing once. What it brought is here afterwards, also if it broke in the middle, which is raised."""
         queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
         lister = asyncio.create_task(self._list(listing, queue))
         tasks = [lister, *(asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs))]
@@ -123,22 +126,23 @@ class _Tree:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         broken = lister.result()
-        self._settle(await self._disk.do(self._place.finish))
+        if self._place.is_open:
+            self._settle(await self._disk.do(self._place.finish))
         while self._elsewhere:
             await self._fetch_large(self._elsewhere.pop(), self._seams)
         self._tally.listed_all = broken is None
         self._tally.tell()
-        return broken
+        if broken is not None:
+            raise broken
 
     async def _list(self, listing: Transfer, queue: asyncio.Queue[_Work | None]) -> UnspoolError | None:
-        request = ListRequest(self._prefix, recursive=True)
-        pages = listing.pages(lambda: self._seams.transport.list(request), self._prefix or "/")
+        """Have everything listed looked at; return what broke the listing, if it is worth another try."""
         batch: _Work = []
         size = 0
         broken = None
-        async with aclosing(pages):
+        async with aclosing(listing.pages(ListRequest(self._prefix, recursive=True))) as pages:
             while True:
-                page, broken = await self._next(pages)
+                page, broken = await _next(pages)
                 if page is None:
                     break
                 await self._open_once()
@@ -156,21 +160,13 @@ class _Tree:
                 if batch and queue.empty():  # nobody should wait for the next page
                     await queue.put(batch)
                     batch, size = [], 0
-        await self._open_once()  # an empty tree is a directory, too
+        if broken is None:
+            await self._open_once()  # an empty tree is a directory, too
         if batch:
             await queue.put(batch)
         for _ in range(self._jobs):
             await queue.put(None)
         return broken
-
-    async def _next(self, pages: AsyncGenerator[Page, None]) -> tuple[Page | None, UnspoolError | None]:
-        """Return the next page; or None, and what broke the listing if something did and it is worth another try."""
-        try:
-            return await anext(pages, None), None
-        except UnspoolError as error:
-            if not error.retryable or not self._tally.listed:
-                raise
-            return None, error
 
     async def _open_once(self) -> None:
         if not self._place.is_open:
@@ -199,7 +195,7 @@ class _Tree:
             transfer = Transfer(seams, self._options, self._observer)
             writing: Future[Outcome] | None = None
             try:
-                batch = fetch_batch(work, transfer, seams.transport, self._options.block_size)
+                batch = fetch_batch(work, transfer)
                 async with aclosing(batch):
                     async for came in batch:
                         for arrived in came.arrived:
@@ -286,6 +282,16 @@ class _Tree:
     def _settle(self, outcome: Outcome) -> None:
         self._elsewhere += outcome.elsewhere
         self._tally.add(outcome)
+
+
+async def _next(pages: AsyncGenerator[Page, None]) -> tuple[Page | None, UnspoolError | None]:
+    """Return the next page; or None, and what broke the listing if something did and it is worth another try."""
+    try:
+        return await anext(pages, None), None
+    except UnspoolError as error:
+        if not error.retryable:
+            raise
+        return None, error
 
 
 class _Relay:

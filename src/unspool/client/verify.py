@@ -7,14 +7,15 @@ import threading
 from contextlib import aclosing
 from dataclasses import replace
 
-from unspool.client.transfer import Seams, Transfer
+from unspool.client.transfer import Transfer
 from unspool.core.model import FileInfo
 from unspool.core.receiver import Receiver
+from unspool.core.whole import agreement
 from unspool.errors import FileMismatchError, VerificationError
 from unspool.local.copy import LocalCopy
 
 
-async def verify(name: str, copy: LocalCopy, transfer: Transfer, seams: Seams) -> FileInfo:
+async def verify(name: str, copy: LocalCopy, transfer: Transfer) -> FileInfo:
     """Return the server's description of the file, if the local one has the same bytes.
 
     Raises:
@@ -22,7 +23,7 @@ async def verify(name: str, copy: LocalCopy, transfer: Transfer, seams: Seams) -
         VerificationError: the server has no checksum to compare with.
         LocalFileError: the local file cannot be read.
     """
-    info = await transfer.call(lambda: seams.transport.stat(name), name)
+    info = await transfer.call(lambda: transfer.seams.transport.stat(name), name)
     size = await asyncio.to_thread(copy.size)
     if size != info.size:
         raise FileMismatchError(f"{copy.path}: has {size} bytes, {name} on the server has {info.size}", name=name)
@@ -30,7 +31,7 @@ async def verify(name: str, copy: LocalCopy, transfer: Transfer, seams: Seams) -
     if theirs is None:
         raise VerificationError(f"{name}: the server has no checksum to compare with", name=name)
     ours = await checksum_of(copy)
-    if ours != theirs:
+    if not agreement(ours, theirs):
         raise FileMismatchError(
             f"{copy.path}: has other bytes than {name} on the server (crc32c {ours:08x} here, {theirs:08x} there)", name=name
         )

@@ -28,6 +28,7 @@ from enum import Enum, auto
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary
 from unspool.core.value import value
+from unspool.core.whole import agreement
 from unspool.errors import (
     BlockCorruptError,
     FileChangedError,
@@ -120,6 +121,10 @@ class Receiver:
     def complete(self) -> bool:
         """Whether every byte of the span was given out and the summary agreed."""
         return self.state is State.COMPLETE
+
+    def whereabouts(self) -> str:
+        """Say where it is, for a message."""
+        return f"{self.name}: at byte {self.position}"
 
     def next_request(self, attempt: int) -> ReadRequest:
         """Open an attempt: return the request for exactly the bytes that are still missing."""
@@ -291,14 +296,14 @@ def whole_file(pinned: FileInfo, frame: Frame) -> Whole | None:
     if header is None or block is None or summary is None or header.info is None:
         return None
     info, size, checksum = header.info, pinned.size, block.crc32c
-    said = {pinned.crc32c, info.crc32c, summary.crc32c}
+    agrees = agreement(checksum, pinned.crc32c, info.crc32c, summary.crc32c)
     if (
         (info.name, info.revision, info.size) == (pinned.name, pinned.revision, size)
         and (header.start, header.length, block.offset, len(block.data), summary.end) == (0, size, 0, size, size)
         and size
         and summary.at_end
-        and said <= {None, checksum}
+        and agrees is not False
         and crc32c(block.data) == checksum
     ):
-        return Whole(block, confirmed=checksum in said)
+        return Whole(block, confirmed=agrees is True)
     return None

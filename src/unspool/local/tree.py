@@ -19,6 +19,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.tree import Local, Place, Verdict, below, folded, judge, place_of
 from unspool.core.treerecord import line_of
+from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
@@ -184,7 +185,7 @@ class TreeDestination:
         try:
             before = os.fstat(descriptor)
             data = os.pread(descriptor, SMALL + 1, 0)
-            if len(data) != info.size or crc32c(data) != checksum or not _unchanged(before, os.fstat(descriptor)):
+            if len(data) != info.size or not agreement(crc32c(data), checksum) or not _unchanged(before, os.fstat(descriptor)):
                 return False
             lines.append(line_of(info.name, dated(descriptor, info, checksum)))
             return True

@@ -1,0 +1,79 @@
+"""A download to a writer: block by block as they are verified, the last one only when the whole has agreed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from unspool.client.events import Advanced, Started
+from unspool.client.results import Result
+from unspool.client.transfer import Transfer
+from unspool.core.checksum import combine
+from unspool.core.model import Block, Bytes
+from unspool.core.receiver import Receiver
+from unspool.core.whole import check_whole
+from unspool.errors import LocalFileError
+
+
+class Writer(Protocol):
+    """Anything bytes can be written to, as a binary file is."""
+
+    def write(self, data: Bytes, /) -> Any:
+        """Take the bytes; return how many were taken, or None for all."""
+        ...
+
+
+async def write_to(writer: Writer, name: str, transfer: Transfer) -> Result:
+    """Download a file to a writer; see `Client.get`."""
+    clock, observer = transfer.seams.clock, transfer.observer
+    started = clock.monotonic()
+    receiver = Receiver(name, block_size=transfer.options.block_size, transfer_id=transfer.id)
+    checksum, held = 0, None
+    async with aclosing(transfer.blocks(receiver)) as blocks:
+        async for block in blocks:
+            if held is None:
+                observer.notify(Started(name, receiver.info.size if receiver.info else None, 0))
+            else:
+                await _write(writer, held)
+            held = block
+            checksum = combine(checksum, block.crc32c, len(block.data))
+            observer.notify(Advanced(block.end))
+    assert receiver.summary is not None
+    verified = check_whole(name, checksum, receiver.summary.crc32c, "the last block was not written: throw away what was")
+    if held is not None:
+        await _write(writer, held)
+    else:
+        observer.notify(Started(name, 0, 0))
+    return Result(
+        name=name,
+        path=None,
+        size=receiver.position,
+        revision=receiver.info.revision if receiver.info else None,
+        verified=verified if receiver.info else "none",
+        crc32c=checksum,
+        bytes_received=transfer.tally.bytes_received,
+        resumed_from=0,
+        attempts=transfer.tally.attempts,
+        restarts=0,
+        seconds=clock.monotonic() - started,
+    )
+
+
+async def _write(writer: Writer, block: Block) -> None:
+    """Write a block off the event loop, all of it."""
+    rest = memoryview(block.data)
+    try:
+        while rest:
+            taken = await asyncio.to_thread(writer.write, rest)
+            if not isinstance(taken, int):
+                return
+            if not 0 < taken <= len(rest):
+                raise LocalFileError(
+                    f"the writer took {taken} of the {len(rest)} bytes at {block.end - len(rest)}", offset=block.end - len(rest)
+                )
+            rest = rest[taken:]
+    except OSError as error:
+        raise LocalFileError(
+            f"the writer refused the bytes at {block.end - len(rest)}: {error.strerror or error}", offset=block.end - len(rest)
+        ) from error
