@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from unspool.core.model import FileInfo, Page
     from unspool.core.retry import RetryPolicy
     from unspool.errors import UnspoolError
-    from unspool.options import ServerOptions, ServiceOptions, TransferOptions
+    from unspool.options import LimitOptions, ServerOptions, ServiceOptions, TransferOptions
     from unspool.server.server import Server
+    from unspool.server.service import FileService
     from unspool.stores import LocalStore, MemoryStore
 
 _HOMES = {
     "Client": "client.client",
     "FileInfo": "core.model",
+    "FileService": "server.service",
+    "LimitOptions": "options",
     "LocalStore": "stores",
     "MemoryStore": "stores",
     "Page": "core.model",
@@ -42,6 +45,8 @@ _HOMES = {
 __all__ = [
     "Client",
     "FileInfo",
+    "FileService",
+    "LimitOptions",
     "LocalStore",
     "MemoryStore",
     "Page",

@@ -13,6 +13,9 @@ MIB = 1 << 20
 Metadata: TypeAlias = Sequence[tuple[str, str]]
 """Keys and values that go with a call, as in HTTP's headers."""
 
+Dialect: TypeAlias = Literal["unspool", "demo"]
+"""A protocol: unspool.v1, or the tutorial's demo.Files (which can only be read, and not verified)."""
+
 OnChange = Literal["restart", "fail"]
 """What to do when the file on the server is not the one the download began with."""
 
@@ -54,7 +57,7 @@ class ServiceOptions:
         largest_page: most entries a client may ask for; 5000 of the longest usual names stay below 4 MiB.
         largest_batch: most files a client may ask for in one batch; as many of the longest names still fit into one request.
         heartbeat: seconds of waiting for the store after which a heartbeat is sent; a third of the client's idle timeout.
-        demo_dialect: also answer the tutorial's `demo.Files`.
+        dialects: which protocols are spoken over the store.
     """
 
     block_size: int = MIB
@@ -63,7 +66,7 @@ class ServiceOptions:
     largest_page: int = 5000
     largest_batch: int = 1000
     heartbeat: float = 10.0
-    demo_dialect: bool = True
+    dialects: tuple[Dialect, ...] = ("unspool", "demo")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import ReadRequest
 from unspool.errors import FileChangedError, UnreachableError
 from unspool.options import TransferOptions
-from unspool.server.calls import TransferEnd
+from unspool.server.report import CallEnd
 from unspool.stores import MemoryStore
-from unspool.testing import FaultyStore, FaultyTransport, StoreTransport, serve
+from unspool.testing import FaultyStore, FaultyTransport, Recorder, StoreTransport, serve
 
 SEGMENT = 4 * BLOCK
 
@@ -42,10 +42,10 @@ def spans(requests: list[ReadRequest], size: int) -> list[tuple[int, int]]:
 
 async def test_over_connections_of_their_own(tmp_path: Path) -> None:
     """Four jobs are four connections; all but the first pin the revision; the file is whole, and verified as a whole."""
-    ends: list[TransferEnd] = []
+    ends = Recorder[CallEnd]()
     store = FaultyStore(MemoryStore({NAME: LONG}))
     path = tmp_path / "b.bin"
-    async with serve(store, on_transfer_end=ends.append) as address:
+    async with serve(store, observers=[ends]) as address:
         options = TransferOptions(block_size=BLOCK, jobs=4)
         async with Client(address, options=options) as client:
             result = await client.get(NAME, path)
@@ -150,9 +150,9 @@ async def test_no_part_escapes_verification(tmp_path: Path) -> None:
 
 async def test_the_demo_dialect_has_one_stream(tmp_path: Path) -> None:
     """Where nobody says how long a file is, and of which revision, it cannot be divided."""
-    ends: list[TransferEnd] = []
+    ends = Recorder[CallEnd]()
     async with (
-        serve(MemoryStore({NAME: LONG}), on_transfer_end=ends.append) as address,
+        serve(MemoryStore({NAME: LONG}), observers=[ends]) as address,
         Client(address, dialect="demo", options=TransferOptions(jobs=4)) as client,
     ):
         result = await client.get(NAME, tmp_path / "b.bin")

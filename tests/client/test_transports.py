@@ -14,10 +14,10 @@ from unspool.core.model import BatchRequest, ReadRequest, WantedFile
 from unspool.errors import UnsupportedError
 from unspool.rpc.demotransport import DemoTransport
 from unspool.rpc.transport import GrpcTransport
-from unspool.server.calls import TransferEnd
+from unspool.server.report import CallEnd
 from unspool.stores import MemoryStore
 from unspool.stores.base import Store
-from unspool.testing import FaultyTransport, StoreTransport, serve
+from unspool.testing import FaultyTransport, Recorder, StoreTransport, serve
 
 
 class TestStoreTransport(TransportContract, BatchContract):
@@ -72,8 +72,8 @@ async def test_the_demo_dialect_has_no_batches() -> None:
 
 async def test_the_server_learns_that_a_stream_was_left() -> None:
     """A stream that is closed before its end is cancelled at the server, in both dialects."""
-    ends: list[TransferEnd] = []
-    async with serve(MemoryStore({"a.bin": DATA * 1000}), on_transfer_end=ends.append) as address:
+    ends = Recorder[CallEnd]()
+    async with serve(MemoryStore({"a.bin": DATA * 1000}), observers=[ends]) as address:
         for transport in (GrpcTransport(address), DemoTransport(address)):
             async with aclosing(transport.read(ReadRequest("a.bin"))) as frames:
                 await anext(frames)

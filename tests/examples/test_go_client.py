@@ -17,9 +17,9 @@ from unspool import LocalStore, MemoryStore
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, Span, Summary
 from unspool.rpc import wire
-from unspool.server.calls import TransferEnd
+from unspool.server.report import CallEnd
 from unspool.stores.base import OpenFile, Store
-from unspool.testing import serve
+from unspool.testing import Recorder, serve
 
 MIB = 1 << 20
 
@@ -112,8 +112,8 @@ async def test_a_killed_client_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """Killed half-way and run again, it fetches only what its record does not claim, and the whole is verified."""
     data = os.urandom(40 * MIB)
     out = tmp_path / "out"
-    ends: list[TransferEnd] = []
-    async with serve(HalfWay(MemoryStore({"a.bin": data})), on_transfer_end=ends.append) as address:
+    ends = Recorder[CallEnd]()
+    async with serve(HalfWay(MemoryStore({"a.bin": data})), observers=[ends]) as address:
         await cut_off(out, address, "a.bin", at_least=20 * MIB)
         assert not out.exists()
         ended = await get(address, "a.bin", out, "--start-from-part")

@@ -14,6 +14,8 @@ import unspool.testing
 PUBLIC = [
     "Client",
     "FileInfo",
+    "FileService",
+    "LimitOptions",
     "LocalStore",
     "MemoryStore",
     "Page",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unspool.core.limits import BlockSizes
-from unspool.server.calls import BlockSize
+from unspool.server.streams import BlockSize
 
 MIB = 1 << 20
 

@@ -13,9 +13,9 @@ from unspool import Client, MemoryStore, Server, ServerOptions
 from unspool.core.model import Piece, ReadRequest
 from unspool.errors import InvalidRequestError, OverloadedError, ServerError, StreamAgeError, UnreachableError
 from unspool.options import LimitOptions, ServiceOptions
-from unspool.server.calls import TransferEnd
+from unspool.server.report import CallEnd
 from unspool.stores.base import SmallFile
-from unspool.testing import FaultyStore, serve
+from unspool.testing import FaultyStore, Recorder, serve
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -97,8 +97,8 @@ async def test_no_more_is_read_than_the_client_takes() -> None:
 async def test_when_the_client_has_gone_reading_stops() -> None:
     """A client that leaves in the middle of a batch ends the reading; it is logged as CANCELLED, with what it was."""
     store = FaultyStore(MemoryStore({"a": b"a"}))
-    ends: list[TransferEnd] = []
-    async with serve(store, on_transfer_end=ends.append) as address, wiretap(address) as tap:
+    ends = Recorder[CallEnd]()
+    async with serve(store, observers=[ends]) as address, wiretap(address) as tap:
         store.pause()
         call = tap.batch("a", "a", "a")
         await store.until_paused()
@@ -111,8 +111,8 @@ async def test_when_the_client_has_gone_reading_stops() -> None:
 
 async def test_the_end_of_a_batch_is_reported() -> None:
     """The log says with which file a batch began, how many followed, how many bytes went out, and whose it was."""
-    ends: list[TransferEnd] = []
-    async with serve(MemoryStore({"a": b"123", "b": b"45"}), on_transfer_end=ends.append) as address, wiretap(address) as tap:
+    ends = Recorder[CallEnd]()
+    async with serve(MemoryStore({"a": b"123", "b": b"45"}), observers=[ends]) as address, wiretap(address) as tap:
         await tap.all_pieces(tap.batch("a", "missing", "b"))
         await tap.all_pieces(tap.batch("b"))
         await tap.all_pieces(tap.batch())
@@ -194,8 +194,8 @@ async def test_a_batch_that_does_not_finish_is_told_to_come_back() -> None:
     """After the grace time a batch ends with UNAVAILABLE and RetryInfo; no file is open any more."""
     store = FaultyStore(MemoryStore({"a": b"a"}))
     store.pause()
-    ends: list[TransferEnd] = []
-    server = Server(store, "127.0.0.1:0", None, ends.append)
+    ends = Recorder[CallEnd]()
+    server = Server(store, "127.0.0.1:0", None, [ends])
     async with wiretap(await server.start()) as tap:
         call = tap.batch("a", "a")
         await store.until_paused()

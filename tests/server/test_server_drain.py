@@ -11,8 +11,8 @@ from unspool import Client, MemoryStore, Server, ServerOptions, ServiceOptions
 from unspool.core.model import ListRequest, ReadRequest
 from unspool.errors import InvalidRequestError, UnreachableError
 from unspool.server import server as server_module
-from unspool.server.calls import TransferEnd
-from unspool.testing import FaultyStore
+from unspool.server.report import CallEnd
+from unspool.testing import FaultyStore, Recorder
 
 BLOCKS = ServerOptions(grace=30, service=ServiceOptions(block_size=4))
 
@@ -47,14 +47,14 @@ async def test_streams_that_wait_for_the_store_are_told_to_come_back(where: str)
     """After the grace time a stream that waits for its store, wherever, ends with UNAVAILABLE and RetryInfo."""
     store = GatedStore({"a": DATA, "b": b""})
     faulty = FaultyStore(store)
-    ends: list[TransferEnd] = []
-    server = Server(faulty, "127.0.0.1:0", BLOCKS, ends.append)
+    ends = Recorder[CallEnd]()
+    server = Server(faulty, "127.0.0.1:0", BLOCKS, [ends])
     async with wiretap(await server.start()) as tap:
         match where:
             case "opening":
                 store.opening.clear()
                 call = tap.read(ReadRequest("a"))
-                while not server._calls.active:
+                while not server._service.active:
                     await asyncio.sleep(0.001)
             case "listing":
                 store.listing.clear()
@@ -72,7 +72,7 @@ async def test_streams_that_wait_for_the_store_are_told_to_come_back(where: str)
             await tap.next_message(call)
         assert caught.value.retry_after == 1.0
     assert faulty.open_files == 0
-    assert [end.outcome for end in ends] == ([] if where == "listing" else ["UNAVAILABLE"])
+    assert [end.outcome for end in ends] == ["UNAVAILABLE"]
 
 
 async def faulty_read_began(store: FaultyStore) -> None:
@@ -83,8 +83,8 @@ async def faulty_read_began(store: FaultyStore) -> None:
 
 async def test_a_slow_reader_is_told_to_come_back() -> None:
     """After the grace time a reader that is behind gets what was sent, then UNAVAILABLE and RetryInfo."""
-    ends: list[TransferEnd] = []
-    server = Server(MemoryStore({"a": bytes(64 << 20)}), on_transfer_end=ends.append)
+    ends = Recorder[CallEnd]()
+    server = Server(MemoryStore({"a": bytes(64 << 20)}), observers=[ends])
     async with wiretap(await server.start()) as tap:
         call = tap.read(ReadRequest("a"))
         await tap.next_frame(call)
@@ -128,8 +128,8 @@ async def test_a_client_that_left_while_draining_ends_the_wait() -> None:
     """The drain waits for streams, not for clients that have gone."""
     store = GatedStore({"a": DATA})
     store.close_at(4)
-    ends: list[TransferEnd] = []
-    server = Server(store, "127.0.0.1:0", BLOCKS, ends.append)
+    ends = Recorder[CallEnd]()
+    server = Server(store, "127.0.0.1:0", BLOCKS, [ends])
     async with wiretap(await server.start()) as tap:
         call = tap.read(ReadRequest("a"))
         await tap.next_frame(call)
@@ -144,16 +144,16 @@ async def test_a_client_that_is_cut_off_finds_its_next_server() -> None:
     """A client whose server goes away in the middle waits as it is told, and goes on with the next one by itself."""
     store = GatedStore({"a": DATA})
     gate = store.close_at(8)
-    ends: list[TransferEnd] = []
-    server = Server(store, "127.0.0.1:0", BLOCKS, ends.append)
+    ends = Recorder[CallEnd]()
+    server = Server(store, "127.0.0.1:0", BLOCKS, [ends])
     address = await server.start()
     async with Client(address) as client:
         reading = asyncio.create_task(client.read("a"))
-        while not server._calls.active:
+        while not server._service.active:
             await asyncio.sleep(0.001)
         await server.stop(grace=0.01)
         gate.set()
-        async with Server(store, address, BLOCKS, ends.append):
+        async with Server(store, address, BLOCKS, [ends]):
             assert await reading == DATA
     first, second = ends
     assert (first.outcome, first.attempt, second.outcome) == ("UNAVAILABLE", 1, "OK")

@@ -29,7 +29,7 @@ async def test_health_says_serving_and_while_draining_not_serving() -> None:
 
         assert await said() == {"SERVING"}
         call = tap.read(ReadRequest("a"))
-        while not server._calls.active:
+        while not server._service.active:
             await asyncio.sleep(0.001)
         stopping = asyncio.create_task(server.stop(grace=60))
         await asyncio.sleep(0)
@@ -67,7 +67,7 @@ async def test_reflection_lists_the_services_and_describes_them() -> None:
 
 async def test_without_the_dialect_it_is_not_there() -> None:
     """With the demo dialect off, it is neither listed nor healthy nor answered."""
-    options = ServerOptions(service=ServiceOptions(demo_dialect=False))
+    options = ServerOptions(service=ServiceOptions(dialects=("unspool",)))
     async with Server(MemoryStore({"a": b"a"}), options=options) as server, wiretap(server.address) as tap:
         assert "demo.Files" not in await services(tap.channel)
         for method in ("/demo.Files/GetFile", "/unspool.v1.FileService/NoSuchMethod"):

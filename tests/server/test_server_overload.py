@@ -16,8 +16,8 @@ from unspool.client.events import Event, Retrying
 from unspool.core.model import Bytes, ReadRequest
 from unspool.errors import OverloadedError, StreamAgeError
 from unspool.options import LimitOptions, ServiceOptions
-from unspool.server.calls import TransferEnd
-from unspool.testing import FaultyStore, serve
+from unspool.server.report import CallEnd
+from unspool.testing import FaultyStore, Recorder, serve
 
 MIB = 1 << 20
 DATA = Random(0).randbytes(3 * MIB)
@@ -108,10 +108,10 @@ async def test_requests_come_no_faster_than_allowed() -> None:
 
 async def test_clients_wait_as_they_are_told_and_all_are_served(tmp_path: Path) -> None:
     """Eight clients at a server with one place: every one gets its file, and was refused by name on the way."""
-    ends: list[TransferEnd] = []
+    ends = Recorder[CallEnd]()
     watch = Watch()
     options = ServerOptions(limits=LimitOptions(streams=1))
-    async with serve(MemoryStore({"f": DATA}), options, ends.append) as address, AsyncExitStack() as stack:
+    async with serve(MemoryStore({"f": DATA}), options, [ends]) as address, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(Client(address, options=EAGER)) for _ in range(8)]
         await asyncio.gather(*(c.get("f", tmp_path / str(n), observer=watch) for n, c in enumerate(clients)))
     assert all((tmp_path / str(number)).read_bytes() == DATA for number in range(8))
@@ -121,10 +121,10 @@ async def test_clients_wait_as_they_are_told_and_all_are_served(tmp_path: Path) 
 
 async def test_a_stream_that_is_old_ends_between_two_blocks_and_is_gone_on_with(tmp_path: Path) -> None:
     """A stream ends at its age, with a reason to come back; the transfer goes on, and no byte comes twice."""
-    ends: list[TransferEnd] = []
+    ends = Recorder[CallEnd]()
     watch = Watch()
     options = limited(stream_age=0.05, stream_bandwidth=4 * MIB)
-    async with serve(MemoryStore({"f": DATA}), options, ends.append) as address, Client(address, options=EAGER) as client:
+    async with serve(MemoryStore({"f": DATA}), options, [ends]) as address, Client(address, options=EAGER) as client:
         result = await client.get("f", tmp_path / "f", observer=watch)
     assert (tmp_path / "f").read_bytes() == DATA
     assert result.attempts >= 2

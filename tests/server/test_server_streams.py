@@ -14,9 +14,9 @@ from server.wiretap import StreamMethod, data_of, wiretap
 from unspool import Client, LocalStore, MemoryStore
 from unspool.core.model import ReadRequest
 from unspool.errors import InvalidRequestError, ServerError
-from unspool.server.calls import TransferEnd
+from unspool.server.report import CallEnd
 from unspool.stores import OpenFile
-from unspool.testing import FaultyStore, serve
+from unspool.testing import FaultyStore, Recorder, serve
 
 MIB = 1 << 20
 
@@ -57,8 +57,8 @@ async def test_when_the_client_has_gone_reading_stops(waiting: str, caplog: pyte
     """A client that leaves ends the store's reading and closes the file; it is logged as CANCELLED, without a traceback."""
     caplog.set_level(logging.INFO)
     store = FaultyStore(MemoryStore({"a": bytes(64 * MIB)}))
-    ends: list[TransferEnd] = []
-    async with serve(store, on_transfer_end=ends.append) as address, wiretap(address) as tap:
+    ends = Recorder[CallEnd]()
+    async with serve(store, observers=[ends]) as address, wiretap(address) as tap:
         call = tap.read(ReadRequest("a", attempt=3))
         await tap.next_frame(call)
         if waiting == "for the store":
@@ -127,8 +127,8 @@ class BrokenStore(MemoryStore):
 
 async def test_a_bug_in_a_store_is_told_without_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
     """What nobody foresaw is INTERNAL for the client, without details; the log has the traceback."""
-    ends: list[TransferEnd] = []
-    async with serve(BrokenStore(), on_transfer_end=ends.append) as address, wiretap(address) as tap:
+    ends = Recorder[CallEnd]()
+    async with serve(BrokenStore(), observers=[ends]) as address, wiretap(address) as tap:
         with pytest.raises(ServerError) as caught:
             await tap.frames(ReadRequest("a"))
     assert caught.value.message == "internal error: ZeroDivisionError"

@@ -100,7 +100,7 @@ _DEFAULTS = ServerOptions()
 async def serve(**parameters: Any) -> None:
     """Serve the files below ROOT, a directory.
 
-    Prints one line with the address when it is ready; logs a line per stream that ended, to standard error. SIGTERM or SIGINT
+    Prints one line with the address when it is ready; logs a line per call that ended, to standard error. SIGTERM or SIGINT
     drains: no new streams, running ones may finish within the grace time, then their clients are asked to come back.
     """
     from unspool.cli.serving import Settings, serve_alone, serve_by_workers  # noqa: PLC0415

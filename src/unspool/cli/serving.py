@@ -66,7 +66,7 @@ class Settings:
                 largest_block=self.max_block_size,
                 page_size=min(defaults.service.page_size, self.max_page_size),
                 largest_page=self.max_page_size,
-                demo_dialect=self.demo_dialect,
+                dialects=("unspool", "demo") if self.demo_dialect else ("unspool",),
             ),
             limits=LimitOptions(
                 streams=self._part(self.max_streams),

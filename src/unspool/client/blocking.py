@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from os import PathLike
 
-from unspool.client.client import Client, Dialect
+from unspool.client.client import Client
 from unspool.client.events import Observer
 from unspool.client.results import Result
 from unspool.client.writer import Writer
 from unspool.core.address import parse_address
 from unspool.loops import run
-from unspool.options import TransferOptions
+from unspool.options import Dialect, TransferOptions
 
 
 def get(

@@ -11,9 +11,10 @@ from os import PathLike
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
 from unspool.client.clock import Clock, SystemClock
+from unspool.client.dialects import connect
 from unspool.client.download import download
 from unspool.client.events import Observer, Silent
 from unspool.client.results import Result
@@ -27,14 +28,10 @@ from unspool.core.receiver import Receiver
 from unspool.errors import InvalidRangeError
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
-from unspool.options import Metadata, TransferOptions
-from unspool.rpc.transport import GrpcTransport
+from unspool.options import Dialect, Metadata, TransferOptions
 
 if TYPE_CHECKING:
     from unspool.client.results import TreeResult
-
-Dialect: TypeAlias = Literal["unspool", "demo"]
-"""Which protocol to speak: unspool.v1, or the tutorial's demo.Files (which can only be read, and not verified)."""
 
 
 class Client:
@@ -61,10 +58,10 @@ class Client:
     ) -> None:
         self.options = options or TransferOptions()
         self._seams = Seams(
-            transport=transport or _connect(target, dialect, metadata),
+            transport=transport or connect(target, dialect, metadata),
             clock=clock or SystemClock(),
             random=random or Random(),  # noqa: S311 - spreads retries and names transfers; guards nothing
-            connect=None if transport is not None else lambda: _connect(target, dialect, metadata),
+            connect=None if transport is not None else lambda: connect(target, dialect, metadata),
         )
 
     async def __aenter__(self) -> Self:
@@ -249,11 +246,3 @@ class Reading:
         if block is None:
             block = await anext(self._rest)
         return block.data
-
-
-def _connect(target: str, dialect: Dialect, metadata: Metadata) -> Transport:
-    if dialect == "demo":
-        from unspool.rpc.demotransport import DemoTransport  # noqa: PLC0415 - its generated module is the tutorial's, seldom wanted
-
-        return DemoTransport(target, metadata)
-    return GrpcTransport(target, metadata)

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-import grpc
-
 from unspool.answers.frames import span_of
-from unspool.core.model import Bytes, Span
+from unspool.core.model import Bytes, ReadRequest, Span
 from unspool.errors import DataLossError
 from unspool.options import ServiceOptions
 from unspool.rpc.demowire import CHUNK_SIZE, SERVICE, decode_request, encode_response
-from unspool.server.calls import Calls, Context, answering
+from unspool.server.entry import Asked, Call, Method
+from unspool.server.streams import Streams
 from unspool.stores.base import OpenFile, Store
 
 
-class DemoService:
+class Demo:
     """Answers `demo.Files` out of a store, as an unmodified client of the tutorial expects.
 
     Where the tutorial answers UNKNOWN or nothing, it answers NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (negative start)
     and OUT_OF_RANGE (a start beyond the end). As in the tutorial, a stream ends with a chunk shorter than 32 KiB, empty if
     need be.
+
+    Args:
+        store: where the bytes come from; not closed here.
+        streams: how much each stream may send.
+        options: sizes and intervals.
     """
 
-    def __init__(self, store: Store, calls: Calls, options: ServiceOptions) -> None:
+    service = SERVICE
+
+    def __init__(self, store: Store, streams: Streams, options: ServiceOptions) -> None:
         self._store = store
-        self._calls = calls
+        self._streams = streams
         self._options = options
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """Return what to hand to `server.add_generic_rpc_handlers`."""
-        return grpc.method_handlers_generic_handler(SERVICE, {"GetFile": grpc.unary_stream_rpc_method_handler(self._get_file)})
+    def methods(self) -> Sequence[Method]:
+        """See `Dialect.methods`."""
+        return (Method("GetFile", decode_request, lambda wanted: Asked((wanted.name,), wanted.start), self._get_file),)
 
-    async def _get_file(self, request: bytes, context: Context) -> None:
-        async with answering(context):
-            wanted = decode_request(request)
-            outlet = self._calls.outlet(context, None, self._options.heartbeat)
-            with self._calls.reading("GetFile", wanted, context) as report:
-                async with outlet, aclosing(await self._store.open(wanted.name)) as file:
-                    span = span_of(wanted, file.info)
-                    run_size = max(self._options.block_size // CHUNK_SIZE, 1) * CHUNK_SIZE
-                    number = wanted.start // CHUNK_SIZE
-                    async with aclosing(_chunks(file, span, run_size)) as chunks:
-                        async for chunk in chunks:
-                            await outlet.send(encode_response(chunk, number))
-                            number += 1
-                            report.bytes += len(chunk)
+    async def _get_file(self, wanted: ReadRequest, call: Call) -> None:
+        outlet = self._streams.outlet(call, None, self._options.heartbeat)
+        async with outlet, aclosing(await self._store.open(wanted.name)) as file:
+            span = span_of(wanted, file.info)
+            run_size = max(self._options.block_size // CHUNK_SIZE, 1) * CHUNK_SIZE
+            number = wanted.start // CHUNK_SIZE
+            async with aclosing(_chunks(file, span, run_size)) as chunks:
+                async for chunk in chunks:
+                    await outlet.send(encode_response(chunk, number))
+                    number += 1
+                    call.bytes += len(chunk)
 
 
 async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[Bytes, None]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,12 +12,9 @@ from grpc_reflection.v1alpha import reflection
 
 from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
-from unspool.rpc import wire
-from unspool.server.calls import Calls, TransferEnd
-from unspool.server.native import FileService
+from unspool.server.report import Observer
+from unspool.server.service import FileService
 from unspool.stores.base import Store
-
-log = logging.getLogger("unspool.server")
 
 _CLOSING = 2.0
 """Seconds that streams which were told to end have to say so to their clients, before connections are closed."""
@@ -28,13 +23,13 @@ _CLOSING = 2.0
 class Server:
     """Serves a store, as an async context manager: listening inside, drained and closed after.
 
-    Also answers grpc.health.v1 and server reflection, and unless told otherwise the tutorial's demo.Files.
+    It answers in the dialects of its options, and grpc.health.v1 and server reflection.
 
     Args:
         store: where the bytes come from. Not closed by the server.
         listen: `HOST:PORT`; port 0 picks a free one, see `address`.
         options: limits and intervals.
-        on_transfer_end: called once for every read that ended; by default it is logged, one line each.
+        observers: are told how each call ended; see `FileService`.
         share_port: other servers of this user that say the same may listen on the port too, and the kernel gives each of
             them some of the connections (SO_REUSEPORT). Without it a port in use is an error, as it should be.
     """
@@ -44,7 +39,7 @@ class Server:
         store: Store,
         listen: str = "127.0.0.1:0",
         options: ServerOptions | None = None,
-        on_transfer_end: Callable[[TransferEnd], None] | None = None,
+        observers: Sequence[Observer] = (),
         *,
         share_port: bool = False,
     ) -> None:
@@ -52,7 +47,7 @@ class Server:
         self.address = listen
         self._listen = listen
         self._store = store
-        self._on_transfer_end = on_transfer_end or log_transfer_end
+        self._observers = observers
         self._share_port = share_port
 
     async def start(self) -> str:
@@ -62,7 +57,6 @@ class Server:
             InvalidRequestError: the address cannot be listened on.
         """
         options = self.options
-        self._calls = Calls(self._on_transfer_end, options.limits)
         self._server = grpc.aio.server(
             options=[
                 # Unless it is meant: two servers on one port would share its connections without a word.
@@ -76,15 +70,9 @@ class Server:
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
             ]
         )
-        services = [wire.SERVICE]
-        handlers = [FileService(self._store, self._calls, options.service).handlers()]
-        if options.service.demo_dialect:
-            from unspool.rpc.demowire import SERVICE  # noqa: PLC0415 - see unspool.client.client
-            from unspool.server.demo import DemoService  # noqa: PLC0415
-
-            services.append(SERVICE)
-            handlers.append(DemoService(self._store, self._calls, options.service).handlers())
-        self._server.add_generic_rpc_handlers(handlers)
+        self._service = FileService(self._store, options.service, options.limits, self._observers)
+        self._service.add_to(self._server)
+        services = self._service.services
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
@@ -107,13 +95,7 @@ class Server:
         longer, until TCP gives it up (`keepalive_timeout`).
         """
         await self._health.enter_graceful_shutdown()
-        self._calls.drain()
-        try:
-            async with asyncio.timeout(self.options.grace if grace is None else grace):
-                await self._calls.wait_idle()
-        except TimeoutError:
-            log.info("%d streams did not end in time: their clients are asked to come back", self._calls.active)
-            self._calls.cut()
+        await self._service.drain(self.options.grace if grace is None else grace)
         await self._server.stop(_CLOSING)
 
     async def __aenter__(self) -> Self:
@@ -124,21 +106,3 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop(0 if error is not None else None)
-
-
-def log_transfer_end(end: TransferEnd) -> None:
-    """Log one line about a stream that ended."""
-    log.info(
-        "%s %s from=%d bytes=%d seconds=%.3f outcome=%s attempt=%d transfer=%s peer=%s%s",
-        end.method,
-        end.name,
-        end.start,
-        end.bytes,
-        end.seconds,
-        end.outcome,
-        end.attempt,
-        end.transfer_id or "-",
-        end.peer,
-        f" message={end.message!r}" if end.message else "",
-        extra={"transfer": end},
-    )

@@ -3,6 +3,7 @@
 from unspool.testing.clock import FakeClock
 from unspool.testing.faults import FaultyTransport, StoreTransport
 from unspool.testing.loopback import serve
+from unspool.testing.recorder import Recorder
 from unspool.testing.stores import FaultyStore
 
-__all__ = ["FakeClock", "FaultyStore", "FaultyTransport", "StoreTransport", "serve"]
+__all__ = ["FakeClock", "FaultyStore", "FaultyTransport", "Recorder", "StoreTransport", "serve"]

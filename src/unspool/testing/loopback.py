@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from unspool.options import ServerOptions
-from unspool.server.calls import TransferEnd
+from unspool.server.report import Observer
 from unspool.server.server import Server
 from unspool.stores.base import Store
 
@@ -15,10 +15,10 @@ from unspool.stores.base import Store
 async def serve(
     store: Store,
     options: ServerOptions | None = None,
-    on_transfer_end: Callable[[TransferEnd], None] | None = None,
+    observers: Sequence[Observer] = (),
 ) -> AsyncGenerator[str, None]:
     """Serve a store on a free port of 127.0.0.1; yields `HOST:PORT`. Leaving does not wait for streams that still run."""
-    server = Server(store, "127.0.0.1:0", options, on_transfer_end)
+    server = Server(store, "127.0.0.1:0", options, observers)
     await server.start()
     try:
         yield server.address

@@ -1,0 +1,66 @@
+"""The pages of a listing, each small enough for one message."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+
+from unspool.answers.checksums import Checksums
+from unspool.answers.frames import Patience
+from unspool.core.model import FileInfo, ListRequest, Page
+from unspool.options import ServiceOptions
+from unspool.stores.base import Store
+
+_LARGEST_PAGE_BYTES = 1 << 20
+"""Most bytes of names in one message of a listing; with what stands around them, well below gRPC's 4 MiB."""
+
+
+class PageMaker:
+    """Makes the pages that answer listings.
+
+    Args:
+        store: what is listed.
+        checksums: what is known of the files.
+        options: sizes.
+    """
+
+    def __init__(self, store: Store, checksums: Checksums, options: ServiceOptions) -> None:
+        self._store = store
+        self._checksums = checksums
+        self._options = options
+
+    async def pages(self, wanted: ListRequest, patience: Patience) -> AsyncGenerator[Page, None]:
+        """Yield the pages that answer a listing, as the store finds them.
+
+        Args:
+            wanted: which files; the size of its pages is a wish.
+            patience: how the store is waited for.
+        """
+        page_size = min(wanted.page_size or self._options.page_size, self._options.largest_page)
+        pages = self._store.list(replace(wanted, page_size=page_size))
+        async with aclosing(pages):
+            while (page := await patience.patiently(anext(pages, None))) is not None:
+                for part in _small_enough(page):
+                    yield replace(part, files=tuple(map(self._checksums.added_to, part.files)))
+
+
+def _small_enough(page: Page) -> Iterator[Page]:
+    """Split a page so that each part is one message; nearly always it is one already."""
+    files: list[FileInfo] = []
+    prefixes: list[str] = []
+    size = 0
+    for info in page.files:
+        files.append(info)
+        size += len(info.name) * 4
+        if size > _LARGEST_PAGE_BYTES:
+            yield Page(files=tuple(files))
+            files, size = [], 0
+    for prefix in page.prefixes:
+        prefixes.append(prefix)
+        size += len(prefix) * 4
+        if size > _LARGEST_PAGE_BYTES:
+            yield Page(tuple(files), tuple(prefixes))
+            files, prefixes, size = [], [], 0
+    if files or prefixes:
+        yield Page(tuple(files), tuple(prefixes))

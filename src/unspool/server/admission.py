@@ -1,0 +1,34 @@
+"""Who may make a call now: so many requests a second of each host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from unspool.core.limits import Paces
+from unspool.errors import OverloadedError
+from unspool.options import LimitOptions
+from unspool.server.entry import Call
+
+
+class Admission:
+    """Counts requests of any kind.
+
+    Args:
+        limits: how much is given to whom.
+    """
+
+    def __init__(self, limits: LimitOptions) -> None:
+        self._most = limits.requests
+        self._requests = Paces(limits.requests, burst=limits.requests)
+
+    @contextmanager
+    def admitted(self, call: Call) -> Iterator[None]:
+        """Count a call. Raises OverloadedError if its host makes too many."""
+        pace = self._requests.of(call.caller.host)
+        now = time.monotonic()
+        if wait := pace.wait_for(1, now):
+            raise OverloadedError(f"more than {self._most:g} requests a second from one peer", retry_after=wait)
+        pace.take(1, now)
+        yield

@@ -1,0 +1,27 @@
+"""The dialects a server knows, each loaded when it is first wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from unspool.errors import InvalidRequestError
+from unspool.options import ServiceOptions
+from unspool.server.entry import Dialect
+from unspool.server.streams import Streams
+from unspool.stores.base import Store
+
+_HOMES = {
+    "unspool": ("unspool.server.native", "Native"),
+    "demo": ("unspool.server.demo", "Demo"),
+}
+"""Of each dialect: the module, and what in it makes it."""
+
+
+def make(name: str, store: Store, streams: Streams, options: ServiceOptions) -> Dialect:
+    """Return a dialect over a store. Raises InvalidRequestError if there is none of that name."""
+    if name not in _HOMES:
+        raise InvalidRequestError(f"there is no dialect {name!r}: there are {', '.join(_HOMES)}")
+    module, maker = _HOMES[name]
+    made: Callable[[Store, Streams, ServiceOptions], Dialect] = getattr(import_module(module), maker)
+    return made(store, streams, options)

@@ -1,0 +1,149 @@
+"""The streams a server is answering: how many run, how much each may send, and how all of them come to an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from unspool.core.limits import BlockSizes, Pace, Slots
+from unspool.errors import OverloadedError, UnreachableError
+from unspool.options import LimitOptions
+from unspool.server.entry import Call
+from unspool.server.outlet import Outlet
+
+_FULL_RETRY = 1.0
+"""Seconds a client is asked to wait when all places are taken: transfers end all the time. Its own jitter spreads the rest."""
+
+_DRAIN_RETRY = 1.0
+"""Seconds a client is asked to wait when the server is going away: long enough for a balancer to notice."""
+
+
+class Streams:
+    """The running streams.
+
+    Args:
+        limits: how much is given to whom.
+    """
+
+    def __init__(self, limits: LimitOptions) -> None:
+        self._limits = limits
+        self._slots = Slots(limits.streams, limits.streams_per_peer)
+        self._connections: Counter[str] = Counter()  # streams of each, by address and port
+        self._bandwidth = _pace(limits.bandwidth)
+        self._block_sizes = BlockSizes(limits.memory)
+        self._draining = False
+        self._cutting = False
+        self._running: set[asyncio.Task[object]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # Coming to an end
+
+    @property
+    def active(self) -> int:
+        """How many streams are running."""
+        return len(self._running)
+
+    def drain(self) -> None:
+        """Refuse new streams from now on, asking clients to come back; running ones go on."""
+        self._draining = True
+
+    def cut(self) -> None:
+        """End the running streams, whatever each of them waits for, asking clients to come back."""
+        self._draining = self._cutting = True
+        for task in self._running:
+            task.cancel()
+
+    async def wait_idle(self) -> None:
+        """Wait until no stream is running."""
+        await self._idle.wait()
+
+    # One stream
+
+    @contextmanager
+    def running(self, call: Call) -> Iterator[None]:
+        """Count a call as a running stream, if it is one; refuse it while draining or over a limit, end it when cut."""
+        if not call.streams:
+            yield
+            return
+        connection, host = call.caller.address, call.caller.host
+        self._refuse_if_full(connection, host)
+        task = asyncio.current_task()
+        assert task is not None
+        self._slots.take(host)
+        self._connections[connection] += 1
+        self._running.add(task)
+        self._idle.clear()
+        try:
+            yield
+        except asyncio.CancelledError:
+            # By `cut`, unless the client left: then gRPC cancelled it, perhaps as well.
+            if self._cutting and not task.uncancel():
+                raise _going_away() from None
+            raise
+        finally:
+            self._running.discard(task)
+            self._slots.give_back(host)
+            self._connections[connection] -= 1
+            if not self._connections[connection]:
+                del self._connections[connection]
+            if not self._running:
+                self._idle.set()
+
+    def _refuse_if_full(self, connection: str, host: str) -> None:
+        if self._draining:
+            raise _going_away()
+        full = self._slots.full_for(host)
+        if full is None and connection not in self._connections and len(self._connections) >= self._limits.connections:
+            full = f"{self._limits.connections} connections have streams running, which is the limit"
+        if full is not None:
+            raise OverloadedError(f"{full}: try again", retry_after=_FULL_RETRY)
+
+    def outlet(self, call: Call, heartbeat: bytes | None, interval: float) -> Outlet:
+        """Return the sending side of a stream, within its limits."""
+        stream = _pace(self._limits.stream_bandwidth)
+        paces = [pace for pace in (stream, self._bandwidth) if pace is not None]
+        return Outlet(call.context.write, heartbeat, interval, paces, self._limits.stream_age)
+
+    def block_sizes(self, wanted: int) -> BlockSize:
+        """Return how large the blocks of one more stream may be; `wanted` is the most it asks for."""
+        rates = [rate for rate in (self._limits.stream_bandwidth, self._limits.bandwidth) if rate is not None]
+        # Under a cap, a block should not take so long that the client thinks that nothing comes any more.
+        most = min(wanted, max(int(min(rates)), 1)) if rates else wanted
+        return BlockSize(self._block_sizes, most, lambda: len(self._running))
+
+
+class BlockSize:
+    """How large the next block of one stream may be."""
+
+    def __init__(self, sizes: BlockSizes, wanted: int, streams: Callable[[], int]) -> None:
+        self._sizes = sizes
+        self._wanted = wanted
+        self._streams = streams
+        self._size = 0
+
+    def first(self, length: int) -> int:
+        """Return the size of the first block of a stream of `length` bytes."""
+        self._size = self._sizes.first(self._wanted, self._streams(), length)
+        return self._size
+
+    def next(self, seconds: float) -> int:
+        """Return the size of the next block, after one that took `seconds` to send."""
+        self._size = self._sizes.next(self._size, seconds, self._wanted, self._streams())
+        return self._size
+
+    @property
+    def settled(self) -> bool:
+        """Whether blocks are as large as they were asked for, or as so many streams may have them."""
+        return self._size >= min(self._wanted, self._sizes.largest(self._streams()))
+
+
+def _pace(rate: float | None) -> Pace | None:
+    """Return a pace with a burst of a quarter of a second, for what has a rate."""
+    return None if rate is None else Pace(rate, burst=rate / 4)
+
+
+def _going_away() -> UnreachableError:
+    return UnreachableError("the server is going away: try again", retry_after=_DRAIN_RETRY)
