@@ -123,9 +123,9 @@ class Revisions(MemoryStore):
         """See `Store.stat`."""
         return self._told(await super().stat(name))
 
-    async def open(self, name: str) -> _MemoryFile:
+    async def open(self, name: str, revision: str | None = None) -> _MemoryFile:
         """See `Store.open`."""
-        file = await super().open(name)
+        file = await super().open(name, revision)
         file.info = self._told(file.info)
         return file
 

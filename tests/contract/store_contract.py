@@ -94,7 +94,7 @@ def trees(draw: st.DrawFn) -> frozenset[str]:
 async def read(file: OpenFile, span: Span | None = None, block_size: int = 500) -> bytes:
     """Return the bytes of a span, by default of the whole file; the runs are checked for their sizes."""
     data = bytearray()
-    async with aclosing(file.read(span or Span(0, file.info.size), block_size)) as runs:
+    async with aclosing(file.read(span or Span(0, file.info.size), lambda _: block_size)) as runs:
         async for run in runs:
             assert 1 <= len(run) <= block_size
             data += run
@@ -181,6 +181,40 @@ class StoreContract(ABC):
         async with aclosing(await stock.store.open("a.bin")) as file:
             assert await read(file, span, block_size) == BYTES[span.start : span.stop]
 
+    @given(span=spans, sizes=st.lists(st.integers(1, 700), min_size=1, max_size=8))
+    @in_one_fixture
+    async def test_runs_are_as_long_as_asked_for_at_each_moment(self, stock: Stock, span: Span, sizes: list[int]) -> None:
+        """The whole span is asked for once; how long each run may be is asked for it alone, at its own offset."""
+        if "a.bin" not in (await listed(stock.store))[0]:
+            stock.put("a.bin", BYTES)
+        asked: dict[int, int] = {}
+
+        def run_size(offset: int) -> int:
+            asked[offset] = sizes[len(asked) % len(sizes)]
+            return asked[offset]
+
+        position = span.start
+        async with aclosing(await stock.store.open("a.bin")) as file, aclosing(file.read(span, run_size)) as runs:
+            async for run in runs:
+                assert 1 <= len(run) <= asked[position]
+                assert run == BYTES[position : position + len(run)]
+                position += len(run)
+        assert position == span.stop
+
+    async def test_a_file_is_opened_at_the_revision_wanted_or_not_at_all(self, stock: Stock) -> None:
+        """Who names a revision gets that one's bytes, or is told that the file changed."""
+        stock.put("a.bin", BYTES)
+        revision = (await stock.store.stat("a.bin")).revision
+        async with aclosing(await stock.store.open("a.bin", revision)) as file:
+            assert file.info.revision == revision
+            assert await read(file) == BYTES
+        stock.put("a.bin", BYTES[::-1])
+        with pytest.raises(FileChangedError) as caught:
+            await stock.store.open("a.bin", revision)
+        assert caught.value.name == "a.bin"
+        with pytest.raises(NotFoundError):
+            await stock.store.open("missing", revision)
+
     async def test_an_empty_file_is_a_file(self, stock: Stock) -> None:
         """A file of no bytes can be looked at, opened and read."""
         stock.put("empty", b"")
@@ -192,7 +226,7 @@ class StoreContract(ABC):
         """Reading no bytes yields no run, also at the end of the file."""
         stock.put("a.bin", BYTES)
         async with aclosing(await stock.store.open("a.bin")) as file:
-            assert [run async for run in file.read(Span(at, at), 10)] == []
+            assert [run async for run in file.read(Span(at, at), lambda _: 10)] == []
 
     async def test_reads_of_one_file_do_not_disturb_each_other(self, stock: Stock) -> None:
         """Several reads of one open file, taken in turns, each yield their own span."""
@@ -200,7 +234,7 @@ class StoreContract(ABC):
         asked = [Span(0, 900), Span(300, 2000), Span(0, 900), Span(1999, 2000)]
         got = [bytearray() for _ in asked]
         async with aclosing(await stock.store.open("a.bin")) as file:
-            reads = [file.read(span, 70) for span in asked]
+            reads = [file.read(span, lambda _: 70) for span in asked]
             running = dict(zip(reads, got, strict=True))
             while running:
                 for runs in list(running):
@@ -229,7 +263,7 @@ class StoreContract(ABC):
         """A read that is closed early is over, and the file can be read again, and closed twice."""
         stock.put("a.bin", BYTES)
         file = await stock.store.open("a.bin")
-        runs = file.read(Span(0, len(BYTES)), 100)
+        runs = file.read(Span(0, len(BYTES)), lambda _: 100)
         for _ in range(taken):
             await anext(runs)
         await runs.aclose()
@@ -458,7 +492,7 @@ class StoreContract(ABC):
         async with aclosing(await stock.store.open("a.bin")) as file:
             got = bytearray()
             with suppress(FileChangedError):
-                async with aclosing(file.read(Span(0, len(BYTES)), block_size)) as runs:
+                async with aclosing(file.read(Span(0, len(BYTES)), lambda _: block_size)) as runs:
                     while (run := await anext(runs, None)) is not None:
                         got += run
                         taken -= 1

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.core.model import FileInfo
+from unspool.core.model import Attributes, FileInfo
 from unspool.core.ours import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX
 from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, place_of
 from unspool.errors import InvalidNameError, ProtocolError
@@ -94,7 +94,7 @@ def test_spellings_of_one_name_fold_to_one(name: str) -> None:
 
 # Verdicts
 
-INFO = FileInfo("a", 5, "r1", 1_000, crc32c=None)
+INFO = FileInfo("a", 5, "r1", Attributes(1_000), crc32c=None)
 KEPT = Kept("r1", 5, 77, modified_ns=1_000, inode=3)
 LOCAL = Local(5, 1_000, 3)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import FileInfo
+from unspool.core.model import Attributes, FileInfo
 from unspool.core.ours import HOME
 from unspool.core.treerecord import TreeRecord
 from unspool.local.outcome import Arrived
@@ -28,7 +28,7 @@ NEW = {name: f"new {name}".encode() * 10 for name in (*OLD, "f/g", "h")}
 
 def infos(files: dict[str, bytes], revision: str) -> list[FileInfo]:
     """Return how a server lists files; it does not know their checksums, so that only the record can vouch for them."""
-    return [FileInfo(name, len(data), revision, 1_000_000_007) for name, data in files.items()]
+    return [FileInfo(name, len(data), revision, Attributes(1_000_000_007)) for name, data in files.items()]
 
 
 def fill(path: Path, files: dict[str, bytes], revision: str) -> int:

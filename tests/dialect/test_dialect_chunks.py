@@ -12,6 +12,7 @@ from unspool.demo import files_pb2 as pb
 from unspool.errors import DataLossError
 from unspool.rpc.demowire import CHUNK_SIZE, encode_response
 from unspool.server.demo import _chunks
+from unspool.stores.base import RunSize
 
 
 class RaggedFile:
@@ -22,12 +23,12 @@ class RaggedFile:
         self._data = data[: len(data) - missing]
         self._runs = runs
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[bytes, None]:
         """See `OpenFile.read`."""
         position = span.start
         turn = 0
         while position < min(span.stop, len(self._data)):
-            size = min(self._runs[turn % len(self._runs)], block_size, span.stop - position)
+            size = min(self._runs[turn % len(self._runs)], run_size(position), span.stop - position)
             data = self._data[position : position + size]
             yield data
             position += len(data)

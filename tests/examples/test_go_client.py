@@ -18,7 +18,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, Span, Summary
 from unspool.rpc import wire
 from unspool.server.report import CallEnd
-from unspool.stores.base import OpenFile, Store
+from unspool.stores.base import OpenFile, RunSize, Store
 from unspool.testing import Recorder, serve
 
 MIB = 1 << 20
@@ -70,9 +70,9 @@ class HalfWay:
         self.read_small = store.read_small
         self.aclose = store.aclose
 
-    async def open(self, name: str) -> OpenFile:
+    async def open(self, name: str, revision: str | None = None) -> OpenFile:
         """See `Store.open`."""
-        return _HalfWay(await self._store.open(name))
+        return _HalfWay(await self._store.open(name, revision))
 
 
 class _HalfWay:
@@ -80,9 +80,9 @@ class _HalfWay:
         self._file = file
         self.info = file.info
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
+    async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
         position = span.start
-        async for data in self._file.read(span, block_size):
+        async for data in self._file.read(span, run_size):
             if not span.start and position >= self.info.size // 2:
                 await asyncio.Event().wait()
             yield data

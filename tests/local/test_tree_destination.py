@@ -14,7 +14,7 @@ import pytest
 
 from tree.treelab import MODIFIED, files_in, own_files_in
 from unspool.core.checksum import crc32c
-from unspool.core.model import FileInfo
+from unspool.core.model import Attributes, FileInfo
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local import staging
 from unspool.local.outcome import Arrived, Outcome, Wanted
@@ -26,7 +26,7 @@ DATA = b"data"
 
 def info(name: str, data: bytes = DATA, revision: str = "r1", *, known: bool = False) -> FileInfo:
     """Return how a server lists a file."""
-    return FileInfo(name, len(data), revision, MODIFIED, crc32c=crc32c(data) if known else None)
+    return FileInfo(name, len(data), revision, Attributes(MODIFIED), crc32c=crc32c(data) if known else None)
 
 
 def whole(wanted: Wanted, data: bytes = DATA) -> Arrived:

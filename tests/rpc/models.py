@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from unspool.core.model import FileInfo
+from unspool.core.model import Attributes, FileInfo
 
 int64s = st.integers(-(2**63), 2**63 - 1)
 sizes = st.integers(0, 2**63 - 1)
@@ -16,7 +16,8 @@ file_infos = st.builds(
     name=st.text(max_size=30),
     size=sizes,
     revision=st.text(max_size=30),
-    modified_ns=st.none() | st.integers(-(2**63) * 10**9, 2**63 * 10**9 - 1),
-    content_type=st.text(max_size=10),
+    attributes=st.builds(
+        Attributes, st.none() | st.integers(-(2**63) * 10**9, 2**63 * 10**9 - 1), content_type=st.text(max_size=10)
+    ),
     crc32c=st.none() | uint32s,
 )

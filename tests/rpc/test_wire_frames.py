@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rpc import rawproto as raw
 from rpc.models import file_infos, int64s, uint32s
-from unspool.core.model import HEARTBEAT, Block, FileInfo, Frame, Header, Summary
+from unspool.core.model import HEARTBEAT, Attributes, Block, FileInfo, Frame, Header, Summary
 from unspool.errors import ProtocolError
 from unspool.rpc import wire
 from unspool.v1 import file_service_pb2 as pb
@@ -24,10 +24,11 @@ many = settings(max_examples=max(1500, 3 * settings().max_examples))
 
 def info_message(info: FileInfo) -> pb.FileInfo:
     """Fill the generated class by hand."""
-    message = pb.FileInfo(name=info.name, size=info.size, revision=info.revision, content_type=info.content_type)
-    if info.modified_ns is not None:
-        message.modified.seconds = info.modified_ns // 10**9
-        message.modified.nanos = info.modified_ns % 10**9
+    message = pb.FileInfo(name=info.name, size=info.size, revision=info.revision, content_type=info.attributes.content_type)
+    modified_ns = info.attributes.modified_ns
+    if modified_ns is not None:
+        message.modified.seconds = modified_ns // 10**9
+        message.modified.nanos = modified_ns % 10**9
     if info.crc32c is not None:
         message.crc32c = info.crc32c
     return message
@@ -67,7 +68,7 @@ def meant(data: bytes) -> Frame | None:
         info = message.header.info
         modified = info.modified.seconds * 10**9 + info.modified.nanos if info.HasField("modified") else None
         checksum = info.crc32c if info.HasField("crc32c") else None
-        file = FileInfo(info.name, info.size, info.revision, modified, info.content_type, checksum)
+        file = FileInfo(info.name, info.size, info.revision, Attributes(modified, info.content_type), checksum)
         header = Header(file, message.header.start, message.header.length)
     if message.HasField("block"):
         block = Block(message.block.offset, message.block.data, message.block.crc32c)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from unspool import MemoryStore
 from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
 from unspool.stores import OpenFile
-from unspool.stores.base import SmallFile
+from unspool.stores.base import RunSize, SmallFile
 from unspool.stores.small import read_one_by_one
 
 
@@ -33,10 +33,10 @@ class GatedStore:
         """See `Store.stat`."""
         return _without_checksum(await self._inner.stat(name))
 
-    async def open(self, name: str) -> OpenFile:
+    async def open(self, name: str, revision: str | None = None) -> OpenFile:
         """See `Store.open`."""
         await self.opening.wait()
-        return _GatedFile(self, await self._inner.open(name))
+        return _GatedFile(self, await self._inner.open(name, revision))
 
     async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
         """See `Store.read_small`."""
@@ -58,9 +58,9 @@ class _GatedFile:
         self._store = store
         self._inner = inner
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
+    async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
         position = span.start
-        async for run in self._inner.read(span, block_size):
+        async for run in self._inner.read(span, run_size):
             gate = self._store.reading.get((self.info.name, position))
             if gate is not None:
                 await gate.wait()

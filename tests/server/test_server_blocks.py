@@ -6,9 +6,9 @@ import pytest
 
 from server.wiretap import wiretap
 from unspool import MemoryStore
-from unspool.core.model import ReadRequest
+from unspool.core.model import ReadRequest, Span
 from unspool.core.segments import SEGMENT_SIZE
-from unspool.testing import serve
+from unspool.testing import FaultyStore, serve
 
 MIB = 1 << 20
 
@@ -35,3 +35,12 @@ async def test_what_is_small_comes_in_one_message(start: int, length: int | None
             assert frame.header is not None
             assert frame.block is not None
             assert frame.summary is not None
+
+
+async def test_the_store_is_asked_for_a_span_once() -> None:
+    """However the blocks grow, it is one read of the store: one request, where a request costs something."""
+    store = FaultyStore(MemoryStore({"f": bytes(20 * MIB)}))
+    async with serve(store) as address, wiretap(address) as tap:
+        frames = await tap.frames(ReadRequest("f", start=5))
+    assert len({len(frame.block.data) for frame in frames if frame.block is not None}) > 3
+    assert store.reads == [("f", Span(5, 20 * MIB))]

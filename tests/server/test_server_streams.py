@@ -120,7 +120,7 @@ async def test_no_file_stays_open(tmp_path: Path) -> None:
 class BrokenStore(MemoryStore):
     """A store with a bug."""
 
-    async def open(self, name: str) -> OpenFile:  # type: ignore[override]  # the real one promises more
+    async def open(self, name: str, revision: str | None = None) -> OpenFile:  # type: ignore[override]  # the real one promises more
         """Fail in a way no store may."""
         raise ZeroDivisionError("a secret of the server's")
 

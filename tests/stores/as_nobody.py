@@ -22,7 +22,7 @@ NOBODY = 65534
 async def read(store: LocalStore, name: str) -> str:
     """Return what is in a file."""
     async with aclosing(await store.open(name)) as file:
-        return b"".join([run async for run in file.read(Span(0, file.info.size), 100)]).decode()
+        return b"".join([run async for run in file.read(Span(0, file.info.size), lambda _: 100)]).decode()
 
 
 async def names(store: LocalStore, prefix: str) -> list[str]:

@@ -65,7 +65,7 @@ async def test_a_fault_comes_at_its_byte(*, span: Span, block_size: int, at: int
     caught = None
     async with aclosing(await store.open("a.bin")) as file:
         try:
-            async for run in file.read(span, block_size):
+            async for run in file.read(span, lambda _: block_size):
                 assert run
                 got += run
         except DataLossError as error:
@@ -107,7 +107,7 @@ async def test_opening_can_fail() -> None:
 async def test_a_pause_keeps_reads_waiting() -> None:
     """While the store is paused no read gets a byte; then all of them go on."""
     store = faulty()
-    async with aclosing(await store.open("a.bin")) as file, aclosing(file.read(Span(0, 2000), 500)) as runs:
+    async with aclosing(await store.open("a.bin")) as file, aclosing(file.read(Span(0, 2000), lambda _: 500)) as runs:
         assert await anext(runs) == BYTES[:500]
         store.pause()
         readers = [asyncio.ensure_future(anext(runs)), asyncio.ensure_future(read_file(store, "a.bin"))]

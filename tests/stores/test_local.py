@@ -72,7 +72,7 @@ async def test_the_content_type_is_that_of_the_bytes(root: Path, store: LocalSto
     """The content type goes by the name's ending, and names what the bytes are, not what is packed in them."""
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_bytes(b"")
-    assert (await store.stat(name)).content_type == content_type
+    assert (await store.stat(name)).attributes.content_type == content_type
 
 
 @pytest.mark.parametrize("modified_ns", [0, 1, 1_700_000_000_123_456_789, -1_000_000_001])
@@ -81,7 +81,7 @@ async def test_the_modified_time_is_the_files(root: Path, store: LocalStore, mod
     (root / "a").write_bytes(b"")
     os.utime(root / "a", ns=(0, modified_ns))
     info = await store.stat("a")
-    assert info.modified_ns == (root / "a").stat().st_mtime_ns == modified_ns
+    assert info.attributes.modified_ns == (root / "a").stat().st_mtime_ns == modified_ns
 
 
 async def test_offsets_beyond_4_gib_are_exact(root: Path, store: LocalStore) -> None:

@@ -81,7 +81,7 @@ def path(root: Path) -> Path:
 @pytest.mark.usefixtures("either_way")
 async def test_a_write_in_place_ends_the_read(path: Path, store: LocalStore, change: str) -> None:
     """A file that is changed in place while it is read ends the read with FileChangedError, after old bytes only."""
-    async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, 100)) as runs:
+    async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, lambda _: 100)) as runs:
         got = bytearray(await anext(runs))
         IN_PLACE[change](path)
         with pytest.raises(FileChangedError) as caught:
@@ -98,7 +98,7 @@ async def test_a_write_in_place_ends_the_read(path: Path, store: LocalStore, cha
 @pytest.mark.usefixtures("either_way")
 async def test_a_file_that_leaves_its_name_is_read_to_its_end(path: Path, store: LocalStore, change: str) -> None:
     """A file that is replaced by a rename, or removed, goes on being served whole to who has it open."""
-    async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, 100)) as runs:
+    async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, lambda _: 100)) as runs:
         got = bytearray(await anext(runs))
         ASIDE[change](path)
         await drain(runs, got)
@@ -144,7 +144,7 @@ async def test_versions_do_not_mix_within_a_tick_of_a_coarse_clock(
         async with aclosing(await store.open("dir/a.bin")) as file:
             got = b""
             with suppress(FileChangedError):
-                async with aclosing(file.read(WHOLE, 100)) as runs:
+                async with aclosing(file.read(WHOLE, lambda _: 100)) as runs:
                     async for run in runs:
                         if not got:
                             write_at(path, OTHER)
@@ -178,7 +178,7 @@ async def test_short_reads_of_the_system_are_put_together(
     real = os.pread
     monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: real(descriptor, min(size, 7), offset))
     async with aclosing(await store.open("dir/a.bin")) as file:
-        assert [run async for run in file.read(Span(10, 610), 250)] == [BYTES[10:260], BYTES[260:510], BYTES[510:610]]
+        assert [run async for run in file.read(Span(10, 610), lambda _: 250)] == [BYTES[10:260], BYTES[260:510], BYTES[510:610]]
 
 
 @pytest.mark.usefixtures("cold")
@@ -189,7 +189,7 @@ async def test_missing_bytes_are_data_loss(path: Path, store: LocalStore, monkey
     async with aclosing(await store.open("dir/a.bin")) as file:
         got = bytearray()
         with pytest.raises(DataLossError) as caught:
-            await drain(file.read(WHOLE, 200), got)
+            await drain(file.read(WHOLE, lambda _: 200), got)
         assert got == BYTES[:600]
         assert (caught.value.name, caught.value.offset) == ("dir/a.bin", 600)
 
@@ -221,7 +221,7 @@ async def test_no_more_than_one_run_is_read_ahead(path: Path, store: LocalStore,
         return real(descriptor, size, offset)
 
     monkeypatch.setattr(os, "pread", counting)
-    async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, 100)) as runs:
+    async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, lambda _: 100)) as runs:
         for taken in range(1, 10):
             await anext(runs)
             await store.stat("dir/a.bin")  # time for anything that was begun

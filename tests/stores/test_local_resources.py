@@ -198,7 +198,7 @@ async def test_a_read_left_behind_keeps_the_descriptor(tree: Path, store: LocalS
     """A read that was left with its read-ahead under way still counts, also when another read came after it."""
     file = await store.open("a.bin")
     stuck = Stuck(monkeypatch, "pread", lambda _, size, offset: offset == 100)
-    async with aclosing(file.read(WHOLE, 100)) as runs:
+    async with aclosing(file.read(WHOLE, lambda _: 100)) as runs:
         await anext(runs)
         await stuck.until_reached()
     assert await read(file, Span(500, 900)) == BYTES[500:900]
@@ -225,7 +225,7 @@ async def test_the_root_is_not_closed_under_a_walk(tree: Path, store: LocalStore
 async def test_a_closed_store_says_so(tree: Path, store: LocalStore) -> None:
     """Whatever is asked of a store that was closed, also of what it had opened, is refused with an error of ours."""
     file = await store.open("a.bin")
-    runs = file.read(WHOLE, 100)
+    runs = file.read(WHOLE, lambda _: 100)
     await anext(runs)
     pages = store.list(ListRequest(recursive=True, page_size=1))
     await anext(pages)

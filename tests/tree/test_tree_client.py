@@ -13,7 +13,7 @@ import pytest
 
 from tree.treelab import FILES, MODIFIED, Listing, Tampering, TreeLab, files_in, own_files_in
 from unspool.client.events import FileFailed, TreeAdvanced
-from unspool.core.model import BatchRequest, Frame, ListRequest, Page, Piece
+from unspool.core.model import Attributes, BatchRequest, Frame, ListRequest, Page, Piece
 from unspool.errors import (
     BusyError,
     DataLossError,
@@ -172,7 +172,7 @@ async def test_a_different_file_stays_if_it_may_not_be_replaced(tmp_path: Path) 
 async def test_a_file_that_went_away_fails_alone(tmp_path: Path, name: str) -> None:
     """A file that is removed between listing and reading is a failure of its own, told at once, and stops no other."""
     lab = TreeLab()
-    infos = [replace(await lab.store.stat(each), modified_ns=MODIFIED) for each in FILES]
+    infos = [replace(await lab.store.stat(each), attributes=Attributes(MODIFIED)) for each in FILES]
     lab.store.remove(name)
     result = await lab.get(tmp_path, transport=Listing(lab.faulty, infos))
     assert (result.fetched, result.failed) == (len(FILES) - 1, 1)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tree.treelab import FILES, Listing, Tampering, TreeLab, files_in, own_files_in
 from unspool.client.events import Retrying
 from unspool.core.checksum import crc32c
-from unspool.core.model import BatchRequest, Block, FileInfo, Frame, ListRequest, Page, Piece
+from unspool.core.model import Attributes, BatchRequest, Block, FileInfo, Frame, ListRequest, Page, Piece
 from unspool.errors import (
     FileMismatchError,
     InvalidNameError,
@@ -452,7 +452,7 @@ async def test_times_no_file_can_have_are_left_out(tmp_path: Path) -> None:
     """A time beyond any calendar does not keep a file from arriving."""
     lab = TreeLab(SMALL)
     infos = [
-        replace(await lab.store.stat(name), modified_ns=modified)
+        replace(await lab.store.stat(name), attributes=Attributes(modified))
         for name, modified in zip(SMALL, (-(1 << 63), (1 << 63) - 1, 1 << 80, -1, 0), strict=True)
     ]
     assert (await lab.get(tmp_path, transport=Listing(lab.faulty, infos))).failed == 0

@@ -14,7 +14,7 @@ from unspool.client.client import Client
 from unspool.client.events import Event
 from unspool.client.results import TreeResult
 from unspool.client.transport import Transport
-from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
+from unspool.core.model import Attributes, BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.ours import HOME
 from unspool.core.retry import RetryPolicy
 from unspool.options import TransferOptions
@@ -83,7 +83,7 @@ class Dated(Wrapper):
         """See `Transport.list`."""
         async with aclosing(self.inner.list(request)) as pages:
             async for page in pages:
-                yield replace(page, files=tuple(replace(info, modified_ns=MODIFIED) for info in page.files))
+                yield replace(page, files=tuple(replace(info, attributes=Attributes(MODIFIED)) for info in page.files))
 
 
 class Listing(Wrapper):

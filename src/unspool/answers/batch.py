@@ -15,12 +15,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from unspool.answers.checksums import Checksums
-from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, changed, stopped_short
+from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, stopped_short
 from unspool.core.checksum import crc32c
 from unspool.core.model import BatchRequest, Block, Frame, Header, Piece, ReadRequest, Summary, WantedFile
-from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.errors import FileChangedError, InvalidRequestError, UnspoolError
 from unspool.options import ServiceOptions
 from unspool.stores.base import SmallFile, Store
+from unspool.stores.revisions import check_revision
 
 FULL_MESSAGE = 512 * 1024
 """Bytes of small files in one message. Measured on the server, for files of 4 KiB: 36 us each at 64 KiB, 32 at 128 KiB, 29 at
@@ -128,8 +129,10 @@ class BatchMaker:
         if isinstance(answer, UnspoolError):
             return Piece(index, error=answer)
         info, data = answer
-        if wanted.revision is not None and wanted.revision != info.revision:
-            return Piece(index, error=changed(info, wanted.revision))
+        try:
+            check_revision(info, wanted.revision)
+        except FileChangedError as error:
+            return Piece(index, error=error)
         size = len(data)
         if size != info.size:
             return Piece(index, error=stopped_short(info, size, info.size))
@@ -147,7 +150,7 @@ class BatchMaker:
         request = ReadRequest(file.name, revision=file.revision, block_size=wanted.block_size)
         try:
             async with (
-                aclosing(await patience.patiently(self._store.open(file.name))) as opened,
+                aclosing(await patience.patiently(self._store.open(file.name, file.revision))) as opened,
                 aclosing(self._maker.frames(opened, request, patience, sizes)) as frames,
             ):
                 async for frame in frames:

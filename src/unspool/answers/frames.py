@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from unspool.answers.checksums import Checksums
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ReadRequest, Span, Summary
-from unspool.errors import DataLossError, FileChangedError, ServerError, StartPastEndError
+from unspool.errors import DataLossError, ServerError, StartPastEndError
 from unspool.options import ServiceOptions
 from unspool.stores.base import OpenFile
 
@@ -28,7 +28,7 @@ _GROWING_BLOCKS = 2
 """Blocks read at one size while it may still grow: a fast reader is given full blocks after 2 MiB."""
 
 _SETTLED_BLOCKS = 16
-"""Blocks read at one size when it has grown: the store reads ahead within these, and begins anew after them."""
+"""Blocks read at one size when it has grown."""
 
 
 class Patience(Protocol):
@@ -95,19 +95,17 @@ class FrameMaker:
         """Yield the frames that answer a read.
 
         Args:
-            file: where the bytes come from.
+            file: where the bytes come from, at the revision wanted.
             wanted: which of them.
             patience: how the store is waited for.
             sizes: called with the largest block wanted, returns how large they are to be.
 
         Raises:
-            FileChangedError: the file is not at the revision wanted, or not any more.
+            FileChangedError: the file is not any more what it was when it was opened.
             StartPastEndError: the read begins beyond the end of the file.
             DataLossError: the store returned fewer bytes than it said it holds.
         """
         info = self._checksums.added_to(file.info)
-        if wanted.revision is not None and wanted.revision != info.revision:
-            raise changed(info, wanted.revision)
         span = span_of(wanted, info)
         size = sizes(min(wanted.block_size or self._options.block_size, self._options.largest_block))
         header: Header | None = Header(info, span.start, span.length)
@@ -145,7 +143,7 @@ class FrameMaker:
         """Read what is missing for the whole file's checksum, and return it."""
         for gap in self._checksums.gaps(file.info):
             position = gap.start
-            async with aclosing(file.read(gap, self._options.block_size)) as runs:
+            async with aclosing(file.read(gap, lambda _: self._options.block_size)) as runs:
                 async for data in runs:
                     self._checksums.record(file.info, Block(position, data, crc32c(data)))
                     position += len(data)
@@ -157,33 +155,42 @@ class FrameMaker:
         return checksum
 
 
+class _RunSizes:
+    """How long the runs of one read are: they follow the reader's speed, which is looked at anew after every few blocks.
+
+    Args:
+        span: what is read.
+        sizes: how large blocks are to be.
+    """
+
+    def __init__(self, span: Span, sizes: Sizes) -> None:
+        self._stop = span.stop
+        self._sizes = sizes
+        self._size = sizes.first(span.length)
+        self._waited, self._sent = 0.0, 0
+
+    def __call__(self, offset: int) -> int:
+        """See `RunSize`."""
+        # Blocks that begin at multiples of their size never lie across the edge of a segment, here or at the client.
+        within = offset % self._size if self._stop - offset > self._size else 0
+        return self._size - within
+
+    def sent(self, seconds: float) -> None:
+        """Take note that a block took so long to send."""
+        self._waited, self._sent = self._waited + seconds, self._sent + 1
+        if self._sent == (_SETTLED_BLOCKS if self._sizes.settled else _GROWING_BLOCKS):
+            self._size = self._sizes.next(self._waited / self._sent)
+            self._waited, self._sent = 0.0, 0
+
+
 async def _runs(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) -> AsyncGenerator[Bytes, None]:
-    """Yield the bytes of a span in runs that follow the reader's speed: asked anew after every few blocks."""
-    position = span.start
-    size = sizes.first(span.length)
-    while position < span.stop:
-        length = size * (_SETTLED_BLOCKS if sizes.settled else _GROWING_BLOCKS)
-        if position % size and span.stop - position > size:
-            # Blocks that begin at multiples of their size never lie across the edge of a segment, here or at the client.
-            length = size - position % size
-        part = Span(position, min(position + length, span.stop))
-        waited, count = 0.0, 0
-        async with aclosing(file.read(part, size)) as runs:
-            while (data := await patience.patiently(anext(runs, None))) is not None:
-                position += len(data)
-                given = time.monotonic()
-                yield data
-                waited, count = waited + time.monotonic() - given, count + 1
-        if position != part.stop:
-            return
-        size = sizes.next(waited / max(count, 1))
-
-
-def changed(info: FileInfo, wanted: str) -> FileChangedError:
-    """Return the error that the file is at another revision than the one wanted."""
-    return FileChangedError(
-        f"{info.name}: the file changed: it is at revision {info.revision} now, not at {wanted}", name=info.name
-    )
+    """Yield the bytes of a span in runs that follow the reader's speed."""
+    run_sizes = _RunSizes(span, sizes)
+    async with aclosing(file.read(span, run_sizes)) as runs:
+        while (data := await patience.patiently(anext(runs, None))) is not None:
+            given = time.monotonic()
+            yield data
+            run_sizes.sent(time.monotonic() - given)
 
 
 def stopped_short(info: FileInfo, position: int, stop: int) -> DataLossError:

@@ -32,11 +32,18 @@ async def ls(*, url: str, long_: bool, recursive: bool, json: bool) -> None:
                 lines += [jsons.dumps(describe(info)) for info in page.files]
             elif long_:
                 lines = [f"{'-':>15}  {'':20}  {printable(prefix)}" for prefix in page.prefixes]
-                lines += [f"{info.size:>15}  {say_time(info.modified_ns):20}  {printable(info.name)}" for info in page.files]
+                lines += [
+                    f"{info.size:>15}  {say_time(info.attributes.modified_ns):20}  {printable(info.name)}"
+                    for info in page.files
+                ]
             else:
                 lines = [printable(name) for name in (*page.prefixes, *(info.name for info in page.files))]
             if lines:
                 click.echo("\n".join(lines))
+
+
+def _long_line(info: FileInfo) -> str:
+    return f"{info.size:>15}  {say_time(info.attributes.modified_ns):20}  {printable(info.name)}"
 
 
 def describe(info: FileInfo) -> dict[str, object]:
@@ -45,8 +52,8 @@ def describe(info: FileInfo) -> dict[str, object]:
         "name": info.name,
         "size": info.size,
         "revision": info.revision,
-        "modified": say_time(info.modified_ns) or None,
-        "content_type": info.content_type,
+        "modified": say_time(info.attributes.modified_ns) or None,
+        "content_type": info.attributes.content_type,
         "crc32c": info.crc32c,
     }
 

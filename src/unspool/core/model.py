@@ -32,23 +32,37 @@ class Span:
 
 
 @value
+class Attributes:
+    """What is told of a file beside its bytes: stores fill it in, and whoever puts the file somewhere applies it.
+
+    Attributes:
+        modified_ns: when the bytes last changed, in nanoseconds since 1970 UTC, by the store's clock; None if unknown.
+        content_type: media type (RFC 6838), or "".
+    """
+
+    modified_ns: int | None = None
+    content_type: str = ""
+
+
+NO_ATTRIBUTES = Attributes()
+
+
+@value
 class FileInfo:
-    """What a file is at one revision.
+    """What a file is at one revision. Copied with `dataclasses.replace`, so that no copy forgets a field.
 
     Attributes:
         name: its relative, `/`-separated key.
         size: length in bytes.
         revision: strong validator; same revision, same bytes. Never empty.
-        modified_ns: when the bytes last changed, in nanoseconds since 1970 UTC, by the store's clock; None if unknown.
-        content_type: media type (RFC 6838), or "".
+        attributes: what else is told of it.
         crc32c: CRC32C of the whole file; None if not known yet.
     """
 
     name: str
     size: int
     revision: str
-    modified_ns: int | None = None
-    content_type: str = ""
+    attributes: Attributes = NO_ATTRIBUTES
     crc32c: int | None = None
 
 

@@ -11,7 +11,6 @@ Plain blocking calls, one at a time.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from unspool.core.model import FileInfo
 from unspool.core.tree import Kept, Place
 from unspool.core.treerecord import line_of
 from unspool.errors import DestinationExistsError, LocalFileError
+from unspool.local.attributes import apply
 from unspool.local.directories import Directories
 from unspool.local.entries import appear
 from unspool.local.home import TreeHome
@@ -234,8 +234,6 @@ def ends_everything(error: LocalFileError) -> bool:
 
 def dated(descriptor: int, info: FileInfo, checksum: int) -> Kept:
     """Give the open file the server's time, and return what the record may say of it."""
-    if info.modified_ns is not None:
-        with contextlib.suppress(OSError, OverflowError):  # not ours to date, or a time that no file can have
-            os.utime(descriptor, ns=(info.modified_ns, info.modified_ns))
+    apply(info.attributes, descriptor)
     status = os.fstat(descriptor)
     return Kept(info.revision, info.size, checksum, status.st_mtime_ns, status.st_ino)

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from unspool import errors
-from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Summary
+from unspool.core.model import Attributes, Block, Bytes, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Summary
 from unspool.v1 import file_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["FileService"].full_name
@@ -34,15 +34,16 @@ _M = TypeVar("_M", bound=Message)
 def encode_info(info: FileInfo) -> pb.FileInfo:
     """Turn a file's description into its message."""
     modified = None
-    if info.modified_ns is not None:
-        seconds, nanos = divmod(info.modified_ns, _NS)
+    attributes = info.attributes
+    if attributes.modified_ns is not None:
+        seconds, nanos = divmod(attributes.modified_ns, _NS)
         modified = Timestamp(seconds=seconds, nanos=nanos)
     return pb.FileInfo(
         name=info.name,
         size=info.size,
         revision=info.revision,
         modified=modified,
-        content_type=info.content_type,
+        content_type=attributes.content_type,
         crc32c=info.crc32c,
     )
 
@@ -54,8 +55,10 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
         message.name,
         message.size,
         message.revision,
-        modified.seconds * _NS + modified.nanos if modified is not None else None,
-        message.content_type,
+        Attributes(
+            modified.seconds * _NS + modified.nanos if modified is not None else None,
+            message.content_type,
+        ),
         message.crc32c if message.HasField("crc32c") else None,
     )
 

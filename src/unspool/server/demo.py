@@ -59,7 +59,7 @@ async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[B
         DataLossError: the store returned fewer bytes than it said it holds.
     """
     rest, position = b"", span.start
-    async with aclosing(file.read(span, run_size)) as runs:
+    async with aclosing(file.read(span, lambda _: run_size)) as runs:
         async for run in runs:
             position += len(run)
             view = memoryview(rest + run if rest else run)  # nearly always there is no rest

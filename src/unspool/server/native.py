@@ -68,7 +68,7 @@ class Native:
         outlet = self._streams.outlet(call, wire.encode_frame(HEARTBEAT), self._options.heartbeat)
         async with (
             outlet,
-            aclosing(await outlet.patiently(self._store.open(wanted.name))) as file,
+            aclosing(await outlet.patiently(self._store.open(wanted.name, wanted.revision))) as file,
             aclosing(self._frames.frames(file, wanted, outlet, self._streams.block_sizes)) as frames,
         ):
             async for frame in frames:

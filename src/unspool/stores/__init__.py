@@ -1,14 +1,25 @@
-"""Where the server's bytes come from."""
+"""Where the server's bytes come from. Each kind of store is loaded when it is first wanted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from unspool.errors import InvalidRequestError
-from unspool.stores.base import OpenFile, Store
-from unspool.stores.local import LocalStore
-from unspool.stores.memory import MemoryStore
-from unspool.stores.small import read_one_by_one
+
+if TYPE_CHECKING:
+    from unspool.stores.base import OpenFile, Store
+    from unspool.stores.local import LocalStore
+    from unspool.stores.memory import MemoryStore
+    from unspool.stores.small import read_one_by_one
 
 __all__ = ["LocalStore", "MemoryStore", "OpenFile", "Store", "open_store", "read_one_by_one"]
+
+_HOMES = {"LocalStore": "local", "MemoryStore": "memory", "OpenFile": "base", "Store": "base", "read_one_by_one": "small"}
+
+_KINDS: dict[str, str] = {"file": "unspool.stores.local"}
+"""Of each scheme: the module whose `open_url` opens such a store."""
 
 
 def open_store(url: str) -> Store:
@@ -19,6 +30,16 @@ def open_store(url: str) -> Store:
         NotFoundError, PermissionDeniedError: the directory cannot be opened.
     """
     scheme, separator, _ = url.partition("://")
-    if separator and scheme != "file":
+    kind = _KINDS.get(scheme if separator else "file")
+    if kind is None:
         raise InvalidRequestError(f"{url!r}: there is no store of the kind {scheme!r}; name a directory")
-    return LocalStore(url.removeprefix("file://"))
+    open_url: Callable[[str], Store] = import_module(kind).open_url
+    return open_url(url)
+
+
+def __getattr__(name: str) -> object:
+    """Import a name from its module (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -6,7 +6,7 @@ A store knows nothing of gRPC, streams or clients. It raises only errors of `uns
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
@@ -14,6 +14,11 @@ from unspool.errors import UnspoolError
 
 SmallFile: TypeAlias = tuple[FileInfo, bytes] | UnspoolError
 """What there is to say of one of many files: what it is and all its bytes, or the error that is in the way."""
+
+
+RunSize: TypeAlias = Callable[[int], int]
+"""How many bytes, at least 1, are to come next from an offset in the file on. It may say more or less every time: what a reader
+that is waiting can take at once, and what one that is not should not hold (docs/decisions/0017)."""
 
 
 class OpenFile(Protocol):
@@ -24,16 +29,17 @@ class OpenFile(Protocol):
         """What the file was when it was opened; size, revision and bytes come from one look at it."""
         ...
 
-    def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
-        """Yield exactly the bytes of `span`, in order, in runs of 1 to `block_size` bytes.
+    def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
+        """Yield exactly the bytes of `span`, in order, in runs that are as long as asked for, or shorter, and never empty.
 
-        A run may be a view of memory that the next one is read into: who wants to keep it, copies it. Reads ahead by no more
-        than one run. What is in memory may be yielded without giving the event loop a turn. Reading stops when the iterator is
-        closed or its consumer is cancelled. Several reads of one file may be under way at once, each with its own iterator.
+        The whole span is asked for once, however the reader's speed changes: that is one request to an object store. A run may
+        be a view of memory that the next one is read into: who wants to keep it, copies it. Reads ahead by no more than one
+        run. What is in memory may be yielded without giving the event loop a turn. Reading stops when the iterator is closed or
+        its consumer is cancelled. Several reads of one file may be under way at once, each with its own iterator.
 
         Args:
             span: within 0..info.size; an empty span yields nothing.
-            block_size: at least 1.
+            run_size: see `RunSize`; asked for each run when it begins to be read.
 
         Raises:
             FileChangedError: the file is not at `info.revision` any more. Bytes already yielded were of that revision: two
@@ -54,10 +60,15 @@ class Store(Protocol):
         """Return what the file is now. Raises as `open`."""
         ...
 
-    async def open(self, name: str) -> OpenFile:
-        """Open a file.
+    async def open(self, name: str, revision: str | None = None) -> OpenFile:
+        """Open a file, as it is now or not at all.
+
+        Args:
+            name: the file.
+            revision: these bytes or fail; None takes whatever the file is.
 
         Raises:
+            FileChangedError: it is at another revision.
             InvalidNameError: the name is not one.
             PermissionDeniedError: it may not be read, or (OutsideRootError) leads out of the store.
             NotFoundError: there is no such file, or (NotAFileError) it is not a regular one.

@@ -25,6 +25,7 @@ from unspool.stores.localfile import LocalFile, check_regular, info_of, open_reg
 from unspool.stores.localsmall import read_small
 from unspool.stores.localwalk import Root
 from unspool.stores.oserrors import GONE, REFUSED, mapped
+from unspool.stores.revisions import RevisionOf, by_status, check_revision
 from unspool.stores.threads import Threads, Use
 
 log = logging.getLogger("unspool.stores")
@@ -45,25 +46,27 @@ class LocalStore:
 
     Args:
         root: the directory. It is opened at once; what the path means later does not matter.
+        revision_of: what a revision is made of. Whether a file changes while it is read is seen by its status in any case.
 
     Raises:
         NotFoundError, PermissionDeniedError: the root cannot be opened as a directory.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, revision_of: RevisionOf = by_status) -> None:
         self.root = os.fspath(root)
         self._root = Root(self.root)
         self._threads = Threads(_THREADS)
+        self._revision_of = revision_of
 
     async def stat(self, name: str) -> FileInfo:
         """See `Store.stat`."""
         parts = check_name(name)
         return await self._threads.run(lambda: self._stat(name, parts))
 
-    async def open(self, name: str) -> LocalFile:
+    async def open(self, name: str, revision: str | None = None) -> LocalFile:
         """See `Store.open`."""
         parts = check_name(name)
-        opening = self._threads.submit(lambda: self._open(name, parts))
+        opening = self._threads.submit(lambda: self._open(name, parts, revision))
         try:
             return await asyncio.wrap_future(opening)
         except asyncio.CancelledError:
@@ -73,7 +76,7 @@ class LocalStore:
 
     async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
         """See `Store.read_small`. One thread reads them, one after another."""
-        return await self._threads.run(lambda: read_small(self._root, names, most_bytes))
+        return await self._threads.run(lambda: read_small(self._root, names, most_bytes, self._revision_of))
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Links to directories are not descended into when listing recursively."""
@@ -107,13 +110,15 @@ class LocalStore:
         file.close()
         return file.info
 
-    def _open(self, name: str, parts: tuple[str, ...]) -> LocalFile:
+    def _open(self, name: str, parts: tuple[str, ...], revision: str | None = None) -> LocalFile:
         with mapped(name), self._root.walk(name, parts) as place:
             descriptor = open_regular(name, place.directory, place.last, place.status)
             try:
                 status = os.fstat(descriptor)
                 check_regular(name, status)
-                return LocalFile(self._threads, descriptor, name, status)
+                info = info_of(name, status, self._revision_of)
+                check_revision(info, revision)
+                return LocalFile(self._threads, descriptor, info, status)
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -168,7 +173,7 @@ class LocalStore:
         if entry.is_symlink():
             return self._look_through(name, recursive=recursive)
         if entry.is_file(follow_symlinks=False):
-            return info_of(name, entry.stat(follow_symlinks=False))
+            return info_of(name, entry.stat(follow_symlinks=False), self._revision_of)
         return None
 
     def _look_through(self, name: str, *, recursive: bool) -> FileInfo | str | None:
@@ -179,8 +184,13 @@ class LocalStore:
         except (OutsideRootError, NotFoundError):
             return None
         if inside and stat.S_ISREG(status.st_mode):
-            return info_of(name, status)
+            return info_of(name, status, self._revision_of)
         return f"{name}/" if stat.S_ISDIR(status.st_mode) and not recursive else None
+
+
+def open_url(url: str) -> LocalStore:
+    """Open the directory that `file://PATH`, or just a path, names."""
+    return LocalStore(url.removeprefix("file://"))
 
 
 def _children(directory: int) -> Generator[os.DirEntry[str], None, None]:

@@ -20,15 +20,20 @@ from concurrent.futures import Future
 from contextlib import aclosing
 from functools import lru_cache
 
-from unspool.core.model import Bytes, FileInfo, Span
+from unspool.core.model import Attributes, Bytes, FileInfo, Span
 from unspool.errors import DataLossError, FileChangedError, NotAFileError
+from unspool.stores.base import RunSize
 from unspool.stores.oserrors import mapped
 from unspool.stores.pagecache import PageCache
+from unspool.stores.revisions import RevisionOf
 from unspool.stores.threads import Threads, Use
 
 _TICK_NS = 20_000_000
 """After this many nanoseconds a change gets another time stamp than the one before it. Linux before 6.13 stamps files with the
 time of the last timer tick, up to 10 ms ago."""
+
+_RUNS_AHEAD = 16
+"""Runs read by threads before it is looked again whether what follows is in memory."""
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -42,59 +47,72 @@ class LocalFile:
     Args:
         threads: where it is read, and closed.
         descriptor: the regular file, open; from now on it is closed by this.
-        name: as asked for.
+        info: what is told of it.
         status: of the descriptor.
     """
 
-    def __init__(self, threads: Threads, descriptor: int, name: str, status: os.stat_result) -> None:
-        self.info = info_of(name, status)
-        self._changed_ns = status.st_ctime_ns
+    def __init__(self, threads: Threads, descriptor: int, info: FileInfo, status: os.stat_result) -> None:
+        self.info = info
+        self._status = status
         self._threads = threads
         self._descriptor = descriptor
         self._cache = PageCache(descriptor)
         self._use = Use(lambda: os.close(descriptor))
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
+    async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
         """See `OpenFile.read`."""
         if not span.length:
             return
         await self._until_a_write_shows()
         position = span.start
-        buffer = memoryview(bytearray(min(block_size, span.length)))
-        while position < span.stop and self._read_at_once(run := buffer[: span.stop - position], position):
-            position += len(run)
-            yield run
-        async with aclosing(self._read_ahead(Span(position, span.stop), block_size)) as runs:
-            async for data in runs:
-                yield data
+        buffer = memoryview(b"")
+        while position < span.stop:
+            length = min(run_size(position), span.stop - position)
+            if length > len(buffer):
+                buffer = memoryview(bytearray(length))
+            run = buffer[:length]
+            if self._read_at_once(run, position):
+                position += length
+                yield run
+                continue
+            async with aclosing(self._read_ahead(Span(position, span.stop), run_size)) as runs:
+                async for data in runs:
+                    position += len(data)
+                    yield data
 
-    async def _read_ahead(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of a span from threads, which read one run ahead."""
+    async def _read_ahead(self, span: Span, run_size: RunSize) -> AsyncGenerator[bytes, None]:
+        """Yield some runs of a span from threads, which read one run ahead; what follows may be in memory again."""
         position = span.start
-        ahead = self._start_reading(position, min(block_size, span.stop - position))
+        left = _RUNS_AHEAD
+
+        def start_reading() -> Future[bytes] | None:
+            rest = span.stop - position
+            return self._start_reading(position, min(run_size(position), rest)) if rest and left else None
+
+        ahead = start_reading()
         try:
             while ahead is not None:
                 data = await asyncio.wrap_future(ahead)
-                position += len(data)
-                ahead = self._start_reading(position, min(block_size, span.stop - position))
+                position, left = position + len(data), left - 1
+                ahead = start_reading()
                 yield data
         finally:
             if ahead is not None:
                 ahead.cancel()
 
     async def _until_a_write_shows(self) -> None:
-        wait = seconds_until_a_write_shows(self._changed_ns)
+        wait = seconds_until_a_write_shows(self._status.st_ctime_ns)
         if wait:
             await asyncio.sleep(wait)
 
-    def _start_reading(self, offset: int, size: int) -> Future[bytes] | None:
-        return self._threads.submit(lambda: self._read(offset, size)) if size else None
+    def _start_reading(self, offset: int, size: int) -> Future[bytes]:
+        return self._threads.submit(lambda: self._read(offset, size))
 
     def _read(self, offset: int, size: int) -> bytes:
         with mapped(self.info.name), self._use:
             data = pread(self._descriptor, size, offset)
             status = os.fstat(self._descriptor)
-        check_read(self.info, status, data, size, offset)
+        check_read(self.info, self._status, status, data, size=size, offset=offset)
         return data
 
     def _read_at_once(self, buffer: memoryview, offset: int) -> bool:
@@ -104,7 +122,7 @@ class LocalFile:
             if not self._cache.read(buffer, offset):
                 return False
             status = os.fstat(self._descriptor)  # waits for no disk either: where that could be, nothing is read at once
-        check_read(self.info, status, buffer, len(buffer), offset)
+        check_read(self.info, self._status, status, buffer, size=len(buffer), offset=offset)
         return True
 
     def close(self) -> None:
@@ -131,8 +149,16 @@ def pread(descriptor: int, size: int, offset: int) -> bytes:
     return data
 
 
-def check_read(info: FileInfo, status: os.stat_result, data: Bytes, size: int, offset: int) -> None:
+def check_read(info: FileInfo, opened: os.stat_result, status: os.stat_result, data: Bytes, *, size: int, offset: int) -> None:
     """Check what was read of a file against what it is now (rule 1).
+
+    Args:
+        info: what is told of it.
+        opened: what it was when it was opened.
+        status: what it is now.
+        data: what was read.
+        size: how many bytes were asked for.
+        offset: of the first.
 
     Raises:
         FileChangedError: it is not at its revision any more.
@@ -140,8 +166,8 @@ def check_read(info: FileInfo, status: os.stat_result, data: Bytes, size: int, o
     """
     # Removed, or replaced by a rename: the change time moved, the bytes behind the descriptor did not. They are still one
     # whole revision, so a stream that has begun may end.
-    gone = status.st_nlink == 0 and (status.st_size, status.st_mtime_ns) == (info.size, info.modified_ns)
-    if not gone and _revision(status) != info.revision:
+    same = (status.st_size, status.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
+    if not same or (status.st_ctime_ns != opened.st_ctime_ns and status.st_nlink):
         raise FileChangedError(f"{info.name}: changed while it was read, at byte {offset}", name=info.name, offset=offset)
     if len(data) < size:
         raise DataLossError(
@@ -166,13 +192,9 @@ def check_regular(name: str, status: os.stat_result) -> None:
         raise NotAFileError(f"{name}: is not a regular file", name=name)
 
 
-def _revision(status: os.stat_result) -> str:
-    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
-
-
-def info_of(name: str, status: os.stat_result) -> FileInfo:
+def info_of(name: str, status: os.stat_result, revision_of: RevisionOf) -> FileInfo:
     """Return what is told of a file."""
-    return FileInfo(name, status.st_size, _revision(status), status.st_mtime_ns, _content_type(name))
+    return FileInfo(name, status.st_size, revision_of(status), Attributes(status.st_mtime_ns, _content_type(name)))
 
 
 def _content_type(name: str) -> str:

@@ -20,16 +20,17 @@ from unspool.stores.base import SmallFile
 from unspool.stores.localfile import check_read, check_regular, info_of, open_regular, pread, seconds_until_a_write_shows
 from unspool.stores.localwalk import WAY_THROUGH, Root
 from unspool.stores.oserrors import ours
+from unspool.stores.revisions import RevisionOf
 
 _MOMENT = 0.05
 """Seconds after which no further file is begun: who waits can do something with those that are there."""
 
 
-def read_small(root: Root, names: Sequence[str], most_bytes: int) -> list[SmallFile]:
+def read_small(root: Root, names: Sequence[str], most_bytes: int, revision_of: RevisionOf) -> list[SmallFile]:
     """Answer `Store.read_small`, in a worker thread."""
     answers: list[SmallFile] = []
     until = time.monotonic() + _MOMENT
-    with _Reader(root) as reader:
+    with _Reader(root, revision_of) as reader:
         for name in names:
             try:
                 answer = reader.read(name, most_bytes)
@@ -50,8 +51,9 @@ def read_small(root: Root, names: Sequence[str], most_bytes: int) -> list[SmallF
 class _Reader:
     """Reads small files; keeps the directory of the last one open until it is left."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, revision_of: RevisionOf) -> None:
         self._root = root
+        self._revision_of = revision_of
         self._below: str | None = None
         self._directory = -1
 
@@ -71,8 +73,31 @@ class _Reader:
         status = os.stat(last, dir_fd=self._directory, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             with self._root.walk(name, parts) as place:
-                return _read(name, place.directory, place.last, place.status, most_bytes)
-        return _read(name, self._directory, last, status, most_bytes)
+                return self._read(name, place.directory, place.last, place.status, most_bytes)
+        return self._read(name, self._directory, last, status, most_bytes)
+
+    def _read(
+        self, name: str, directory: int, last: str | None, status: os.stat_result, most_bytes: int
+    ) -> tuple[FileInfo, bytes] | None:
+        descriptor = open_regular(name, directory, last, status)
+        try:
+            status = os.fstat(descriptor)
+            check_regular(name, status)
+            size = status.st_size
+            if size > most_bytes:
+                return None
+            wait = seconds_until_a_write_shows(status.st_ctime_ns)
+            if wait and size:
+                time.sleep(wait)
+            info = info_of(name, status, self._revision_of)
+            data = pread(descriptor, size, 0)
+            after = os.fstat(descriptor)
+            # Nearly always nothing has changed, which shows without making a revision of it.
+            if (after.st_ctime_ns, after.st_mtime_ns, after.st_size) != (status.st_ctime_ns, status.st_mtime_ns, len(data)):
+                check_read(info, status, after, data, size=size, offset=0)
+            return info, data
+        finally:
+            os.close(descriptor)
 
     def _go_to(self, name: str, below: str, parts: tuple[str, ...]) -> None:
         self._leave()
@@ -84,27 +109,3 @@ class _Reader:
         if self._below is not None:
             self._below = None
             os.close(self._directory)
-
-
-def _read(
-    name: str, directory: int, last: str | None, status: os.stat_result, most_bytes: int
-) -> tuple[FileInfo, bytes] | None:
-    descriptor = open_regular(name, directory, last, status)
-    try:
-        status = os.fstat(descriptor)
-        check_regular(name, status)
-        size = status.st_size
-        if size > most_bytes:
-            return None
-        wait = seconds_until_a_write_shows(status.st_ctime_ns)
-        if wait and size:
-            time.sleep(wait)
-        info = info_of(name, status)
-        data = pread(descriptor, size, 0)
-        after = os.fstat(descriptor)
-        # Nearly always nothing has changed, which shows without making a revision of it.
-        if (after.st_ctime_ns, after.st_mtime_ns, after.st_size) != (status.st_ctime_ns, status.st_mtime_ns, len(data)):
-            check_read(info, after, data, size, 0)
-        return info, data
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,8 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo, ListRequest, Page, Span
 from unspool.core.names import check_name, check_prefix
 from unspool.errors import FileChangedError, NotAFileError, NotFoundError, UnspoolError
-from unspool.stores.base import SmallFile
+from unspool.stores.base import RunSize, SmallFile
+from unspool.stores.revisions import check_revision
 
 
 class MemoryStore:
@@ -45,9 +46,11 @@ class MemoryStore:
         """See `Store.stat`."""
         return self._find(name)[0]
 
-    async def open(self, name: str) -> _MemoryFile:
+    async def open(self, name: str, revision: str | None = None) -> _MemoryFile:
         """See `Store.open`."""
-        return _MemoryFile(self, *self._find(name))
+        info, data = self._find(name)
+        check_revision(info, revision)
+        return _MemoryFile(self, info, data)
 
     async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
         """See `Store.read_small`."""
@@ -113,14 +116,17 @@ class _MemoryFile:
         self._store = store
         self._data = data
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[bytes, None]:
         """See `OpenFile.read`."""
-        for start in range(span.start, span.stop, block_size):
+        start = span.start
+        while start < span.stop:
             if self._store.revision_of(self.info.name) != self.info.revision:
                 raise FileChangedError(
                     f"{self.info.name}: changed while it was read, at byte {start}", name=self.info.name, offset=start
                 )
-            yield self._data[start : min(start + block_size, span.stop)]
+            stop = min(start + run_size(start), span.stop)
+            yield self._data[start:stop]
+            start = stop
 
     async def aclose(self) -> None:
         """See `OpenFile.aclose`."""

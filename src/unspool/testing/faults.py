@@ -84,7 +84,7 @@ class StoreTransport:
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`."""
         async with (
-            aclosing(await self._store.open(request.name)) as file,
+            aclosing(await self._store.open(request.name, request.revision)) as file,
             aclosing(self._maker.frames(file, request, _WithoutHeartbeats())) as frames,
         ):
             async for frame in frames:

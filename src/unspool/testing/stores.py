@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
 from unspool.errors import UnspoolError
-from unspool.stores.base import OpenFile, SmallFile, Store
+from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
 from unspool.stores.small import read_one_by_one
 
 
@@ -73,10 +73,10 @@ class FaultyStore:
         self._fail_to_open()
         return await self._inner.stat(name)
 
-    async def open(self, name: str) -> OpenFile:
+    async def open(self, name: str, revision: str | None = None) -> OpenFile:
         """See `Store.open`."""
         self._fail_to_open()
-        file = _FaultyFile(self, await self._inner.open(name))
+        file = _FaultyFile(self, await self._inner.open(name, revision))
         self.open_files += 1
         return file
 
@@ -143,11 +143,11 @@ class _FaultyFile:
         """See `OpenFile.info`."""
         return self._inner.info
 
-    async def read(self, span: Span, block_size: int) -> AsyncGenerator[Bytes, None]:
+    async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
         """See `OpenFile.read`."""
         self._store.reads.append((self.info.name, span))
         position = span.start
-        async with aclosing(self._inner.read(span, block_size)) as runs:
+        async with aclosing(self._inner.read(span, run_size)) as runs:
             while True:
                 await self._store._pass_the_pause()
                 data = await anext(runs, None)

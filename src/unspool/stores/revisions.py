@@ -1,0 +1,26 @@
+"""Revisions: of what they are made, and what it means that one is another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeAlias
+
+from unspool.core.model import FileInfo
+from unspool.errors import FileChangedError
+
+RevisionOf: TypeAlias = Callable[[os.stat_result], str]
+"""What a local file's revision is made of. Same revision, same bytes: see docs/decisions/0005."""
+
+
+def by_status(status: os.stat_result) -> str:
+    """Return a revision made of inode, size, and the times of modification and change."""
+    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+
+
+def check_revision(info: FileInfo, wanted: str | None) -> None:
+    """Raise FileChangedError if a file is not at the revision that is wanted, if one is."""
+    if wanted is not None and wanted != info.revision:
+        raise FileChangedError(
+            f"{info.name}: the file changed: it is at revision {info.revision} now, not at {wanted}", name=info.name
+        )
