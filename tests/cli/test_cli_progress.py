@@ -195,20 +195,20 @@ def test_a_pipe_is_told_of_every_retry(tmp_path: Path) -> None:
 def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """A log stays readable: how far it is, is said every ten seconds and not with every block."""
     lines = Lines(capsys, partial(progress, "a.bin", quiet=False))
-    assert lines.after(Rechecked(MIB, 7), at=9) == []
-    assert lines.after(Rechecked(2 * MIB, 6), at=10) == ["a.bin: 2.0 MiB checked again"]
-    assert lines.after(Started("a.bin", 40 * MIB, 0), at=11) == []
-    assert lines.after(Advanced(9 * MIB), at=19.9) == []
-    assert lines.after(Advanced(10 * MIB), at=20) == ["a.bin: 10.0 MiB here (25 %)"]
-    assert lines.after(Advanced(11 * MIB), at=29) == []
+    assert lines.after(Rechecked(MIB, 7, "t"), at=9) == []
+    assert lines.after(Rechecked(2 * MIB, 6, "t"), at=10) == ["a.bin: 2.0 MiB checked again"]
+    assert lines.after(Started("a.bin", 40 * MIB, 0, "t"), at=11) == []
+    assert lines.after(Advanced(9 * MIB, "t"), at=19.9) == []
+    assert lines.after(Advanced(10 * MIB, "t"), at=20) == ["a.bin: 10.0 MiB here (25 %)"]
+    assert lines.after(Advanced(11 * MIB, "t"), at=29) == []
 
 
 def test_what_matters_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Resuming, retrying, beginning again and repairing are each a line of their own, at once."""
     lines = Lines(capsys, partial(progress, "a.bin", quiet=False))
     error = StalledError("a.bin: at byte 7: the server sent nothing for 30 s")
-    assert lines.after(Started("a.bin", 100, 61), at=0) == ["a.bin: resumed at 61 %"]
-    assert lines.after(Started("a.bin", None, 1536), at=0) == ["a.bin: resumed at 1.5 KiB"]
-    assert lines.after(Retrying(error, 1, 0.25), at=0) == [f"a.bin: retrying in 0.2 s: {error.message}"]
-    assert lines.after(Restarting(error), at=0) == [f"a.bin: beginning again from zero: {error.message}"]
-    assert lines.after(Repairing(16 * MIB), at=0) == ["a.bin: 16.0 MiB were damaged here, fetching them again"]
+    assert lines.after(Started("a.bin", 100, 61, "t"), at=0) == ["a.bin: resumed at 61 %"]
+    assert lines.after(Started("a.bin", None, 1536, "t"), at=0) == ["a.bin: resumed at 1.5 KiB"]
+    assert lines.after(Retrying(error, 1, 0.25, "t"), at=0) == [f"a.bin: retrying in 0.2 s: {error.message}"]
+    assert lines.after(Restarting(error, "t"), at=0) == [f"a.bin: beginning again from zero: {error.message}"]
+    assert lines.after(Repairing(16 * MIB, "t"), at=0) == ["a.bin: 16.0 MiB were damaged here, fetching them again"]

@@ -188,19 +188,21 @@ def test_a_terminal_shows_files_and_bytes(served: Served, tmp_path: Path) -> Non
 def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """In a pipe, how far the tree is is said every ten seconds, with a plus while the listing still grows."""
     lines = Lines(capsys, partial(tree_progress, "host/d", quiet=False))
-    assert lines.after(TreeAdvanced(5, MIB, 100, 9 * MIB, listed_all=False), at=9) == []
-    assert lines.after(TreeAdvanced(6, 2 * MIB, 100, 9 * MIB, listed_all=False), at=10) == [
+    assert lines.after(TreeAdvanced(5, MIB, 100, 9 * MIB, listed_all=False, transfer="t"), at=9) == []
+    assert lines.after(TreeAdvanced(6, 2 * MIB, 100, 9 * MIB, listed_all=False, transfer="t"), at=10) == [
         "host/d: 6/100+ files, 2.0 MiB here"
     ]
-    assert lines.after(TreeAdvanced(7, 2 * MIB, 100, 9 * MIB, listed_all=True), at=19.9) == []
-    assert lines.after(TreeAdvanced(8, 3 * MIB, 100, 9 * MIB, listed_all=True), at=20) == ["host/d: 8/100 files, 3.0 MiB here"]
+    assert lines.after(TreeAdvanced(7, 2 * MIB, 100, 9 * MIB, listed_all=True, transfer="t"), at=19.9) == []
+    assert lines.after(TreeAdvanced(8, 3 * MIB, 100, 9 * MIB, listed_all=True, transfer="t"), at=20) == [
+        "host/d: 8/100 files, 3.0 MiB here"
+    ]
 
 
 def test_failures_and_retries_are_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """A file that failed is a line with its name, printable, and once; when quiet nothing else is said."""
-    failed = FileFailed("d/a\x1b.bin", NotFoundError("d/a\x1b.bin: no such file"))
-    nameless = FileFailed("d/b.bin", NotFoundError("no such file"))
-    retrying = Retrying(StalledError("d/a.bin: the server sent nothing for 30 s"), 1, 0.25)
+    failed = FileFailed("d/a\x1b.bin", NotFoundError("d/a\x1b.bin: no such file"), "t")
+    nameless = FileFailed("d/b.bin", NotFoundError("no such file"), "t")
+    retrying = Retrying(StalledError("d/a.bin: the server sent nothing for 30 s"), 1, 0.25, "t")
     for quiet in (False, True):
         lines = Lines(capsys, partial(tree_progress, "host/d", quiet=quiet))
         assert lines.after(failed, at=0) == ["unspool: d/a\\x1b.bin: no such file"]

@@ -78,9 +78,16 @@ class Lab:
         """Return the events of one kind."""
         return [event for event in self.events if isinstance(event, kind)]
 
+    @property
+    def transfer_id(self) -> str:
+        """What the last transfer is called in its events."""
+        last = self.events[-1].transfer
+        assert last
+        return last
+
     async def get(self, destination: Path, client: Client | None = None) -> Result:
         """Download the file."""
-        return await (client or self.client).get(NAME, destination, observer=self)
+        return await (client or self.client).get(NAME, destination, observers=[self])
 
     @property
     def starts(self) -> list[int]:

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from unspool.client.events import Event, Retrying, Silent
+from unspool.client.events import Event, Observers, Retrying
 from unspool.client.transfer import Attempt, Seams, Transfer
 from unspool.core.retry import RetryPolicy
 from unspool.errors import NotFoundError, StalledError, TruncatedError, UnreachableError
@@ -33,7 +33,7 @@ def transfer_of(budget: int, told: Told | None = None) -> tuple[Transfer, FakeCl
     """Return a transfer that may fail so often in a row, and the clock it waits on."""
     clock = FakeClock()
     seams = Seams(StoreTransport(MemoryStore()), clock, Random(0))
-    return Transfer(seams, TransferOptions(retry=RetryPolicy(budget=budget)), told or Silent()), clock
+    return Transfer(seams, TransferOptions(retry=RetryPolicy(budget=budget)), told or Observers()), clock
 
 
 async def attempted(

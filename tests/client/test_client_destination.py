@@ -24,7 +24,7 @@ async def test_a_finished_file_is_success_at_once(tmp_path: Path, overwrite: boo
     assert again.starts == []
     assert (result.bytes_received, result.resumed_from, result.verified) == (0, len(DATA), "file")
     assert (result.size, result.revision) == (len(DATA), "m1")
-    assert again.told(Started) == [Started(NAME, len(DATA), len(DATA))]
+    assert again.told(Started) == [Started(NAME, len(DATA), len(DATA), again.transfer_id)]
     after = (tmp_path / "b.bin").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert names_in(tmp_path) == ["b.bin"]

@@ -203,7 +203,7 @@ async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
 
     async with Client((address := nobody()), random=Random(0)) as client:
         async with Server(store, address, ServerOptions(grace=0)):
-            download = asyncio.create_task(client.get(NAME, tmp_path / "b.bin", observer=Pausing()))
+            download = asyncio.create_task(client.get(NAME, tmp_path / "b.bin", observers=[Pausing()]))
             await store.until_paused()
         assert not download.done()
         store.resume()
@@ -288,7 +288,7 @@ async def test_a_client_that_is_closed_ends_its_transfers(tmp_path: Path) -> Non
                 if isinstance(event, Advanced):
                     store.pause()
 
-        download = asyncio.create_task(client.get(NAME, tmp_path / "b.bin", observer=Closing()))
+        download = asyncio.create_task(client.get(NAME, tmp_path / "b.bin", observers=[Closing()]))
         await store.until_paused()
         await client.aclose()
         with pytest.raises(InvalidRequestError, match="closed"):

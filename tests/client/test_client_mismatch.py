@@ -238,5 +238,5 @@ async def test_nothing_missing_is_still_checked(tmp_path: Path) -> None:
     result = await lab.get(tmp_path / "b.bin", client)
     assert [request.start for request in cut.requests] == [0, len(DATA), len(DATA), len(DATA)]
     assert (result.resumed_from, result.bytes_received, result.verified) == (len(DATA), 0, "file")
-    assert lab.told(Started) == [Started(NAME, len(DATA), len(DATA))]
+    assert lab.told(Started) == [Started(NAME, len(DATA), len(DATA), lab.transfer_id)]
     assert (tmp_path / "b.bin").read_bytes() == DATA

@@ -205,7 +205,7 @@ class Run:
         )
         client = Client(transport=self.transport, clock=self._clock, random=Random(0), options=options)
         try:
-            self.result = await client.get(NAME, self.destination, observer=self)
+            self.result = await client.get(NAME, self.destination, observers=[self])
         except UnspoolError as error:
             self.failed_with = type(error)
         assert self.failed_with is not UnspoolError

@@ -42,7 +42,7 @@ class Raw:
 async def written(lab: Lab, writer: Raw | io.BytesIO, transport: Transport | None = None) -> Result:
     """Download the file into a writer."""
     client = lab.client_of(transport) if transport else lab.client
-    return await client.get(NAME, writer, observer=lab)
+    return await client.get(NAME, writer, observers=[lab])
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK, BLOCK + 1, 10 * BLOCK])
@@ -53,7 +53,7 @@ async def test_a_writer_gets_the_file(size: int) -> None:
     result = await written(lab, writer)
     assert writer.getvalue() == DATA[:size]
     assert (result.path, result.size, result.verified, result.bytes_received) == (None, size, "file", size)
-    assert lab.told(Started) == [Started(NAME, size, 0)]
+    assert lab.told(Started) == [Started(NAME, size, 0, lab.transfer_id)]
     assert [told.good for told in lab.told(Advanced)][-1:] == [size][: size > 0]
 
 

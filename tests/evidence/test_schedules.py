@@ -64,7 +64,7 @@ class Cancelling(Client):
         task, _ = await cancelling(super().get(*args, **kwargs), place, late=place % 2 == 1)
         if not task.cancelled():
             return task.result()
-        run: Schedule = kwargs["observer"]
+        run: Schedule = kwargs["observers"][0]
         if run.commits:
             return run.committed()
         raise CancelledError("cancelled")

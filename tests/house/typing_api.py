@@ -37,7 +37,7 @@ def from_a_script() -> None:
     assert_type(result.path, str | None)
     assert_type(result.crc32c, int)
     unspool.get("localhost:50051/model.bin", Path("models"), dialect="demo")
-    unspool.get("localhost:50051/model.bin", io.BytesIO(), options=TransferOptions(idle_timeout=5.0), observer=Shown())
+    unspool.get("localhost:50051/model.bin", io.BytesIO(), options=TransferOptions(idle_timeout=5.0), observers=[Shown()])
 
 
 class Shown:
@@ -67,8 +67,8 @@ async def from_a_program() -> None:
             assert_type(page, Page)
             assert_type(page.files, tuple[FileInfo, ...])
             assert_type(page.prefixes, tuple[str, ...])
-        assert_type(await client.get("model.bin", "here", observer=Shown()), Result)
-        assert_type(await client.get_tree("models", "here", options=options, observer=Shown()), TreeResult)
+        assert_type(await client.get("model.bin", "here", observers=[Shown()]), Result)
+        assert_type(await client.get_tree("models", "here", options=options, observers=[Shown()]), TreeResult)
         assert_type(await client.read("model.bin", start=1, length=2, revision=info.revision), bytes)
         async with client.open("model.bin") as reading:
             assert_type(reading, Reading)

@@ -113,7 +113,7 @@ async def test_clients_wait_as_they_are_told_and_all_are_served(tmp_path: Path) 
     options = ServerOptions(limits=LimitOptions(streams=1))
     async with serve(MemoryStore({"f": DATA}), options, [ends]) as address, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(Client(address, options=EAGER)) for _ in range(8)]
-        await asyncio.gather(*(c.get("f", tmp_path / str(n), observer=watch) for n, c in enumerate(clients)))
+        await asyncio.gather(*(c.get("f", tmp_path / str(n), observers=[watch]) for n, c in enumerate(clients)))
     assert all((tmp_path / str(number)).read_bytes() == DATA for number in range(8))
     assert all(isinstance(error, OverloadedError) for error in watch.errors)
     assert sum(end.outcome == "OK" for end in ends) == 8
@@ -125,7 +125,7 @@ async def test_a_stream_that_is_old_ends_between_two_blocks_and_is_gone_on_with(
     watch = Watch()
     options = limited(stream_age=0.05, stream_bandwidth=4 * MIB)
     async with serve(MemoryStore({"f": DATA}), options, [ends]) as address, Client(address, options=EAGER) as client:
-        result = await client.get("f", tmp_path / "f", observer=watch)
+        result = await client.get("f", tmp_path / "f", observers=[watch])
     assert (tmp_path / "f").read_bytes() == DATA
     assert result.attempts >= 2
     assert result.bytes_received == len(DATA)

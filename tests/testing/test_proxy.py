@@ -53,7 +53,7 @@ async def test_a_stall_is_noticed_and_gone_on_from(tmp_path: Path) -> None:
                     retried.set()
 
         async with Client(proxy.address, options=OPTIONS) as client:
-            getting = asyncio.ensure_future(client.get("f", tmp_path / "out", observer=Watch()))
+            getting = asyncio.ensure_future(client.get("f", tmp_path / "out", observers=[Watch()]))
             while proxy.stats.to_client < 500_000:
                 await asyncio.sleep(0.001)
             proxy.stall()

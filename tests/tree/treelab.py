@@ -73,7 +73,7 @@ class TreeLab:
     async def get(self, destination: Path, prefix: str = "", transport: Transport | None = None) -> TreeResult:
         """Fetch the tree."""
         client = Client(transport=transport or self.faulty, clock=self.clock, random=Random(0), options=self.options)
-        return await client.get_tree(prefix, destination, observer=self)
+        return await client.get_tree(prefix, destination, observers=[self])
 
 
 class Dated(Wrapper):

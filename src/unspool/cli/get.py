@@ -105,7 +105,7 @@ async def get(
     destination = sys.stdout.buffer if dest == "-" else dest or "."
     async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
         with progress(address.name, quiet=quiet or json) as observer:
-            result = await client.get(address.name, destination, observer=observer)
+            result = await client.get(address.name, destination, observers=[observer])
     sys.stdout.flush()
     if json:
         click.echo(jsons.dumps(dataclasses.asdict(result)), err=dest == "-")
@@ -130,7 +130,7 @@ async def _get_tree(client: Client, address: Address, directory: str, *, quiet: 
     from unspool.errors import IncompleteTreeError  # noqa: PLC0415
 
     with tree_progress(str(address), quiet=quiet or json) as observer:
-        result = await client.get_tree(address.name, directory, observer=observer)
+        result = await client.get_tree(address.name, directory, observers=[observer])
     if json:
         failures = [
             {"name": failure.name, "reason": failure.error.reason, "message": failure.error.message}

@@ -12,7 +12,7 @@ import click
 from unspool.cli.bar import bar
 from unspool.cli.command import printable
 from unspool.cli.units import say_bytes, say_share
-from unspool.client.events import Advanced, Event, Observer, Rechecked, Repairing, Restarting, Retrying, Silent, Started
+from unspool.client.events import Advanced, Event, Observer, Observers, Rechecked, Repairing, Restarting, Retrying, Started
 
 LINE_INTERVAL = 10.0
 """Seconds between plain lines: a log should stay readable."""
@@ -22,7 +22,7 @@ LINE_INTERVAL = 10.0
 def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
     """Show the progress of one download while inside; yields what is to be told about it."""
     if quiet:
-        yield Silent()
+        yield Observers()
     elif sys.stderr.isatty():
         with _bar(name) as observer:
             yield observer
@@ -35,7 +35,7 @@ def say(event: Event) -> str | None:
     match event:
         case Started(_, size, resumed_from) if resumed_from:
             return f"resumed at {say_share(resumed_from, size)}"
-        case Retrying(error, _, wait):
+        case Retrying(error, _, wait, _):
             return f"retrying in {wait:.1f} s: {error.message}"
         case Restarting(error):
             return f"beginning again from zero: {error.message}"

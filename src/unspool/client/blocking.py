@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 
 from unspool.client.client import Client
@@ -19,7 +20,7 @@ def get(
     *,
     options: TransferOptions | None = None,
     dialect: Dialect = "unspool",
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Result:
     """Download a file, blocking until it is done: `unspool.get("host:50051/model.bin", "model.bin")`.
 
@@ -30,6 +31,6 @@ def get(
 
     async def main() -> Result:
         async with Client(address.target, dialect=dialect, options=options) as client:
-            return await client.get(address.name, destination, observer=observer)
+            return await client.get(address.name, destination, observers=observers)
 
     return run(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from os import PathLike
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Self
 from unspool.client.clock import Clock, SystemClock
 from unspool.client.dialects import connect
 from unspool.client.download import download
-from unspool.client.events import Observer, Silent
+from unspool.client.events import Observer, Observers
 from unspool.client.results import Result
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
 from unspool.client.verify import verify
 from unspool.client.writer import Writer, write_to
+from unspool.core.address import parse_server
 from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
@@ -38,10 +39,12 @@ class Client:
     """One server, as an async context manager. Safe to use from many tasks at once.
 
     Args:
-        target: `HOST:PORT`.
+        target: `HOST[:PORT]`, the same after `unspool://`, or a name of gRPC's own such as `unix:PATH`. It is dialled when
+            something is first asked: a client may be made where no event loop runs, and is used in one.
         options: how transfers behave, unless a call says otherwise.
         dialect: which protocol the server speaks.
         metadata: keys and values sent with every call.
+        observers: are told what happens in every transfer.
         transport, clock, random: the seams, for tests; a transport given here is closed here.
     """
 
@@ -52,11 +55,15 @@ class Client:
         options: TransferOptions | None = None,
         dialect: Dialect = "unspool",
         metadata: Metadata = (),
+        observers: Sequence[Observer] = (),
         transport: Transport | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
     ) -> None:
         self.options = options or TransferOptions()
+        self._always = tuple(observers)
+        if transport is None:
+            target = parse_server(target)
         self._seams = Seams(
             transport=transport or connect(target, dialect, metadata),
             clock=clock or SystemClock(),
@@ -83,7 +90,7 @@ class Client:
             NotFoundError, AccessError, TransferError, ...: see `unspool.errors`.
         """
         check_name(name)
-        return await self._transfer(None).call(lambda: self._seams.transport.stat(name), name)
+        return await self._transfer().call(lambda: self._seams.transport.stat(name), name)
 
     async def list(
         self, prefix: str = "", *, recursive: bool = False, page_size: int | None = None
@@ -101,7 +108,7 @@ class Client:
                 not, for nothing says where it stopped.
         """
         check_prefix(prefix)
-        transfer = self._transfer(None)
+        transfer = self._transfer()
         request = ListRequest(prefix, recursive, page_size)
         async for attempt in transfer.attempts():
             with attempt:
@@ -116,7 +123,7 @@ class Client:
         destination: str | PathLike[str] | Writer,
         *,
         options: TransferOptions | None = None,
-        observer: Observer | None = None,
+        observers: Sequence[Observer] = (),
     ) -> Result:
         """Download a file, whole and verified, or not at all.
 
@@ -131,14 +138,14 @@ class Client:
             name: the file on the server.
             destination: where to.
             options: for this call only.
-            observer: is told what happens.
+            observers: are told what happens, after the client's own.
 
         Raises:
             UnspoolError: one of the tree in `unspool.errors`. To a path, progress is kept.
         """
         check_name(name)
         options = options or self.options
-        observer = observer or Silent()
+        observer = self._observers(observers)
         if isinstance(destination, (str, PathLike)):
             path = Path(destination)
             if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
@@ -152,7 +159,7 @@ class Client:
         destination: str | PathLike[str],
         *,
         options: TransferOptions | None = None,
-        observer: Observer | None = None,
+        observers: Sequence[Observer] = (),
     ) -> TreeResult:
         """Download all files below a prefix into a directory, each whole and verified, or not at all.
 
@@ -166,7 +173,7 @@ class Client:
             prefix: a name taken as a directory; "" is everything.
             destination: the directory, which is made if it is not there; the one above it must be.
             options: for this call only.
-            observer: is told what happens.
+            observers: are told what happens, after the client's own.
 
         Raises:
             NotFoundError: nothing is there.
@@ -176,7 +183,7 @@ class Client:
         from unspool.client.tree import get_tree  # noqa: PLC0415 - 10 ms that other calls need not wait for
 
         check_prefix(prefix)
-        return await get_tree(prefix, Path(destination), self._seams, options or self.options, observer or Silent())
+        return await get_tree(prefix, Path(destination), self._seams, options or self.options, self._observers(observers))
 
     @asynccontextmanager
     async def open(
@@ -200,7 +207,7 @@ class Client:
         check_name(name)
         if start < 0 or (length is not None and length < 0):
             raise InvalidRangeError(f"{name}: start {start} and length {length} must not be negative", name=name)
-        transfer = self._transfer(None)
+        transfer = self._transfer()
         stop = None if length is None else start + length
         receiver = Receiver(name, start, stop, revision=revision, block_size=self.options.block_size, transfer_id=transfer.id)
         async with aclosing(transfer.blocks(receiver)) as blocks:
@@ -220,10 +227,13 @@ class Client:
             VerificationError: the server has no checksum to compare with.
         """
         check_name(name)
-        return await verify(name, LocalCopy(Path(path), Path(path)), self._transfer(None))
+        return await verify(name, LocalCopy(Path(path), Path(path)), self._transfer())
 
-    def _transfer(self, observer: Observer | None) -> Transfer:
-        return Transfer(self._seams, self.options, observer or Silent())
+    def _transfer(self) -> Transfer:
+        return Transfer(self._seams, self.options, self._observers())
+
+    def _observers(self, more: Sequence[Observer] = ()) -> Observers:
+        return Observers(*self._always, *more)
 
 
 class Reading:

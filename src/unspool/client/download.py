@@ -40,7 +40,7 @@ async def download(
 ) -> Result:
     """Download a file to a destination, which is opened in the thread that waits for the disk; see `Client.get`."""
     transfer = Transfer(seams, options, observer)
-    here = Unfinished(name, seams.transport.source, opens, seams.clock, observer)
+    here = Unfinished(name, opens, transfer)
     try:
         result = await _Download(transfer, here).run()
     except BaseException:
@@ -103,7 +103,7 @@ class _Download:
                     name=here.name,
                 ) from None
             return None
-        self._observer.notify(Started(here.name, info.size, info.size))
+        self._observer.notify(Started(here.name, info.size, info.size, self._transfer.id))
         assert info.crc32c is not None
         here.info, here.size, here.resumed_from = info, info.size, info.size
         return self._result("file", info.crc32c)
@@ -136,7 +136,7 @@ class _Download:
     def _restart(self, error: UnspoolError) -> None:
         self._restarts += 1
         self._received_at_restart = self._transfer.tally.bytes_received
-        self._observer.notify(Restarting(error))
+        self._observer.notify(Restarting(error, self._transfer.id))
         self._here.forget()
 
     async def _mend_or_raise(self, error: FileMismatchError) -> None:
@@ -144,7 +144,7 @@ class _Download:
         bad = await self._here.recheck_all()
         if bad:
             self._here.end = None
-            self._observer.notify(Repairing(bad))
+            self._observer.notify(Repairing(bad, self._transfer.id))
         elif self._here.resumed_from or self._transfer.tally.attempts > 1:
             self._restart(error)
         else:

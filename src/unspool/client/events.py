@@ -1,4 +1,8 @@
-"""What happens in a transfer, or in a tree of them, told to one observer."""
+"""What happens in a transfer, or in a tree of them, told to observers.
+
+Every event ends with the id of the transfer it belongs to: what the server's log calls it, and what tells apart events of
+transfers that run at the same time. A tree's own events have the id of its listing.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ class Rechecked:
 
     good: int
     left: int
+    transfer: str
 
 
 @value
@@ -23,6 +28,7 @@ class Started:
     name: str
     size: int | None
     resumed_from: int
+    transfer: str
 
 
 @value
@@ -30,6 +36,7 @@ class Advanced:
     """More verified bytes are here: `good` in all."""
 
     good: int
+    transfer: str
 
 
 @value
@@ -39,6 +46,7 @@ class Retrying:
     error: UnspoolError
     attempt: int
     wait: float
+    transfer: str
 
 
 @value
@@ -46,6 +54,7 @@ class Restarting:
     """What is here is of no use any more, because of `error`: the download begins again from zero."""
 
     error: UnspoolError
+    transfer: str
 
 
 @value
@@ -53,6 +62,7 @@ class Repairing:
     """The whole file was not what the server says; `bad` bytes turned out to be damaged here and are fetched again."""
 
     bad: int
+    transfer: str
 
 
 @value
@@ -69,6 +79,7 @@ class TreeAdvanced:
     listed_files: int
     listed_bytes: int
     listed_all: bool
+    transfer: str
 
 
 @value
@@ -77,6 +88,7 @@ class FileFailed:
 
     name: str
     error: UnspoolError
+    transfer: str
 
 
 Event: TypeAlias = Rechecked | Started | Advanced | Retrying | Restarting | Repairing | TreeAdvanced | FileFailed
@@ -90,8 +102,17 @@ class Observer(Protocol):
         ...
 
 
-class Silent:
-    """The observer that does nothing."""
+class Observers:
+    """Several observers as one, told in their order.
+
+    Args:
+        observers: those.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
 
     def notify(self, event: Event) -> None:
         """See `Observer.notify`."""
+        for observer in self._observers:
+            observer.notify(event)

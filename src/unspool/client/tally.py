@@ -17,6 +17,10 @@ _MOST_FAILURES = 1000
 class TreeTally:
     """Counts, and tells the observer.
 
+    Args:
+        observer: is told.
+        transfer_id: of the listing.
+
     Attributes:
         listed: files listed in this round.
         listed_all: whether those are all.
@@ -25,8 +29,9 @@ class TreeTally:
         under_way: of the large files that are being downloaded, the bytes that are here.
     """
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, transfer_id: str) -> None:
         self._observer = observer
+        self._transfer_id = transfer_id
         self.bytes_received = 0
         self.under_way: dict[str, int] = {}
         self._verified: Verified = "file"
@@ -81,7 +86,7 @@ class TreeTally:
         self._failed += 1
         if len(self._failures) < _MOST_FAILURES:
             self._failures.append(Failure(name, error))
-        self._observer.notify(FileFailed(name, error))
+        self._observer.notify(FileFailed(name, error, self._transfer_id))
 
     def tell(self) -> None:
         """Tell the observer how far it is."""
@@ -92,6 +97,7 @@ class TreeTally:
                 listed_files=self.listed,
                 listed_bytes=self._listed_bytes,
                 listed_all=self.listed_all,
+                transfer=self._transfer_id,
             )
         )
 

@@ -177,7 +177,7 @@ class Transfer:
         wait = self._budget.next_wait(error, progressed=progressed)
         if wait is None:
             return False
-        self.observer.notify(Retrying(error, self.tally.attempts, wait))
+        self.observer.notify(Retrying(error, self.tally.attempts, wait, self.id))
         await self.seams.clock.sleep(wait)
         return True
 

@@ -84,17 +84,17 @@ class _Tree:
         )
         self._disk = Disk()
         self._jobs = options.jobs or _JOBS
-        self._tally = TreeTally(observer)
+        self._listing = Transfer(seams, options, observer)
+        self._tally = TreeTally(observer, self._listing.id)
         self._one_by_one = False  # the server does not answer batches
         self._elsewhere: list[Wanted] = []
 
     async def run(self) -> TreeResult:
         """Do it all."""
         started = self._seams.clock.monotonic()
-        listing = Transfer(self._seams, self._options, self._observer)
-        async for attempt in listing.attempts():
+        async for attempt in self._listing.attempts():
             with attempt:
-                await self._round(listing)
+                await self._round()
             attempt.progressed = self._tally.fetched > 0
             if attempt.error is not None and self._place.is_open:
                 self._tally.again()
@@ -111,10 +111,10 @@ class _Tree:
 
     # The listing
 
-    async def _round(self, listing: Transfer) -> None:
+    async def _round(self) -> None:
         """Go through the listing once. What it brought is here afterwards, also if it broke in the middle, which is raised."""
         queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
-        lister = asyncio.create_task(self._list(listing, queue))
+        lister = asyncio.create_task(self._list(queue))
         tasks = [lister, *(asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs))]
         try:
             # Not a TaskGroup, for the reason given in fetch.py.
@@ -135,12 +135,12 @@ class _Tree:
         if broken is not None:
             raise broken
 
-    async def _list(self, listing: Transfer, queue: asyncio.Queue[_Work | None]) -> UnspoolError | None:
+    async def _list(self, queue: asyncio.Queue[_Work | None]) -> UnspoolError | None:
         """Have everything listed looked at; return what broke the listing, if it is worth another try."""
         batch: _Work = []
         size = 0
         broken = None
-        async with aclosing(listing.pages(ListRequest(self._prefix, recursive=True))) as pages:
+        async with aclosing(self._listing.pages(ListRequest(self._prefix, recursive=True))) as pages:
             while True:
                 page, broken = await _next(pages)
                 if page is None:
@@ -202,7 +202,7 @@ class _Tree:
                             del left[id(arrived.wanted)]
                         for wanted, error in came.failed:
                             del left[id(wanted)]
-                            self._fail_unless_changed(wanted, error, changed)
+                            self._fail_unless_changed(wanted, error, changed, transfer.id)
                         await self._settled(writing)
                         writing = self._hand_over(came.arrived)
             except UnsupportedError:
@@ -230,7 +230,7 @@ class _Tree:
         except UnspoolError as error:
             if self._ends_all(error):
                 raise
-            self._fail_unless_changed(wanted, error, changed)
+            self._fail_unless_changed(wanted, error, changed, transfer.id)
         else:
             await self._settled(self._hand_over([arrived]))
         finally:
@@ -255,10 +255,10 @@ class _Tree:
         finally:
             self._tally.under_way.pop(name, None)
 
-    def _fail_unless_changed(self, wanted: Wanted, error: UnspoolError, changed: list[Wanted]) -> None:
+    def _fail_unless_changed(self, wanted: Wanted, error: UnspoolError, changed: list[Wanted], transfer_id: str) -> None:
         """Take note of a file that cannot be had as it was listed: what it is now may do as well."""
         if isinstance(error, FileChangedError) and self._options.on_change == "restart":
-            self._observer.notify(Restarting(error))
+            self._observer.notify(Restarting(error, transfer_id))
             changed.append(wanted)
         else:
             self._tally.fail(wanted.info.name, error)

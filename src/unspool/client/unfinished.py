@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from unspool.client.clock import Clock
-from unspool.client.events import Advanced, Observer, Rechecked, Started
+from unspool.client.events import Advanced, Rechecked, Started
+from unspool.client.transfer import Transfer
 from unspool.core.journal import Journal
 from unspool.core.model import Block, FileInfo, Summary
 from unspool.core.segments import segment_size_for
@@ -29,9 +29,8 @@ class Unfinished:
 
     Args:
         name: the file on the server.
-        source: the server, for the journal.
         opens: opens the destination; called once, in the thread that waits for the disk.
-        clock, observer: the time, and who is told.
+        transfer: on behalf of which it is here.
 
     Attributes:
         info: what the file is, as far as is known.
@@ -42,15 +41,16 @@ class Unfinished:
         described: whether a header has said what the file is, and bytes may be written.
     """
 
-    def __init__(self, name: str, source: str, opens: Callable[[], Destination], clock: Clock, observer: Observer) -> None:
+    def __init__(self, name: str, opens: Callable[[], Destination], transfer: Transfer) -> None:
         self.name = name
-        self._source = source
         self._opens = opens
-        self._clock = clock
-        self._observer = observer
+        self._source = transfer.seams.transport.source
+        self._clock = transfer.seams.clock
+        self._observer = transfer.observer
+        self._transfer_id = transfer.id
         self._disk = Disk()
         self._part: PartFile | None = None
-        self._checkpointed = clock.monotonic()
+        self._checkpointed = self._clock.monotonic()
         self.forget()
 
     def forget(self) -> None:
@@ -118,7 +118,7 @@ class Unfinished:
     async def recheck(self) -> None:
         """Read what is here again, as far as that was asked for."""
         while (left := await self._disk.do(self.part.recheck)) > 0:
-            self._observer.notify(Rechecked(self.part.good_bytes, left))
+            self._observer.notify(Rechecked(self.part.good_bytes, left, self._transfer_id))
 
     async def recheck_all(self) -> int:
         """Read again all that is here; return how many bytes of it are damaged, and are missing now."""
@@ -157,7 +157,7 @@ class Unfinished:
             )
             await self._disk.do(partial(self.part.begin, journal))
             self._of_this_download = True
-        self._observer.notify(Started(self.name, self.size, self.resumed_from))
+        self._observer.notify(Started(self.name, self.size, self.resumed_from, self._transfer_id))
 
     def ended(self, summary: Summary) -> None:
         """Take note of the summary of a read that came to the end of the file."""
@@ -171,7 +171,7 @@ class Unfinished:
             self._checkpointed = now
         writing = self._disk.submit(partial(self.part.write, block, checkpoint=checkpoint))
         self.good += len(block.data)
-        self._observer.notify(Advanced(self.good))
+        self._observer.notify(Advanced(self.good, self._transfer_id))
         return writing
 
     async def written(self) -> None:

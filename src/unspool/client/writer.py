@@ -33,18 +33,18 @@ async def write_to(writer: Writer, name: str, transfer: Transfer) -> Result:
     async with aclosing(transfer.blocks(receiver)) as blocks:
         async for block in blocks:
             if held is None:
-                observer.notify(Started(name, receiver.info.size if receiver.info else None, 0))
+                observer.notify(Started(name, receiver.info.size if receiver.info else None, 0, transfer.id))
             else:
                 await _write(writer, held)
             held = block
             checksum = combine(checksum, block.crc32c, len(block.data))
-            observer.notify(Advanced(block.end))
+            observer.notify(Advanced(block.end, transfer.id))
     assert receiver.summary is not None
     verified = check_whole(name, checksum, receiver.summary.crc32c, "the last block was not written: throw away what was")
     if held is not None:
         await _write(writer, held)
     else:
-        observer.notify(Started(name, 0, 0))
+        observer.notify(Started(name, 0, 0, transfer.id))
     return Result(
         name=name,
         path=None,

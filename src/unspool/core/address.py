@@ -13,6 +13,10 @@ DEFAULT_PORT = 50051
 """Where a server listens unless told otherwise: the port of the tutorial, and of gRPC's examples."""
 
 
+_OF_GRPC = re.compile(r"(?:unix|unix-abstract|vsock|dns|ipv4|ipv6|xds):(?![0-9]+$)")
+"""How names begin that gRPC resolves by itself. A host may be called `dns`, too, but then a port follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A server (`HOST:PORT`) and a name on it, which may be empty. The name stands as it is: nothing is percent-decoded."""
@@ -35,6 +39,20 @@ def parse_address(text: str) -> Address:
     if host.endswith(":") and slash and name.startswith("/"):
         raise InvalidRequestError(f"{text!r}: not a scheme of ours; write HOST:PORT/NAME or {SCHEME}HOST:PORT/NAME")
     return Address(parse_target(host, text), name)
+
+
+def parse_server(text: str) -> str:
+    """Return the target that a text names: `[unspool://]HOST[:PORT]`, or a name of gRPC's own (`unix:PATH`), as it stands.
+
+    Raises:
+        InvalidRequestError: it is something else.
+    """
+    if _OF_GRPC.match(text):
+        return text
+    address = parse_address(text.removesuffix("/"))
+    if address.name:
+        raise InvalidRequestError(f"{text!r}: a server is named without a file: {address.target}")
+    return address.target
 
 
 def parse_target(text: str, shown: str | None = None) -> str:

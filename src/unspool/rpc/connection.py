@@ -40,26 +40,29 @@ class Connection:
         self.target = target
         self._metadata = tuple(metadata)
         self._closed = False
-        self._line = self._dial()
+        self._line: _Line | None = None  # dialled on first use: a channel belongs to the event loop it is made in
         self._replaced: list[_Line] = []  # those with calls on them
         self._closing: set[asyncio.Task[None]] = set()
 
-    def _dial(self) -> _Line:
-        return _Line(grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS))
+    def _open_line(self) -> _Line:
+        if self._closed:
+            raise self._closed_error()
+        if self._line is None:
+            self._line = _Line(grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS))
+        return self._line
 
     def renew(self) -> None:
         """See `Transport.renew`. Of many who find the same channel silent, the first replaces it for all."""
-        if self._line.given_up and not self._closed:
+        if self._line is not None and self._line.given_up and not self._closed:
             self._replaced.append(self._line)
-            self._line = self._dial()
+            self._line = None
             self._let_go()
 
     # Without (de)serialisers, so that what does not parse is our error and not gRPC's log line.
 
     async def call(self, method: str, request: bytes) -> bytes:
         """Make a unary call."""
-        self._check_open()
-        line = self._line
+        line = self._open_line()
         make: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = line.channel.unary_unary(method)
         call = make(request, metadata=self._metadata)
         async with self._ended(call, line):
@@ -67,8 +70,7 @@ class Connection:
 
     async def stream(self, method: str, request: bytes) -> AsyncGenerator[bytes, None]:
         """Yield a stream's messages; it is ended when nobody listens any more."""
-        self._check_open()
-        line = self._line
+        line = self._open_line()
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(method)
         call = make(request, metadata=self._metadata)
         async with self._ended(call, line):
@@ -79,7 +81,8 @@ class Connection:
         """Close the channel; calls that are running fail."""
         self._closed = True
         for line in (self._line, *self._replaced):
-            await line.channel.close()
+            if line is not None:
+                await line.channel.close()
         await asyncio.gather(*self._closing)
 
     def _let_go(self) -> None:
@@ -89,10 +92,6 @@ class Connection:
             closing = asyncio.ensure_future(line.channel.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise self._closed_error()
 
     def _closed_error(self) -> UnspoolError:
         return InvalidRequestError(f"{self.target}: the client was closed: nothing more can be asked with it")
