@@ -1,0 +1,60 @@
+"""The library guide's code runs as it stands, and prints what the text says of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from house.documents import fenced, read
+from processes import serving
+
+BLOCKS = fenced(read("docs/library.md"), "python")
+
+PRINTED = {
+    'client.get("models/model.bin", "model.bin")  # to': "model.bin 3000000 file 0",
+    "unspool.get(": "file",
+    "get_tree": "2 2 0 0",
+    "models/missing.bin": "not there: models/missing.bin",
+    "RetryPolicy(budget=30)": "",
+    "class Shown": "models/model.bin: 3000000 bytes, 0 here already",
+    'LocalStore("models")': "serving on 127.0.0.1:",
+    "FileService(": "b'hello\\n'",
+    "FaultyStore(": "the disk is broken",
+}
+"""What each block is known by, and what it prints among other things."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve what the guide asks for."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "models").mkdir()
+    (root / "models" / "model.bin").write_bytes(bytes(3_000_000))
+    (root / "models" / "small.txt").write_text("small\n")
+    with serving(root, tmp_path_factory.mktemp("log") / "log") as server:
+        yield server.address
+
+
+@pytest.mark.parametrize(("mark", "printed"), PRINTED.items())
+def test_a_block_of_the_guide_runs(tmp_path: Path, address: str, mark: str, printed: str) -> None:
+    """Run by itself, with warnings as errors, it ends well and prints what belongs to it."""
+    (block,) = [each for each in BLOCKS if mark in each]
+    (tmp_path / "models").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block.replace("localhost:50051", address)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert printed in done.stdout
+
+
+def test_every_block_is_run() -> None:
+    """No block is left out."""
+    assert len(BLOCKS) == len(PRINTED)
