@@ -20,12 +20,12 @@ async def conformance(*, server: str, name: str | None, json: bool) -> None:
 
     Exit code 0 if every point holds, 6 if one does not.
     """
-    from unspool.core.address import parse_target  # noqa: PLC0415
+    from unspool.core.address import parse_server  # noqa: PLC0415
     from unspool.errors import ProtocolError  # noqa: PLC0415
     from unspool.testing.conformance import check  # noqa: PLC0415
 
     failed = total = 0
-    async for finding in check(parse_target(server), name):
+    async for finding in check(parse_server(server), name):
         total += 1
         failed += finding.outcome == "fail"
         if json:

@@ -11,13 +11,13 @@ from os import PathLike
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from unspool.client.clock import Clock, SystemClock
 from unspool.client.dialects import connect
 from unspool.client.download import download
 from unspool.client.events import Observer, Observers
-from unspool.client.results import Result
+from unspool.client.results import Result, TreeResult
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
 from unspool.client.verify import verify
@@ -30,9 +30,6 @@ from unspool.errors import InvalidRangeError
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
 from unspool.options import Dialect, Metadata, TransferOptions
-
-if TYPE_CHECKING:
-    from unspool.client.results import TreeResult
 
 
 class Client:
