@@ -104,9 +104,10 @@ class Recorder:
         if (mine := self._mine(name, dir_fd)) and os.path.lexists(self.directory / mine):
             self.steps.append(Step("remove", names=(mine,)))
 
-    def _link(self, _: None, source: Any, target: Any, *, src_dir_fd: int, dst_dir_fd: int, **__: Any) -> None:
-        if (old := self._mine(source, src_dir_fd)) and (new := self._mine(target, dst_dir_fd)):
-            self.steps.append(Step("link", names=(old, new)))
+    def _link(self, _: None, source: str, target: str, *, dst_dir_fd: int, **__: Any) -> None:
+        if mine := self._mine(target, dst_dir_fd):
+            assert source.startswith("/proc/self/fd/"), "a commit links what is open"
+            self.steps.append(Step("link", os.fstat(int(source.rpartition("/")[2])).st_ino, (mine,)))
 
     def _write_new(self, _: None, name: str, directory: int, data: bytes) -> None:
         if mine := self._mine(name, directory):
@@ -152,7 +153,7 @@ def _apply(step: Step, names: dict[str, int]) -> None:
         case "rename":
             names[step.names[1]] = names.pop(step.names[0])
         case "link":
-            names[step.names[1]] = names[step.names[0]]
+            names[step.names[0]] = step.inode
         case "remove":
             names.pop(step.names[0], None)
         case _:

@@ -44,7 +44,7 @@ def umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def record(patch: pytest.MonkeyPatch) -> list[str]:
+def record(patch: pytest.MonkeyPatch, part: PartFile) -> list[str]:
     """Note the calls that matter, in their order, while they really happen."""
     calls: list[str] = []
 
@@ -61,7 +61,7 @@ def record(patch: pytest.MonkeyPatch) -> list[str]:
         return "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
 
     def of_name(name: str, *_: object) -> str:
-        return Path(name).suffix
+        return "the open file" if name == f"/proc/self/fd/{part._descriptor}" else Path(name).suffix
 
     for name in ("ftruncate", "fchmod", "fsync"):
         noting(name, of_descriptor)
@@ -74,36 +74,40 @@ def test_the_order_of_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Length and mode, then the bytes to the disk, then the one change of the name, that to the disk, and last the journal."""
     (tmp_path / "a.bin").write_bytes(b"old")
     part = ready(tmp_path / "a.bin")
-    calls = record(monkeypatch)
+    calls = record(monkeypatch, part)
     part.commit(len(DATA), overwrite=True)
     assert calls == [
         "ftruncate file",
         "fchmod file",
         "fsync file",
-        "replace .unspool-part",
+        "link the open file",
+        "replace .unspool-whole",
+        "unlink .unspool-part",
         "fsync directory",
         "unlink .unspool-journal",
         "unlink .new",
+        "unlink .unspool-whole",
     ]
 
 
 def test_the_order_of_a_commit_that_must_not_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, but that the name is given by a link, which fails if something has it."""
     part = ready(tmp_path / "a.bin")
-    calls = record(monkeypatch)
+    calls = record(monkeypatch, part)
     part.commit(len(DATA), overwrite=False)
     assert calls == [
         "ftruncate file",
         "fsync file",
-        f"link {part.path.suffix}",
+        "link the open file",
         "unlink .unspool-part",
         "fsync directory",
         "unlink .unspool-journal",
         "unlink .new",
+        "unlink .unspool-whole",
     ]
 
 
-@pytest.mark.parametrize("call", ["ftruncate", "fchmod", "fsync", "replace"])
+@pytest.mark.parametrize("call", ["ftruncate", "fchmod", "fsync", "link", "replace"])
 def test_a_commit_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """Whichever step before the rename fails: the old file stands, and the next run has every byte still."""
     destination = tmp_path / "a.bin"
@@ -137,6 +141,67 @@ def test_a_directory_that_cannot_be_synced_is_no_failure(tmp_path: Path, monkeyp
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync_files_only)
+    part.commit(len(DATA), overwrite=True)
+    assert (tmp_path / "a.bin").read_bytes() == DATA
+    assert listing(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("when", ["before", "at the last moment"])
+def test_what_stands_in_the_part_files_place_is_never_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, *, overwrite: bool
+) -> None:
+    """Somebody removes the part file and another download begins in its place: that one's bytes never get the final name."""
+    destination = tmp_path / "a.bin"
+    part = ready(destination)
+
+    def replace_it() -> None:
+        part.path.unlink()
+        part.journal_path.unlink()
+        part.path.write_bytes(b"other")
+
+    if when == "before":
+        replace_it()
+    else:
+        real = os.fsync
+
+        def late_fsync(descriptor: int) -> None:
+            real(descriptor)
+            replace_it()
+
+        monkeypatch.setattr(os, "fsync", late_fsync)
+    with pytest.raises(LocalFileError, match="removed meanwhile, or replaced; run the same command again"):
+        part.commit(len(DATA), overwrite=overwrite)
+    part.close()
+    assert not destination.exists()
+    assert part.path.read_bytes() == b"other"
+    assert listing(tmp_path) == [part.path.name]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_what_comes_into_its_place_during_the_commit_stays_out_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
+) -> None:
+    """Even between the last look and the name it is the open file that gets the name."""
+    destination = tmp_path / "a.bin"
+    part = ready(destination)
+    link = os.link
+
+    def late_link(source: str, target: str, **arguments: Any) -> None:
+        part.path.rename(tmp_path / "moved")
+        part.path.write_bytes(b"other")
+        link(source, target, **arguments)
+
+    monkeypatch.setattr(os, "link", late_link)
+    part.commit(len(DATA), overwrite=overwrite)
+    assert destination.read_bytes() == DATA
+    assert part.path.read_bytes() == b"other", "which is not ours to remove"
+
+
+def test_what_a_killed_commit_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    """A name that a commit was killed at is taken over by the next one, and is gone afterwards."""
+    part = ready(tmp_path / "a.bin")
+    (tmp_path / "a.bin.unspool-whole").write_bytes(b"left")
     part.commit(len(DATA), overwrite=True)
     assert (tmp_path / "a.bin").read_bytes() == DATA
     assert listing(tmp_path) == ["a.bin"]

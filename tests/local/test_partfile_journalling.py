@@ -239,14 +239,25 @@ def test_a_journal_of_another_part_file_finds_nothing_good(tmp_path: Path) -> No
     part.close()
 
 
-def test_a_journal_that_was_left_behind_by_a_commit_is_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crash between the rename and the journal's removal leaves a journal without a part: the next run removes it."""
+@pytest.mark.parametrize("with_part", [False, True])
+def test_a_journal_that_was_left_behind_by_a_commit_is_harmless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_part: bool
+) -> None:
+    """A crash after the file has its name leaves a journal, perhaps the part file's name too: the next run removes them."""
     data = bytes_of(3 * SEGMENT)
     part = begun(tmp_path / "a.bin", data)
+    unlink = os.unlink
+
+    def failing_unlink(name: str, *, dir_fd: int) -> None:
+        if name == part.path.name and not with_part:
+            unlink(name, dir_fd=dir_fd)
+        else:
+            raise OSError(errno.EIO, "Input/output error")
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", failing(errno.EIO))
+        patch.setattr(os, "unlink", failing_unlink)
         part.commit(len(data), overwrite=True)
-    assert listing(tmp_path) == ["a.bin", part.journal_path.name]
+    assert listing(tmp_path) == ["a.bin", part.journal_path.name, *([part.path.name] if with_part else [])]
 
     part = part_at(tmp_path / "a.bin")
     part.acquire()

@@ -17,6 +17,8 @@ PART_SUFFIX = ".unspool-part"
 JOURNAL_SUFFIX = ".unspool-journal"
 SCRATCH_SUFFIX = f"{JOURNAL_SUFFIX}.new"
 """Of what becomes the journal."""
+WHOLE_SUFFIX = ".unspool-whole"
+"""Of what becomes the destination, for the moment of a commit: another name of the part file, which nobody else uses."""
 
 _DIGITS = 16
 """Of the digest that tells long names apart: 64 bits."""
@@ -24,11 +26,12 @@ _DIGITS = 16
 
 @value
 class Beside:
-    """The names beside a destination's: its part file, its journal, and what becomes the journal."""
+    """The names beside a destination's: its part file, its journal, what becomes the journal, and what becomes the file."""
 
     part: str
     journal: str
     scratch: str
+    whole: str
 
 
 def beside(name: str, name_max: int) -> Beside:
@@ -44,12 +47,12 @@ def beside(name: str, name_max: int) -> Beside:
         digest = hashlib.sha256(raw).hexdigest()[:_DIGITS]
         kept = raw[: name_max - len(SCRATCH_SUFFIX) - _DIGITS - 1].decode(errors="ignore")
         name = f"{kept}.{digest}"
-    return Beside(name + PART_SUFFIX, name + JOURNAL_SUFFIX, name + SCRATCH_SUFFIX)
+    return Beside(name + PART_SUFFIX, name + JOURNAL_SUFFIX, name + SCRATCH_SUFFIX, name + WHOLE_SUFFIX)
 
 
 def is_unfinished(name: str) -> bool:
     """Whether a name is one under which an unfinished download is kept."""
-    return name.lower().endswith((PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX))
+    return name.lower().endswith((PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX))
 
 
 def is_home(name: str) -> bool:

@@ -67,7 +67,7 @@ class Destination:
         try:
             there = os.path.samestat(self.path.parent.stat(), os.fstat(self.directory))
         except FileNotFoundError:
-            there = os.fstat(self.directory).st_nlink == 0  # removed, not moved: whatever is done in it says so
+            raise LocalFileError(f"{self.path}: there is no such directory any more") from None
         if not there:
             raise LocalFileError(f"{self.path}: its directory was moved or removed meanwhile; run the same command again")
 

@@ -31,6 +31,22 @@ def is_at(descriptor: int, name: str, directory: int) -> bool:
     return status is not None and os.path.samestat(os.fstat(descriptor), status)
 
 
+def has_no_links(error: OSError) -> bool:
+    """Whether an error says that this file system cannot link, or not this file."""
+    return error.errno in _NO_LINKS
+
+
+def link_open(descriptor: int, name: str, directory: int) -> None:
+    """Give an open file another name, whatever its own names mean by now.
+
+    Raises:
+        FileExistsError: something has the name.
+        FileNotFoundError: the file has no name left, or the system does not tell how to link what is open.
+    """
+    # By way of /proc, as open(2) advises: linkat's own flag for it needs privileges.
+    os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=directory, follow_symlinks=True)
+
+
 def appear(source: str, source_directory: int, name: str, directory: int) -> None:
     """Give a file another name, if nothing has that.
 
@@ -41,13 +57,21 @@ def appear(source: str, source_directory: int, name: str, directory: int) -> Non
         # A rename would replace what another process put there meanwhile; a link refuses to.
         os.link(source, name, src_dir_fd=source_directory, dst_dir_fd=directory, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if not has_no_links(error):
             raise
     else:
         with contextlib.suppress(OSError):  # the file has its name; who finds the other one as well removes it
             os.unlink(source, dir_fd=source_directory)
         return
-    # The next best: what appears just between these two is not noticed.
+    rename_unless_taken(source, source_directory, name, directory)
+
+
+def rename_unless_taken(source: str, source_directory: int, name: str, directory: int) -> None:
+    """Rename a file to a name that nothing has, where that cannot be made sure of: what appears just then is not noticed.
+
+    Raises:
+        FileExistsError: something has it.
+    """
     if status_of(name, directory) is not None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
     os.replace(source, name, src_dir_fd=source_directory, dst_dir_fd=directory)

@@ -1,6 +1,7 @@
 """Where the bytes go: a part file and its journal beside the destination, one writer, an atomic commit.
 
-Rule 1: the destination's directory entry changes once, from what it was to the whole file.
+Rule 1: the destination's directory entry changes once, from what it was to the whole file: to the file that is open and was
+        verified, whatever has the part file's name by then.
 Rule 2: the data is written before the journal claims it. Neither is synced on the way: after a power cut the journal may claim
         pages that never reached the disk, and `recheck` finds them out.
 Rule 3: who builds on a part file reads it again first and keeps only the segments whose CRC32C agrees.
@@ -26,9 +27,18 @@ from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal
 from unspool.core.model import Block, Span
 from unspool.core.segments import SegmentTable, segment_size_for
-from unspool.errors import BusyError, DestinationExistsError
+from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local.destination import Destination
-from unspool.local.entries import appear, is_at, read_small, remove, sync, write_new
+from unspool.local.entries import (
+    has_no_links,
+    is_at,
+    link_open,
+    read_small,
+    remove,
+    rename_unless_taken,
+    sync,
+    write_new,
+)
 from unspool.local.refusals import mapped
 
 _READ_SIZE = 1 << 20
@@ -171,6 +181,7 @@ class PartFile:
 
     def _write_journal(self) -> None:
         assert self.journal is not None
+        self._check_ours()
         journal = replace(self.journal, segments=self._table.segments)
         scratch, directory = self._names.scratch, self._directory
         try:
@@ -218,25 +229,71 @@ class PartFile:
         self._release()
 
     def _give_name(self, *, overwrite: bool) -> None:
+        """Give the open file its final name: this file, whatever has the part file's name by now."""
+        self._check_ours()
+        names, name, directory = self._names, self.destination.name, self._directory
+        try:
+            if overwrite:
+                self._link_whole()
+                os.replace(names.whole, name, src_dir_fd=directory, dst_dir_fd=directory)
+            else:
+                link_open(self._descriptor, name, directory)
+        except FileExistsError:
+            raise self._taken() from None
+        except OSError as error:
+            if not (has_no_links(error) or isinstance(error, FileNotFoundError)):
+                raise
+            # The next best: who takes the part file's name just between these two is not noticed.
+            self._check_ours()
+            self._rename(overwrite=overwrite)
+        else:
+            with contextlib.suppress(OSError):  # the file is there, whole; `acquire` finishes this
+                if self._is_ours():
+                    os.unlink(names.part, dir_fd=directory)
+
+    def _link_whole(self) -> None:
+        try:
+            link_open(self._descriptor, self._names.whole, self._directory)
+        except FileExistsError:  # of a process that was killed in this moment
+            remove(self._names.whole, self._directory)
+            link_open(self._descriptor, self._names.whole, self._directory)
+
+    def _rename(self, *, overwrite: bool) -> None:
         part, name, directory = self._names.part, self.destination.name, self._directory
         if overwrite:
             os.replace(part, name, src_dir_fd=directory, dst_dir_fd=directory)
             return
         try:
-            appear(part, directory, name, directory)  # if it dies with both names, `acquire` finishes it
+            rename_unless_taken(part, directory, name, directory)
         except FileExistsError:
-            raise DestinationExistsError(f"{self.destination.path}: exists, and is not to be overwritten") from None
+            raise self._taken() from None
+
+    def _taken(self) -> DestinationExistsError:
+        return DestinationExistsError(f"{self.destination.path}: exists, and is not to be overwritten")
+
+    def _is_ours(self) -> bool:
+        """Whether the part file's name is still that of the open file."""
+        return is_at(self._descriptor, self._names.part, self._directory)
+
+    def _check_ours(self) -> None:
+        """Refuse to go on if somebody has removed or replaced the part file: what is beside the destination is not ours."""
+        if not self._is_ours():
+            self.destination.check_directory()
+            raise LocalFileError(f"{self.path}: it was removed meanwhile, or replaced; run the same command again")
 
     def discard(self) -> None:
         """Remove part file and journal: they are of no use to anybody."""
         with mapped(self.path):
-            self._remove_journal()
-            remove(self._names.part, self._directory)
+            if self._is_ours():
+                self._remove_journal()
+                remove(self._names.part, self._directory)
         self._release()
 
     def _remove_journal(self) -> None:
         remove(self._names.journal, self._directory)
-        remove(self._names.scratch, self._directory)  # of a process that was killed while it wrote it
+        # Of a process that was killed while it wrote the one, or gave the other its name.
+        remove(self._names.scratch, self._directory)
+        remove(self._names.whole, self._directory)
 
     def close(self) -> None:
         """Keep what is good for the next run, and let others at it. Closing twice is fine."""
@@ -246,7 +303,7 @@ class PartFile:
         try:
             if not self._table.good_bytes:
                 self.discard()
-            elif self.journal is not None and self.journal.segments != self._table.segments:
+            elif self.journal is not None and self.journal.segments != self._table.segments and self._is_ours():
                 with mapped(self.path):
                     # On a full disk, the piece of a block that went in last takes the room that the journal needs.
                     os.ftruncate(self._descriptor, max(self._table.span_of(n).stop for n in self._table.segments))
