@@ -1,7 +1,6 @@
-"""The words of the command line: numbers, addresses, advice."""
+"""The words of the command line: numbers, advice."""
 
 import inspect
-from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -14,8 +13,7 @@ from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
 from unspool.cli.units import say_bytes, say_result, say_share
 from unspool.client.results import Result
-from unspool.core.address import DEFAULT_PORT, Address, parse_address, parse_target
-from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.errors import UnspoolError
 
 ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, UnspoolError)]
 
@@ -84,47 +82,6 @@ def test_a_result_says_what_happened(changes: dict[str, object], said: str) -> N
         "seconds": 0.5,
     }
     assert said in say_result(Result(**{**fields, **changes}))  # type: ignore[arg-type]  # as the dataclass has them
-
-
-# Addresses
-
-HOSTS = st.sampled_from(["localhost", "127.0.0.1", "[::1]", "files.example.com", "a-b.c"])
-NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
-
-
-@given(HOSTS, st.none() | st.integers(0, 65535), NAMES, st.booleans())
-def test_addresses_are_read_as_they_are_written(host: str, port: int | None, name: str, scheme: bool) -> None:  # noqa: FBT001
-    """HOST, the port if there is one, and the name exactly as it stands: nothing is decoded, nothing normalised."""
-    text = ("unspool://" if scheme else "") + host + (f":{port}" if port is not None else "") + "/" + name
-    assert parse_address(text) == Address(f"{host}:{DEFAULT_PORT if port is None else port}", name)
-
-
-@given(HOSTS, st.integers(0, 65535), NAMES)
-def test_an_address_shown_is_an_address(host: str, port: int, name: str) -> None:
-    """What an address says of itself leads back to it."""
-    address = Address(f"{host}:{port}", name)
-    assert parse_address(str(address)) == address
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "/a", ":50051", "host:", "host:x", "host:65536", "host:-1", "host:+1", "host:\u0663", "host:" + "9" * 5000),
-        *("http://host/a", "unspool:///a", "::1", "[::1", "[::1]50051", "[]:1", "host:1:2"),
-    ],
-)
-def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
-    """What does not name a server is refused with an example of what would."""
-    with pytest.raises(InvalidRequestError, match="HOST:PORT"):
-        parse_address(text)
-
-
-@given(st.text())
-def test_no_text_breaks_the_parser(text: str) -> None:
-    """Any text is an address or an InvalidRequestError."""
-    for parse in (parse_address, parse_target):
-        with suppress(InvalidRequestError):
-            parse(text)
 
 
 # Errors

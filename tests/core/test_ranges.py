@@ -101,6 +101,21 @@ def test_a_file_of_unknown_size_is_for_one_stream() -> None:
     assert (first.stop, second.position, second.stop) == (48, 48, 100)
 
 
+@given(gaps, st.integers(1, 200))
+def test_a_size_that_is_learned_late_makes_no_difference(missing: list[tuple[int, int]], rest: int) -> None:
+    """Gaps keep their ends when the file's size becomes known, and the open one ends there: as if it had been known before."""
+    start = missing[-1][1] + 1 if missing else 0
+    size = start + rest
+    late, early = Ranges([*missing, (start, None)], 1), Ranges([*missing, (start, size)], SEGMENT)
+    begun = late.take(), early.take()
+    late.known_to_end_at(size, SEGMENT)
+    for _ in range(20):
+        one, other = begun
+        assert (one and (one.position, one.stop)) == (other and (other.position, other.stop))
+        assert late.left == early.left
+        begun = late.take(), early.take()
+
+
 def test_a_block_over_the_end_is_cut_and_summed_again() -> None:
     """What lies beyond the end of a range that became shorter is somebody else's; the rest keeps a checksum that is its own."""
     file = Served(bytes(range(100)))

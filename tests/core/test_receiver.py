@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.served import Served, damaged
 from unspool.core import receiver as receivers
@@ -175,6 +177,32 @@ def test_a_request_asks_for_what_is_missing_and_passes_the_wishes_on() -> None:
     request = receiver.next_request(2)
     assert (request.name, request.start, request.length) == (FILE.name, 30, 60)
     assert (request.revision, request.block_size, request.transfer_id, request.attempt) == ("r1", 7, "t", 2)
+
+
+@given(st.integers(0, SIZE), st.integers(0, SIZE), st.integers(0, SIZE))
+def test_a_span_made_shorter_ends_there_from_the_next_attempt_on(one: int, two: int, three: int) -> None:
+    """The running attempt is held to its promise; the next one asks for the bytes before the new end, and no others."""
+    start, middle, stop = sorted((one, two, three))
+    receiver = Receiver(FILE.name, pinned=FILE.info)
+    receiver.next_request(1)
+    receiver.receive(Frame(FILE.header()))
+    if start:
+        receiver.receive(Frame(block=FILE.block(0, start)))
+    receiver.shorten(stop)
+    assert receiver.stop == SIZE
+    if middle > start:
+        receiver.receive(Frame(block=FILE.block(start, middle)))
+    request = receiver.next_request(2)
+    assert (request.start, request.length) == (middle, stop - middle)
+    for frame in FILE.answer(request, 7):
+        receiver.receive(frame)
+    assert receiver.complete
+    assert receiver.position == receiver.stop == stop
+
+
+def test_it_says_where_it_is() -> None:
+    """What is said about a receiver names the file and the first byte that is still missing."""
+    assert receiver_in(State.RECEIVING).whereabouts() == "models/a.bin: at byte 40"
 
 
 BAD_BLOCKS: dict[str, tuple[Block, type[UnspoolError]]] = {
