@@ -3,7 +3,7 @@
 #   make demo        serve, get, kill, get again: the main job, shown
 #   make test        all tests
 #   make test-deep   the same and their long forms: more examples, bigger files, minutes instead of seconds
-#   make check       lint, types, proto, import directions, generated code
+#   make check       lint, types, proto, import directions, generated code, compatibility with the last release
 #   make fmt         let ruff rewrite what it can
 #   make proto       regenerate the protobuf modules, and the Go code where there is Go
 #   make bench       a first throughput figure, beside cp
@@ -47,6 +47,7 @@ check: $(READY) proto-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/buf lint
+	sh tools/breaking.sh $(BIN)/buf
 	$(BIN)/lint-imports
 
 fmt: $(READY)
