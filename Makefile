@@ -2,7 +2,8 @@
 #
 #   make demo        serve, get, kill, get again: the main job, shown
 #   make test        all tests
-#   make test-deep   the same and their long forms: more examples, bigger files, minutes instead of seconds
+#   make coverage    the same, measured: fails below the floor, and unless all of core/ was run
+#   make test-deep   all tests and their long forms: more examples, bigger files, minutes instead of seconds
 #   make check       lint, types, proto, import directions, generated code, compatibility with the last release
 #   make fmt         let ruff rewrite what it can
 #   make proto       regenerate the protobuf modules, and the Go code where there is Go
@@ -19,7 +20,7 @@ PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test test-deep check fmt proto proto-check bench bench-peers pins clean
+.PHONY: demo test coverage test-deep check fmt proto proto-check bench bench-peers pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -38,6 +39,16 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# Below the floor of pyproject.toml (fail_under) it fails, and unless every line and branch of core/ was run.
+coverage: $(READY)
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	@mkdir -p build && $(BIN)/coverage json --quiet --fail-under=0 -o build/coverage.json
+	@$(BIN)/python tools/covered.py <build/coverage.json
+	$(BIN)/coverage report --show-missing --skip-covered
+	$(BIN)/coverage report --show-missing --skip-covered --include='src/unspool/core/*' --fail-under=100
 
 test-deep: $(READY)
 	UNSPOOL_TEST_DEEP=1 $(BIN)/python -m pytest
