@@ -4,6 +4,7 @@
 #   make test        all tests
 #   make coverage    the same, measured: fails below the floor, and unless all of core/ was run
 #   make test-deep   all tests and their long forms: more examples, bigger files, minutes instead of seconds
+#   make rows        the wheel, installed, with the oldest and with the newest Python and dependencies
 #   make check       lint, types, proto, import directions, generated code, compatibility with the last release
 #   make fmt         let ruff rewrite what it can
 #   make proto       regenerate the protobuf modules, and the Go code where there is Go
@@ -20,7 +21,7 @@ PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test coverage test-deep check fmt proto proto-check bench bench-peers pins clean
+.PHONY: demo test coverage test-deep rows check fmt proto proto-check bench bench-peers pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -52,6 +53,9 @@ coverage: $(READY)
 
 test-deep: $(READY)
 	UNSPOOL_TEST_DEEP=1 $(BIN)/python -m pytest
+
+rows: $(READY)
+	$(BIN)/python tools/rows.py
 
 check: $(READY) proto-check
 	$(BIN)/ruff check .
@@ -90,9 +94,10 @@ bench-peers: $(READY)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bench.txt
 
 pins: $(READY)
-	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/dev.txt
+	$(BIN)/uv pip compile requirements/rows.in --constraint requirements/dev.txt --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/rows.txt
 	$(BIN)/uv pip compile requirements/bench.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/bench.txt
 	$(BIN)/uv pip compile requirements/proto.in --universal --python-version 3.11 \
