@@ -38,13 +38,14 @@ build/protoc/.ready: requirements/proto.txt
 demo: $(READY)
 	$(BIN)/unspool demo
 
+# COVERED=1 measures along what of the package is run.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/$(if $(COVERED),coverage run,python) -m pytest
 
 # Below the floor of pyproject.toml (fail_under) it fails, and unless every line and branch of core/ was run.
 coverage: $(READY)
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(MAKE) test COVERED=1
 	$(BIN)/coverage combine --quiet
 	@mkdir -p build && $(BIN)/coverage json --quiet --fail-under=0 -o build/coverage.json
 	@$(BIN)/python tools/covered.py <build/coverage.json

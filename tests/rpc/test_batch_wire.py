@@ -242,6 +242,24 @@ def test_hostile_requests_are_requests_or_refused(data: bytes) -> None:
     assert all(file.revision != "" for file in request.files)
 
 
+@given(raw.mutated(raw_requests) | st.binary(max_size=40))
+def test_what_has_few_fields_is_never_refused_for_their_number(data: bytes) -> None:
+    """Counting the fields agrees with the parser: it refuses nothing that is a request within the limit."""
+    try:
+        request = batchwire.decode_batch_request(data)
+    except InvalidRequestError:
+        return
+    assert batchwire.decode_batch_request(data, 40) == request
+
+
+@pytest.mark.parametrize("spelling", [b"\x0a\x00", b"\x8a\x00\x00", b"\x0a\x80\x00", b"\x20\x01", b"\x3b\x3c", b"\x35abcd"])
+def test_too_many_fields_are_refused_before_they_are_made(spelling: bytes) -> None:
+    """Files, other fields, groups, in any spelling: more than there can be is refused, at any length, by counting."""
+    with pytest.raises(InvalidRequestError, match="more than 10 files"):
+        batchwire.decode_batch_request(spelling * 1_000_000, 10)
+    assert len(batchwire.decode_batch_request(b"\x0a\x00" * 10, 10).files) == 10
+
+
 @pytest.mark.parametrize(
     ("decode", "kind"),
     [(batchwire.decode_batch_request, InvalidRequestError), (batchwire.decode_pieces, ProtocolError)],

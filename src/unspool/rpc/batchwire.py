@@ -11,8 +11,11 @@ from collections.abc import Iterable, Sequence
 from unspool import errors
 from unspool.core.model import HEARTBEAT, BatchRequest, Bytes, Piece, WantedFile
 from unspool.rpc import status
-from unspool.rpc.wire import filled, frame_of, frame_parts, parsed, varint
+from unspool.rpc.wire import filled, frame_of, frame_parts, has_more_fields, parsed, varint
 from unspool.v1 import file_service_pb2 as pb
+
+_OTHER_FIELDS = 64
+"""Fields that a request may have beside its files: several times those there are, for versions to come."""
 
 _PIECES, _INDEX = b"\x0a", b"\x20"
 """The tags of ReadFilesResponse.pieces and FilePiece.index."""
@@ -29,8 +32,18 @@ def encode_batch_request(request: BatchRequest) -> bytes:
     ).SerializeToString()
 
 
-def decode_batch_request(data: bytes) -> BatchRequest:
-    """Parse a ReadFilesRequest. Raises InvalidRequestError if it is not one."""
+def decode_batch_request(data: bytes, most_files: int | None = None) -> BatchRequest:
+    """Parse a ReadFilesRequest.
+
+    Args:
+        data: the message.
+        most_files: refuse one of many more files before anything is made of them; None is no limit.
+
+    Raises:
+        InvalidRequestError: it is not such a request, or not one within the limit.
+    """
+    if most_files is not None and has_more_fields(data, most_files + _OTHER_FIELDS):
+        raise errors.InvalidRequestError(f"more than {most_files} files are asked for at once: at most {most_files} can be")
     message = parsed(pb.ReadFilesRequest(), data, errors.InvalidRequestError)
     return BatchRequest(
         files=tuple(WantedFile(file.name, file.revision or None) for file in message.files),

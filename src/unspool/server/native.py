@@ -51,9 +51,12 @@ class Native:
         return (
             Method("StatFile", wire.decode_stat_request, lambda name: Asked((name,)), self._stat_file, streams=False),
             Method("ReadFile", wire.decode_read_request, _asked_of_read, self._read_file),
-            Method("ReadFiles", batchwire.decode_batch_request, _asked_of_batch, self._read_files),
+            Method("ReadFiles", self._decode_batch, _asked_of_batch, self._read_files),
             Method("ListFiles", wire.decode_list_request, lambda listing: Asked((listing.prefix,)), self._list_files),
         )
+
+    def _decode_batch(self, request: bytes) -> BatchRequest:
+        return batchwire.decode_batch_request(request, self._options.largest_batch)
 
     async def _stat_file(self, name: str, _: Call) -> bytes:
         return wire.encode_stat_response(self._checksums.added_to(await self._store.stat(name)))
