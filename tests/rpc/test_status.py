@@ -20,7 +20,16 @@ from unspool.errors import (
     UnspoolError,
     UnsupportedError,
 )
-from unspool.rpc.status import DETAILS_KEY, DOMAIN, FROM_REASON, FROM_STATUS, STATUS, decode_error, encode_error
+from unspool.rpc.status import (
+    DETAILS_KEY,
+    DOMAIN,
+    FROM_REASON,
+    FROM_STATUS,
+    STATUS,
+    decode_error,
+    encode_error,
+    encode_file_error,
+)
 
 CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type)]
 
@@ -40,9 +49,19 @@ def test_every_status_means_an_error() -> None:
 
 
 def test_reasons_are_unique_and_lead_back() -> None:
-    """A reason on the wire means one class, the one that sends it."""
-    assert len({kind.reason for kind in STATUS}) == len(STATUS)
-    assert all(kind.reason == reason for reason, kind in FROM_REASON.items())
+    """A reason on the wire, of a call or of one file of a batch, means one class: the one that sends it."""
+    sent = {reason_sent(kind): kind for kind in STATUS}
+    assert len(sent) == len(STATUS)
+    assert FROM_REASON.items() <= sent.items()
+    assert {encode_file_error(kind("it failed")).reason: kind for kind in STATUS} == sent
+
+
+def reason_sent(kind: type[UnspoolError]) -> str:
+    """Return the reason that an error gives on the wire, read without the code that reads it for us."""
+    ((_, details),) = encode_error(kind("it failed"))[2]
+    info = ErrorInfo()
+    assert Status.FromString(details).details[0].Unpack(info)
+    return str(info.reason)
 
 
 names = st.none() | st.text(max_size=200)

@@ -107,15 +107,24 @@ async def test_requests_come_no_faster_than_allowed() -> None:
 
 
 async def test_clients_wait_as_they_are_told_and_all_are_served(tmp_path: Path) -> None:
-    """Eight clients at a server with one place: every one gets its file, and was refused by name on the way."""
+    """Eight clients at a server with one place: all but one are refused by name, and every one gets its file."""
     ends = Recorder[CallEnd]()
-    watch = Watch()
-    options = ServerOptions(limits=LimitOptions(streams=1))
-    async with serve(MemoryStore({"f": DATA}), options, [ends]) as address, AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(address, options=EAGER)) for _ in range(8)]
-        await asyncio.gather(*(c.get("f", tmp_path / str(n), observers=[watch]) for n, c in enumerate(clients)))
+    watches = [Watch() for _ in range(8)]
+    store = FaultyStore(MemoryStore({"f": DATA}))
+    store.pause()  # so that the first stays until the others have come
+    async with serve(store, limited(streams=1), [ends]) as address, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(address, options=EAGER)) for _ in watches]
+        work = asyncio.gather(
+            *(c.get("f", tmp_path / str(n), observers=[watches[n]]) for n, c in enumerate(clients))  # each with its own
+        )
+        while sum(bool(watch.errors) for watch in watches) < 7 and store.open_files <= 1:
+            await asyncio.sleep(0.001)
+        store.resume()
+        await work
     assert all((tmp_path / str(number)).read_bytes() == DATA for number in range(8))
-    assert all(isinstance(error, OverloadedError) for error in watch.errors)
+    errors = [error for watch in watches for error in watch.errors]
+    assert sum(bool(watch.errors) for watch in watches) == 7
+    assert all(isinstance(error, OverloadedError) and "limit in all" in error.message for error in errors)
     assert sum(end.outcome == "OK" for end in ends) == 8
 
 
