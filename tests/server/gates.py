@@ -16,12 +16,14 @@ class GatedStore:
     Attributes:
         opening, listing: gates before a file is opened, and before each page of a listing but the first.
         reading: gates before the run of bytes of a file that begins at an offset.
+        waited_for: set when a read has come to a closed gate: everything before it was sent.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.opening = _open_gate()
         self.listing = _open_gate()
         self.reading: dict[tuple[str, int], asyncio.Event] = {}
+        self.waited_for = asyncio.Event()
         self._inner = MemoryStore(files)
 
     def close_at(self, offset: int, name: str = "a") -> asyncio.Event:
@@ -63,6 +65,7 @@ class _GatedFile:
         async for run in self._inner.read(span, run_size):
             gate = self._store.reading.get((self.info.name, position))
             if gate is not None:
+                self._store.waited_for.set()
                 await gate.wait()
             yield run
             position += len(run)

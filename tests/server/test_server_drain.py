@@ -149,8 +149,7 @@ async def test_a_client_that_is_cut_off_finds_its_next_server() -> None:
     address = await server.start()
     async with Client(address) as client:
         reading = asyncio.create_task(client.read("a"))
-        while not server._service.active:
-            await asyncio.sleep(0.001)
+        await store.waited_for.wait()
         await server.stop(grace=0.01)
         gate.set()
         async with Server(store, address, BLOCKS, [ends]):
