@@ -93,8 +93,10 @@ class _Tree:
         """Do it all."""
         started = self._seams.clock.monotonic()
         async for attempt in self._listing.attempts():
+            broken = await self._round()  # what a worker does not get over ends the tree: it has tried again already
             with attempt:
-                await self._round()
+                if broken is not None:
+                    raise broken
             attempt.progressed = self._tally.fetched > 0
             if attempt.error is not None and self._place.is_open:
                 self._tally.again()
@@ -111,8 +113,8 @@ class _Tree:
 
     # The listing
 
-    async def _round(self) -> None:
-        """Go through the listing once. What it brought is here afterwards, also if it broke in the middle, which is raised."""
+    async def _round(self) -> UnspoolError | None:
+        """Go through the listing once; return what broke it, if anything did. What it brought is here then."""
         queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
         lister = asyncio.create_task(self._list(queue))
         tasks = [lister, *(asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs))]
@@ -132,8 +134,7 @@ class _Tree:
             await self._fetch_large(self._elsewhere.pop(), self._seams)
         self._tally.listed_all = broken is None
         self._tally.tell()
-        if broken is not None:
-            raise broken
+        return broken
 
     async def _list(self, queue: asyncio.Queue[_Work | None]) -> UnspoolError | None:
         """Have everything listed looked at; return what broke the listing, if it is worth another try."""
