@@ -457,3 +457,23 @@ async def test_times_no_file_can_have_are_left_out(tmp_path: Path) -> None:
     ]
     assert (await lab.get(tmp_path, transport=Listing(lab.faulty, infos))).failed == 0
     assert files_in(tmp_path) == SMALL
+
+
+async def test_what_a_worker_does_not_get_over_ends_the_tree_at_once(tmp_path: Path) -> None:
+    """A server that lists and then answers no read is tried as often as the budget says, and not again for the listing."""
+
+    class Dead(Tampering):
+        """Lists, and answers no batch."""
+
+        asked = 0
+
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+            """See `Transport.read_files`."""
+            Dead.asked += 1
+            raise UnreachableError("nobody answers")
+            yield ()
+
+    lab = TreeLab(SMALL, budget=3)
+    with pytest.raises(UnreachableError):
+        await lab.get(tmp_path, transport=Dead(lab.faulty))
+    assert Dead.asked == 3
