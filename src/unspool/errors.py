@@ -18,6 +18,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   `-- PermissionDeniedError      you may not
     |       `-- OutsideRootError       the name leads out of what is served
     |-- FileChangedError               the file is not at the pinned revision any more         exit 5
+    |   `-- FileKeepsChangingError     it changes faster than it can be downloaded
     |-- VerificationError              bytes and the server's word do not agree                exit 6
     |   |-- BlockCorruptError          a block is not what its checksum says                   retryable
     |   |-- FileMismatchError          the whole file is not what the server says it is
@@ -152,6 +153,12 @@ class FileChangedError(UnspoolError):
 
     exit_code = 5
     reason = "FILE_CHANGED"
+
+
+class FileKeepsChangingError(FileChangedError):
+    """The file changed on the server again and again while it was downloaded."""
+
+    reason = "FILE_KEEPS_CHANGING"
 
 
 class VerificationError(UnspoolError):

@@ -108,7 +108,7 @@ def test_5_is_a_file_that_changed(tmp_path: Path) -> None:
         assert interrupt_get(server.address, "a.bin", out, 5 * MIB).code == 130
         (root / "new").write_bytes(b"new" * (4 * MIB))
         (root / "new").rename(root / "a.bin")
-        assert_complaint(unspool("get", "--on-change", "fail", url, out), 5, "a.bin", "changed", "--on-change restart")
+        assert_complaint(unspool("get", "--on-change", "fail", url, out), 5, "a.bin", "changed", "without `--on-change fail`")
         assert not out.exists()
         done = unspool("get", url, out)
     assert done.code == 0

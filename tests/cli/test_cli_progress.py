@@ -210,5 +210,6 @@ def test_what_matters_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert lines.after(Started("a.bin", 100, 61, "t"), at=0) == ["a.bin: resumed at 61 %"]
     assert lines.after(Started("a.bin", None, 1536, "t"), at=0) == ["a.bin: resumed at 1.5 KiB"]
     assert lines.after(Retrying(error, 1, 0.25, "t"), at=0) == [f"a.bin: retrying in 0.2 s: {error.message}"]
-    assert lines.after(Restarting(error, "t"), at=0) == [f"a.bin: beginning again from zero: {error.message}"]
+    assert lines.after(Restarting(error, 0.0, "t"), at=0) == [f"a.bin: beginning again from zero: {error.message}"]
+    assert lines.after(Restarting(error, 2.5, "t"), at=0) == [f"a.bin: beginning again from zero in 2.5 s: {error.message}"]
     assert lines.after(Repairing(16 * MIB, "t"), at=0) == ["a.bin: 16.0 MiB were damaged here, fetching them again"]

@@ -8,7 +8,7 @@ import pytest
 
 from client.lab import BLOCK, DATA, JOURNAL, NAME, NEW, PART, Lab, names_in
 from unspool.client.events import Event, Restarting, Retrying
-from unspool.errors import FileChangedError, NotFoundError, UnreachableError
+from unspool.errors import FileChangedError, FileKeepsChangingError, NotFoundError, UnreachableError
 from unspool.stores import MemoryStore
 from unspool.testing import FaultyStore
 
@@ -54,24 +54,27 @@ async def test_a_change_is_an_error_if_so_wished(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["b.bin", JOURNAL, PART]
 
 
-async def test_changes_are_followed_while_bytes_arrive(tmp_path: Path) -> None:
-    """A file that changes again and again is begun again each time something of it had arrived."""
-    lab = Lab(".v" * 20)
+async def test_a_few_changes_are_followed_with_longer_and_longer_waits(tmp_path: Path) -> None:
+    """A file that changes five times is begun again at once, and then after 1, 2, 4 and 8 seconds or somewhat less."""
+    lab = Lab(".v" * 5)
     result = await lab.get(tmp_path / "b.bin")
-    assert lab.transport.fired == "v" * 20
-    assert result.restarts == 20
+    assert lab.transport.fired == "v" * 5
+    assert result.restarts == 5
     assert (tmp_path / "b.bin").read_bytes() == NEW
+    assert [restart.wait for restart in lab.told(Restarting)] == [0, *lab.clock.slept]
+    assert all(bound / 2 <= wait <= bound for bound, wait in zip([1, 2, 4, 8], lab.clock.slept, strict=True))
 
 
-async def test_changes_without_bytes_end(tmp_path: Path) -> None:
-    """A file that changes twice before anything of it has arrived is given up."""
+@pytest.mark.parametrize("bytes_before", [0, 1, 5])
+async def test_a_file_that_keeps_changing_is_given_up(tmp_path: Path, bytes_before: int) -> None:
+    """Whatever arrives in between, the sixth change is the end, and nothing appears at the final name."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
-    store.fail(FileChangedError("changed"), at=0, times=5)
+    store.fail(FileChangedError("changed"), at=bytes_before * BLOCK, times=100)
     lab = Lab(store=store)
-    with pytest.raises(FileChangedError):
+    with pytest.raises(FileKeepsChangingError, match="begun again 5 times already"):
         await lab.get(tmp_path / "b.bin")
-    assert lab.starts == [0, 0]
-    assert names_in(tmp_path) == []
+    assert lab.starts == [0] * 6
+    assert not (tmp_path / "b.bin").exists()
 
 
 async def test_a_shorter_file_leaves_nothing_of_the_longer(tmp_path: Path) -> None:

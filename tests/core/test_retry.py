@@ -98,3 +98,22 @@ def test_the_defaults_ride_out_about_a_minute() -> None:
         waits.append(wait)
     assert len(waits) == 9
     assert 30 < sum(waits) < 60
+
+
+@given(st.integers(0, 20), st.floats(0, 1, exclude_max=True))
+def test_beginning_again_is_bounded_and_spaced(restarts: int, random: float) -> None:
+    """So many times and no more; the first at once, the others after at least half of bounds that double up to the cap."""
+    machine = RetryBudget(RetryPolicy(restarts=restarts, restart_wait=1, longest_wait=10), lambda: random)
+    waits = [machine.next_restart() for _ in range(restarts + 2)]
+    assert waits[restarts:] == [None, None]
+    bounds = [0, 1, 2, 4, 8, *[10] * 15][:restarts]
+    assert waits[:restarts] == [pytest.approx(bound * (1 + random) / 2) for bound in bounds]
+
+
+def test_progress_does_not_refill_what_there_is_of_restarts() -> None:
+    """A file that keeps changing brings bytes each time, and is given up all the same."""
+    machine = RetryBudget(RetryPolicy(restarts=2), lambda: 0.5)
+    for _ in range(2):
+        assert machine.next_wait(BROKEN, progressed=True) is not None
+        assert machine.next_restart() is not None
+    assert machine.next_restart() is None

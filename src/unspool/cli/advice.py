@@ -7,6 +7,7 @@ from unspool.errors import (
     AccessError,
     DataLossError,
     FileChangedError,
+    FileKeepsChangingError,
     InvalidRequestError,
     NotFoundError,
     ProtocolError,
@@ -20,7 +21,8 @@ _ASK = "ask whoever runs the server"
 _ADVICE: dict[type[UnspoolError], str] = {
     NotFoundError: "`unspool ls` shows what there is",
     AccessError: _ASK,
-    FileChangedError: "`unspool get --on-change restart` begins again with what it is now",
+    FileChangedError: "`unspool get` without `--on-change fail` begins again with what it is now",
+    FileKeepsChangingError: "copy it aside on the server and get the copy, or try again when nothing writes to it",
     DataLossError: _ASK,
     ProtocolError: _ASK,
     TransferError: "run the same command again; a download goes on where it stopped",

@@ -12,7 +12,7 @@ EXIT_CODES: dict[int, str] = {
     2: "usage: the command, a name or a range makes no sense, or the server does not speak this",
     3: "not found",
     4: "unauthenticated or permission denied",
-    5: "the file changed on the server, and --on-change is fail",
+    5: "the file changed on the server: with --on-change fail, or again and again",
     6: "verification failed",
     7: "unreachable, stalled or cut, and the retry budget is spent; progress is kept",
     8: "local file error: disk full, no permission, exists",

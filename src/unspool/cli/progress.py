@@ -37,8 +37,8 @@ def say(event: Event) -> str | None:
             return f"resumed at {say_share(resumed_from, size)}"
         case Retrying(error, _, wait, _):
             return f"retrying in {wait:.1f} s: {error.message}"
-        case Restarting(error):
-            return f"beginning again from zero: {error.message}"
+        case Restarting(error, wait, _):
+            return f"beginning again from zero{f' in {wait:.1f} s' if wait else ''}: {error.message}"
         case Repairing(bad):
             return f"{say_bytes(bad)} were damaged here, fetching them again"
         case _:

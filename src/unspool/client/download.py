@@ -2,7 +2,8 @@
 
 Rule 1: what an earlier run left is built upon if it is of this file, and used only at the revision it belongs to
         (unfinished.py).
-Rule 2: the file changed on the server: begin again from zero, once, and then again only if bytes had arrived in between.
+Rule 2: the file changed on the server: begin again from zero, a few times, each after a longer wait; then give up, for it
+        changes faster than it can be fetched.
 Rule 3: the whole does not agree although every block did: read what is here again and fetch what is damaged; if nothing is
         damaged here and the bytes are of an earlier run or of more than one attempt, begin again from zero. Once; then fail.
 
@@ -24,10 +25,10 @@ from unspool.core.whole import Verified, check_whole
 from unspool.errors import (
     DestinationExistsError,
     FileChangedError,
+    FileKeepsChangingError,
     FileMismatchError,
     LocalFileError,
     StartPastEndError,
-    UnspoolError,
     UnsupportedError,
     VerificationError,
 )
@@ -59,7 +60,6 @@ class _Download:
         self._observer = transfer.observer
         self._started = transfer.seams.clock.monotonic()
         self._restarts = 0
-        self._received_at_restart = 0
 
     async def run(self) -> Result:
         """Do it all."""
@@ -76,9 +76,9 @@ class _Download:
                 await self._fetch()
                 verified = await self._check_whole()
             except FileChangedError as error:
-                self._restart_or_raise(error)
+                await self._restart_or_raise(error)
             except StartPastEndError as error:
-                self._restart_or_raise(self._shrunk(error))
+                await self._restart_or_raise(self._shrunk(error))
             except FileMismatchError as error:
                 if mended:
                     raise
@@ -127,16 +127,19 @@ class _Download:
         changed.__cause__ = error
         return changed
 
-    def _restart_or_raise(self, error: FileChangedError) -> None:
-        received = self._transfer.tally.bytes_received
-        if self._options.on_change == "fail" or (self._restarts and received == self._received_at_restart):
+    async def _restart_or_raise(self, error: FileChangedError) -> None:
+        if self._options.on_change == "fail":
             raise error
-        self._restart(error)
+        if not await self._transfer.begin_again(error):
+            raise FileKeepsChangingError(
+                f"{error.message}; it was begun again {self._restarts} times already, and changed every time",
+                name=error.name,
+                offset=error.offset,
+            ) from error
+        self._begin_again()
 
-    def _restart(self, error: UnspoolError) -> None:
+    def _begin_again(self) -> None:
         self._restarts += 1
-        self._received_at_restart = self._transfer.tally.bytes_received
-        self._observer.notify(Restarting(error, self._transfer.id))
         self._here.forget()
 
     async def _mend_or_raise(self, error: FileMismatchError) -> None:
@@ -146,7 +149,8 @@ class _Download:
             self._here.end = None
             self._observer.notify(Repairing(bad, self._transfer.id))
         elif self._here.resumed_from or self._transfer.tally.attempts > 1:
-            self._restart(error)
+            self._observer.notify(Restarting(error, 0.0, self._transfer.id))
+            self._begin_again()
         else:
             raise error
 

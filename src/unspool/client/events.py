@@ -51,9 +51,10 @@ class Retrying:
 
 @value
 class Restarting:
-    """What is here is of no use any more, because of `error`: the download begins again from zero."""
+    """What is here is of no use any more, because of `error`: the download begins again from zero, after `wait` seconds."""
 
     error: UnspoolError
+    wait: float
     transfer: str
 
 

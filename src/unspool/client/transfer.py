@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from unspool.client.clock import Clock
-from unspool.client.events import Observer, Retrying
+from unspool.client.events import Observer, Restarting, Retrying
 from unspool.client.transport import Transport
 from unspool.core.model import Block, ListRequest, Page
 from unspool.core.receiver import Receiver
@@ -179,6 +179,16 @@ class Transfer:
             return False
         self.observer.notify(Retrying(error, self.tally.attempts, wait, self.id))
         await self.seams.clock.sleep(wait)
+        return True
+
+    async def begin_again(self, error: UnspoolError) -> bool:
+        """Return whether the transfer is to begin again from zero because of an error, when it is time for it."""
+        wait = self._budget.next_restart()
+        if wait is None:
+            return False
+        self.observer.notify(Restarting(error, wait, self.id))
+        if wait:
+            await self.seams.clock.sleep(wait)
         return True
 
     # One attempt

@@ -259,7 +259,7 @@ class _Tree:
     def _fail_unless_changed(self, wanted: Wanted, error: UnspoolError, changed: list[Wanted], transfer_id: str) -> None:
         """Take note of a file that cannot be had as it was listed: what it is now may do as well."""
         if isinstance(error, FileChangedError) and self._options.on_change == "restart":
-            self._observer.notify(Restarting(error, transfer_id))
+            self._observer.notify(Restarting(error, 0.0, transfer_id))
             changed.append(wanted)
         else:
             self._tally.fail(wanted.info.name, error)

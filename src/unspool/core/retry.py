@@ -1,9 +1,11 @@
-"""When to try again: the budget and the waits of one transfer, as a pure machine.
+"""When to try again, and when to begin again: the budgets and the waits of one transfer, as a pure machine.
 
 Rule 1: the budget counts attempts in a row that brought no new byte. Progress refills it, so a transfer that moves is never
         given up, and one that does not move ends.
 Rule 2: waits double up to a cap, with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015), and begin anew
         after progress. A wait the server asked for (RetryInfo) is the least that is waited.
+Rule 3: beginning again from zero is counted apart, and nothing refills that: a file that changes faster than it can be fetched
+        brings bytes for ever. The first time is at once; then the waits double, so that who writes to it may finish.
 """
 
 from __future__ import annotations
@@ -26,12 +28,17 @@ class RetryPolicy:
         longest_wait: upper bound of any wait of our own, seconds (google-cloud-storage: 60; gRPC: 120).
         longest_retry_after: the longest wait a server may ask for, seconds; more is cut to this, so that no server can hang
             a client.
+        restarts: times a file that changed on the server is begun again from zero before giving up (as many as Bazel and
+            aria2 try anything).
+        restart_wait: upper bound of the wait before the second of them, seconds; with five, the waits come to 8 to 15 s.
     """
 
     budget: int = 10
     first_wait: float = 0.25
     longest_wait: float = 30.0
     longest_retry_after: float = 300.0
+    restarts: int = 5
+    restart_wait: float = 1.0
 
 
 class RetryBudget:
@@ -41,6 +48,7 @@ class RetryBudget:
         self._policy = policy
         self._random = random
         self._fruitless = 0
+        self._restarts = 0
 
     def next_wait(self, error: UnspoolError, *, progressed: bool) -> float | None:
         """Return the seconds to wait before the next attempt, or None if there is to be none.
@@ -59,3 +67,13 @@ class RetryBudget:
         if error.retry_after is not None:
             wait += min(max(error.retry_after, 0.0), self._policy.longest_retry_after)
         return wait
+
+    def next_restart(self) -> float | None:
+        """Return the seconds to wait before beginning again from zero, or None if that is not to be done once more."""
+        if self._restarts >= self._policy.restarts:
+            return None
+        self._restarts += 1
+        if self._restarts == 1:
+            return 0.0
+        bound = min(self._policy.longest_wait, self._policy.restart_wait * 2.0 ** min(self._restarts - 2, 32))
+        return bound * (1 + self._random()) / 2  # at least half of it: what is waited for needs time

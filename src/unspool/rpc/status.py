@@ -46,6 +46,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.OutsideRootError: grpc.StatusCode.PERMISSION_DENIED,
     errors.FileChangedError: grpc.StatusCode.ABORTED,
+    errors.FileKeepsChangingError: grpc.StatusCode.ABORTED,
     errors.VerificationError: grpc.StatusCode.DATA_LOSS,
     errors.BlockCorruptError: grpc.StatusCode.DATA_LOSS,
     errors.FileMismatchError: grpc.StatusCode.DATA_LOSS,
