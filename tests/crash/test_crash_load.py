@@ -11,6 +11,7 @@ import pytest
 
 from processes import free_port, peak_memory, serving
 from unspool import Client, Reading, RetryPolicy, TransferOptions
+from unspool.options import Dialect
 
 MIB = 1 << 20
 
@@ -41,7 +42,8 @@ async def test_fifty_transfers_get_over_a_restart_of_the_server(tmp_path: Path) 
 
 
 @pytest.mark.timeout(200)
-async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", ["unspool", "demo"])
+async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path, dialect: Dialect) -> None:
     """A thousand stalled transfers at once: bounded memory, a small request answered meanwhile, and all complete."""
     streams, connections = 1000, 10
     data = Random(0).randbytes(3 * MIB // 2)
@@ -52,7 +54,10 @@ async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path) 
     limits = ("--max-streams", "1100", "--max-streams-per-peer", "1100")
     with serving(tmp_path / "root", tmp_path / "log", *limits) as server:
         async with AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(Client(server.address, options=patient)) for _ in range(connections)]
+            clients = [
+                await stack.enter_async_context(Client(server.address, options=patient, dialect=dialect))
+                for _ in range(connections)
+            ]
             opened = [stack.enter_async_context(clients[n % connections].open("f")) for n in range(streams)]
             readings = await asyncio.gather(*opened)  # each has its first block, and takes no more
             async with Client(server.address) as another:

@@ -1,18 +1,22 @@
 """How a server cuts a store's bytes into the tutorial's chunks."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unspool.answers.frames import AsWanted
 from unspool.core.model import Bytes, FileInfo, Span
 from unspool.demo import files_pb2 as pb
 from unspool.errors import DataLossError
 from unspool.rpc.demowire import CHUNK_SIZE, encode_response
 from unspool.server.demo import _chunks
 from unspool.stores.base import RunSize
+
+T = TypeVar("T")
 
 
 class RaggedFile:
@@ -38,9 +42,17 @@ class RaggedFile:
         """See `OpenFile.aclose`."""
 
 
+class Patient:
+    """Who just waits."""
+
+    async def patiently(self, awaitable: Awaitable[T]) -> T:
+        """See `Patience.patiently`."""
+        return await awaitable
+
+
 async def chunks_of(file: RaggedFile, span: Span) -> list[Bytes]:
     """Return the chunks that would be sent."""
-    async with aclosing(_chunks(file, span, 4 * CHUNK_SIZE)) as chunks:
+    async with aclosing(_chunks(file, span, AsWanted(4 * CHUNK_SIZE), Patient())) as chunks:
         return [chunk async for chunk in chunks]
 
 

@@ -111,7 +111,7 @@ class FrameMaker:
         header: Header | None = Header(info, span.start, span.length)
         summary = None if span.length else self._summary(file, wanted, span)
         position = span.start
-        async with aclosing(_runs(file, span, size, patience)) as runs:
+        async with aclosing(runs_of(file, span, size, patience)) as runs:
             async for data in runs:
                 block = Block(position, data, crc32c(data))
                 self._checksums.record(file.info, block)
@@ -183,8 +183,8 @@ class _RunSizes:
             self._waited, self._sent = 0.0, 0
 
 
-async def _runs(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) -> AsyncGenerator[Bytes, None]:
-    """Yield the bytes of a span in runs that follow the reader's speed."""
+async def runs_of(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) -> AsyncGenerator[Bytes, None]:
+    """Yield the bytes of a span in runs that follow the reader's speed: how long it takes until the next one is asked for."""
     run_sizes = _RunSizes(span, sizes)
     async with aclosing(file.read(span, run_sizes)) as runs:
         while (data := await patience.patiently(anext(runs, None))) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from unspool.answers.frames import span_of
+from unspool.answers.frames import Patience, Sizes, runs_of, span_of
 from unspool.core.model import Bytes, ReadRequest, Span
 from unspool.errors import DataLossError
 from unspool.options import ServiceOptions
@@ -43,23 +43,25 @@ class Demo:
         outlet = self._streams.outlet(call, None, self._options.heartbeat)
         async with outlet, aclosing(await self._store.open(wanted.name)) as file:
             span = span_of(wanted, file.info)
-            run_size = max(self._options.block_size // CHUNK_SIZE, 1) * CHUNK_SIZE
+            sizes = self._streams.block_sizes(max(self._options.block_size, CHUNK_SIZE))
             number = wanted.start // CHUNK_SIZE
-            async with aclosing(_chunks(file, span, run_size)) as chunks:
+            async with aclosing(_chunks(file, span, sizes, outlet)) as chunks:
                 async for chunk in chunks:
                     await outlet.send(encode_response(chunk, number))
                     number += 1
                     call.bytes += len(chunk)
 
 
-async def _chunks(file: OpenFile, span: Span, run_size: int) -> AsyncGenerator[Bytes, None]:
+async def _chunks(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) -> AsyncGenerator[Bytes, None]:
     """Yield a span in chunks, all of 32 KiB but the last, which is shorter and perhaps empty.
+
+    Many chunks are read at once, and few for a reader that is slow: as many as make a block of the other dialect.
 
     Raises:
         DataLossError: the store returned fewer bytes than it said it holds.
     """
     rest, position = b"", span.start
-    async with aclosing(file.read(span, lambda _: run_size)) as runs:
+    async with aclosing(runs_of(file, span, sizes, patience)) as runs:
         async for run in runs:
             position += len(run)
             view = memoryview(rest + run if rest else run)  # nearly always there is no rest
