@@ -33,7 +33,7 @@ def infos(files: dict[str, bytes], revision: str) -> list[FileInfo]:
 
 def fill(path: Path, files: dict[str, bytes], revision: str) -> int:
     """Fill a tree; return how many files had to come."""
-    place = TreeDestination(path, "", overwrite=True, resume=True, now=lambda: 0.0)
+    place = TreeDestination(path, "", overwrite=True, resume=True)
     place.open()
     wanted = place.look(infos(files, revision)).wanted
     for one in wanted:

@@ -37,7 +37,7 @@ def whole(wanted: Wanted, data: bytes = DATA) -> Arrived:
 @contextmanager
 def opened(path: Path, **options: Any) -> Iterator[TreeDestination]:
     """Open a destination."""
-    place = TreeDestination(path, "", **{"overwrite": True, "resume": True, "now": lambda: 0.0, **options})
+    place = TreeDestination(path, "", **{"overwrite": True, "resume": True, **options})
     place.open()
     try:
         yield place
@@ -275,16 +275,15 @@ def test_without_syncing_all_at_once_each_is_synced(tmp_path: Path, monkeypatch:
     assert log.calls[first:].count("fsync") == 4, "three directories, and the one they are in"
 
 
-@pytest.mark.parametrize(("files", "seconds"), [(1000, 0.0), (2, 2.0)])
-def test_a_group_is_named_when_it_is_large_or_old(tmp_path: Path, files: int, seconds: float) -> None:
-    """What a kill costs is bounded: a thousand files, or what came in two seconds."""
-    now = 0.0
-    with opened(tmp_path, now=lambda: now) as place:
-        wanted = place.look([info(f"{number}") for number in range(files + 1)]).wanted
-        assert place.write([whole(one) for one in wanted[: files - 1]]).fetched == 0
-        now = seconds
-        assert place.write([whole(wanted[files - 1])]).fetched == files
-        assert place.write([whole(wanted[files])]).fetched == 0
+def test_a_group_is_named_when_it_is_large_or_its_time_is_up(tmp_path: Path) -> None:
+    """What a kill costs is bounded: a thousand files, or what had come when somebody said that it is time."""
+    with opened(tmp_path) as place:
+        wanted = place.look([info(f"{number}") for number in range(1002)]).wanted
+        assert place.write([whole(one) for one in wanted[:999]]).fetched == 0
+        assert place.write([whole(wanted[999])]).fetched == 1000
+        assert place.write([whole(wanted[1000]), whole(wanted[1001])]).fetched == 0
+        assert place.name_staged().fetched == 2
+        assert place.name_staged().fetched == 0
 
 
 def test_a_group_of_many_bytes_is_named(tmp_path: Path) -> None:
@@ -495,4 +494,4 @@ def test_a_disk_that_is_full_from_the_start_keeps_nothing_open(tmp_path: Path, m
 
 def test_the_groups_bounds_are_those_documented() -> None:
     """A batch of the largest number of small files is one group."""
-    assert (staging._GROUP_FILES, staging._GROUP_BYTES, staging._GROUP_SECONDS) == (1000, 64 << 20, 2.0)
+    assert (staging._GROUP_FILES, staging._GROUP_BYTES, staging.GROUP_SECONDS) == (1000, 64 << 20, 2.0)

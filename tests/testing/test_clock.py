@@ -54,3 +54,16 @@ async def test_a_stall_without_a_timeout_is_a_defect_of_the_code_under_test() ->
     """What would hang for ever fails instead."""
     with pytest.raises(AssertionError, match="hang"):
         await FakeClock().sleep(math.inf)
+
+
+async def test_what_is_to_come_later_comes_when_that_much_was_slept() -> None:
+    """Calls come in the order of their times, while somebody sleeps past them; one that was cancelled does not."""
+    clock = FakeClock()
+    called: list[str] = []
+    clock.call_later(3, lambda: called.append("later"))
+    clock.call_later(2, lambda: called.append("first"))
+    clock.call_later(1, lambda: called.append("never")).cancel()
+    await clock.sleep(1.5)
+    assert called == []
+    await clock.sleep(1.5)
+    assert called == ["first", "later"]

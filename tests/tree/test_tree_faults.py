@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from client.lab import Wrapper
 from tree.treelab import FILES, Listing, Tampering, TreeLab, files_in, own_files_in
 from unspool.client.events import Retrying
 from unspool.core.checksum import crc32c
@@ -65,6 +67,34 @@ async def test_each_fault_is_ridden_out(tmp_path: Path, fault: str) -> None:
         assert lab.faulty.fired == (fault if fault != "~" or at < len(files) - 1 else "")
         assert (result.fetched, result.failed) == (len(files), 0)
         assert files_in(tmp_path / f"{at}") == files
+
+
+async def test_what_has_arrived_is_named_while_nothing_more_comes(tmp_path: Path) -> None:
+    """Small files that arrived wait two seconds for others at most: a kill while the server stalls does not cost them."""
+
+    class Stalling(Wrapper):
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+            async with aclosing(self.inner.read_files(request)) as messages:
+                async for pieces in messages:
+                    yield pieces[:3]
+                    stalls.set()
+                    await asyncio.Event().wait()
+
+    stalls = asyncio.Event()
+    lab = TreeLab(SMALL)
+    getting = asyncio.create_task(lab.get(tmp_path / "out", transport=Stalling(lab.faulty)))
+    await stalls.wait()
+    await lab.clock.sleep(1.9)
+    assert files_in(tmp_path / "out") == {}
+    await lab.clock.sleep(0.1)
+    async with asyncio.timeout(30):
+        while len(files_in(tmp_path / "out")) < 3:
+            await asyncio.sleep(0)
+    assert not getting.done()
+    getting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await getting
+    assert files_in(tmp_path / "out").items() <= SMALL.items()
 
 
 async def test_only_what_is_missing_is_asked_for_again(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@
 Rule 1: one file that cannot be had stops no other. What would stop them all (nobody answers, the disk is full) ends the tree.
 Rule 2: what is under way at one time is bounded, whatever the size of the tree: the listing waits for the workers, they for the
         disk.
-Rule 3: the disk works in one thread, one call at a time, for many files.
+Rule 3: the disk works in one thread, one call at a time, for many files. Small ones that have arrived are named in groups; the
+        clock sees to it that none waits for long.
 Rule 4: a listing that breaks in the middle is begun again from the start, once what it has brought is here; the second time
         round that is skipped.
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from unspool.client.batches import SmallFile, fetch_batch
+from unspool.client.clock import Timer
 from unspool.client.download import download
 from unspool.client.events import Advanced, Event, Observer, Restarting, Retrying
 from unspool.client.results import TreeResult
@@ -42,7 +44,7 @@ from unspool.errors import (
 )
 from unspool.local.disk import Disk
 from unspool.local.outcome import Arrived, Outcome, Wanted
-from unspool.local.staging import ends_everything
+from unspool.local.staging import GROUP_SECONDS, ends_everything
 from unspool.local.tree import SMALL, TreeDestination
 from unspool.options import MIB, TransferOptions
 
@@ -79,15 +81,15 @@ class _Tree:
         self._seams = seams
         self._options = options
         self._observer = observer
-        self._place = TreeDestination(
-            path, prefix, overwrite=options.overwrite, resume=options.resume, now=seams.clock.monotonic
-        )
+        self._place = TreeDestination(path, prefix, overwrite=options.overwrite, resume=options.resume)
         self._disk = Disk()
         self._jobs = options.jobs or _JOBS
         self._listing = Transfer(seams, options, observer)
         self._tally = TreeTally(observer, self._listing.id)
         self._one_by_one = False  # the server does not answer batches
         self._elsewhere: list[Wanted] = []
+        self._timer: Timer | None = None  # runs while there may be files without names
+        self._naming: list[Future[Outcome]] = []
 
     async def run(self) -> TreeResult:
         """Do it all."""
@@ -105,6 +107,8 @@ class _Tree:
 
     def close(self) -> None:
         """Keep what is whole. Blocks until the disk is done, so that nothing is left running."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._disk.close()
         if self._place.is_open:
             with suppress(LocalFileError):  # what went wrong first is what is told
@@ -128,6 +132,7 @@ class _Tree:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         broken = lister.result()
+        await self._settled(None)
         if self._place.is_open:
             self._settle(await self._disk.do(self._place.finish))
         while self._elsewhere:
@@ -274,11 +279,21 @@ class _Tree:
         if not arrived:
             return None
         self._tally.add_arrived(arrived)
+        if self._timer is None:
+            self._timer = self._seams.clock.call_later(GROUP_SECONDS, self._name_in_time)
         return self._disk.submit(partial(self._place.write, arrived))
 
+    def _name_in_time(self) -> None:
+        """Have files named that would wait for others for too long."""
+        self._timer = None
+        self._naming.append(self._disk.submit(self._place.name_staged))
+
     async def _settled(self, writing: Future[Outcome] | None) -> None:
-        if writing is not None:
-            self._settle(await asyncio.wrap_future(writing))
+        """Take note of what the disk has done."""
+        named, self._naming = self._naming, []
+        for doing in (*named, writing):
+            if doing is not None:
+                self._settle(await asyncio.wrap_future(doing))
 
     def _settle(self, outcome: Outcome) -> None:
         self._elsewhere += outcome.elsewhere

@@ -3,7 +3,7 @@
 Rule 1: a file gets its name when it is whole, verified and durable: staged without a name, synced, renamed, and only then
         noted in the record.
 Rule 2: that is done for a group at once, because syncing each would take longer than fetching it. What a kill costs is the
-        group that has no names yet.
+        group that has no names yet; how long one may wait for more files is for who has a clock (`GROUP_SECONDS`).
 Rule 3: what the disk refuses to one name is that file's failure. What it refuses to all (it is full) ends the tree.
 
 Plain blocking calls, one at a time.
@@ -29,8 +29,11 @@ from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
 from unspool.local.refusals import local_error
 from unspool.options import MIB
 
-_GROUP_FILES, _GROUP_BYTES, _GROUP_SECONDS = 1000, 64 * MIB, 2.0
+_GROUP_FILES, _GROUP_BYTES = 1000, 64 * MIB
 """What is named at once, at most: what a kill costs. Measured on ext4: 25 us a file to sync 1000, 400 us to sync one by one."""
+
+GROUP_SECONDS = 2.0
+"""How long a file may wait for others, at most: what a kill costs where few arrive. As often as a large file's journal."""
 
 _FEW = 32
 """Files up to which each is synced by itself: syncing a whole file system waits for what others write to it, too."""
@@ -55,7 +58,6 @@ class Staging:
         home: where files without a name are, and the record.
         directories: where they go.
         overwrite: whether a different file may be replaced.
-        now: the time, in seconds.
         sync_all: makes the whole file system of a descriptor durable; None syncs file by file.
     """
 
@@ -67,7 +69,6 @@ class Staging:
         directories: Directories,
         *,
         overwrite: bool,
-        now: Callable[[], float],
         sync_all: Callable[[int], None] | None,
     ) -> None:
         self._root = root
@@ -75,11 +76,9 @@ class Staging:
         self._home = home
         self._directories = directories
         self._overwrite = overwrite
-        self._now = now
         self._sync_all = sync_all
         self._staged: list[_Staged] = []
         self._bytes = 0
-        self._began = 0.0
         self._names_to_sync = False
 
     def write(self, arrived: Iterable[Arrived]) -> Outcome:
@@ -89,16 +88,12 @@ class Staging:
             LocalFileError: the disk refuses everything.
         """
         for one in arrived:
-            if not self._staged:
-                self._began = self._now()
             try:
                 self._staged.append(self._stage(one))
             except OSError as error:
                 raise local_error(error, self._path) from error
             self._bytes += one.wanted.info.size
-        if self._staged and (
-            len(self._staged) >= _GROUP_FILES or self._bytes >= _GROUP_BYTES or self._now() - self._began >= _GROUP_SECONDS
-        ):
+        if len(self._staged) >= _GROUP_FILES or self._bytes >= _GROUP_BYTES:
             return self.commit()
         return Outcome()
 

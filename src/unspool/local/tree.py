@@ -47,7 +47,6 @@ class TreeDestination:
         prefix: of the files on the server.
         overwrite: whether a different file may be replaced.
         resume: whether to believe the record of earlier runs.
-        now: the time, in seconds.
         folds: whether the file system takes names that differ in case for one; None finds out.
         sync_all: makes a whole file system durable; None syncs file by file.
 
@@ -62,7 +61,6 @@ class TreeDestination:
         *,
         overwrite: bool,
         resume: bool,
-        now: Callable[[], float],
         folds: bool | None = None,
         sync_all: Syncer | None = whole_file_system_syncer(),  # noqa: B008 - the C library does not change
     ) -> None:
@@ -70,7 +68,6 @@ class TreeDestination:
         self._below = below(prefix)
         self._overwrite = overwrite
         self._resume = resume
-        self._now = now
         self._folds = folds
         self._sync_all = sync_all
         self.is_open = False
@@ -104,7 +101,6 @@ class TreeDestination:
             self._home,
             self._directories,
             overwrite=self._overwrite,
-            now=self._now,
             sync_all=self._sync_all,
         )
         self._seen: set[str] = set()  # folded places, where the file system folds
@@ -201,6 +197,10 @@ class TreeDestination:
     def finish(self) -> Outcome:
         """Give names to what is left, and make all names durable; see `Staging.finish`."""
         return self._staging.finish()
+
+    def name_staged(self) -> Outcome:
+        """Give names to what has been written so far; see `Staging.commit`."""
+        return self._staging.commit()
 
     # Larger files, which have downloads of their own
 
