@@ -117,8 +117,30 @@ class Recorder:
             self.steps.append(Step("write", inode, offset=0, data=data))
 
 
-def after_power_loss(steps: list[Step], before: dict[str, bytes], random: Random) -> dict[str, bytes]:
-    """Return what may be left (name to bytes) if the power went after `steps`, in a directory that held `before`."""
+@dataclass(frozen=True)
+class Left:
+    """What is left: files by number, and names of them."""
+
+    names: dict[str, int]
+    files: dict[int, bytes]
+
+    def get(self, name: str) -> bytes | None:
+        """Return what is in a file; None if it is not there."""
+        return self.files[self.names[name]] if name in self.names else None
+
+    def put(self, directory: Path) -> None:
+        """Have it in a directory; two names of one file are two names of one file."""
+        first: dict[int, Path] = {}
+        for name, inode in self.names.items():
+            if inode in first:
+                os.link(first[inode], directory / name)
+            else:
+                first[inode] = directory / name
+                first[inode].write_bytes(self.files[inode])
+
+
+def after_power_loss(steps: list[Step], before: dict[str, bytes], random: Random) -> Left:
+    """Return what may be left if the power went after `steps`, in a directory that held `before`."""
     files: dict[int, _File] = {}
     names: dict[str, int] = {}
     for number, (name, data) in enumerate(before.items()):
@@ -143,7 +165,7 @@ def after_power_loss(steps: list[Step], before: dict[str, bytes], random: Random
                 pending.append(step)
     for change in pending[: random.randint(0, len(pending))]:
         _apply(change, durable_names)
-    return {name: files.setdefault(inode, _File()).left(random) for name, inode in durable_names.items()}
+    return Left(durable_names, {inode: files.setdefault(inode, _File()).left(random) for inode in durable_names.values()})
 
 
 def _apply(step: Step, names: dict[str, int]) -> None:

@@ -7,7 +7,18 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.core.ours import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX, Beside, beside, is_home, is_unfinished
+from unspool.core.ours import (
+    HOME,
+    JOURNAL_SUFFIX,
+    PART_SUFFIX,
+    SCRATCH_SUFFIX,
+    WHOLE_SUFFIX,
+    Beside,
+    beside,
+    is_home,
+    is_ours,
+    is_unfinished,
+)
 
 PARTS = st.binary(min_size=1, max_size=8).filter(lambda raw: not {0, ord("/")} & set(raw))
 
@@ -20,18 +31,18 @@ ROOMS = st.integers(64, 255)
 
 def each(names: Beside) -> set[str]:
     """Return the names, whatever they are for."""
-    return {names.part, names.journal, names.scratch}
+    return {names.part, names.journal, names.scratch, names.whole}
 
 
 @given(NAMES, ROOMS)
 def test_the_names_beside_a_destination_fit_where_it_fits(name: str, room: int) -> None:
-    """Three names, none longer than the place allows, each of them known as ours; a name that leaves room stays whole."""
+    """Four names, none longer than the place allows, each of them known as ours; a name that leaves room stays whole."""
     names = each(beside(name, room))
-    assert len(names) == 3
+    assert len(names) == 4
     assert all(len(os.fsencode(one)) <= room for one in names)
     assert all(is_unfinished(one) for one in names)
     if len(os.fsencode(name)) + len(SCRATCH_SUFFIX) <= room:
-        assert names == {name + suffix for suffix in (PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX)}
+        assert names == {name + suffix for suffix in (PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX)}
 
 
 @given(NAMES, NAMES, st.text("xyz", max_size=3), st.text("xyz", max_size=3), ROOMS)
@@ -41,7 +52,7 @@ def test_no_two_destinations_share_a_name(stem: str, other: str, end: str, its_e
         assert (one == two) == (not each(beside(one, room)).isdisjoint(each(beside(two, room))))
 
 
-@given(st.sampled_from([PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX]), st.text(max_size=20), st.data())
+@given(st.sampled_from([PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX]), st.text(max_size=20), st.data())
 def test_our_names_are_known_in_any_case(suffix: str, name: str, data: st.DataObject) -> None:
     """A file system that does not tell cases apart cannot make one of our names somebody else's."""
 
@@ -49,7 +60,12 @@ def test_our_names_are_known_in_any_case(suffix: str, name: str, data: st.DataOb
         upper = data.draw(st.lists(st.booleans(), min_size=len(text), max_size=len(text)))
         return "".join(letter.upper() if up else letter for letter, up in zip(text, upper, strict=True))
 
-    assert is_unfinished(name + spelled(suffix))
-    assert is_home(spelled(HOME))
+    ours, home = name + spelled(suffix), spelled(HOME)
+    assert is_unfinished(ours)
+    assert is_home(home)
+    assert is_ours(ours)
+    assert is_ours(home)
     assert not is_unfinished(f"{name}{suffix}x")
     assert not is_home(HOME + name + "x")
+    assert not is_ours(f"{name}{suffix}x")
+    assert not is_ours(HOME + name + "x")

@@ -10,7 +10,7 @@ import pytest
 
 from client.lab import BLOCK, DATA, JOURNAL, PART, Lab, content
 from evidence.seeds import repeatable, shards
-from unspool.errors import UnreachableError
+from unspool.errors import LocalFileError, UnreachableError
 
 SEGMENT = 2 * BLOCK
 
@@ -57,7 +57,10 @@ async def leave(directory: Path, random: Random) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seeds", shards(normal=300, deep=10_000, size=150), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 async def test_damage_by_hand_never_reaches_the_final_name(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Part file and journal edited, cut, lengthened, emptied, removed or exchanged: the next run has the right bytes."""
+    """Part file and journal edited, cut, lengthened, emptied, removed or exchanged: the next run has the right bytes.
+
+    Of a part file whose journal was removed it says that it cannot tell whose it is.
+    """
     monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
     monkeypatch.setattr("os.fsync", lambda _: None)
     built_upon = 0
@@ -69,6 +72,10 @@ async def test_damage_by_hand_never_reaches_the_final_name(seeds: range, monkeyp
             for path in random.choice(([PART], [PART], [JOURNAL], [PART, JOURNAL])):
                 damage(directory / path, random)
             lab = Lab()
+            if (directory / PART).exists() and not (directory / JOURNAL).exists() and (directory / PART).stat().st_size:
+                with pytest.raises(LocalFileError, match="no journal beside it"):  # it could be anybody's
+                    await lab.get(directory / "b.bin")
+                (directory / PART).unlink()
             result = await lab.get(directory / "b.bin")
             assert (directory / "b.bin").read_bytes() == DATA
             assert [path.name for path in directory.iterdir()] == ["b.bin"]

@@ -71,7 +71,7 @@ def record(patch: pytest.MonkeyPatch, part: PartFile) -> list[str]:
 
 
 def test_the_order_of_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Length and mode, then the bytes to the disk, then the one change of the name, that to the disk, and last the journal."""
+    """Length and mode, then the bytes to the disk, then the one change of the name, that to the disk, and last what is ours."""
     (tmp_path / "a.bin").write_bytes(b"old")
     part = ready(tmp_path / "a.bin")
     calls = record(monkeypatch, part)
@@ -82,11 +82,10 @@ def test_the_order_of_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "fsync file",
         "link the open file",
         "replace .unspool-whole",
-        "unlink .unspool-part",
         "fsync directory",
         "unlink .unspool-journal",
         "unlink .new",
-        "unlink .unspool-whole",
+        "unlink .unspool-part",
     ]
 
 
@@ -99,11 +98,10 @@ def test_the_order_of_a_commit_that_must_not_overwrite(tmp_path: Path, monkeypat
         "ftruncate file",
         "fsync file",
         "link the open file",
-        "unlink .unspool-part",
         "fsync directory",
         "unlink .unspool-journal",
         "unlink .new",
-        "unlink .unspool-whole",
+        "unlink .unspool-part",
     ]
 
 
@@ -201,7 +199,7 @@ def test_what_comes_into_its_place_during_the_commit_stays_out_of_it(
 def test_what_a_killed_commit_left_is_in_nobodys_way(tmp_path: Path) -> None:
     """A name that a commit was killed at is taken over by the next one, and is gone afterwards."""
     part = ready(tmp_path / "a.bin")
-    (tmp_path / "a.bin.unspool-whole").write_bytes(b"left")
+    os.link(part.path, tmp_path / "a.bin.unspool-whole")
     part.commit(len(DATA), overwrite=True)
     assert (tmp_path / "a.bin").read_bytes() == DATA
     assert listing(tmp_path) == ["a.bin"]

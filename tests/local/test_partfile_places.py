@@ -51,7 +51,6 @@ def downloaded(destination: Path) -> None:
         "x" + "é" * 127,
         "語" * 85,
         "🧵" * 63 + "abc",
-        "a.unspool-part",
         "-",
         "...",
     ],

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from local.nobody import said_by_nobody
 from tree.treelab import MODIFIED, files_in, own_files_in
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
+from unspool.core.ours import HOME, PART_SUFFIX
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local import staging
 from unspool.local.outcome import Arrived, Outcome, Wanted
@@ -495,3 +497,23 @@ def test_a_disk_that_is_full_from_the_start_keeps_nothing_open(tmp_path: Path, m
 def test_the_groups_bounds_are_those_documented() -> None:
     """A batch of the largest number of small files is one group."""
     assert (staging._GROUP_FILES, staging._GROUP_BYTES, staging.GROUP_SECONDS) == (1000, 64 << 20, 2.0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a process without rights is made by one that has them all")
+def test_a_umask_that_takes_our_own_rights_does_not_stop_a_tree() -> None:
+    """With umask 277 a tree has directories that can be filled, also by the next run."""
+
+    def twice(directory: Path) -> str:
+        first = fill(directory / "out", "d/e/a", "b")
+        second = fill(directory / "out", "d/e/a", "b", "d/e/c")
+        return f"{first.fetched} {second.kept} {second.fetched} {len(first.failures + second.failures)}"
+
+    assert said_by_nobody(twice, 0o277) == "2 2 1 0"
+
+
+@pytest.mark.parametrize("name", [HOME, HOME.upper(), f"x{PART_SUFFIX}"])
+def test_a_directory_with_a_name_of_ours_is_no_destination(tmp_path: Path, name: str) -> None:
+    """A tree does not go where another one's record is kept."""
+    with pytest.raises(LocalFileError, match="name another destination"), opened(tmp_path / name):
+        pass
+    assert not (tmp_path / name).exists()

@@ -126,3 +126,33 @@ def test_rights_are_those_of_the_process(root: Path) -> None:
         "missing": ["NotFoundError", "NotFoundError", "NotFoundError"],
         "": ["InvalidNameError", "InvalidNameError", ["open/file", "unreadable/file"]],
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.unspool-part",
+        "a.unspool-journal",
+        "a.unspool-journal.new",
+        "a.unspool-whole",
+        "A.UNSPOOL-PART",
+        ".unspool-tree/record",
+    ],
+)
+async def test_what_unspool_keeps_for_itself_is_not_served(root: Path, store: LocalStore, name: str) -> None:
+    """Unfinished downloads and records of whoever fetches into the directory: not found, not listed, by whatever link."""
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_bytes(b"half")
+    (root / "whole").write_bytes(b"whole")
+    (root / "link").symlink_to(name)
+    for asked in (name, "link"):
+        for asking in (store.stat, store.open):
+            with pytest.raises(NotFoundError, match="is not served"):
+                await asking(asked)
+        (answer,) = await store.read_small([asked], 1000)
+        assert isinstance(answer, NotFoundError)
+    for recursive in (True, False):
+        files, prefixes = await listed(store, recursive=recursive)
+        assert (list(files), prefixes) == (["whole"], set())
+    with pytest.raises(NotFoundError):
+        await listed(store, ".unspool-tree")

@@ -20,6 +20,9 @@ SCRATCH_SUFFIX = f"{JOURNAL_SUFFIX}.new"
 WHOLE_SUFFIX = ".unspool-whole"
 """Of what becomes the destination, for the moment of a commit: another name of the part file, which nobody else uses."""
 
+_MARK = ".unspool-"
+"""What all of them have in common."""
+
 _DIGITS = 16
 """Of the digest that tells long names apart: 64 bits."""
 
@@ -53,6 +56,12 @@ def beside(name: str, name_max: int) -> Beside:
 def is_unfinished(name: str) -> bool:
     """Whether a name is one under which an unfinished download is kept."""
     return name.lower().endswith((PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX))
+
+
+def is_ours(name: str) -> bool:
+    """Whether a name is one of ours, of whichever kind."""
+    # Asked for every entry of a listing, and the answer is nearly always no.
+    return _MARK in name.lower() and (is_unfinished(name) or is_home(name))
 
 
 def is_home(name: str) -> bool:

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Self
 
-from unspool.core.ours import Beside, beside
+from unspool.core.ours import Beside, beside, is_ours
 from unspool.errors import LocalFileError
 from unspool.local.copy import LocalCopy
 from unspool.local.entries import WAY_THROUGH, status_of
@@ -101,6 +101,8 @@ class Destination:
 def _name_of(path: Path) -> str:
     if not path.name:
         raise LocalFileError(f"{path}: is a directory")
+    if is_ours(path.name):
+        raise LocalFileError(f"{path}: unspool keeps unfinished downloads under such names: name another destination")
     try:
         usable = b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from unspool.errors import LocalFileError
+from unspool.local.entries import make_directory
 from unspool.local.home import DIRECTORY
 
 _MOST_OPEN = 64
@@ -90,7 +91,7 @@ class Directories:
             if not make:
                 raise
         with contextlib.suppress(FileExistsError):
-            os.mkdir(part, dir_fd=descriptor)
+            make_directory(part, descriptor)
         self.grown.add(above)
         return os.open(part, DIRECTORY, dir_fd=descriptor)
 

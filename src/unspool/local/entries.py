@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
+from pathlib import Path
 
 WAY_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """A directory that files are put into need not be readable, only searchable and writable; Linux can open it so."""
@@ -83,17 +85,97 @@ def remove(name: str, directory: int) -> None:
         os.unlink(name, dir_fd=directory)
 
 
+def open_ours(name: str, directory: int, flags: int) -> int:
+    """Open a file that is ours, creating it if the flags say so: no link, no pipe, no device; return its descriptor.
+
+    A umask may have taken from us the right to what we have created ourselves: then that is no obstacle, and the file's
+    permissions stay what they are.
+
+    Raises:
+        FileExistsError: what is there is not a regular file.
+        OSError: as the system says.
+    """
+    status = status_of(name, directory)
+    if status is not None:
+        _check_regular(status, name)
+    # Not blocking, and no terminal: what was a file a moment ago may be something else now.
+    flags |= os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        descriptor = os.open(name, flags, 0o666, dir_fd=directory)
+    except PermissionError:
+        if status is None or status.st_uid != os.geteuid() or not hasattr(os, "O_PATH"):
+            raise
+        descriptor = _open_in_spite_of_permissions(name, directory, flags)
+    try:
+        _check_regular(os.fstat(descriptor), name)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_regular(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise FileExistsError(errno.EEXIST, "Is in the way, and is not a regular file: remove it", name)
+
+
+def _open_in_spite_of_permissions(name: str, directory: int, flags: int) -> int:
+    found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        status = os.fstat(found)
+        _check_regular(status, name)
+        # By way of /proc, as open(2) says of what O_PATH has opened.
+        way = Path(f"/proc/self/fd/{found}")
+        mode = stat.S_IMODE(status.st_mode)
+        way.chmod(mode | stat.S_IRUSR | stat.S_IWUSR)
+        try:
+            return os.open(way, flags & ~(os.O_NOFOLLOW | os.O_CREAT))
+        finally:
+            way.chmod(mode)
+    finally:
+        os.close(found)
+
+
+def make_directory(name: str, directory: int | None) -> None:
+    """Create a directory in which we can work, whatever the umask. Raises FileExistsError if something has the name.
+
+    Args:
+        name: of the directory; a path where `directory` is None.
+        directory: a descriptor.
+    """
+    os.mkdir(name, dir_fd=directory)
+    mode = stat.S_IMODE(os.lstat(name, dir_fd=directory).st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.chmod(name, mode | stat.S_IRWXU, dir_fd=directory)
+
+
 def write_new(name: str, directory: int, data: bytes) -> None:
-    """Write a small file, over what is there; not through a link that somebody else may have put there."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    """Write a small file, in place of what an earlier run left; not through a link that somebody else may have put there.
+
+    Raises:
+        FileExistsError: what is there is not a regular file.
+    """
+    status = status_of(name, directory)
+    if status is not None:
+        _check_regular(status, name)
+        os.unlink(name, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(name, flags, 0o666, dir_fd=directory), "wb") as file:
         file.write(data)
 
 
-def read_small(name: str, directory: int) -> bytes:
-    """Return what is in a small file; not through a link. Raises FileNotFoundError, as any OSError, if there is none."""
-    with os.fdopen(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory), "rb") as file:
-        return file.read()
+def read_small(name: str, directory: int, most: int) -> bytes:
+    """Return what is in a small file of ours; not through a link.
+
+    Raises:
+        FileNotFoundError: there is none.
+        FileExistsError: what is there is not a regular file.
+        OSError: it is longer than `most` (EFBIG), or as the system says.
+    """
+    with os.fdopen(open_ours(name, directory, os.O_RDONLY), "rb") as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, "Is in the way, and too large to be unspool's: remove it", name)
+        return file.read(most)
 
 
 def sync(directory: int) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from unspool.core.ours import HOME
 from unspool.core.treerecord import TreeRecord
 from unspool.errors import BusyError
+from unspool.local.entries import make_directory, open_ours
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,12 +50,12 @@ class TreeHome:
 
     def __init__(self, root: int, path: Path, *, anew: bool = False) -> None:
         with contextlib.suppress(FileExistsError):
-            os.mkdir(HOME, dir_fd=root)
+            make_directory(HOME, root)
         self.descriptor = os.open(HOME, DIRECTORY, dir_fd=root)
         self._lock = self._file = -1
         self._next = 0
         try:
-            self._lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=self.descriptor)
+            self._lock = open_ours(_LOCK, self.descriptor, os.O_RDWR | os.O_CREAT)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._tidy()
             self.load(anew=anew)
@@ -90,8 +91,7 @@ class TreeHome:
         self.record = record
 
     def _open_record(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(_RECORD, flags, 0o666, dir_fd=self.descriptor)
+        return open_ours(_RECORD, self.descriptor, os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
     def _close_record(self) -> None:
         if self._file >= 0:

@@ -10,6 +10,9 @@ Rule 5: closing is not aborting: it keeps what is good. A part file that holds n
 Rule 6: a symbolic link at the destination is replaced itself; what it points to stays as it is. A link to what is not a regular
         file (`/dev/stdout`) is refused like that thing itself.
 Rule 7: everything is done in the destination's directory as it was opened; no path is looked up twice.
+Rule 8: what stands in our places is looked at before it is used. A part file with bytes has had a journal beside it since
+        before the first of them, and no other name: one that has not is somebody else's, and is left as it is (aria2 keeps the
+        same rule about its control file).
 
 Plain blocking calls: the caller decides which thread waits for the disk, and calls one at a time.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -33,9 +37,11 @@ from unspool.local.entries import (
     has_no_links,
     is_at,
     link_open,
+    open_ours,
     read_small,
     remove,
     rename_unless_taken,
+    status_of,
     sync,
     write_new,
 )
@@ -43,6 +49,9 @@ from unspool.local.refusals import mapped
 
 _READ_SIZE = 1 << 20
 """Bytes per read when checking again: fits the processor's cache, so that summing them costs no second trip to memory."""
+
+_LARGEST_JOURNAL = 64 << 20
+"""Bytes. One of 4096 segments has 150 kB; where the size is not known, a file of 16 TiB has a million segments."""
 
 
 class PartFile:
@@ -75,11 +84,11 @@ class PartFile:
         """
         with mapped(self.destination.path):
             self.destination.check()
+            self._check_places()
             while not self._lock():
                 pass
             if os.fstat(self._descriptor).st_size:  # else a journal is what a commit left that died before removing it
-                with contextlib.suppress(FileNotFoundError):
-                    self.journal = journals.decode(read_small(self._names.journal, self._directory))
+                self.journal = journals.decode(self._read_journal())
             if self.journal is not None:
                 self._table = SegmentTable(self.journal.segment_size, self.journal.segments)
                 self.recheck_all()
@@ -88,15 +97,38 @@ class PartFile:
     def _directory(self) -> int:
         return self.destination.directory
 
+    def _check_places(self) -> None:
+        """Refuse to begin where something stands in our places that cannot be ours."""
+        names = self._names
+        for name in (names.part, names.journal, names.scratch, names.whole):
+            status = status_of(name, self._directory)
+            if status is not None and not stat.S_ISREG(status.st_mode):
+                raise self._not_ours("is not a regular file", name)
+
+    def _read_journal(self) -> bytes:
+        """Return what is at the journal's place. It need not be a journal: damage is no reason to leave what is ours."""
+        try:
+            with mapped(self.journal_path):
+                return read_small(self._names.journal, self._directory, _LARGEST_JOURNAL)
+        except LocalFileError as error:
+            self._let_go()
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise self._not_ours("is not empty and has no journal beside it") from None
+            raise
+
+    def _not_ours(self, why: str, name: str | None = None) -> LocalFileError:
+        path = self.path.with_name(name) if name else self.path
+        return LocalFileError(f"{path}: {why}, so it is not of an unfinished download: remove it, or name another destination")
+
     def _lock(self) -> bool:
         """Open and lock the part file; return whether it was the part file still when that was done."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self._names.part, flags, 0o666, dir_fd=self._directory)
+        self._descriptor = open_ours(self._names.part, self._directory, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between opening and locking, the one who held it may have committed it: then this is the final file.
             if is_at(self._descriptor, self._names.part, self._directory):
                 if not is_at(self._descriptor, self.destination.name, self._directory):
+                    self._check_no_other_name()
                     return True
                 # Or somebody died in the middle of a commit without overwriting, and the file has both names: finish that.
                 os.unlink(self._names.part, dir_fd=self._directory)
@@ -108,6 +140,16 @@ class PartFile:
             raise
         self._let_go()
         return False
+
+    def _check_no_other_name(self) -> None:
+        """Refuse a part file that is another file as well: what is written to one would be in the other."""
+        names = os.fstat(self._descriptor).st_nlink
+        if is_at(self._descriptor, self._names.whole, self._directory):
+            names -= 1  # somebody died in the middle of a commit
+        elif status_of(self._names.whole, self._directory) is not None:
+            raise self._not_ours("is another file than the part file", self._names.whole)
+        if names > 1:
+            raise self._not_ours("has another name too (a hard link)")
 
     def recheck(self) -> int:
         """Read one more segment that the journal claims, and forget it if it is not what the journal says.
@@ -224,8 +266,12 @@ class PartFile:
         # From here on the file is there, whole: what still goes wrong must not make it look as if it were not.
         with contextlib.suppress(OSError):
             sync(self._directory)
+        # The part file's name goes last: while it is there and locked, nobody else has a journal here.
         with contextlib.suppress(OSError):
             self._remove_journal()
+        with contextlib.suppress(OSError):
+            if self._is_ours():
+                remove(self._names.part, self._directory)
         self._release()
 
     def _give_name(self, *, overwrite: bool) -> None:
@@ -234,7 +280,8 @@ class PartFile:
         names, name, directory = self._names, self.destination.name, self._directory
         try:
             if overwrite:
-                self._link_whole()
+                if not is_at(self._descriptor, names.whole, directory):  # as a process left it that was killed in this moment
+                    link_open(self._descriptor, names.whole, directory)
                 os.replace(names.whole, name, src_dir_fd=directory, dst_dir_fd=directory)
             else:
                 link_open(self._descriptor, name, directory)
@@ -246,17 +293,6 @@ class PartFile:
             # The next best: who takes the part file's name just between these two is not noticed.
             self._check_ours()
             self._rename(overwrite=overwrite)
-        else:
-            with contextlib.suppress(OSError):  # the file is there, whole; `acquire` finishes this
-                if self._is_ours():
-                    os.unlink(names.part, dir_fd=directory)
-
-    def _link_whole(self) -> None:
-        try:
-            link_open(self._descriptor, self._names.whole, self._directory)
-        except FileExistsError:  # of a process that was killed in this moment
-            remove(self._names.whole, self._directory)
-            link_open(self._descriptor, self._names.whole, self._directory)
 
     def _rename(self, *, overwrite: bool) -> None:
         part, name, directory = self._names.part, self.destination.name, self._directory
@@ -285,6 +321,8 @@ class PartFile:
         """Remove part file and journal: they are of no use to anybody."""
         with mapped(self.path):
             if self._is_ours():
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, 0)  # bytes without a journal would be a stranger's (rule 8)
                 self._remove_journal()
                 remove(self._names.part, self._directory)
         self._release()
@@ -293,7 +331,8 @@ class PartFile:
         remove(self._names.journal, self._directory)
         # Of a process that was killed while it wrote the one, or gave the other its name.
         remove(self._names.scratch, self._directory)
-        remove(self._names.whole, self._directory)
+        if is_at(self._descriptor, self._names.whole, self._directory):
+            remove(self._names.whole, self._directory)
 
     def close(self) -> None:
         """Keep what is good for the next run, and let others at it. Closing twice is fine."""

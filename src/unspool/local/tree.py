@@ -17,13 +17,14 @@ from pathlib import Path
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
+from unspool.core.ours import is_ours
 from unspool.core.tree import Local, Place, Verdict, below, folded, judge, place_of
 from unspool.core.treerecord import line_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
-from unspool.local.entries import status_of
+from unspool.local.entries import make_directory, status_of
 from unspool.local.home import TreeHome, whole_file_system_syncer
 from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
 from unspool.local.refusals import local_error
@@ -79,9 +80,11 @@ class TreeDestination:
             BusyError: another process is filling it.
             LocalFileError: it cannot be had.
         """
+        if is_ours(self._path.name):
+            raise LocalFileError(f"{self._path}: unspool keeps something of its own under such names: name another destination")
         try:
             with contextlib.suppress(FileExistsError):
-                self._path.mkdir()
+                make_directory(str(self._path), None)
             with contextlib.ExitStack() as undo:
                 self._root = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 undo.callback(os.close, self._root)

@@ -19,6 +19,7 @@ from itertools import islice
 
 from unspool.core.model import FileInfo, ListRequest, Page
 from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix
+from unspool.core.ours import is_ours
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError
 from unspool.stores.base import SmallFile
 from unspool.stores.localfile import LocalFile, check_regular, info_of, open_regular
@@ -168,6 +169,8 @@ class LocalStore:
         """Return what a directory's entry is listed as: a file, a prefix, or None for not at all."""
         if not _surely_a_name(name, entry.name):
             check_name(name)
+        if is_ours(entry.name):
+            return None
         if entry.is_dir(follow_symlinks=False):
             return f"{name}/"
         if entry.is_symlink():

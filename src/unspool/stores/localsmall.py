@@ -18,7 +18,7 @@ from unspool.core.names import check_name
 from unspool.errors import UnspoolError
 from unspool.stores.base import SmallFile
 from unspool.stores.localfile import check_read, check_regular, info_of, open_regular, pread, seconds_until_a_write_shows
-from unspool.stores.localwalk import WAY_THROUGH, Root
+from unspool.stores.localwalk import WAY_THROUGH, Root, check_served
 from unspool.stores.oserrors import ours
 from unspool.stores.revisions import RevisionOf
 
@@ -70,6 +70,7 @@ class _Reader:
         below = name[: -len(last)]
         if below != self._below:
             self._go_to(name, below, parts[:-1])
+        check_served(name, last)
         status = os.stat(last, dir_fd=self._directory, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             with self._root.walk(name, parts) as place:

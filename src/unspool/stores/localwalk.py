@@ -3,6 +3,8 @@
 Rule 1: nothing outside the root is ever opened. A name is walked part by part from the root's descriptor, never resolved to a
         path and then opened, so a symbolic link swapped in between check and use changes nothing. Links are followed by this
         walk itself, as long as they stay below the root (what Linux calls RESOLVE_BENEATH).
+Rule 2: what unspool keeps for itself is not served: unfinished downloads and records of trees, of somebody who fetches into
+        this directory. No walk leads there, by whatever link.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from unspool.core.ours import is_ours
 from unspool.errors import NotFoundError, OutsideRootError
 from unspool.stores.oserrors import mapped
 from unspool.stores.threads import Use
@@ -67,6 +70,7 @@ class Root:
                         raise OutsideRootError(f"{name}: leads out of what is served", name=name)
                     os.close(opened.pop())
                     continue
+                check_served(name, part)
                 status = os.stat(part, dir_fd=opened[-1], follow_symlinks=False)
                 if stat.S_ISLNK(status.st_mode):
                     links += 1
@@ -85,6 +89,12 @@ class Root:
         finally:
             for descriptor in opened:
                 os.close(descriptor)
+
+
+def check_served(name: str, part: str) -> None:
+    """Raise NotFoundError if a part of a name is one of ours (rule 2)."""
+    if is_ours(part):
+        raise NotFoundError(f"{name}: is not served: unspool keeps something of its own under such names", name=name)
 
 
 @dataclass(frozen=True, slots=True)
