@@ -75,6 +75,8 @@ def test_the_limits_are_the_servers() -> None:
     options = ServiceOptions()
     assert [float(value.split()[0]) for _, value in table_after(DOCUMENT, "<!-- table: limits -->")] == [
         MAX_NAME_BYTES,
+        wire.LONGEST_REVISION,
+        wire.MOST_ENTRIES,
         options.block_size,
         options.largest_block,
         options.page_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unspool.core.abridged import abridged
 from unspool.core.address import parse_address
 from unspool.errors import (
     AccessError,
@@ -37,7 +38,7 @@ def advice(error: UnspoolError, url: str | None) -> str:
         error: its message names the file, unless it comes from below (a connection, a proxy).
         url: what the command was about, if about a file on a server.
     """
-    line = error.message
+    line = abridged(error.message)
     if url is not None and isinstance(error, TransferError | AccessError | UnsupportedError) and not _is_named(line, url):
         line = f"{url}: {line}"
     for kind in type(error).__mro__:

@@ -13,6 +13,7 @@ import click
 
 from unspool.cli.advice import advice
 from unspool.cli.exits import BUG, DONE, INTERRUPTED
+from unspool.core.abridged import abridged
 from unspool.errors import LocalFileError, UnspoolError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +56,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except click.ClickException:
             raise
         except Exception as error:  # noqa: BLE001 - a bug is told as one, with its exit code
-            _fail(f"internal error, please report it: {type(error).__name__}: {error}", BUG, debug=debug)
+            _fail(in_short(f"internal error, please report it: {type(error).__name__}: {error}"), BUG, debug=debug)
 
     return body
 
@@ -71,7 +72,8 @@ def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
     if debug:
         import traceback  # noqa: PLC0415
 
-        traceback.print_exc()
+        for text in traceback.format_exc().splitlines():
+            click.echo(in_short(text), err=True)
     click.echo(f"unspool: {printable(message)}", err=True)
     sys.exit(code)
 
@@ -89,3 +91,8 @@ def dialect_option(body: F) -> F:
 def printable(text: str) -> str:
     """Return text that cannot play tricks on a terminal: what is not printable is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", errors="backslashreplace").decode() for c in text)
+
+
+def in_short(text: str) -> str:
+    """Return a line to be read by a person: printable, and at most 300 characters of it."""
+    return abridged(printable(abridged(text)))

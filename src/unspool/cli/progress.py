@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 
 from unspool.cli.bar import bar
-from unspool.cli.command import printable
+from unspool.cli.command import in_short, printable
 from unspool.cli.units import say_bytes, say_share
 from unspool.client.events import Advanced, Event, Observer, Observers, Rechecked, Repairing, Restarting, Retrying, Started
 
@@ -64,7 +64,7 @@ class _Lines:
             line = f"{say_bytes(event.good)} {verb}" + (f" ({say_share(event.good, self._size)})" if self._size else "")
         if line is not None:
             self._next = self._now() + LINE_INTERVAL
-            click.echo(printable(f"{self._name}: {line}"), err=True)
+            click.echo(in_short(f"{self._name}: {line}"), err=True)
 
 
 @contextmanager
@@ -80,6 +80,6 @@ def _bar(name: str) -> Iterator[Observer]:
                     case Started(_, size, resumed_from):
                         shown.begin(size, resumed_from)
                 if (line := say(event)) is not None:
-                    shown.say(printable(f"{name}: {line}"))
+                    shown.say(in_short(f"{name}: {line}"))
 
         yield OnBar()

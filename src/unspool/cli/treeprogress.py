@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 
 from unspool.cli.bar import bar
-from unspool.cli.command import printable
+from unspool.cli.command import in_short, printable
 from unspool.cli.progress import LINE_INTERVAL, say
 from unspool.cli.units import say_bytes
 from unspool.client.events import Event, FileFailed, Observer, TreeAdvanced
@@ -31,7 +31,7 @@ def tree_progress(name: str, *, quiet: bool, now: Callable[[], float] = time.mon
 def _say_failure(event: FileFailed) -> str:
     """Return the line about a file that failed; nearly every message names it itself."""
     message = event.error.message
-    return printable(f"unspool: {message}" if event.name in message else f"unspool: {event.name}: {message}")
+    return in_short(f"unspool: {message}" if event.name in message else f"unspool: {event.name}: {message}")
 
 
 def _say_files(event: TreeAdvanced) -> str:
@@ -63,7 +63,7 @@ class _Lines(_Failures):
             line = f"{_say_files(event)}, {say_bytes(event.good)} here"
         if line is not None:
             self._next = self._now() + LINE_INTERVAL
-            click.echo(printable(f"{self._name}: {line}"), err=True)
+            click.echo(in_short(f"{self._name}: {line}"), err=True)
 
 
 @contextmanager
@@ -80,6 +80,6 @@ def _bar(name: str) -> Iterator[Observer]:
                     case FileFailed():
                         shown.say(_say_failure(event))
                     case _ if (line := say(event)) is not None:
-                        shown.say(printable(f"{name}: {line}"))
+                        shown.say(in_short(f"{name}: {line}"))
 
         yield OnBar()

@@ -84,6 +84,7 @@ class TreeTally:
     def fail(self, name: str, error: UnspoolError) -> None:
         """Take note of a file that cannot be had."""
         self._failed += 1
+        _forget_where(error)
         if len(self._failures) < _MOST_FAILURES:
             self._failures.append(Failure(name, error))
         self._observer.notify(FileFailed(name, error, self._transfer_id))
@@ -118,3 +119,10 @@ class TreeTally:
             bytes_received=self.bytes_received,
             seconds=seconds,
         )
+
+
+def _forget_where(error: BaseException | None) -> None:
+    """Forget where an error was raised: a traceback keeps whatever was at hand there, a page of a listing for each file."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

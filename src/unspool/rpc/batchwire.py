@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from unspool import errors
 from unspool.core.model import HEARTBEAT, BatchRequest, Bytes, Piece, WantedFile
 from unspool.rpc import status
-from unspool.rpc.wire import filled, frame_of, frame_parts, has_more_fields, parsed, varint
+from unspool.rpc.wire import check_entries, check_number, filled, frame_of, frame_parts, has_more_fields, parsed, varint
 from unspool.v1 import file_service_pb2 as pb
 
 _OTHER_FIELDS = 64
@@ -67,13 +67,15 @@ def encode_pieces(pieces: Iterable[Piece]) -> bytes:
 
 
 def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> tuple[Piece, ...]:
-    """Parse a ReadFilesResponse. Raises ProtocolError if it is not one.
+    """Parse a ReadFilesResponse. Raises ProtocolError if it is not one, or larger than a client takes.
 
     Args:
         data: the message.
         files: those asked for, so that an error can name its file.
     """
+    check_entries(data)
     message = parsed(pb.ReadFilesResponse(), data, errors.ProtocolError)
+    check_number(len(message.pieces))
     return tuple([_decode_piece(piece, files) for piece in message.pieces])
 
 

@@ -16,7 +16,9 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from unspool import errors
+from unspool.core.abridged import abridged
 from unspool.core.model import Attributes, Block, Bytes, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Summary
+from unspool.core.names import MAX_NAME_BYTES
 from unspool.v1 import file_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["FileService"].full_name
@@ -27,6 +29,19 @@ _MORE = 0x80
 """The bit of a varint's byte that says another follows."""
 
 _ONE_BYTE = [bytes([value]) for value in range(_MORE)]
+
+LONGEST_REVISION = 1024
+"""Characters, as of an S3 version id. Whoever pins a revision keeps it, for every file of a listing."""
+
+_LONGEST_CONTENT_TYPE = 255
+"""Characters: two names of 127 and a slash (RFC 6838, section 4.2)."""
+
+MOST_ENTRIES = 10_000
+"""Files and prefixes in one message of a listing, and pieces in one of a batch: twice what a server gives by default."""
+
+_UNCOUNTED = 600 * 1024
+"""Bytes of a message that is parsed before its entries are counted: at the worst 300,000 of nothing, 25 MiB for the parser. A
+message of a batch of small files is shorter, and counting costs a microsecond for each."""
 
 _M = TypeVar("_M", bound=Message)
 
@@ -49,7 +64,17 @@ def encode_info(info: FileInfo) -> pb.FileInfo:
 
 
 def decode_info(message: pb.FileInfo) -> FileInfo:
-    """Turn a message into a file's description."""
+    """Turn a message into a file's description. Raises ProtocolError for one that nobody should be made to keep."""
+    if (
+        len(message.name) > MAX_NAME_BYTES
+        or len(message.revision) > LONGEST_REVISION
+        or len(message.content_type) > _LONGEST_CONTENT_TYPE
+    ):
+        raise errors.ProtocolError(
+            f"{abridged(message.name)}: the server describes it with a name of {len(message.name)} characters, a revision of "
+            f"{len(message.revision)} and a media type of {len(message.content_type)}: "
+            f"at most {MAX_NAME_BYTES}, {LONGEST_REVISION} and {_LONGEST_CONTENT_TYPE} are taken"
+        )
     modified = message.modified if message.HasField("modified") else None
     return FileInfo(
         message.name,
@@ -102,8 +127,12 @@ def encode_page(page: Page) -> bytes:
 
 
 def decode_page(data: bytes) -> Page:
-    """Parse a ListFilesResponse. Raises ProtocolError if it is not one."""
+    """Parse a ListFilesResponse. Raises ProtocolError if it is not one, or larger than a client takes."""
+    check_entries(data)
     message = parsed(pb.ListFilesResponse(), data, errors.ProtocolError)
+    check_number(len(message.files) + len(message.prefixes))
+    if any(len(prefix) > MAX_NAME_BYTES for prefix in message.prefixes):
+        raise errors.ProtocolError(f"the server lists a prefix that is longer than {MAX_NAME_BYTES} bytes")
     return Page(tuple(map(decode_info, message.files)), tuple(message.prefixes))
 
 
@@ -258,6 +287,18 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             return (value, at) if byte or not shift else (-1, at)
         shift += 7
     return -1, at
+
+
+def check_entries(data: bytes) -> None:
+    """Refuse a message of very many entries before anything is made of them. Raises ProtocolError."""
+    if len(data) > _UNCOUNTED and has_more_fields(data, 2 * MOST_ENTRIES):
+        check_number(2 * MOST_ENTRIES + 1)
+
+
+def check_number(entries: int) -> None:
+    """Refuse a message of more entries than a client takes. Raises ProtocolError."""
+    if entries > MOST_ENTRIES:
+        raise errors.ProtocolError(f"the server sent {entries} entries or more at once: at most {MOST_ENTRIES} are taken")
 
 
 def has_more_fields(data: bytes, most: int) -> bool:

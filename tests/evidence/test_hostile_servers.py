@@ -1,0 +1,163 @@
+"""Servers that send what nobody asked for, to have a client use its memory and fill a terminal: real processes on both ends."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import grpc
+import pytest
+
+from processes import ENVIRONMENT, peak_memory
+from unspool.rpc import wire
+from unspool.v1 import file_service_pb2 as pb
+
+MIB = 1 << 20
+
+ENOUGH = 3000
+"""Messages after which a server gives up: 9 GB of the largest."""
+
+
+def page(*files: pb.FileInfo) -> bytes:
+    """Return a page of a listing."""
+    return pb.ListFilesResponse(files=files).SerializeToString()
+
+
+def long_revisions() -> Iterator[bytes]:
+    """Files whose revisions are a megabyte."""
+    for number in range(ENOUGH):
+        yield page(*(pb.FileInfo(name=f"{number}-{n}", size=1, revision="r" * 1_000_000) for n in range(3)))
+
+
+def long_names() -> Iterator[bytes]:
+    """Files whose names are three megabytes."""
+    for number in range(ENOUGH):
+        yield page(pb.FileInfo(name=f"{number}" + "n" * 3_000_000, size=1, revision="r"))
+
+
+def long_prefixes() -> Iterator[bytes]:
+    """Prefixes of three megabytes."""
+    for _ in range(ENOUGH):
+        yield pb.ListFilesResponse(prefixes=["p" * 3_000_000 + "/"]).SerializeToString()
+
+
+def empty_entries() -> Iterator[bytes]:
+    """Two million files of no name in each message."""
+    for _ in range(ENOUGH):
+        yield b"\x0a\x00" * (2 * MIB - 100)
+
+
+def escapes() -> Iterator[bytes]:
+    """As long names as there may be, of what a terminal obeys; none of them can be had."""
+    for number in range(300):
+        yield page(*(pb.FileInfo(name=f"../{number}-{n}/" + "\x1b[2J" * 900, size=1, revision="r") for n in range(10)))
+
+
+def one_file() -> Iterator[bytes]:
+    """A listing with nothing wrong with it."""
+    yield page(pb.FileInfo(name="a", size=1, revision="r"))
+
+
+def empty_pieces() -> Iterator[bytes]:
+    """Two million pieces of nothing in each message."""
+    return empty_entries()
+
+
+def nothing() -> Iterator[bytes]:
+    """No messages at all."""
+    return iter(())
+
+
+Messages = Callable[[], Iterator[bytes]]
+
+
+@asynccontextmanager
+async def hostile(listing: Messages, batch: Messages) -> AsyncIterator[str]:
+    """Serve these messages, whatever is asked."""
+
+    def handler(messages: Messages) -> grpc.RpcMethodHandler[bytes, bytes]:
+        async def answer(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+            for message in messages():
+                await context.write(message)
+
+        return grpc.unary_stream_rpc_method_handler(answer)
+
+    server = grpc.aio.server()
+    methods = {"ListFiles": handler(listing), "ReadFiles": handler(batch)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(wire.SERVICE, methods)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+COMMAND = """
+import atexit, sys
+status = sys.argv.pop(1)
+atexit.register(lambda: print(open("/proc/self/status").read(), file=open(status, "w")))
+from unspool.cli import main
+main()
+"""
+"""The command line, which leaves word of the memory it had: what `wait4` says includes that of who started it."""
+
+
+def run(*arguments: str | Path) -> tuple[int, int, bytes]:
+    """Run a command to its end; return its exit code, the most memory it had, and what it said on standard error."""
+    with NamedTemporaryFile() as status:
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND, status.name, *map(str, arguments)],
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        return done.returncode, peak_memory(status.name), done.stderr
+
+
+def whole_run(listing: Messages, batch: Messages, *arguments: str | Path) -> tuple[int, int, bytes]:
+    """Run a command against a hostile server, whose address is put into the arguments for `{}`."""
+
+    async def served() -> tuple[int, int, bytes]:
+        async with hostile(listing, batch) as address:
+            given = [argument if isinstance(argument, Path) else argument.format(address) for argument in arguments]
+            work: Awaitable[tuple[int, int, bytes]] = asyncio.to_thread(run, *given)
+            return await work
+
+    return asyncio.run(served())
+
+
+@pytest.mark.parametrize("listing", [long_revisions, long_names, long_prefixes, empty_entries], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("command", ["ls", "get -r"])
+def test_a_listing_that_is_out_of_all_bounds_is_refused(tmp_path: Path, listing: Messages, command: str) -> None:
+    """Exit 6 at the first page of it, within 150 MiB and one line, whoever asked for the listing."""
+    rest = ["{}", tmp_path / "out"] if command == "get -r" else ["{}"]
+    code, memory, said = whole_run(listing, nothing, *command.split(), *rest)
+    assert code == 6, said[:1000]
+    assert memory < 150 * MIB
+    assert len(said) < 1000
+
+
+def test_a_batch_that_is_out_of_all_bounds_is_refused(tmp_path: Path) -> None:
+    """A message of two million empty pieces is refused before they are made; the command ends within 150 MiB."""
+    code, memory, said = whole_run(one_file, empty_pieces, "get", "-r", "{}", tmp_path / "out")
+    assert code != 0, said[:1000]
+    assert memory < 150 * MIB
+    assert len(said) < 2000
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_what_is_printed_of_a_server_is_short_and_does_nothing_to_the_terminal(tmp_path: Path, debug: list[str]) -> None:
+    """Three thousand names of 3,600 characters that cannot be had: a line of 300 for each, escaped, and few are kept."""
+    code, memory, said = whole_run(escapes, nothing, "get", "-r", "--quiet", *debug, "{}", tmp_path / "out")
+    lines = said.decode().splitlines()
+    assert code == 10
+    assert len(lines) >= 3000
+    assert all(len(line) <= 320 and line.isprintable() for line in lines)
+    assert memory < 150 * MIB
