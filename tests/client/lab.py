@@ -126,9 +126,9 @@ class Wrapper:
             async for message in messages:
                 yield message
 
-    def renew(self) -> None:
+    def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`."""
-        self.inner.renew()
+        self.inner.renew(window)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""

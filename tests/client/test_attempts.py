@@ -133,20 +133,20 @@ async def test_what_is_no_error_of_ours_passes_through() -> None:
 
 
 async def test_a_stall_renews_the_connection() -> None:
-    """What went silent may be dead: the next attempt has another connection to go by."""
+    """What went silent may be dead, or slow: the next attempt has another connection to go by, and asks for smaller blocks."""
     transfer, _ = transfer_of(2)
-    renewed = 0
+    renewed: list[int | None] = []
 
-    def renew() -> None:
-        nonlocal renewed
-        renewed += 1
+    def renew(window: int | None = None) -> None:
+        renewed.append(window)
 
     transfer.seams.transport.renew = renew  # type: ignore[method-assign]  # watched
     async for attempt in transfer.attempts():
         with attempt:
             if attempt.number == 1:
                 raise StalledError("silence")
-    assert renewed == 1
+    assert transfer.block_size == 8 * 1024
+    assert renewed == [8 * 8 * 1024]
 
 
 class Big:

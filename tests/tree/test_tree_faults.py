@@ -133,7 +133,7 @@ async def test_a_stall_is_noticed_and_the_connection_renewed(tmp_path: Path) -> 
     class Renewed(Tampering):
         renewed = 0
 
-        def renew(self) -> None:
+        def renew(self, window: int | None = None) -> None:
             self.renewed += 1
 
     lab = TreeLab(SMALL, "..z", idle_timeout=30.0)

@@ -102,7 +102,7 @@ class _Batch:
     def request(self, attempt: Attempt) -> BatchRequest:
         return BatchRequest(
             files=tuple([WantedFile(one.info.name, one.info.revision) for one in self._wanted]),
-            block_size=self._transfer.options.block_size,
+            block_size=self._transfer.block_size,
             transfer_id=self._transfer.id,
             attempt=attempt.number,
         )

@@ -26,10 +26,17 @@ from unspool.client.transport import Transport
 from unspool.core.model import Block, ListRequest, Page
 from unspool.core.receiver import Receiver
 from unspool.core.retry import RetryBudget
+from unspool.core.wish import BlockWish
 from unspool.errors import StalledError, UnspoolError
 from unspool.options import TransferOptions
 
 T = TypeVar("T")
+
+_BLOCKS_UNDER_WAY = 8
+"""Blocks that may be on their way at once where they are small because the way is slow: an eighth of the idle timeout each."""
+
+_BYTES_OF_ENTRY = 100
+"""Of a listing, about: a page should be no longer than a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +160,7 @@ class Transfer:
         self.options = options
         self.observer = observer
         self._budget = RetryBudget(options.retry, seams.random.random)
+        self._wish = BlockWish(options.block_size, options.idle_timeout)
         self._received = 0
         self._received_at_failure = 0
 
@@ -169,8 +177,10 @@ class Transfer:
     async def may_go_on(self, error: UnspoolError, *, progressed: bool) -> bool:
         """Return whether there is to be another attempt after one that ended so, when it is time for it."""
         if isinstance(error, StalledError):
-            # What went silent may be dead without anybody having said so, or choked with what nobody waits for any more.
-            self.seams.transport.renew()
+            # What went silent may be dead without anybody having said so, or choked with what nobody waits for any more; or
+            # it is slow, and what was asked for was too much for it.
+            self._wish.stalled()
+            self._renew()
         # Since the last failure, not in this attempt: attempts that ended well in between count too.
         progressed = progressed or self._received > self._received_at_failure
         self._received_at_failure = self._received
@@ -193,24 +203,56 @@ class Transfer:
 
     # One attempt
 
+    @property
+    def block_size(self) -> int | None:
+        """The largest block to ask for now, in bytes; None leaves it to the server."""
+        return self._wish.size
+
+    def _renew(self) -> None:
+        size = self._wish.size
+        self.seams.transport.renew(size * _BLOCKS_UNDER_WAY if size is not None and self._wish.small else None)
+
     async def stream(self, receiver: Receiver, attempt: Attempt) -> AsyncGenerator[Block, None]:
-        """Yield, in one attempt, the verified blocks of what the receiver still wants, in order."""
+        """Yield, in one attempt, the verified blocks of what the receiver still wants, in order.
+
+        What comes may show that other sizes of blocks would do better: then the rest is asked for anew.
+        """
+        number = attempt.number
+        clock = self.seams.clock
         try:
-            frames = self.seams.transport.read(receiver.next_request(attempt.number))
-            async with aclosing(frames):
-                while (frame := await self.bounded(anext(frames, None), receiver.whereabouts)) is not None:
-                    block = receiver.receive(frame)
-                    if block is not None:
-                        self._received += len(block.data)
-                        self.tally.bytes_received += len(block.data)
-                        yield block
-            receiver.end_of_stream()
+            while True:
+                anew = False
+                self._wish.begin()
+                frames = self.seams.transport.read(replace(receiver.next_request(number), block_size=self._wish.size))
+                async with aclosing(frames):
+                    since = clock.monotonic()
+                    while (frame := await self.bounded(anext(frames, None), receiver.whereabouts)) is not None:
+                        block = receiver.receive(frame)
+                        if block is not None:
+                            size = len(block.data)
+                            self._received += size
+                            self.tally.bytes_received += size
+                            anew = self._wish.received(size, clock.monotonic() - since) and not receiver.complete
+                            yield block
+                            if anew:
+                                break
+                            since = clock.monotonic()  # how long who takes the blocks took is none of the server's doing
+                if not anew:
+                    receiver.end_of_stream()
+                    return
+                if self._wish.small:
+                    self._renew()  # the old connection is full of what nobody waits for any more
+                self.tally.attempts += 1
+                number = self.tally.attempts
         except UnspoolError:
             if not receiver.complete:  # if it is, how the stream ended makes no difference
                 raise
 
     async def pages(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """Yield, in one attempt, the pages of a listing that have entries."""
+        if self._wish.size is not None and self._wish.small:
+            entries = max(self._wish.size // _BYTES_OF_ENTRY, 1)
+            request = replace(request, page_size=min(request.page_size or entries, entries))
         listing = self.seams.transport.list(request)
         async with aclosing(listing) as pages:
             while (page := await self.bounded(anext(pages, None), lambda: request.prefix or "/")) is not None:

@@ -41,8 +41,12 @@ class Transport(Protocol):
         """
         ...
 
-    def renew(self) -> None:
-        """Use another connection for what comes, because the one of a call that was given up is silent; others keep theirs."""
+    def renew(self, window: int | None = None) -> None:
+        """Use another connection for what comes, because the one of a call that was given up is silent; others keep theirs.
+
+        Args:
+            window: bytes that may be on their way at once, about, because the way is slow; None leaves that to gRPC.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -28,6 +28,23 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
 ]
 
 
+_LEAST_WINDOW = 16 * 1024
+"""Bytes; gRPC announces more by itself for a message that it waits for."""
+
+_SLOW_PING_MS = 600_000
+
+
+def slow_options(window: int) -> list[tuple[str, int]]:
+    """Return the options of a channel whose way is slow, for about so many bytes on their way at once."""
+    return [
+        ("grpc.http2.lookahead_bytes", max(window, _LEAST_WINDOW)),
+        # It takes what stands in buffers for the capacity of the way, and asks for more of it.
+        ("grpc.http2.bdp_probe", 0),
+        # The answer to a ping waits behind all that is on its way.
+        ("grpc.http2.ping_timeout_ms", _SLOW_PING_MS),
+    ]
+
+
 class Connection:
     """A channel of gRPC's to one server: bytes out, bytes in, and no error that is not ours.
 
@@ -40,6 +57,7 @@ class Connection:
         self.target = target
         self._metadata = tuple(metadata)
         self._closed = False
+        self._window: int | None = None
         self._line: _Line | None = None  # dialled on first use: a channel belongs to the event loop it is made in
         self._replaced: list[_Line] = []  # those with calls on them
         self._closing: set[asyncio.Task[None]] = set()
@@ -48,14 +66,16 @@ class Connection:
         if self._closed:
             raise self._closed_error()
         if self._line is None:
-            self._line = _Line(grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS))
+            options = CHANNEL_OPTIONS if self._window is None else [*CHANNEL_OPTIONS, *slow_options(self._window)]
+            self._line = _Line(grpc.aio.insecure_channel(self.target, options=options))
         return self._line
 
-    def renew(self) -> None:
+    def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`. Of many who find the same channel silent, the first replaces it for all."""
         if self._line is not None and self._line.given_up and not self._closed:
             self._replaced.append(self._line)
             self._line = None
+            self._window = window
             self._let_go()
 
     # Without (de)serialisers, so that what does not parse is our error and not gRPC's log line.
@@ -106,6 +126,9 @@ class Connection:
             raise status.decode_error(
                 error.code(), error.details(), error.trailing_metadata() or (), server=self.target
             ) from error
+        except GeneratorExit:
+            line.given_up = True
+            raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if (task is not None and task.cancelling()) or not call.done():

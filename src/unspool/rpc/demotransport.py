@@ -114,9 +114,9 @@ class DemoTransport:
             )
         yield Frame(header, summary=Summary(position, at_end=position != stop))
 
-    def renew(self) -> None:
+    def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`."""
-        self._connection.renew()
+        self._connection.renew(window)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""

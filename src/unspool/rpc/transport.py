@@ -53,9 +53,9 @@ class GrpcTransport:
             async for message in messages:
                 yield batchwire.decode_pieces(message, request.files)
 
-    def renew(self) -> None:
+    def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`."""
-        self._connection.renew()
+        self._connection.renew(window)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""

@@ -90,7 +90,7 @@ class StoreTransport:
             async for frame in frames:
                 yield frame
 
-    def renew(self) -> None:
+    def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`; there is no connection."""
 
     async def aclose(self) -> None:
@@ -265,9 +265,9 @@ class FaultyTransport:
             self.fired += letter
         return come
 
-    def renew(self) -> None:
+    def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`."""
-        self._inner.renew()
+        self._inner.renew(window)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""

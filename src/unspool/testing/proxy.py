@@ -18,8 +18,11 @@ from typing import Self
 
 _MIB = 1 << 20
 _READ_SIZE = 256 * 1024
-_LEAST_BUFFER = 4 << 20
-"""Bytes on their way through, at least; more where bandwidth times delay asks for it."""
+_SLICE = 0.05
+"""Seconds of the bandwidth that are passed on at once: on a slow line bytes trickle, they do not come in heaps."""
+
+_SMALL_BUFFER = 1 << 20
+"""Bytes: below it the kernel's own buffers, which grow to several MiB, are kept small as well."""
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class Proxy:
     Attributes:
         delay: seconds that every byte takes, each way; half of the round trip it adds.
         bandwidth: bytes per second, each way and each connection; None is unlimited.
+        buffer: bytes on their way to either side, at least; more where bandwidth times delay asks for it.
         shared: whether `bandwidth` is what all connections have together, as on one line.
         cut_after: bytes to the client after which a connection is cut, None for never; `cut_once` makes that happen to one
             connection only.
@@ -64,6 +68,7 @@ class Proxy:
         self.stats = ProxyStats()
         self.delay = 0.0
         self.bandwidth: float | None = None
+        self.buffer = 4 * _MIB
         self.shared = False
         self.cut_after: int | None = None
         self.cut_once = False
@@ -119,7 +124,7 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.stats.connections += 1
         try:
-            there, back = await asyncio.open_connection(*self._target, limit=_READ_SIZE)
+            there, back = await asyncio.open_connection(*self._target, limit=min(_READ_SIZE, self.buffer))
         except OSError:
             _reset(writer)
             await _closed(writer)
@@ -127,6 +132,9 @@ class Proxy:
         except asyncio.CancelledError:
             _reset(writer)
             raise
+        if self.buffer < _SMALL_BUFFER:
+            back.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer // 2)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.buffer // 2)
         pair = _Pair(self, writer, back)
         self._pairs.add(pair)
         try:
@@ -202,7 +210,7 @@ class _Direction:
             self._under_way.append((loop.time() + self._proxy.delay, data))
             self._size += len(data)
             self._arrived.set()
-            room = max(_LEAST_BUFFER, int(2 * self._proxy.delay * (self._proxy.bandwidth or 0)))
+            room = max(self._proxy.buffer, int(2 * self._proxy.delay * (self._proxy.bandwidth or 0)))
             while self._size > room:
                 self._left.clear()
                 await self._left.wait()
@@ -215,7 +223,7 @@ class _Direction:
             while not self._under_way:
                 self._arrived.clear()
                 await self._arrived.wait()
-            due, data = self._under_way.popleft()
+            due, data = self._next_slice()
             line = self._proxy._line[self._to_client] if self._proxy.shared else self._own_line
             wait = max(due, line.free_at) - loop.time()
             if wait > 0:
@@ -233,6 +241,14 @@ class _Direction:
             if not self._pass_on(data):
                 return
             await self._writer.drain()
+
+    def _next_slice(self) -> tuple[float, bytes]:
+        due, data = self._under_way.popleft()
+        most = max(int(self._proxy.bandwidth * _SLICE), 1) if self._proxy.bandwidth else len(data)
+        if len(data) > most:
+            self._under_way.appendleft((due, data[most:]))
+            data = data[:most]
+        return due, data
 
     def _pass_on(self, data: bytes) -> bool:
         """Write the bytes, or what of them gets through; return whether the connection still stands."""

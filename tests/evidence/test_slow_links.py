@@ -1,0 +1,51 @@
+"""Slow links, through a relay with buffers: as long as bytes arrive, a download gets on with its default options."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from unspool.client.client import Client
+from unspool.core.retry import RetryPolicy
+from unspool.options import TransferOptions
+from unspool.server.server import Server
+from unspool.stores.local import LocalStore
+from unspool.testing.proxy import Proxy
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+
+async def slowly(tmp_path: Path, size: int, rate: float, buffer: int, options: TransferOptions) -> tuple[int, float]:
+    """Get a file over a slow link, and look at it; return the attempts, and how many times its bytes the link carried."""
+    data = Random(0).randbytes(size)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "f").write_bytes(data)
+    store = LocalStore(tmp_path / "root")
+    async with aclosing(store), Server(store) as server, Proxy(server.address) as link:
+        link.bandwidth, link.buffer = rate, buffer
+        async with Client(link.address, options=options) as client:
+            result = await client.get("f", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+    return result.attempts, link.stats.to_client / size
+
+
+@pytest.mark.parametrize(("rate", "buffer"), [(64e3, 64 * KIB), (128e3, 4 * MIB)])
+async def test_a_link_on_which_a_block_takes_longer_than_a_stall(tmp_path: Path, rate: float, buffer: int) -> None:
+    """Small buffers and large ones: one stall, or two, and then smaller blocks, which all come in time."""
+    options = TransferOptions(retry=RetryPolicy(budget=4, first_wait=0.01), idle_timeout=30 / 64)
+    attempts, carried = await slowly(tmp_path, int(4 * rate), rate, buffer, options)
+    assert attempts <= 5
+    assert carried < 2
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("rate", "buffer"), [(1e3, 64 * KIB), (16e3, 4 * MIB)])
+async def test_a_mebibyte_comes_over_a_link_of_a_thousand_bytes_a_second(tmp_path: Path, rate: float, buffer: int) -> None:
+    """With the default options, and the real times."""
+    _, carried = await slowly(tmp_path, MIB, rate, buffer, TransferOptions())
+    assert carried < 2
