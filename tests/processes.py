@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -59,12 +60,17 @@ def unspool(*arguments: str | Path, cwd: Path | None = None, environment: dict[s
 
 @contextmanager
 def running(
-    *arguments: str | Path, stdout: int | IO[bytes] = subprocess.PIPE, stderr: int | IO[bytes] = subprocess.PIPE
+    *arguments: str | Path,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    stderr: int | IO[bytes] = subprocess.PIPE,
+    descriptors: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `unspool ARGUMENTS` beside the test; what is left of it at the end is killed."""
+    """Run `unspool ARGUMENTS` beside the test, with so many file descriptors; what is left of it at the end is killed."""
     with subprocess.Popen(
         [*UNSPOOL, *map(str, arguments)], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
     ) as process:
+        if descriptors is not None:
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
         try:
             yield process
         finally:
@@ -101,11 +107,19 @@ class Serving:
 
 
 @contextmanager
-def serving(root: Path, log: Path, *options: str, listen: str = "127.0.0.1:0", log_format: str = "json") -> Iterator[Serving]:
+def serving(
+    root: Path,
+    log: Path,
+    *options: str,
+    listen: str = "127.0.0.1:0",
+    log_format: str = "json",
+    descriptors: int | None = None,
+) -> Iterator[Serving]:
     """Run `unspool serve ROOT OPTIONS` while inside, ready when entered."""
+    arguments: tuple[str | Path, ...] = ("serve", root, "--listen", listen, "--log-format", log_format, *options)
     with (
         log.open("ab") as stderr,
-        running("serve", root, "--listen", listen, "--log-format", log_format, *options, stderr=stderr) as process,
+        running(*arguments, stderr=stderr, descriptors=descriptors) as process,
     ):
         assert process.stdout is not None
         ready = process.stdout.readline().decode()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from contract.store_contract import in_one_fixture, listed, read_file
 from unspool.core.model import ListRequest
 from unspool.core.names import check_name
-from unspool.errors import DataLossError, InvalidNameError, NotFoundError, ServerError
+from unspool.errors import DataLossError, InvalidNameError, NotFoundError, OverloadedError
 from unspool.stores import LocalStore
 
 
@@ -191,7 +191,7 @@ async def test_files_that_are_removed_meanwhile_are_left_out(root: Path, store: 
     assert rest == {f"file-{number:06}" for number in range(1, 50, 2)} - first
 
 
-@pytest.mark.parametrize(("number", "kind"), [(errno.EIO, DataLossError), (errno.EMFILE, ServerError)])
+@pytest.mark.parametrize(("number", "kind"), [(errno.EIO, DataLossError), (errno.EMFILE, OverloadedError)])
 async def test_what_cannot_be_listed_is_not_left_out_in_silence(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 from contract.store_contract import BYTES, listed, read, read_file
 from stores.disk import Stuck, descriptors_below, overwrite, until
 from unspool.core.model import ListRequest, Span
-from unspool.errors import FileChangedError, ServerError, UnspoolError
+from unspool.errors import FileChangedError, OverloadedError, ServerError, UnspoolError
 from unspool.stores import LocalStore, local
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open descriptors are counted in /proc")
@@ -76,7 +76,7 @@ async def test_a_system_out_of_descriptors_leaves_nothing_open(
                 return _real(*arguments, **keywords)
 
             for asking in (read_file(store, "dir/sub/d.bin"), listed(store)):
-                with monkeypatch.context() as patched, suppress(ServerError):
+                with monkeypatch.context() as patched, suppress(OverloadedError):
                     patched.setattr(os, call, fail)
                     await asking
     await only_the_root_is_open(tree)

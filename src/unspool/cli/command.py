@@ -32,6 +32,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(work)
     def body(*, debug: bool, **arguments: Any) -> None:
+        from unspool.cli.descriptors import raise_limit  # noqa: PLC0415
         from unspool.loops import run  # noqa: PLC0415 - asyncio is not needed to print the help
 
         gc.set_threshold(*_COLLECTIONS)
@@ -40,6 +41,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
             # What gRPC logs by itself is said again by an error of ours, in one line.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
+            raise_limit()
             run(work(**arguments))
         except UnspoolError as error:
             if isinstance(error.__cause__, BrokenPipeError):

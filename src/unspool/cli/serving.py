@@ -16,6 +16,7 @@ from typing import Literal
 import click
 
 from unspool.cli.command import printable
+from unspool.cli.descriptors import affordable, raise_limit
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
 from unspool.cli.workers import Workers, held
@@ -118,13 +119,26 @@ async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_p
     store = open_store(settings.root)
     stop = _stopped_by_signals()
     try:
-        async with Server(store, parse_target(settings.listen), settings.options(), share_port=share_port) as server:
+        options = _affordable(settings.options())
+        async with Server(store, parse_target(settings.listen), options, share_port=share_port) as server:
             on_ready(server.address)
             await stop.wait()
             log.info("draining")
             asyncio.get_running_loop().call_later(settings.grace + _CLOSING, os._exit, DONE)
     finally:
         await store.aclose()
+
+
+def _affordable(options: ServerOptions) -> ServerOptions:
+    """Return options that this process has file descriptors enough for."""
+    limits = affordable(options.limits, raise_limit())
+    if limits.streams < options.limits.streams:
+        log.warning(
+            "%d streams at the same time instead of %d: so many are the file descriptors allowed (`ulimit -n`) enough for",
+            limits.streams,
+            options.limits.streams,
+        )
+    return dataclasses.replace(options, limits=limits)
 
 
 def _stopped_by_signals() -> asyncio.Event:

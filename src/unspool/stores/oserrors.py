@@ -11,6 +11,7 @@ from unspool.errors import (
     InvalidNameError,
     NotAFileError,
     NotFoundError,
+    OverloadedError,
     PermissionDeniedError,
     ServerError,
     UnspoolError,
@@ -19,7 +20,23 @@ from unspool.errors import (
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG)
 """There is nothing by that name any more, or a link leads nowhere."""
 
+_FULL_RETRY = 1.0
+"""Seconds a client is asked to wait when no file can be opened: streams end all the time, and let go of theirs."""
+
 REFUSED = (errno.EACCES, errno.EPERM)
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+
+_MEANINGS: dict[int, tuple[type[UnspoolError], str]] = {
+    errno.ENOENT: (NotFoundError, "no such file"),
+    errno.ENOTDIR: (NotFoundError, "no such file"),
+    errno.ELOOP: (NotFoundError, "no such file"),
+    errno.EACCES: (PermissionDeniedError, "permission denied"),
+    errno.EPERM: (PermissionDeniedError, "permission denied"),
+    errno.ENXIO: (NotAFileError, "is not a regular file"),
+    errno.ENODEV: (NotAFileError, "is not a regular file"),
+    errno.EIO: (DataLossError, "the file system failed to read it"),
+}
 
 
 @contextmanager
@@ -33,16 +50,9 @@ def mapped(name: str) -> Iterator[None]:
 
 def ours(error: OSError, name: str) -> UnspoolError:
     """Return what an error of the operating system about `name` is to us."""
-    match error.errno:
-        case errno.ENOENT | errno.ENOTDIR | errno.ELOOP:
-            return NotFoundError(f"{name}: no such file", name=name)
-        case errno.EACCES | errno.EPERM:
-            return PermissionDeniedError(f"{name}: permission denied", name=name)
-        case errno.ENAMETOOLONG:
-            return InvalidNameError(f"{name[:40]!r}...: a part is longer than the file system allows", name=name)
-        case errno.ENXIO | errno.ENODEV:
-            return NotAFileError(f"{name}: is not a regular file", name=name)
-        case errno.EIO:
-            return DataLossError(f"{name}: the file system failed to read it", name=name)
-        case _:
-            return ServerError(f"{name}: {error.strerror}", name=name)
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidNameError(f"{name[:40]!r}...: a part is longer than the file system allows", name=name)
+    if error.errno in _EXHAUSTED:
+        return OverloadedError(f"{name}: the server has too many files open: try again", name=name, retry_after=_FULL_RETRY)
+    kind, said = _MEANINGS.get(error.errno or 0, (ServerError, error.strerror))
+    return kind(f"{name}: {said}", name=name)

@@ -1,0 +1,56 @@
+"""File descriptors: how many this process may have, and what follows for what it does at once.
+
+A server or client that runs out of them fails in ways nobody foresaw: half of gRPC ends in an abort. So the limit is raised as
+far as the process may do that itself, and what is not enough is told before anything begins.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import replace
+
+from unspool.errors import LocalFileError
+from unspool.options import LimitOptions
+
+_LEAST = 64
+"""What a command needs: gRPC, the event loop, a connection, a file and its journal take 24, measured."""
+
+_RESERVE = 128
+"""What a server keeps for itself: gRPC, the event loop, and the directories that its 64 threads are on their way through."""
+
+_PER_STREAM = 2
+"""A connection and a file. Streams that share a connection need less."""
+
+
+def raise_limit() -> int:
+    """Raise the limit to what the process may have without being asked; return how many more it may open.
+
+    Raises:
+        LocalFileError: that is not enough to begin with.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    free = hard - _open_now() if hard != resource.RLIM_INFINITY else 1 << 20
+    if free < _LEAST:
+        raise LocalFileError(f"only {free} more files may be open, and {_LEAST} are needed: allow more (`ulimit -n`)")
+    return free
+
+
+def _open_now() -> int:
+    try:
+        return len(os.listdir("/dev/fd"))  # noqa: PTH208 - names are enough
+    except OSError:
+        return 3
+
+
+def affordable(limits: LimitOptions, free: int) -> LimitOptions:
+    """Return limits that so many descriptors are enough for.
+
+    Args:
+        limits: what is wished.
+        free: how many may be opened.
+    """
+    most = max((free - _RESERVE) // _PER_STREAM, 1)
+    return replace(limits, streams=min(limits.streams, most), connections=min(limits.connections, most))
