@@ -38,6 +38,10 @@ class RaggedFile:
             position += len(data)
             turn += 1
 
+    async def steady(self) -> bool:
+        """See `OpenFile.steady`."""
+        return True
+
     async def aclose(self) -> None:
         """See `OpenFile.aclose`."""
 

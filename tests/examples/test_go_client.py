@@ -88,6 +88,9 @@ class _HalfWay:
             yield data
             position += len(data)
 
+    async def steady(self) -> bool:
+        return await self._file.steady()
+
     async def aclose(self) -> None:
         await self._file.aclose()
 

@@ -70,6 +70,9 @@ class _GatedFile:
             yield run
             position += len(run)
 
+    async def steady(self) -> bool:
+        return await self._inner.steady()
+
     async def aclose(self) -> None:
         await self._inner.aclose()
 

@@ -51,7 +51,7 @@ async def test_a_store_says_what_its_revisions_are_made_of(tmp_path: Path) -> No
     (tmp_path / "a").write_bytes(b"12345")
     async with aclosing(LocalStore(tmp_path, revision_of=lambda status: f"size {status.st_size}")) as store:
         assert (await store.stat("a")).revision == "size 5"
-        ((info, _),) = [answer for answer in await store.read_small(["a"], 10) if isinstance(answer, tuple)]
+        ((info, _, _),) = [answer for answer in await store.read_small(["a"], 10) if isinstance(answer, tuple)]
         assert info.revision == "size 5"
         async with aclosing(await store.open("a", "size 5")) as file, aclosing(file.read(Span(0, 5), lambda _: 1)) as runs:
             assert bytes(await anext(runs)) == b"1"

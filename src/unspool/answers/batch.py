@@ -128,7 +128,7 @@ class BatchMaker:
         """Return the piece that is all of a small file."""
         if isinstance(answer, UnspoolError):
             return Piece(index, error=answer)
-        info, data = answer
+        info, data, steady = answer
         try:
             check_revision(info, wanted.revision)
         except FileChangedError as error:
@@ -138,7 +138,8 @@ class BatchMaker:
             return Piece(index, error=stopped_short(info, size, info.size))
         checksum = crc32c(data)
         known = self._checksums.added_to(info)
-        self._checksums.record_whole(info, checksum)
+        if steady:
+            self._checksums.record_whole(info, checksum)
         summary = Summary(size, at_end=True, crc32c=checksum if info.crc32c is None else info.crc32c)
         return Piece(index, Frame(Header(known, 0, size), Block(0, data, checksum) if size else None, summary))
 

@@ -1,7 +1,8 @@
 """What a server has learned of its files' checksums while it sent them.
 
 Rule 1: nothing is summed that was not read for a client anyway, but for the gaps a client's summary needs (frames.py).
-Rule 2: bounded. The least recently used revisions are forgotten; forgetting costs another read, never a wrong answer.
+Rule 2: nothing is remembered of a file that may change unseen (`OpenFile.steady`); who notes something here sees to that.
+Rule 3: bounded. The least recently used revisions are forgotten; forgetting costs another read, never a wrong answer.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ Rule 1: a small file is one frame. The header travels with the first block, the 
 Rule 2: the whole file's CRC32C is put together from the blocks that went out, whoever asked for them. What is missing of it
         is read, once per revision, when a client reads to the end of the file without giving a length; a read with a length
         never costs more than its own bytes.
+Rule 3: a file that is not steady may be of other bytes by the next read: what one read learns of it is for that one alone.
 """
 
 from __future__ import annotations
@@ -109,15 +110,17 @@ class FrameMaker:
         span = span_of(wanted, info)
         size = sizes(min(wanted.block_size or self._options.block_size, self._options.largest_block))
         header: Header | None = Header(info, span.start, span.length)
-        summary = None if span.length else self._summary(file, wanted, span)
+        remembered = info.crc32c is not None or await patience.patiently(file.steady())
+        checksums = self._checksums if remembered else Checksums()
+        summary = None if span.length else _summary(checksums, file.info, wanted, span)
         position = span.start
         async with aclosing(runs_of(file, span, size, patience)) as runs:
             async for data in runs:
                 block = Block(position, data, crc32c(data))
-                self._checksums.record(file.info, block)
+                checksums.record(file.info, block)
                 position = block.end
                 if position == span.stop:
-                    summary = self._summary(file, wanted, span)
+                    summary = _summary(checksums, file.info, wanted, span)
                 yield Frame(header, block, summary)
                 header = None
                 if summary is not None:
@@ -128,31 +131,32 @@ class FrameMaker:
             if header is not None:
                 yield Frame(header)
                 header = None
-            checksum = await patience.patiently(self._learn_checksum(file))
+            checksum = await patience.patiently(self._learn_checksum(file, checksums))
             summary = Summary(span.stop, at_end=True, crc32c=checksum)
         yield Frame(header, summary=summary)
 
-    def _summary(self, file: OpenFile, wanted: ReadRequest, span: Span) -> Summary | None:
-        """Return the summary, or None if the checksum has to be learned first (rule 2)."""
-        info = self._checksums.added_to(file.info)
-        if info.crc32c is None and wanted.length is None:
-            return None
-        return Summary(span.stop, at_end=span.stop == info.size, crc32c=info.crc32c)
-
-    async def _learn_checksum(self, file: OpenFile) -> int:
+    async def _learn_checksum(self, file: OpenFile, checksums: Checksums) -> int:
         """Read what is missing for the whole file's checksum, and return it."""
-        for gap in self._checksums.gaps(file.info):
+        for gap in checksums.gaps(file.info):
             position = gap.start
             async with aclosing(file.read(gap, lambda _: self._options.block_size)) as runs:
                 async for data in runs:
-                    self._checksums.record(file.info, Block(position, data, crc32c(data)))
+                    checksums.record(file.info, Block(position, data, crc32c(data)))
                     position += len(data)
                     await asyncio.sleep(0)  # what is in memory is read without a turn for anybody else
-        checksum = self._checksums.added_to(file.info).crc32c
+        checksum = checksums.added_to(file.info).crc32c
         if checksum is None:
             # Forgotten while it was being put together, because very many other files are being read: come back.
             raise ServerError(f"{file.info.name}: its checksum could not be put together", name=file.info.name)
         return checksum
+
+
+def _summary(checksums: Checksums, info: FileInfo, wanted: ReadRequest, span: Span) -> Summary | None:
+    """Return the summary, or None if the checksum has to be learned first (rule 2)."""
+    info = checksums.added_to(info)
+    if info.crc32c is None and wanted.length is None:
+        return None
+    return Summary(span.stop, at_end=span.stop == info.size, crc32c=info.crc32c)
 
 
 class _RunSizes:

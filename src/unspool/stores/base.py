@@ -12,8 +12,9 @@ from typing import Protocol, TypeAlias
 from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
 from unspool.errors import UnspoolError
 
-SmallFile: TypeAlias = tuple[FileInfo, bytes] | UnspoolError
-"""What there is to say of one of many files: what it is and all its bytes, or the error that is in the way."""
+SmallFile: TypeAlias = tuple[FileInfo, bytes, bool] | UnspoolError
+"""What there is to say of one of many files: what it is, all its bytes, and whether it is steady (`OpenFile.steady`); or the
+error that is in the way."""
 
 
 RunSize: TypeAlias = Callable[[int], int]
@@ -43,8 +44,16 @@ class OpenFile(Protocol):
 
         Raises:
             FileChangedError: the file is not at `info.revision` any more. Bytes already yielded were of that revision: two
-                reads never give different bytes under one revision.
+                reads never give different bytes under one revision, while the file is `steady`.
             DataLossError: the store returned fewer bytes than it said it holds.
+        """
+        ...
+
+    async def steady(self) -> bool:
+        """Return whether no change of the file goes unnoticed by its reads, as far as the store can know.
+
+        If not, it may be written to in a way that leaves no trace: its bytes are given, but their checksum is not remembered. A
+        store whose objects are replaced and never changed says True.
         """
         ...
 

@@ -42,8 +42,9 @@ class LocalStore:
 
     The revision is made of inode, size, and modification and change time in nanoseconds: writing to a file, also with the
     modification time put back, gives it another one. Replace files by renaming: their readers then read the old one to its
-    end, while overwriting in place ends them with FileChangedError; and the file system stamps a write when it begins, so a
-    single write call that goes on for long cannot be told from a finished one by who opens the file meanwhile.
+    end, while overwriting in place ends them with FileChangedError. And some writes in place no server can see: those of a
+    write call that began before the file was opened, and those through a memory map to pages that are dirty already. They move
+    no time stamp, and who reads meanwhile may get bytes of both versions. The checksum of such a read is not remembered.
 
     Args:
         root: the directory. It is opened at once; what the path means later does not matter.
@@ -67,7 +68,7 @@ class LocalStore:
     async def open(self, name: str, revision: str | None = None) -> LocalFile:
         """See `Store.open`."""
         parts = check_name(name)
-        opening = self._threads.submit(lambda: self._open(name, parts, revision))
+        opening = self._threads.submit(lambda: self._open_to_read(name, parts, revision))
         try:
             return await asyncio.wrap_future(opening)
         except asyncio.CancelledError:
@@ -110,6 +111,11 @@ class LocalStore:
         file = self._open(name, parts)
         file.close()
         return file.info
+
+    def _open_to_read(self, name: str, parts: tuple[str, ...], revision: str | None) -> LocalFile:
+        file = self._open(name, parts, revision)
+        file.look_for_writers()
+        return file
 
     def _open(self, name: str, parts: tuple[str, ...], revision: str | None = None) -> LocalFile:
         with mapped(name), self._root.walk(name, parts) as place:

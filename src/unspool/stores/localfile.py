@@ -2,8 +2,7 @@
 
 Rule 1: size, revision and bytes come from one descriptor. After every read the descriptor is looked at again, so bytes that
         leave were read while the file was still at the revision.
-Rule 2: the first read waits until a further write would show: until then it could fall into the same tick of the file
-        system's clock.
+Rule 2: the first read waits until a further write would show: until then it could get the same time stamp (`stamps`).
 Rule 3: what is in memory is read at once, which costs less than waking a thread. From the first run of bytes that is not,
         threads read, one run ahead, so that a disk keeps nobody else waiting.
 """
@@ -14,7 +13,6 @@ import asyncio
 import mimetypes
 import os
 import stat
-import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from contextlib import aclosing
@@ -26,11 +24,9 @@ from unspool.stores.base import RunSize
 from unspool.stores.oserrors import mapped
 from unspool.stores.pagecache import PageCache
 from unspool.stores.revisions import RevisionOf
+from unspool.stores.stamps import seconds_until_a_write_shows
 from unspool.stores.threads import Threads, Use
-
-_TICK_NS = 20_000_000
-"""After this many nanoseconds a change gets another time stamp than the one before it. Linux before 6.13 stamps files with the
-time of the last timer tick, up to 10 ms ago."""
+from unspool.stores.writers import every_write_shows
 
 _RUNS_AHEAD = 16
 """Runs read by threads before it is looked again whether what follows is in memory."""
@@ -58,6 +54,23 @@ class LocalFile:
         self._descriptor = descriptor
         self._cache = PageCache(descriptor)
         self._use = Use(lambda: os.close(descriptor))
+        self._steady: bool | None = None
+
+    def look_for_writers(self) -> None:
+        """Find out, from a thread, whether the file is steady, if that can be said without waiting."""
+        if not seconds_until_a_write_shows(self._status.st_ctime_ns):
+            self._steady = self._every_write_shows()
+
+    async def steady(self) -> bool:
+        """See `OpenFile.steady`."""
+        if self._steady is None:
+            await self._until_a_write_shows()
+            self._steady = await self._threads.run(self._every_write_shows)
+        return self._steady
+
+    def _every_write_shows(self) -> bool:
+        with self._use:
+            return every_write_shows(self._descriptor, self._status)
 
     async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
         """See `OpenFile.read`."""
@@ -132,13 +145,6 @@ class LocalFile:
     async def aclose(self) -> None:
         """See `OpenFile.aclose`."""
         self._threads.let_go(self._use)
-
-
-def seconds_until_a_write_shows(changed_ns: int) -> float:
-    """Return how long to wait before reading a file that was changed at that time (rule 2); nearly always not at all."""
-    age = time.time_ns() - changed_ns
-    # At most a tick, also where the file system's clock is ahead of ours.
-    return min(_TICK_NS - age, _TICK_NS) / 1e9 if age < _TICK_NS else 0.0
 
 
 def pread(descriptor: int, size: int, offset: int) -> bytes:

@@ -2,10 +2,13 @@
 
 Rule 1: each file is found, opened, read and looked at again as `LocalStore.open` and `LocalFile.read` do it. Saved are the
         visits to a thread, and the walk to the directory of the file before, which is still open.
+Rule 2: of a small file it is not asked who could write to it: that takes half as long as reading it, and to sum it again takes
+        less. It is steady when its pages must be clean (`writers`).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
@@ -17,10 +20,12 @@ from unspool.core.model import FileInfo
 from unspool.core.names import check_name
 from unspool.errors import UnspoolError
 from unspool.stores.base import SmallFile
-from unspool.stores.localfile import check_read, check_regular, info_of, open_regular, pread, seconds_until_a_write_shows
+from unspool.stores.localfile import check_read, check_regular, info_of, open_regular, pread
 from unspool.stores.localwalk import WAY_THROUGH, Root, check_served
 from unspool.stores.oserrors import ours
 from unspool.stores.revisions import RevisionOf
+from unspool.stores.stamps import seconds_until_a_write_shows
+from unspool.stores.writers import clean_before, keeps_pages_dirty
 
 _MOMENT = 0.05
 """Seconds after which no further file is begun: who waits can do something with those that are there."""
@@ -43,19 +48,27 @@ def read_small(root: Root, names: Sequence[str], most_bytes: int, revision_of: R
                     break
                 answers.append(answer)
                 most_bytes -= len(answer[1])
+            reader.longest_wait = _MOMENT
             if time.monotonic() >= until:
                 break
     return answers
 
 
 class _Reader:
-    """Reads small files; keeps the directory of the last one open until it is left."""
+    """Reads small files; keeps the directory of the last one open until it is left.
+
+    Attributes:
+        longest_wait: seconds that a file is waited for, if it was changed just now.
+    """
 
     def __init__(self, root: Root, revision_of: RevisionOf) -> None:
+        self.longest_wait = math.inf
         self._root = root
         self._revision_of = revision_of
         self._below: str | None = None
         self._directory = -1
+        self._clean_before = clean_before()
+        self._keeps_dirty: dict[int, bool] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -63,8 +76,11 @@ class _Reader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._leave()
 
-    def read(self, name: str, most_bytes: int) -> tuple[FileInfo, bytes] | None:
-        """Return a file; None if it is larger than that. Raises as `LocalStore.open` and `LocalFile.read`, and OSError."""
+    def read(self, name: str, most_bytes: int) -> tuple[FileInfo, bytes, bool] | None:
+        """Return a file (see `SmallFile`); None if it is larger than that, or would have to be waited for too long.
+
+        Raises as `LocalStore.open` and `LocalFile.read`, and OSError.
+        """
         parts = check_name(name)
         last = parts[-1]
         below = name[: -len(last)]
@@ -79,7 +95,7 @@ class _Reader:
 
     def _read(
         self, name: str, directory: int, last: str | None, status: os.stat_result, most_bytes: int
-    ) -> tuple[FileInfo, bytes] | None:
+    ) -> tuple[FileInfo, bytes, bool] | None:
         descriptor = open_regular(name, directory, last, status)
         try:
             status = os.fstat(descriptor)
@@ -89,6 +105,8 @@ class _Reader:
                 return None
             wait = seconds_until_a_write_shows(status.st_ctime_ns)
             if wait and size:
+                if wait > self.longest_wait:
+                    return None
                 time.sleep(wait)
             info = info_of(name, status, self._revision_of)
             data = pread(descriptor, size, 0)
@@ -96,9 +114,15 @@ class _Reader:
             # Nearly always nothing has changed, which shows without making a revision of it.
             if (after.st_ctime_ns, after.st_mtime_ns, after.st_size) != (status.st_ctime_ns, status.st_mtime_ns, len(data)):
                 check_read(info, status, after, data, size=size, offset=0)
-            return info, data
+            return info, data, status.st_ctime_ns <= self._clean_before and self._is_on_disk(descriptor, status.st_dev)
         finally:
             os.close(descriptor)
+
+    def _is_on_disk(self, descriptor: int, device: int) -> bool:
+        keeps_dirty = self._keeps_dirty.get(device)
+        if keeps_dirty is None:
+            keeps_dirty = self._keeps_dirty[device] = keeps_pages_dirty(descriptor)
+        return not keeps_dirty
 
     def _go_to(self, name: str, below: str, parts: tuple[str, ...]) -> None:
         self._leave()

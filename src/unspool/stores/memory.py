@@ -64,7 +64,7 @@ class MemoryStore:
             if info.size > most_bytes:
                 break
             most_bytes -= info.size
-            answers.append((info, data))
+            answers.append((info, data, True))
         return answers
 
     def _find(self, name: str) -> tuple[FileInfo, bytes]:
@@ -127,6 +127,10 @@ class _MemoryFile:
             stop = min(start + run_size(start), span.stop)
             yield self._data[start:stop]
             start = stop
+
+    async def steady(self) -> bool:
+        """See `OpenFile.steady`. Bytes are replaced and never changed."""
+        return True
 
     async def aclose(self) -> None:
         """See `OpenFile.aclose`."""

@@ -7,18 +7,12 @@ Rule 1: a read from here never waits. Linux says so for every read by itself (pr
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import functools
 import os
-import sys
-from collections.abc import Callable
+
+from unspool.stores import filesystems
 
 _NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux since 4.14
-
-_TMPFS_MAGIC = 0x01021994  # statfs(2)
-
-_STATFS_BYTES = 1024  # several times as large as the structure is anywhere
 
 
 class PageCache:
@@ -47,23 +41,5 @@ class PageCache:
         except OSError as error:
             if error.errno not in {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL} or not self._flags:
                 raise
-        self._flags = 0 if _is_memory(self._descriptor) else None
+        self._flags = 0 if filesystems.type_of(self._descriptor) == filesystems.TMPFS else None
         return self.read(buffer, offset)
-
-
-def _is_memory(descriptor: int) -> bool:
-    """Return whether a file is on a tmpfs, which keeps all in memory and does not know RWF_NOWAIT."""
-    fstatfs = _fstatfs()
-    answer = ctypes.create_string_buffer(_STATFS_BYTES)
-    if fstatfs is None or fstatfs(descriptor, answer):
-        return False
-    word = ctypes.sizeof(ctypes.c_long)  # the type comes first, in one word
-    return int.from_bytes(answer.raw[:word], sys.byteorder) == _TMPFS_MAGIC
-
-
-@functools.cache
-def _fstatfs() -> Callable[[int, ctypes.Array[ctypes.c_char]], int] | None:
-    try:
-        return ctypes.CDLL(None).fstatfs
-    except (OSError, AttributeError):
-        return None

@@ -16,7 +16,8 @@ async def read_one_by_one(store: Store, names: Sequence[str], most_bytes: int) -
         async with aclosing(await store.open(names[0])) as file:
             if file.info.size > most_bytes:
                 return ()
+            steady = await file.steady()
             async with aclosing(file.read(Span(0, file.info.size), lambda _: most_bytes)) as runs:
-                return ((file.info, b"".join([bytes(run) async for run in runs])),)
+                return ((file.info, b"".join([bytes(run) async for run in runs]), steady),)
     except UnspoolError as error:
         return (error,)

@@ -163,6 +163,10 @@ class _FaultyFile:
                 if fault is not None:
                     return
 
+    async def steady(self) -> bool:
+        """See `OpenFile.steady`."""
+        return await self._inner.steady()
+
     async def aclose(self) -> None:
         """See `OpenFile.aclose`."""
         if not self._closed:
