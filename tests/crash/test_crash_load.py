@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from processes import free_port, peak_memory, serving
+from crash.roomy import roomy
+from processes import eventually, free_port, peak_memory, serving, size_of
 from unspool import Client, Reading, RetryPolicy, TransferOptions
+from unspool.core.model import BatchRequest, ListRequest, WantedFile
 from unspool.options import Dialect
+from unspool.rpc.batchwire import encode_batch_request
+from unspool.rpc.wire import encode_list_request
 
 MIB = 1 << 20
 
@@ -67,6 +76,58 @@ async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path, 
             lengths = await asyncio.gather(*(_length(reading, limit) for reading in readings))
         assert lengths == [len(data)] * streams
         assert peak_memory(f"/proc/{server.process.pid}/status") < 300e6
+
+
+FILES = [f"{directory}/{number}" for directory in range(10) for number in range(500)]
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Path]:
+    """A directory of many files, and one more."""
+    with roomy(50 * MIB) as root:
+        for directory in range(10):
+            (root / str(directory)).mkdir()
+        for name in FILES:
+            (root / name).touch()
+        (root / "small").write_bytes(b"hello")
+        yield root
+
+
+@pytest.mark.parametrize(
+    ("method", "streams", "request_"),
+    [
+        ("ListFiles", 90, encode_list_request(ListRequest(recursive=True))),
+        ("ReadFiles", 270, encode_batch_request(BatchRequest(tuple(map(WantedFile, FILES[:1000]))))),
+    ],
+    ids=["listings", "batches"],
+)
+async def test_greedy_clients_do_not_hold_up_a_small_read(
+    tree: Path, tmp_path: Path, method: str, streams: int, request_: bytes
+) -> None:
+    """While 90 listings, or 270 batches, of thousands of files run at full speed, a small read is answered within 250 ms."""
+    took: list[float] = []
+    with serving(tree, tmp_path / "log", "--max-streams-per-peer", "1000") as server, (tmp_path / "taken").open("wb") as taken:
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("greedy.py")),
+            server.address,
+            method,
+            str(streams),
+            request_.hex(),
+        ]
+        with subprocess.Popen(command, stdout=taken) as greedy:
+            try:
+                await asyncio.to_thread(eventually, lambda: size_of(tmp_path / "taken"))
+                before = size_of(tmp_path / "taken")
+                async with asyncio.timeout(10), Client(server.address) as client:
+                    for _ in range(10):
+                        asked = time.monotonic()
+                        assert await client.read("small") == b"hello"
+                        took.append(time.monotonic() - asked)
+                await asyncio.to_thread(eventually, lambda: size_of(tmp_path / "taken") > before)
+            finally:
+                greedy.kill()
+    assert statistics.median(took) < 0.25
 
 
 async def _length(reading: Reading, limit: asyncio.Semaphore) -> int:

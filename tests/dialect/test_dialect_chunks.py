@@ -1,7 +1,7 @@
 """How a server cuts a store's bytes into the tutorial's chunks."""
 
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import TypeVar
 
 import pytest
@@ -52,6 +52,12 @@ class Patient:
     async def patiently(self, awaitable: Awaitable[T]) -> T:
         """See `Patience.patiently`."""
         return await awaitable
+
+    crowded = False
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """See `Patience.turn`."""
+        return nullcontext()
 
 
 async def chunks_of(file: RaggedFile, span: Span) -> list[Bytes]:

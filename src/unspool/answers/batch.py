@@ -77,6 +77,7 @@ class BatchMaker:
             async for message in messages:
                 given = time.monotonic()
                 yield message
+                del message
                 room.bytes = size.next(time.monotonic() - given)
 
     async def _messages(
@@ -87,15 +88,15 @@ class BatchMaker:
         index = 0
         try:
             while index < len(files):
-                answers = await patience.patiently(ahead or self._start_reading(files[index:], room))
+                answers, messages = await patience.patiently(self._next(index, files, ahead, room, patience))
+                ahead = None
                 if answers:
-                    rest = files[index + len(answers) :]
-                    ahead = self._start_reading(rest, room) if rest else None
-                    for message in self._small(index, files, answers):
-                        yield message
-                    index += len(answers)
+                    index += answers
+                    if index < len(files) and not patience.crowded:
+                        ahead = asyncio.ensure_future(self._read_ahead(files[index:], room, patience))
+                    while messages:  # nothing is held while the next is waited for
+                        yield messages.pop(0)
                 else:
-                    ahead = None
                     async with aclosing(self._large(index, wanted, patience, sizes)) as pieces:
                         async for piece in pieces:
                             yield (piece,)
@@ -105,8 +106,27 @@ class BatchMaker:
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
 
-    def _start_reading(self, files: Sequence[WantedFile], room: _Room) -> asyncio.Future[Sequence[SmallFile]]:
-        return asyncio.ensure_future(self._store.read_small([file.name for file in files], room.bytes))
+    async def _next(
+        self,
+        index: int,
+        files: Sequence[WantedFile],
+        ahead: asyncio.Future[Sequence[SmallFile]] | None,
+        room: _Room,
+        patience: Patience,
+    ) -> tuple[int, list[tuple[Piece, ...]]]:
+        """Return how many of the next files are small, and their messages, made in one turn."""
+        answers = await ahead if ahead is not None else None
+        async with patience.turn():
+            if answers is None:
+                answers = await self._read(files[index:], room)
+            return len(answers), list(self._small(index, files, answers))
+
+    async def _read_ahead(self, files: Sequence[WantedFile], room: _Room, patience: Patience) -> Sequence[SmallFile]:
+        async with patience.turn():
+            return await self._read(files, room)
+
+    async def _read(self, files: Sequence[WantedFile], room: _Room) -> Sequence[SmallFile]:
+        return await self._store.read_small([file.name for file in files], room.bytes)
 
     def _small(self, index: int, files: Sequence[WantedFile], answers: Sequence[SmallFile]) -> Iterator[tuple[Piece, ...]]:
         """Yield the pieces of files that were read whole; nearly always they are one message."""

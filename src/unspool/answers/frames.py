@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol, TypeVar
 
 from unspool.answers.checksums import Checksums
@@ -37,6 +37,15 @@ class Patience(Protocol):
 
     async def patiently(self, awaitable: Awaitable[T]) -> T:
         """Wait for something that is not the client."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for a turn at what takes the processor for long: it begins inside, and goes on until the next await outside."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """Whether others wait for a turn: then nothing is gained by doing anything ahead of time."""
         ...
 
 

@@ -40,9 +40,17 @@ class PageMaker:
         page_size = min(wanted.page_size or self._options.page_size, self._options.largest_page)
         pages = self._store.list(replace(wanted, page_size=page_size))
         async with aclosing(pages):
-            while (page := await patience.patiently(anext(pages, None))) is not None:
-                for part in _small_enough(page):
-                    yield replace(part, files=tuple(map(self._checksums.added_to, part.files)))
+            while (page := await patience.patiently(_next(pages, patience))) is not None:
+                parts = [replace(part, files=tuple(map(self._checksums.added_to, part.files))) for part in _small_enough(page)]
+                del page  # nothing is held while the next is waited for
+                while parts:
+                    yield parts.pop(0)
+
+
+async def _next(pages: AsyncGenerator[Page, None], patience: Patience) -> Page | None:
+    """Return the next page in turn, or None if that was the last one."""
+    async with patience.turn():
+        return await anext(pages, None)
 
 
 def _small_enough(page: Page) -> Iterator[Page]:

@@ -66,6 +66,7 @@ class Native:
         async with outlet, aclosing(self._pages.pages(wanted, outlet)) as pages:
             async for page in pages:
                 await outlet.send(wire.encode_page(page))
+                del page  # many streams wait for the next, and what they hold is looked through for garbage all the time
 
     async def _read_file(self, wanted: ReadRequest, call: Call) -> None:
         outlet = self._streams.outlet(call, wire.encode_frame(HEARTBEAT), self._options.heartbeat)
@@ -86,6 +87,7 @@ class Native:
                 await outlet.send(batchwire.encode_pieces(pieces), may_end=between_files)
                 between_files = pieces[-1].ends_file
                 call.bytes += sum(_bytes_in(piece.frame) for piece in pieces)
+                del pieces  # as above
 
 
 def _asked_of_read(wanted: ReadRequest) -> Asked:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Self, TypeVar
 
 import grpc
 
 from unspool.core.limits import Pace
 from unspool.errors import StreamAgeError
+from unspool.server.turns import Turns
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ class Outlet:
         interval: seconds of waiting after which it is sent.
         paces: what is sent has to keep to.
         age: seconds after which nothing more is sent, but for one message in any case; None for never.
+        turns: those of all streams; None for one that is alone.
+        peer: on whose behalf it takes turns.
     """
 
     def __init__(
@@ -37,7 +40,12 @@ class Outlet:
         interval: float,
         paces: Sequence[Pace] = (),
         age: float | None = None,
+        *,
+        turns: Turns | None = None,
+        peer: str = "",
     ) -> None:
+        self._turns = turns or Turns()
+        self._peer = peer
         self._paces = paces
         self._age = age
         self._begun = asyncio.get_running_loop().time()
@@ -94,6 +102,15 @@ class Outlet:
             return await awaitable
         finally:
             self._waiting = False
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """See `Patience.turn`."""
+        return self._turns.turn(self._peer)
+
+    @property
+    def crowded(self) -> bool:
+        """See `Patience.crowded`."""
+        return self._turns.crowded
 
     def _tick(self) -> None:
         if self._waiting and self._heartbeat is not None and (self._beat is None or self._beat.done()):

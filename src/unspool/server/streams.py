@@ -12,6 +12,7 @@ from unspool.errors import OverloadedError, UnreachableError
 from unspool.options import LimitOptions
 from unspool.server.entry import Call
 from unspool.server.outlet import Outlet
+from unspool.server.turns import Turns
 
 _FULL_RETRY = 1.0
 """Seconds a client is asked to wait when all places are taken: transfers end all the time. Its own jitter spreads the rest."""
@@ -33,6 +34,7 @@ class Streams:
         self._connections: Counter[str] = Counter()  # streams of each, by address and port
         self._bandwidth = _pace(limits.bandwidth)
         self._block_sizes = BlockSizes(limits.memory)
+        self._turns = Turns()
         self._draining = False
         self._cutting = False
         self._running: set[asyncio.Task[object]] = set()
@@ -105,7 +107,8 @@ class Streams:
         """Return the sending side of a stream, within its limits."""
         stream = _pace(self._limits.stream_bandwidth)
         paces = [pace for pace in (stream, self._bandwidth) if pace is not None]
-        return Outlet(call.context.write, heartbeat, interval, paces, self._limits.stream_age)
+        age, peer = self._limits.stream_age, call.caller.host
+        return Outlet(call.context.write, heartbeat, interval, paces, age, turns=self._turns, peer=peer)
 
     def block_sizes(self, wanted: int) -> BlockSize:
         """Return how large the blocks of one more stream may be; `wanted` is the most it asks for."""

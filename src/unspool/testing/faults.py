@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -100,8 +100,13 @@ class StoreTransport:
 class _WithoutHeartbeats:
     """See `Patience`."""
 
+    crowded = False
+
     async def patiently(self, awaitable: Awaitable[T]) -> T:
         return await awaitable
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
 
 class FaultyTransport:
