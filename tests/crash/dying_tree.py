@@ -1,4 +1,7 @@
-"""A program that fills a tree again and again, and dies at every system call in turn: run by test_crash_get_tree.py.
+"""A program that fills a tree again and again, and dies at every step in turn: run by test_crash_get_tree.py.
+
+A step is a system call of ours, or a statement that the record's database carries out: those calls are not Python's. What
+dying in the middle of one leaves is tried in tests/local/test_record.py.
 
 It forks, so it must not be part of a process with threads.
 """
@@ -6,6 +9,7 @@ It forks, so it must not be part of a process with threads.
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +19,9 @@ from typing import Any
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.ours import HOME
-from unspool.core.treerecord import TreeRecord
+from unspool.core.tree import Kept
 from unspool.local.outcome import Arrived
+from unspool.local.record import Record
 from unspool.local.tree import TreeDestination
 
 CALLS = ("open", "write", "utime", "fsync", "rename", "close", "unlink", "mkdir", "fchmod")
@@ -45,7 +50,7 @@ def fill(path: Path, files: dict[str, bytes], revision: str) -> int:
 
 
 def die_at(step: int) -> None:
-    """Have this process die before its system call number `step`, and not clean up."""
+    """Have this process die before its step number `step`, and not clean up."""
     left = [step]
 
     def counted(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -57,15 +62,35 @@ def die_at(step: int) -> None:
     for call in CALLS:
         setattr(os, call, partial(counted, getattr(os, call)))
 
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        database = connect(*args, **kwargs)
+        database.set_trace_callback(partial(counted, len))
+        return database
+
+    setattr(sqlite3, "connect", traced)  # noqa: B010 - for mypy, a function is not to be assigned to
+
+
+def known_in(path: Path) -> dict[str, Kept]:
+    """Return what the record of a tree says."""
+    home = os.open(path / HOME, os.O_RDONLY)
+    record = Record(home, path)
+    try:
+        return record.find(NEW)
+    finally:
+        record.close()
+        os.close(home)
+
 
 def check(path: Path) -> int:
     """Check what a death left: whole files only, and a record that is true. Return how many files are new."""
     here = {str(found.relative_to(path)): found for found in path.rglob("*") if found.is_file() and HOME not in found.parts}
     for name, found in here.items():
         assert found.read_bytes() in (OLD.get(name), NEW[name]), name
-    record = TreeRecord((path / HOME / "record").read_bytes().splitlines(keepends=True))
+    known = known_in(path)
     for name, data in NEW.items():
-        kept = record.take(name)
+        kept = known.get(name)
         status = here[name].stat() if name in here else None
         if kept and status and (kept.size, kept.modified_ns, kept.inode) == (status.st_size, status.st_mtime_ns, status.st_ino):
             is_new = kept.revision == "r2"
@@ -85,11 +110,12 @@ def main(directory: Path) -> None:
             fill(path, NEW, "r2")
             os._exit(0)
         died = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        assert len(known_in(path)) >= len(OLD), "what was known is known"
         check(path)
         came.add(fill(path, NEW, "r2"))
         assert check(path) == len(NEW)
         assert fill(path, NEW, "r2") == 0, "everything is known in the end"
-        assert sorted(os.listdir(path / HOME)) == ["lock", "record"], "nothing is left behind"  # noqa: PTH208
+        assert sorted(os.listdir(path / HOME)) == ["lock", "record.sqlite"], "nothing is left behind"  # noqa: PTH208
         if not died:
             break
         step += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ from tree.treelab import MODIFIED, files_in, own_files_in
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.ours import HOME, PART_SUFFIX
+from unspool.core.treerecord import kept_of
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local import staging
 from unspool.local.outcome import Arrived, Outcome, Wanted
+from unspool.local.record import Record
 from unspool.local.staging import ends_everything
 from unspool.local.tree import TreeDestination
 
@@ -118,7 +121,7 @@ def test_a_symbolic_link_at_a_files_place_is_replaced_itself(tmp_path: Path) -> 
     assert (tmp_path / "precious").read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("what", [".unspool-tree", ".unspool-tree/lock", ".unspool-tree/record"])
+@pytest.mark.parametrize("what", [".unspool-tree", ".unspool-tree/lock", ".unspool-tree/record.sqlite"])
 def test_a_link_in_place_of_what_is_unspools_own_is_refused(tmp_path: Path, what: str) -> None:
     """Whoever plants a link where the record or the lock belongs gets an error, and no write through it."""
     (tmp_path / "outside").mkdir()
@@ -162,7 +165,7 @@ def test_a_tree_in_which_a_name_is_file_and_directory_has_one_of_them(tmp_path: 
     assert outcome.fetched == 2
     assert [failure.name for failure in outcome.failures] == ["a/b"]
     assert files_in(tmp_path) == {"a": DATA, "c": DATA}
-    assert own_files_in(tmp_path) == ["lock", "record"]
+    assert own_files_in(tmp_path) == ["lock", "record.sqlite"]
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "é" * 128, f"{'x' * 256}/a", f"{'d' * 200}/" * 19 + "a"])
@@ -210,7 +213,7 @@ def test_where_case_makes_no_difference_the_second_name_fails(tmp_path: Path) ->
 def test_whether_names_are_folded_is_found_out(tmp_path: Path) -> None:
     """Where names that differ in case are two, both arrive, and the probe leaves nothing behind."""
     assert fill(tmp_path, "README", "readme").fetched == (2 if not _folds(tmp_path) else 1)
-    assert own_files_in(tmp_path) == ["lock", "record"]
+    assert own_files_in(tmp_path) == ["lock", "record.sqlite"]
 
 
 def _folds(directory: Path) -> bool:
@@ -234,6 +237,7 @@ class Log:
         """Take notes from now on."""
         for name in ("write", "fsync", "rename"):
             self._patch.setattr(os, name, self._logging(name, getattr(os, name)))
+        self._patch.setattr(Record, "add", self._logging("note", Record.add))
 
     def _logging(self, name: str, real: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -261,7 +265,7 @@ def test_no_file_has_its_name_before_it_is_durable(tmp_path: Path, monkeypatch: 
     written, _, synced = before.partition("|finish|")
     assert written.count("write") == 2 * count
     assert synced.split("|") == (["sync all"] if count > 32 else ["fsync"] * count)
-    assert after.split("|")[count - 1 :] == (["write", "sync all"] if count > 32 else ["fsync", "write"])
+    assert after.split("|")[count - 1 :] == (["note", "sync all"] if count > 32 else ["fsync", "note"])
 
 
 def test_without_syncing_all_at_once_each_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,13 +304,14 @@ def test_what_has_no_name_is_removed(tmp_path: Path) -> None:
     """What was staged and not named is gone after the end, and after a kill it is gone when the next run begins."""
     with opened(tmp_path) as place:
         place.write([whole(place.look([info("a")]).wanted[0])])
-        assert len(own_files_in(tmp_path)) == 3
-    assert own_files_in(tmp_path) == ["lock", "record"]
+        assert len(own_files_in(tmp_path)) == 4
+    assert own_files_in(tmp_path) == ["lock", "record.sqlite"]
     (tmp_path / ".unspool-tree" / "17").write_bytes(b"left by a kill")
     (tmp_path / ".unspool-tree" / "18-Café").write_bytes(b"")
-    (tmp_path / ".unspool-tree" / "record.new").write_bytes(b"")
+    (tmp_path / ".unspool-tree" / "record.sqlite-journal").write_bytes(b"")
     with opened(tmp_path):
-        assert own_files_in(tmp_path) == ["lock", "record"]
+        assert own_files_in(tmp_path) == ["lock", "record.sqlite", "record.sqlite-journal"]
+    assert own_files_in(tmp_path) == ["lock", "record.sqlite"]
 
 
 def test_permissions_of_what_is_replaced_stay(tmp_path: Path) -> None:
@@ -329,7 +334,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
         outcome = place.finish()
     assert [type(failure.error) for failure in outcome.failures] == [DestinationExistsError]
     assert files_in(tmp_path) == {"a": b"mine", "b": DATA}
-    assert own_files_in(tmp_path) == ["lock", "record"]
+    assert own_files_in(tmp_path) == ["lock", "record.sqlite"]
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, call: str, number: int, *, times: int = 1 << 30) -> None:
@@ -365,7 +370,7 @@ def test_a_file_that_belongs_on_another_file_system_is_handed_back(tmp_path: Pat
         refusing(monkeypatch, "rename", errno.EXDEV, times=1)
         outcome = place.finish()
     assert (outcome.elsewhere, outcome.fetched, outcome.failures) == ([wanted[0]], 1, [])
-    assert own_files_in(tmp_path) == ["lock", "record"]
+    assert own_files_in(tmp_path) == ["lock", "record.sqlite"]
 
 
 @pytest.mark.parametrize(("call", "number"), [("write", errno.ENOSPC), ("rename", errno.ENOSPC), ("rename", errno.EROFS)])
@@ -379,7 +384,7 @@ def test_a_full_disk_ends_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 write_all(place, wanted)
         assert ends_everything(caught.value)
     assert files_in(tmp_path) == {}
-    assert own_files_in(tmp_path) == ["lock", "record"]
+    assert own_files_in(tmp_path) == ["lock", "record.sqlite"]
 
 
 def test_a_name_the_disk_refuses_does_not_end_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,66 +403,71 @@ def test_a_name_the_disk_refuses_does_not_end_the_tree(tmp_path: Path, monkeypat
 
 
 def test_the_record_never_leads_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whenever a line is added to the record, the file it is about is there already, and is the one it describes."""
-    seen = []
-    real = os.write
+    """Whenever a row is added to the record, the file it is about is there already, and is the one it describes."""
+    seen: list[bytes] = []
+    real = Record.add
 
-    def checking(descriptor: int, data: bytes | memoryview) -> int:
-        if b"\t[" in bytes(data):
-            seen.append(sorted(files_in(tmp_path)))
-        return real(descriptor, data)
+    def checking(record: Record, rows: list[tuple[bytes, bytes]]) -> None:
+        for key, said in rows:
+            kept, status = kept_of(key, said), (tmp_path / key.decode()).stat()
+            assert kept is not None
+            assert (kept.size, kept.modified_ns, kept.inode) == (status.st_size, status.st_mtime_ns, status.st_ino)
+        seen.extend(key for key, _ in rows)
+        real(record, rows)
 
-    monkeypatch.setattr(os, "write", checking)
+    monkeypatch.setattr(Record, "add", checking)
     fill(tmp_path, "a", "b")
-    assert seen == [["a", "b"]]
+    assert seen == [b"a", b"b"]
 
 
 def test_what_could_not_be_noted_is_compared(tmp_path: Path) -> None:
     """Without a record files are compared where there is a checksum to compare with, and fetched where there is none."""
     fill(tmp_path, "a", "b")
-    (tmp_path / ".unspool-tree" / "record").unlink()
+    (tmp_path / ".unspool-tree" / "record.sqlite").unlink()
     with opened(tmp_path) as place:
         outcome = place.look([info("a", known=True), info("b")])
     assert outcome.kept == 1
     assert [wanted.info.name for wanted in outcome.wanted] == ["b"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"garbage", b"unspool-tree 2\n", b"\0" * 100])
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"SQLite format 3\0", b"\0" * 100])
 def test_a_record_that_is_none_is_replaced(tmp_path: Path, damage: bytes) -> None:
     """A record of another version, or damaged from the start, is begun anew and good again after the run."""
     fill(tmp_path, "a")
-    (tmp_path / ".unspool-tree" / "record").write_bytes(damage)
+    (tmp_path / ".unspool-tree" / "record.sqlite").write_bytes(damage)
     assert fill(tmp_path, "a").fetched == 1
     assert fill(tmp_path, "a").kept == 1
 
 
-def test_a_torn_record_is_mended(tmp_path: Path) -> None:
-    """What a crash tore off the record's end costs that line, and not the ones that come after it."""
-    fill(tmp_path, "a", "b")
-    record = tmp_path / ".unspool-tree" / "record"
-    record.write_bytes(record.read_bytes()[:-3])
-    outcome = fill(tmp_path, "a", "b", "c")
-    assert (outcome.kept, outcome.fetched) == (1, 2)
-    assert fill(tmp_path, "a", "b", "c").kept == 3
+@pytest.mark.parametrize("what", ["lock", "record.sqlite"])
+def test_what_is_in_the_records_way_is_named(tmp_path: Path, what: str) -> None:
+    """A directory where the record or the lock belongs is an error that says which, and stays."""
+    (tmp_path / ".unspool-tree" / what).mkdir(parents=True)
+    with pytest.raises(LocalFileError, match=f"{tmp_path}/.unspool-tree/{what}: .*remove it"), opened(tmp_path):
+        pass
+    assert (tmp_path / ".unspool-tree" / what).is_dir()
 
 
 def test_a_record_does_not_grow_for_ever(tmp_path: Path) -> None:
-    """A record that is mostly superseded is written again, with nothing lost."""
+    """A file that is noted over and over takes no more room than one that was noted once."""
     fill(tmp_path, "a", "b")
-    record = tmp_path / ".unspool-tree" / "record"
-    head, *lines = record.read_bytes().splitlines(keepends=True)
-    record.write_bytes(head + b"".join(lines) * 2000)
-    assert fill(tmp_path, "a", "b").kept == 2
-    assert record.read_bytes() == head + b"".join(lines)
+    size = (tmp_path / ".unspool-tree" / "record.sqlite").stat().st_size
+    for number in range(20):
+        fill(tmp_path, "a", "b", data=b"%d" % number)
+    assert fill(tmp_path, "a", "b", data=b"19").kept == 2
+    assert (tmp_path / ".unspool-tree" / "record.sqlite").stat().st_size == size
 
 
-def test_a_record_that_cannot_be_written_costs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_cannot_be_written_costs_no_file(tmp_path: Path) -> None:
     """The record is of use to the next run only: a disk that refuses it does not fail this one."""
     with opened(tmp_path) as place:
         place.write([whole(place.look([info("a")]).wanted[0])])
-        refusing(monkeypatch, "write", errno.ENOSPC)
-        assert place.finish().fetched == 1
-    monkeypatch.undo()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            assert place.finish().fetched == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert files_in(tmp_path) == {"a": DATA}
     assert fill(tmp_path, "a").kept == 0
 

@@ -136,7 +136,7 @@ def test_rights_are_those_of_the_process(root: Path) -> None:
         "a.unspool-journal.new",
         "a.unspool-whole",
         "A.UNSPOOL-PART",
-        ".unspool-tree/record",
+        ".unspool-tree/record.sqlite",
     ],
 )
 async def test_what_unspool_keeps_for_itself_is_not_served(root: Path, store: LocalStore, name: str) -> None:

@@ -30,6 +30,6 @@ async def test_a_tree_can_be_cancelled_anywhere(tmp_path: Path, *, late: bool) -
         result = await lab.get(here)
         assert (result.fetched + result.kept, result.failed) == (len(FILES), 0)
         assert files_in(here) == FILES
-        assert own_files_in(here) == ["lock", "record"]
+        assert own_files_in(here) == ["lock", "record.sqlite"]
     assert cancelled > 10
     assert kept > 0, "what had arrived was kept"

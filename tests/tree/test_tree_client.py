@@ -33,7 +33,7 @@ async def test_a_tree_arrives(tmp_path: Path) -> None:
     result = await lab.get(tmp_path / "out")
     assert files_in(tmp_path / "out") == FILES
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == MODIFIED for name in FILES)
-    assert own_files_in(tmp_path / "out") == ["lock", "record"]
+    assert own_files_in(tmp_path / "out") == ["lock", "record.sqlite"]
     assert (result.files, result.fetched, result.kept, result.failed, result.left_out) == (len(FILES), len(FILES), 0, 0, 0)
     assert (result.size, result.bytes_received, result.verified) == (SIZE, SIZE, "file")
     assert (result.prefix, result.path, result.failures) == ("", str(tmp_path / "out"), ())

@@ -54,7 +54,7 @@ async def test_whatever_happens_what_is_here_is_right(script: str, budget: int) 
         result = await lab.get(here, transport=lab.faulty._inner)
         assert result.failed == 0
         assert files_in(here) == {name: lab.store._files[name][1] for name in FILES}
-        assert own_files_in(here) == ["lock", "record"]
+        assert own_files_in(here) == ["lock", "record.sqlite"]
 
 
 @pytest.mark.parametrize("fault", "xE!<>2~zh")
@@ -233,7 +233,7 @@ async def test_a_revision_that_was_not_asked_for_is_never_taken_for_the_one_that
     lab = TreeLab(SMALL)
     result = await lab.get(tmp_path, transport=Lying(lab.faulty))
     assert result.failed == 0
-    assert b"sub/b.bin" not in (tmp_path / ".unspool-tree" / "record").read_bytes()
+    assert b"sub/b.bin" not in (tmp_path / ".unspool-tree" / "record.sqlite").read_bytes()
 
 
 async def test_a_wrong_whole_is_a_mismatch(tmp_path: Path) -> None:

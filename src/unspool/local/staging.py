@@ -19,7 +19,7 @@ from pathlib import Path
 
 from unspool.core.model import FileInfo
 from unspool.core.tree import Kept, Place
-from unspool.core.treerecord import line_of
+from unspool.core.treerecord import row_of
 from unspool.errors import DestinationExistsError, LocalFileError
 from unspool.local.attributes import apply
 from unspool.local.directories import Directories
@@ -124,10 +124,10 @@ class Staging:
         staged, self._staged, self._bytes = self._staged, [], 0
         if not staged:
             return out
-        lines: list[bytes] = []
+        rows: list[tuple[bytes, bytes]] = []
         try:
             one_by_one = self._make_durable(staged)
-            lines.extend(line_of(one.wanted.info.name, one.kept) for one in staged if self._name(one, out))
+            rows.extend(row_of(one.wanted.info.name, one.kept) for one in staged if self._name(one, out))
             if one_by_one and (self._sync_all is None or len(self._directories.grown) <= _FEW):
                 self._sync_names()
             else:
@@ -136,7 +136,7 @@ class Staging:
             self._drop(staged)
             raise local_error(error, self._path) from error
         finally:
-            self._home.add(lines)
+            self._home.record.add(rows)
             self._directories.grown.clear()
         return out
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
-from unspool.core.ours import is_ours
-from unspool.core.tree import Local, Place, Verdict, below, folded, judge, place_of
-from unspool.core.treerecord import line_of
+from unspool.core.ours import HOME, is_ours
+from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, place_of
+from unspool.core.treerecord import row_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.destination import Destination
@@ -95,6 +95,8 @@ class TreeDestination:
                 undo.pop_all()
         except NotADirectoryError as error:
             raise LocalFileError(f"{self._path}: is not a directory; a tree needs one") from error
+        except FileExistsError as error:
+            raise self._refused(error, f"{HOME}/{error.filename}") from error
         except (OSError, ValueError) as error:
             raise self._refused(error) from error
         self._directories = Directories(self._root, self._path)
@@ -110,11 +112,7 @@ class TreeDestination:
         self.is_open = True
 
     def again(self) -> None:
-        """Take up the record once more, with what was added to it: the same files are about to be looked at again."""
-        try:
-            self._home.load()
-        except OSError as error:
-            raise self._refused(error) from error
+        """Begin once more: the same files are about to be looked at again."""
         self._seen.clear()
 
     # What is here
@@ -122,21 +120,23 @@ class TreeDestination:
     def look(self, infos: Iterable[FileInfo]) -> Outcome:
         """Find out which of the files are here already."""
         out = Outcome()
-        lines: list[bytes] = []
+        rows: list[tuple[bytes, bytes]] = []
+        infos = list(infos)
+        known = self._home.record.find(info.name for info in infos)
         self._directories.forget()
         for info in infos:
             out.listed += 1
             out.listed_bytes += max(info.size, 0)
             try:
-                self._look_at(info, out, lines)
+                self._look_at(info, known.get(info.name), out, rows)
             except UnspoolError as error:
                 out.failures.append(Failure(info.name, error))
             except OSError as error:
                 out.failures.append(Failure(info.name, self._refused(error, info.name)))
-        self._home.add(lines)
+        self._home.record.add(rows)
         return out
 
-    def _look_at(self, info: FileInfo, out: Outcome, lines: list[bytes]) -> None:
+    def _look_at(self, info: FileInfo, kept: Kept | None, out: Outcome, rows: list[tuple[bytes, bytes]]) -> None:
         if info.size < 0:
             raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
         place = place_of(info.name, self._below)
@@ -145,7 +145,6 @@ class TreeDestination:
             return
         if self._folds:
             self._check_unlike_others(info, place)
-        kept = self._home.record.take(info.name)
         directory = self._directories.find(place.directory)
         status = None if directory is None else status_of(place.base, directory)
         local = mode = None
@@ -160,7 +159,7 @@ class TreeDestination:
         if verdict is Verdict.COMPARE and small:
             assert directory is not None
             assert checksum is not None
-            verdict = Verdict.HERE if self._agrees(info, place, directory, checksum, lines) else Verdict.FETCH
+            verdict = Verdict.HERE if self._agrees(info, place, directory, checksum, rows) else Verdict.FETCH
         if verdict is Verdict.HERE:
             out.kept += 1
             out.kept_bytes += info.size
@@ -178,7 +177,7 @@ class TreeDestination:
             )
         self._seen.add(like)
 
-    def _agrees(self, info: FileInfo, place: Place, directory: int, checksum: int, lines: list[bytes]) -> bool:
+    def _agrees(self, info: FileInfo, place: Place, directory: int, checksum: int, rows: list[tuple[bytes, bytes]]) -> bool:
         """Read a small file that is here; note it if it has the server's bytes."""
         descriptor = os.open(place.base, _READ, dir_fd=directory)
         try:
@@ -186,7 +185,7 @@ class TreeDestination:
             data = os.pread(descriptor, SMALL + 1, 0)
             if len(data) != info.size or not agreement(crc32c(data), checksum) or not _unchanged(before, os.fstat(descriptor)):
                 return False
-            lines.append(line_of(info.name, dated(descriptor, info, checksum)))
+            rows.append(row_of(info.name, dated(descriptor, info, checksum)))
             return True
         finally:
             os.close(descriptor)
@@ -228,7 +227,7 @@ class TreeDestination:
             directory = self._directories.find(wanted.place.directory)
             descriptor = os.open(wanted.place.base, _READ, dir_fd=directory)
             try:
-                self._home.add([line_of(wanted.info.name, dated(descriptor, wanted.info, checksum))])
+                self._home.record.add([row_of(wanted.info.name, dated(descriptor, wanted.info, checksum))])
             finally:
                 os.close(descriptor)
 
