@@ -25,8 +25,9 @@ from unspool.stores.base import OpenFile
 T = TypeVar("T")
 
 
-_GROWING_BLOCKS = 2
-"""Blocks read at one size while it may still grow: a fast reader is given full blocks after 2 MiB."""
+_GROWING_BLOCKS = 8
+"""Blocks read at one size while it may still grow: a fast reader is given full blocks after 8 MiB. A few MiB fit into windows
+and buffers on the way, and look as if they had been taken."""
 
 _SETTLED_BLOCKS = 16
 """Blocks read at one size when it has grown."""

@@ -65,25 +65,19 @@ def encode_info(info: FileInfo) -> pb.FileInfo:
 
 def decode_info(message: pb.FileInfo) -> FileInfo:
     """Turn a message into a file's description. Raises ProtocolError for one that nobody should be made to keep."""
-    if (
-        len(message.name) > MAX_NAME_BYTES
-        or len(message.revision) > LONGEST_REVISION
-        or len(message.content_type) > _LONGEST_CONTENT_TYPE
-    ):
+    name, revision, content_type = message.name, message.revision, message.content_type  # each look makes a new one
+    if len(name) > MAX_NAME_BYTES or len(revision) > LONGEST_REVISION or len(content_type) > _LONGEST_CONTENT_TYPE:
         raise errors.ProtocolError(
-            f"{abridged(message.name)}: the server describes it with a name of {len(message.name)} characters, a revision of "
-            f"{len(message.revision)} and a media type of {len(message.content_type)}: "
+            f"{abridged(name)}: the server describes it with a name of {len(name)} characters, a revision of "
+            f"{len(revision)} and a media type of {len(content_type)}: "
             f"at most {MAX_NAME_BYTES}, {LONGEST_REVISION} and {_LONGEST_CONTENT_TYPE} are taken"
         )
     modified = message.modified if message.HasField("modified") else None
     return FileInfo(
-        message.name,
+        name,
         message.size,
-        message.revision,
-        Attributes(
-            modified.seconds * _NS + modified.nanos if modified is not None else None,
-            message.content_type,
-        ),
+        revision,
+        Attributes(modified.seconds * _NS + modified.nanos if modified is not None else None, content_type),
         message.crc32c if message.HasField("crc32c") else None,
     )
 
