@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from unspool.cli.command import command
+from unspool.cli.command import binary_output, command
 
 
 @click.command()
@@ -20,7 +18,8 @@ async def cat(*, url: str, offset: int, length: int | None) -> None:
     from unspool.core.address import parse_address  # noqa: PLC0415
 
     address = parse_address(url)
+    output = binary_output()
     async with Client(address.target) as client, client.open(address.name, start=offset, length=length) as reading:
         async for data in reading:
-            sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+            output.write(data)
+    output.flush()

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import click
 
@@ -32,7 +32,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(work)
     def body(*, debug: bool, **arguments: Any) -> None:
-        from unspool.cli.descriptors import raise_limit  # noqa: PLC0415
+        from unspool.cli.descriptors import fill_standard, raise_limit  # noqa: PLC0415
         from unspool.loops import run  # noqa: PLC0415 - asyncio is not needed to print the help
 
         gc.set_threshold(*_COLLECTIONS)
@@ -41,6 +41,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
             # What gRPC logs by itself is said again by an error of ours, in one line.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
+            fill_standard()
             raise_limit()
             run(work(**arguments))
         except UnspoolError as error:
@@ -61,6 +62,13 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
             _fail(in_short(f"internal error, please report it: {type(error).__name__}: {error}"), BUG, debug=debug)
 
     return body
+
+
+def binary_output() -> BinaryIO:
+    """Return standard output, for bytes. Raises LocalFileError if it was closed when the command began."""
+    if sys.stdout is None:
+        raise LocalFileError("standard output: is closed; nothing can be written to it")
+    return sys.stdout.buffer
 
 
 def _end_quietly() -> NoReturn:

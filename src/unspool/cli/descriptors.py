@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from dataclasses import replace
 
 from unspool.errors import LocalFileError
 from unspool.options import LimitOptions
+
+_STANDARD = 3
+"""Descriptors below this are standard input, output and error, and nothing else may ever be."""
 
 _LEAST = 64
 """What a command needs: gRPC, the event loop, a connection, a file and its journal take 24, measured."""
@@ -21,6 +25,18 @@ _RESERVE = 128
 
 _PER_STREAM = 2
 """A connection and a file. Streams that share a connection need less."""
+
+
+def fill_standard() -> None:
+    """Put /dev/null in place of a standard descriptor that is closed: what is opened next would be taken for it.
+
+    `sys.stdout` stays None then, by which who needs it can tell; standard error just goes nowhere.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < _STANDARD:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no keywords
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def raise_limit() -> int:

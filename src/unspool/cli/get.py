@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json as jsons
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from unspool.cli.command import command, dialect_option, printable
+from unspool.cli.command import binary_output, command, dialect_option, printable
 from unspool.core.retry import RetryPolicy
 from unspool.options import OnChange, TransferOptions
 
@@ -102,11 +101,12 @@ async def get(
         async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
             await _get_tree(client, address, directory, quiet=quiet, json=json)
         return
-    destination = sys.stdout.buffer if dest == "-" else dest or "."
+    destination = binary_output() if dest == "-" else dest or "."
     async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
         with progress(address.name, quiet=quiet or json) as observer:
             result = await client.get(address.name, destination, observers=[observer])
-    sys.stdout.flush()
+    if dest == "-":
+        binary_output().flush()
     if json:
         click.echo(jsons.dumps(dataclasses.asdict(result)), err=dest == "-")
     elif not quiet:
