@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from cli.serveddir import Served
 from gate import Gate
 from interrupted import interrupt_get
-from processes import eventually, outcome_of, running, size_of, unspool
+from processes import ENVIRONMENT, UNSPOOL, eventually, outcome_of, running, serving, size_of, unspool
 
 MIB = 1 << 20
 
@@ -41,6 +42,54 @@ def test_no_resume_begins_again(served: Served, tmp_path: Path) -> None:
     assert (result["resumed_from"], result["bytes_received"]) == (0, result["size"])
     assert out.read_bytes() == served.files["big.bin"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "terminated"), (signal.SIGHUP, "hung up")])
+def test_other_signals_keep_progress_too(served: Served, tmp_path: Path, number: signal.Signals, said: str) -> None:
+    """SIGTERM and SIGHUP end `get` as Ctrl-C does, each with the exit code that shells know, and the journal is written."""
+    out = tmp_path / "out"
+    with Gate(served.server.address, 20 * MIB) as gate, running("get", "--quiet", f"{gate.address}/big.bin", out) as process:
+        eventually(lambda: size_of(tmp_path / "out.unspool-part") >= 17 * MIB)
+        process.send_signal(number)
+        done = outcome_of(process)
+    assert done.code == 128 + number
+    assert f"big.bin: {said}; run the same command again" in done.complaint
+    result = json.loads(unspool("get", "--json", served.url("big.bin"), out).out)
+    assert result["resumed_from"] > 16 * MIB
+    assert out.read_bytes() == served.files["big.bin"]
+
+
+def test_nohup_is_respected(served: Served, tmp_path: Path) -> None:
+    """Who was told not to mind SIGHUP does not."""
+    out = tmp_path / "out"
+    with Gate(served.server.address, 20 * MIB) as gate:
+        command = ["nohup", *UNSPOOL, "get", "--quiet", f"{gate.address}/big.bin", str(out)]
+        with subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            eventually(lambda: size_of(tmp_path / "out.unspool-part") >= 17 * MIB)
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 143
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_that_is_told_twice_ends_at_once(tmp_path: Path, workers: str, number: signal.Signals) -> None:
+    """The first signal drains, for an hour if need be; the second one ends that."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a").write_bytes(bytes(50 * MIB))
+    options = ("--grace", "3600", "--workers", workers, "--max-stream-bandwidth", "1000000")
+    with (
+        serving(tmp_path / "root", tmp_path / "log", *options) as server,
+        running("get", "--quiet", f"{server.address}/a", tmp_path / "out"),
+    ):
+        eventually(lambda: size_of(tmp_path / "out.unspool-part") > 0)
+        server.process.send_signal(number)
+        eventually(lambda: "draining" in server.log.read_text())
+        assert server.process.poll() is None
+        server.process.send_signal(number)
+        assert server.process.wait(10) == 128 + number
 
 
 @pytest.mark.parametrize("command", ["cat", "ls", "stat"])

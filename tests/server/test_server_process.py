@@ -83,7 +83,8 @@ def test_a_signal_ends_it_with_0(root: Path, tmp_path: Path, number: signal.Sign
         server.process.send_signal(number)
         assert server.process.wait(30) == 0
         assert time.monotonic() - began < 10
-        assert [entry["message"] for entry in server.entries()] == ["draining"]
+        (said,) = [str(entry["message"]) for entry in server.entries()]
+        assert said.startswith("draining: streams that are running have 60 s to end; Ctrl-C")
 
 
 def test_running_downloads_finish_after_sigterm(root: Path, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_the_human_log_has_one_line_per_read(root: Path, tmp_path: Path) -> None
         r"outcome=OK attempt=1 transfer=[0-9a-f]{32} peer=ipv4:127\.0\.0\.1:\d+",
         first,
     )
-    assert last.endswith(" INFO draining")
+    assert " INFO draining: " in last
 
 
 def test_a_quiet_server_logs_no_reads(root: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, BinaryIO, NoReturn, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO, NoReturn, TypeVar
 import click
 
 from unspool.cli.advice import advice
-from unspool.cli.exits import BUG, DONE, INTERRUPTED
+from unspool.cli.exits import BUG, INTERRUPTED, NOBODY_READS
 from unspool.core.abridged import abridged
 from unspool.errors import LocalFileError, UnspoolError
 
@@ -32,24 +33,32 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(work)
     def body(*, debug: bool, **arguments: Any) -> None:
+        import asyncio  # noqa: PLC0415 - it is not needed to print the help
+
         from unspool.cli.descriptors import fill_standard, raise_limit  # noqa: PLC0415
-        from unspool.loops import run  # noqa: PLC0415 - asyncio is not needed to print the help
+        from unspool.loops import run  # noqa: PLC0415
 
         gc.set_threshold(*_COLLECTIONS)
         url = arguments.get("url")
         if not debug:
             # What gRPC logs by itself is said again by an error of ours, in one line.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        ended_by: list[int] = []
         try:
             fill_standard()
             raise_limit()
-            run(work(**arguments))
+            run(_ended_by_signals(functools.partial(work, **arguments), ended_by))
         except UnspoolError as error:
             if isinstance(error.__cause__, BrokenPipeError):
                 _end_quietly()
             _fail(advice(error, url), error.exit_code, debug=debug)
         except KeyboardInterrupt:
-            _fail(f"{url}: interrupted; run the same command again" if url else "interrupted", INTERRUPTED, debug=debug)
+            _fail(_interrupted(url, "interrupted"), INTERRUPTED, debug=debug)
+        except asyncio.CancelledError:
+            if not ended_by:
+                raise
+            said = "hung up" if ended_by[0] == signal.SIGHUP else "terminated"
+            _fail(_interrupted(url, said), 128 + ended_by[0], debug=debug)
         except BrokenPipeError:
             _end_quietly()
         except OSError as error:
@@ -64,6 +73,27 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return body
 
 
+async def _ended_by_signals(work: Callable[[], Coroutine[Any, Any, None]], ended_by: list[int]) -> None:
+    """Do the work; SIGTERM and SIGHUP end it as Ctrl-C does, and are noted. `nohup` is respected."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end(number: int) -> None:
+        ended_by.append(number)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, end, number)
+    await work()
+
+
+def _interrupted(url: str | None, how: str) -> str:
+    return f"{url}: {how}; run the same command again" if url else how
+
+
 def binary_output() -> BinaryIO:
     """Return standard output, for bytes. Raises LocalFileError if it was closed when the command began."""
     if sys.stdout is None:
@@ -75,7 +105,7 @@ def _end_quietly() -> NoReturn:
     """End because whoever read our output has enough."""
     # Python would complain once more when it flushes at exit.
     sys.stdout = None
-    sys.exit(DONE)
+    sys.exit(NOBODY_READS)
 
 
 def _fail(message: str, code: int, *, debug: bool) -> NoReturn:

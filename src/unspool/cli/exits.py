@@ -4,7 +4,10 @@ from __future__ import annotations
 
 DONE = 0
 BUG = 1
+HUNG_UP = 129
 INTERRUPTED = 130
+NOBODY_READS = 141
+TERMINATED = 143
 
 EXIT_CODES: dict[int, str] = {
     DONE: "done, or already complete",
@@ -18,5 +21,8 @@ EXIT_CODES: dict[int, str] = {
     8: "local file error: disk full, no permission, exists",
     9: "another process holds this download",
     10: "some files of a tree failed, each in a line of its own; the others are here",
-    INTERRUPTED: "interrupted; progress is kept",
+    HUNG_UP: "hung up (SIGHUP); progress is kept",
+    INTERRUPTED: "interrupted (SIGINT); progress is kept",
+    NOBODY_READS: "whoever read standard output has left (as a shell says of SIGPIPE)",
+    TERMINATED: "terminated (SIGTERM); progress is kept",
 }

@@ -32,6 +32,8 @@ gives it up (`keepalive_timeout`); the end of the process closes it too."""
 _PATIENCE = 5.0
 """Seconds after that, in which a worker should have ended by itself."""
 
+_DRAINING = "draining: streams that are running have %g s to end; Ctrl-C (or the signal) once more ends them at once"
+
 log = logging.getLogger("unspool.server")
 
 
@@ -112,7 +114,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
         async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE):
             _say_ready(settings.root, address)
             await stop.wait()
-            log.info("draining")
+            log.info(_DRAINING, settings.grace)
 
 
 async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_port: bool) -> None:
@@ -123,7 +125,7 @@ async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_p
         async with Server(store, parse_target(settings.listen), options, share_port=share_port) as server:
             on_ready(server.address)
             await stop.wait()
-            log.info("draining")
+            log.info(_DRAINING, settings.grace)
             asyncio.get_running_loop().call_later(settings.grace + _CLOSING, os._exit, DONE)
     finally:
         await store.aclose()
@@ -142,10 +144,17 @@ def _affordable(options: ServerOptions) -> ServerOptions:
 
 
 def _stopped_by_signals() -> asyncio.Event:
-    """Return what SIGTERM and SIGINT set."""
+    """Return what SIGTERM, SIGINT and SIGHUP set; one of them once more ends the process at once."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def end(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, end, number)
     return stop
 
 
