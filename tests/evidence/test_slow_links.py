@@ -11,6 +11,7 @@ import pytest
 from unspool.client.client import Client
 from unspool.core.retry import RetryPolicy
 from unspool.options import TransferOptions
+from unspool.rpc.transport import GrpcTransport
 from unspool.server.server import Server
 from unspool.stores.local import LocalStore
 from unspool.testing.proxy import Proxy
@@ -40,6 +41,26 @@ async def test_a_link_on_which_a_block_takes_longer_than_a_stall(tmp_path: Path,
     attempts, carried = await slowly(tmp_path, int(4 * rate), rate, buffer, options)
     assert attempts <= 5
     assert carried < 2
+
+
+async def test_a_connection_made_for_a_slow_link_carries_a_fast_one(tmp_path: Path) -> None:
+    """What a stall leads to is no burden afterwards: over a long, fast link the new connection is nearly as fast as any."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "f").write_bytes(bytes(32 * MIB))
+    store = LocalStore(tmp_path / "root")
+    seconds = []
+    async with aclosing(store), Server(store) as server, Proxy(server.address) as link:
+        link.delay = 0.03
+        for window in (None, 16 * KIB):
+            transport = GrpcTransport(link.address)
+            await transport.stat("f")
+            transport._connection._line.given_up = True  # type: ignore[union-attr]  # as somebody leaves it who waited in vain
+            transport.renew(window)
+            async with Client(transport=transport, options=TransferOptions(jobs=1)) as client:
+                result = await client.get("f", tmp_path / f"out-{window}")
+            seconds.append(result.seconds)
+    plain, narrow = seconds
+    assert narrow < 4 * plain, "it takes thirty times as long where the window does not grow"
 
 
 @pytest.mark.deep

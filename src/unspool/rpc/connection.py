@@ -38,8 +38,6 @@ def slow_options(window: int) -> list[tuple[str, int]]:
     """Return the options of a channel whose way is slow, for about so many bytes on their way at once."""
     return [
         ("grpc.http2.lookahead_bytes", max(window, _LEAST_WINDOW)),
-        # It takes what stands in buffers for the capacity of the way, and asks for more of it.
-        ("grpc.http2.bdp_probe", 0),
         # The answer to a ping waits behind all that is on its way.
         ("grpc.http2.ping_timeout_ms", _SLOW_PING_MS),
     ]
