@@ -236,7 +236,8 @@ class Transfer:
                             yield block
                             if anew:
                                 break
-                            since = clock.monotonic()  # how long who takes the blocks took is none of the server's doing
+                        # How long who takes the blocks took, or what a heartbeat told of, is none of the way's doing.
+                        since = clock.monotonic()
                 if not anew:
                     receiver.end_of_stream()
                     return
