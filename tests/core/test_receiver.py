@@ -171,10 +171,10 @@ def test_a_revision_alone_can_be_pinned() -> None:
 
 def test_a_request_asks_for_what_is_missing_and_passes_the_wishes_on() -> None:
     """Start and length shrink as bytes arrive; block size, transfer id and attempt are told as given."""
-    receiver = Receiver(FILE.name, 10, 90, pinned=FILE.info, block_size=7, transfer_id="t")
+    receiver = Receiver(FILE.name, 10, 90, pinned=FILE.info, transfer_id="t")
     receiver.next_request(1)
     receiver.receive(Frame(FILE.header(10, 90), FILE.block(10, 30)))
-    request = receiver.next_request(2)
+    request = receiver.next_request(2, 7)
     assert (request.name, request.start, request.length) == (FILE.name, 30, 60)
     assert (request.revision, request.block_size, request.transfer_id, request.attempt) == ("r1", 7, "t", 2)
 

@@ -206,7 +206,7 @@ class Client:
             raise InvalidRangeError(f"{name}: start {start} and length {length} must not be negative", name=name)
         transfer = self._transfer()
         stop = None if length is None else start + length
-        receiver = Receiver(name, start, stop, revision=revision, block_size=self.options.block_size, transfer_id=transfer.id)
+        receiver = Receiver(name, start, stop, revision=revision, transfer_id=transfer.id)
         async with aclosing(transfer.blocks(receiver)) as blocks:
             first = await anext(blocks, None)
             yield Reading(receiver, first, blocks)

@@ -130,7 +130,7 @@ class _Download:
     async def _restart_or_raise(self, error: FileChangedError) -> None:
         if self._options.on_change == "fail":
             raise error
-        if not await self._transfer.begin_again(error):
+        if not await self._transfer.may_begin_again(error):
             raise FileKeepsChangingError(
                 f"{error.message}; it was begun again {self._restarts} times already, and changed every time",
                 name=error.name,

@@ -118,7 +118,6 @@ class Fetch:
             taken.position,
             asked,
             pinned=info,
-            block_size=transfer.options.block_size,
             transfer_id=transfer.id,
         )
         async for attempt in transfer.attempts():

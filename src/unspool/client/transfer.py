@@ -191,7 +191,7 @@ class Transfer:
         await self.seams.clock.sleep(wait)
         return True
 
-    async def begin_again(self, error: UnspoolError) -> bool:
+    async def may_begin_again(self, error: UnspoolError) -> bool:
         """Return whether the transfer is to begin again from zero because of an error, when it is time for it."""
         wait = self._budget.next_restart()
         if wait is None:
@@ -223,7 +223,7 @@ class Transfer:
             while True:
                 anew = False
                 self._wish.begin()
-                frames = self.seams.transport.read(replace(receiver.next_request(number), block_size=self._wish.size))
+                frames = self.seams.transport.read(receiver.next_request(number, self._wish.size))
                 async with aclosing(frames):
                     since = clock.monotonic()
                     while (frame := await self.bounded(anext(frames, None), receiver.whereabouts)) is not None:

@@ -28,7 +28,7 @@ async def write_to(writer: Writer, name: str, transfer: Transfer) -> Result:
     """Download a file to a writer; see `Client.get`."""
     clock, observer = transfer.seams.clock, transfer.observer
     started = clock.monotonic()
-    receiver = Receiver(name, block_size=transfer.options.block_size, transfer_id=transfer.id)
+    receiver = Receiver(name, transfer_id=transfer.id)
     checksum, held = 0, None
     async with aclosing(transfer.blocks(receiver)) as blocks:
         async for block in blocks:

@@ -86,7 +86,6 @@ class Receiver:
         stop: one past the last byte wanted; None for the end of the file.
         pinned: what the file is known to be, from earlier reads; its revision is asked for. None takes what comes first.
         revision: a revision to ask for where no more than that is known of the file.
-        block_size: a wish passed on to the server.
         transfer_id: passed on for the logs.
     """
 
@@ -98,7 +97,6 @@ class Receiver:
         *,
         pinned: FileInfo | None = None,
         revision: str | None = None,
-        block_size: int | None = None,
         transfer_id: str = "",
     ) -> None:
         self.name = name
@@ -109,7 +107,6 @@ class Receiver:
         self._revision = pinned.revision if pinned else revision
         self._wanted_stop = stop
         self._stop: int | None = None  # what this attempt's header promised
-        self._block_size = block_size
         self._transfer_id = transfer_id
 
     @property
@@ -126,15 +123,15 @@ class Receiver:
         """Say where it is, for a message."""
         return f"{self.name}: at byte {self.position}"
 
-    def next_request(self, attempt: int) -> ReadRequest:
-        """Open an attempt: return the request for exactly the bytes that are still missing."""
+    def next_request(self, attempt: int, block_size: int | None = None) -> ReadRequest:
+        """Open an attempt: return the request for exactly the bytes that are still missing, in blocks of at most that size."""
         self.state = State.OPENING
         return ReadRequest(
             name=self.name,
             start=self.position,
             length=None if self._wanted_stop is None else self._wanted_stop - self.position,
             revision=self._revision,
-            block_size=self._block_size,
+            block_size=block_size,
             transfer_id=self._transfer_id,
             attempt=attempt,
         )
