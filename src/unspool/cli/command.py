@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NoReturn, TypeVar
 import click
 
 from unspool.cli.advice import advice
-from unspool.cli.exits import BUG, INTERRUPTED, NOBODY_READS
+from unspool.cli.exits import BUG, HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED
 from unspool.core.abridged import abridged
 from unspool.errors import LocalFileError, UnspoolError
 
@@ -22,6 +22,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _COLLECTIONS = 20_000, 20, 100
 """Objects made before the collector looks for cycles, of which we make few (Python's own: 700, 10, 10). Measured: a tenth of a
 tree's processor time."""
+
+_ENDED = {signal.SIGTERM: ("terminated", TERMINATED), signal.SIGHUP: ("hung up", HUNG_UP)}
+"""What is said when such a signal ended a command, and the exit code."""
 
 
 def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -43,7 +46,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         if not debug:
             # What gRPC logs by itself is said again by an error of ours, in one line.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        ended_by: list[int] = []
+        ended_by: list[signal.Signals] = []
         try:
             fill_standard()
             raise_limit()
@@ -57,8 +60,8 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except asyncio.CancelledError:
             if not ended_by:
                 raise
-            said = "hung up" if ended_by[0] == signal.SIGHUP else "terminated"
-            _fail(_interrupted(url, said), 128 + ended_by[0], debug=debug)
+            said, code = _ENDED[ended_by[0]]
+            _fail(_interrupted(url, said), code, debug=debug)
         except BrokenPipeError:
             _end_quietly()
         except OSError as error:
@@ -73,20 +76,20 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return body
 
 
-async def _ended_by_signals(work: Callable[[], Coroutine[Any, Any, None]], ended_by: list[int]) -> None:
-    """Do the work; SIGTERM and SIGHUP end it as Ctrl-C does, and are noted. `nohup` is respected."""
+async def _ended_by_signals(work: Callable[[], Coroutine[Any, Any, None]], ended_by: list[signal.Signals]) -> None:
+    """Do the work; SIGTERM and SIGHUP end it as Ctrl-C does, and are noted."""
     import asyncio  # noqa: PLC0415 - as above
 
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    from unspool.cli import signals  # noqa: PLC0415
+
+    task = asyncio.current_task()
     assert task is not None
 
-    def end(number: int) -> None:
+    def end(number: signal.Signals) -> None:
         ended_by.append(number)
         task.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, end, number)
+    signals.on(*_ENDED, call=end)
     await work()
 
 

@@ -23,6 +23,8 @@ _LEAST = 64
 _RESERVE = 128
 """What a server keeps for itself: gRPC, the event loop, and the directories that its 64 threads are on their way through."""
 
+_NO_LIMIT = 1 << 20
+
 _PER_STREAM = 2
 """A connection and a file. Streams that share a connection need less."""
 
@@ -39,8 +41,8 @@ def fill_standard() -> None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
-def raise_limit() -> int:
-    """Raise the limit to what the process may have without being asked; return how many more it may open.
+def raise_limit() -> None:
+    """Raise the limit to what the process may have without being asked.
 
     Raises:
         LocalFileError: that is not enough to begin with.
@@ -48,17 +50,19 @@ def raise_limit() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    free = hard - _open_now() if hard != resource.RLIM_INFINITY else 1 << 20
-    if free < _LEAST:
-        raise LocalFileError(f"only {free} more files may be open, and {_LEAST} are needed: allow more (`ulimit -n`)")
-    return free
+    if (left := free()) < _LEAST:
+        raise LocalFileError(f"only {left} more files may be open, and {_LEAST} are needed: allow more (`ulimit -n`)")
 
 
-def _open_now() -> int:
+def free() -> int:
+    """Return how many more descriptors this process may open now."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return _NO_LIMIT
     try:
-        return len(os.listdir("/dev/fd"))  # noqa: PTH208 - names are enough
+        return limit - len(os.listdir("/dev/fd"))  # noqa: PTH208 - names are enough
     except OSError:
-        return 3
+        return limit - _STANDARD
 
 
 def affordable(limits: LimitOptions, free: int) -> LimitOptions:

@@ -15,8 +15,9 @@ from typing import Literal
 
 import click
 
+from unspool.cli import signals
 from unspool.cli.command import printable
-from unspool.cli.descriptors import affordable, raise_limit
+from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
 from unspool.cli.workers import Workers, held
@@ -133,7 +134,7 @@ async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_p
 
 def _affordable(options: ServerOptions) -> ServerOptions:
     """Return options that this process has file descriptors enough for."""
-    limits = affordable(options.limits, raise_limit())
+    limits = affordable(options.limits, free())
     if limits.streams < options.limits.streams:
         log.warning(
             "%d streams at the same time instead of %d: so many are the file descriptors allowed (`ulimit -n`) enough for",
@@ -147,14 +148,12 @@ def _stopped_by_signals() -> asyncio.Event:
     """Return what SIGTERM, SIGINT and SIGHUP set; one of them once more ends the process at once."""
     stop = asyncio.Event()
 
-    def end(number: int) -> None:
+    def end(number: signal.Signals) -> None:
         if stop.is_set():
-            os._exit(128 + number)
+            os._exit(128 + number)  # as a shell says of who died of it
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, end, number)
+    signals.on(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, call=end)
     return stop
 
 

@@ -124,7 +124,7 @@ def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tupl
         info.metadata["name"] = name.decode()
     if error.offset is not None:
         info.metadata["offset"] = str(error.offset)
-    message = shortened(error.message)
+    message = _bounded(error.message)
     status = Status(code=code.value[0], message=message)
     status.details.add().Pack(info)
     if error.retry_after is not None:
@@ -139,7 +139,7 @@ def code_of(error: errors.UnspoolError) -> grpc.StatusCode:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)  # a store may have errors of its own
 
 
-def shortened(text: str) -> str:
+def _bounded(text: str) -> str:
     """Return a text as UTF-8 allows it and short enough for a trailer, with its middle left out: a long name stands first."""
     raw = text.encode(errors="replace")
     if len(raw) <= _LONGEST_ERROR:
@@ -151,7 +151,7 @@ def shortened(text: str) -> str:
 def encode_file_error(error: errors.UnspoolError) -> pb.FileError:
     """Return the message that says `error` of one file of a batch."""
     message = pb.FileError(
-        code=code_of(error).value[0], reason=error.reason, message=shortened(error.message), offset=error.offset
+        code=code_of(error).value[0], reason=error.reason, message=_bounded(error.message), offset=error.offset
     )
     if error.retry_after is not None:
         message.retry_delay.FromNanoseconds(int(error.retry_after * _NS))
@@ -160,7 +160,7 @@ def encode_file_error(error: errors.UnspoolError) -> pb.FileError:
 
 def decode_file_error(message: pb.FileError, *, name: str | None) -> errors.UnspoolError:
     """Return what the error of one file of a batch means, as an error of ours; `name` is the file's."""
-    text = shortened(message.message)
+    text = _bounded(message.message)
     retry_after = None
     if message.HasField("retry_delay"):
         retry_after = message.retry_delay.seconds + message.retry_delay.nanos / _NS
