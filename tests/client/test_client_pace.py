@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 class Pace(Wrapper):
-    """A server and a way to it: each frame takes some seconds on the way, and before it the store some with a heartbeat each."""
+    """A server and a way to it: each frame takes some seconds on the way, and before it some heartbeats of the store."""
 
     def __init__(self, clock: FakeClock, data: bytes, *, way: float, store: int) -> None:
         super().__init__(StoreTransport(MemoryStore({"f": data})))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-import grpc
 import pytest
 
+from client.handmade import Context, Handler, handmade
 from processes import ENVIRONMENT, peak_memory
-from unspool.rpc import wire
 from unspool.v1 import file_service_pb2 as pb
 
 MIB = 1 << 20
@@ -76,26 +74,14 @@ def nothing() -> Iterator[bytes]:
 Messages = Callable[[], Iterator[bytes]]
 
 
-@asynccontextmanager
-async def hostile(listing: Messages, batch: Messages) -> AsyncIterator[str]:
-    """Serve these messages, whatever is asked."""
+def sending(messages: Messages) -> Handler:
+    """Answer every call with these messages, whatever is asked."""
 
-    def handler(messages: Messages) -> grpc.RpcMethodHandler[bytes, bytes]:
-        async def answer(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-            for message in messages():
-                await context.write(message)
+    async def answer(_: bytes, context: Context) -> None:
+        for message in messages():
+            await context.write(message)
 
-        return grpc.unary_stream_rpc_method_handler(answer)
-
-    server = grpc.aio.server()
-    methods = {"ListFiles": handler(listing), "ReadFiles": handler(batch)}
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(wire.SERVICE, methods)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(0)
+    return answer
 
 
 COMMAND = """
@@ -125,7 +111,7 @@ def whole_run(listing: Messages, batch: Messages, *arguments: str | Path) -> tup
     """Run a command against a hostile server, whose address is put into the arguments for `{}`."""
 
     async def served() -> tuple[int, int, bytes]:
-        async with hostile(listing, batch) as address:
+        async with handmade(ListFiles=sending(listing), ReadFiles=sending(batch), ReadFile=sending(batch)) as address:
             given = [argument if isinstance(argument, Path) else argument.format(address) for argument in arguments]
             work: Awaitable[tuple[int, int, bytes]] = asyncio.to_thread(run, *given)
             return await work
@@ -145,9 +131,9 @@ def test_a_listing_that_is_out_of_all_bounds_is_refused(tmp_path: Path, listing:
 
 
 def test_a_batch_that_is_out_of_all_bounds_is_refused(tmp_path: Path) -> None:
-    """A message of two million empty pieces is refused before they are made; the command ends within 150 MiB."""
+    """A message of two million empty pieces is refused before they are made, and the file fails, within 150 MiB: exit 10."""
     code, memory, said = whole_run(one_file, empty_pieces, "get", "-r", "{}", tmp_path / "out")
-    assert code != 0, said[:1000]
+    assert code == 10, said[:1000]
     assert memory < 150 * MIB
     assert len(said) < 2000
 

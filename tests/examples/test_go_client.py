@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from client.handmade import handmade
 from peers import go_example
 from unspool import LocalStore, MemoryStore
 from unspool.core.checksum import crc32c
@@ -205,15 +206,8 @@ async def sending(frames: Sequence[Frame], *, then_wait: bool) -> AsyncGenerator
         if then_wait:
             await asyncio.Event().wait()
 
-    server = grpc.aio.server()
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(read_file)
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(wire.SERVICE, {"ReadFile": handler})])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(0)
+    async with handmade(ReadFile=read_file) as address:
+        yield address
 
 
 async def test_the_messages_that_are_broken_below_are_good_as_they_are(tmp_path: Path) -> None:

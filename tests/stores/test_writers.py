@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,14 +79,6 @@ def root(tmp_path: Path) -> Generator[Path, None, None]:
                 yield place
                 return
     pytest.skip("no file system here tells who has a file open for writing")
-
-
-@pytest.fixture
-async def store(root: Path) -> AsyncGenerator[LocalStore, None]:
-    """The store over it."""
-    store = LocalStore(root)
-    yield store
-    await store.aclose()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tree.treelab import FILES, MODIFIED, Listing, Tampering, TreeLab, files_in, own_files_in
+from tree.treelab import FILES, MODIFIED, Batchless, Listing, Tampering, TreeLab, files_in, own_files_in
 from unspool.client.events import FileFailed, TreeAdvanced
 from unspool.core.model import Attributes, BatchRequest, Frame, ListRequest, Page, Piece
 from unspool.errors import (
@@ -228,18 +228,9 @@ async def test_a_file_the_store_cannot_read_fails_alone(tmp_path: Path) -> None:
 
 async def test_a_server_without_batches_is_read_file_by_file(tmp_path: Path) -> None:
     """Where the server does not answer batches, the tree arrives all the same, and it is asked only once."""
-
-    class Older(Tampering):
-        asked = 0
-
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
-            self.asked += 1
-            raise UnsupportedError("no such method")
-            yield ()
-
     files = {f"{number}": str(number).encode() * number for number in range(1200)}
     lab = TreeLab(files)
-    transport = Older(lab.faulty)
+    transport = Batchless(lab.faulty, UnsupportedError("no such method"))
     result = await lab.get(tmp_path, transport=transport)
     assert (result.fetched, result.failed, result.verified) == (len(files), 0, "file")
     assert files_in(tmp_path) == files

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.lab import Wrapper
-from tree.treelab import FILES, Listing, Tampering, TreeLab, files_in, own_files_in
+from tree.treelab import FILES, Batchless, Listing, Tampering, TreeLab, files_in, own_files_in
 from unspool.client.events import Retrying
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, BatchRequest, Block, FileInfo, Frame, ListRequest, Page, Piece
@@ -491,19 +491,8 @@ async def test_times_no_file_can_have_are_left_out(tmp_path: Path) -> None:
 
 async def test_what_a_worker_does_not_get_over_ends_the_tree_at_once(tmp_path: Path) -> None:
     """A server that lists and then answers no read is tried as often as the budget says, and not again for the listing."""
-
-    class Dead(Tampering):
-        """Lists, and answers no batch."""
-
-        asked = 0
-
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
-            """See `Transport.read_files`."""
-            Dead.asked += 1
-            raise UnreachableError("nobody answers")
-            yield ()
-
     lab = TreeLab(SMALL, budget=3)
+    dead = Batchless(lab.faulty, UnreachableError("nobody answers"))
     with pytest.raises(UnreachableError):
-        await lab.get(tmp_path, transport=Dead(lab.faulty))
-    assert Dead.asked == 3
+        await lab.get(tmp_path, transport=dead)
+    assert dead.asked == 3

@@ -17,6 +17,7 @@ from unspool.client.transport import Transport
 from unspool.core.model import Attributes, BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.ours import HOME
 from unspool.core.retry import RetryPolicy
+from unspool.errors import UnspoolError
 from unspool.options import TransferOptions
 from unspool.stores import MemoryStore
 from unspool.testing import FakeClock, FaultyTransport, StoreTransport
@@ -124,6 +125,21 @@ class Tampering(Wrapper):
                     if piece.error is not None or frame is not None:
                         come.append(replace(piece, frame=frame))
                 yield tuple(come)
+
+
+class Batchless(Wrapper):
+    """A server that answers no batch but with an error; `asked` is how many it was asked for."""
+
+    def __init__(self, inner: Transport, error: UnspoolError) -> None:
+        super().__init__(inner)
+        self.error = error
+        self.asked = 0
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """See `Transport.read_files`."""
+        self.asked += 1
+        raise self.error
+        yield ()
 
 
 def files_in(directory: Path) -> dict[str, bytes]:
