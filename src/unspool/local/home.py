@@ -21,7 +21,7 @@ from pathlib import Path
 
 from unspool.core.ours import HOME
 from unspool.errors import BusyError
-from unspool.local.entries import make_directory, open_ours
+from unspool.local.entries import make_directory, open_ours, status_of
 from unspool.local.record import Record
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -90,21 +90,13 @@ class TreeHome:
         probe, other = f"{name}-Caf\u00e9", (f"{name}-caf\u00e9", f"{name}-Cafe\u0301")
         os.rename(name, probe, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
         try:
-            return any(_is_there(spelling, self.descriptor) for spelling in other)
+            return any(status_of(spelling, self.descriptor) is not None for spelling in other)
         finally:
             self.drop(probe)
 
     def close(self) -> None:
         """Let others at it."""
         self._undo.close()
-
-
-def _is_there(name: str, directory: int) -> bool:
-    try:
-        os.lstat(name, dir_fd=directory)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def whole_file_system_syncer() -> Callable[[int], None] | None:
