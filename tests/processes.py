@@ -44,15 +44,17 @@ class Outcome:
         return line
 
 
-def unspool(*arguments: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> Outcome:
-    """Run `unspool ARGUMENTS` to its end."""
+def unspool(
+    *arguments: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None, seconds: float = 60
+) -> Outcome:
+    """Run `unspool ARGUMENTS` to its end, which comes within so many seconds."""
     done = subprocess.run(
         [*UNSPOOL, *map(str, arguments)],
         cwd=cwd,
         env={**ENVIRONMENT, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=seconds,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr.decode())

@@ -29,6 +29,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |       `-- TooMuchDataError       more bytes than the header promised                     retryable
     |-- TransferError                  the transfer broke; progress is kept                    exit 7
     |   |-- UnreachableError           no answer, or the connection broke                      retryable
+    |   |   `-- ConnectError           no connection could be made                             retryable
     |   |-- TruncatedError             the stream ended without its summary                    retryable
     |   |-- StalledError               no message within the idle timeout                      retryable
     |   |-- OverloadedError            the server asks to come back later                      retryable
@@ -225,6 +226,16 @@ class UnreachableError(TransferError):
 
     retryable = True
     reason = "UNAVAILABLE"
+
+
+class ConnectError(UnreachableError):
+    """No connection could be made: no such host, nobody listens there, or what answers does not speak gRPC.
+
+    A client raises it when the server never answered (`RetryPolicy.connect_wait` says how long to go on trying); when a server
+    that did answer goes away, it raises `UnreachableError`.
+    """
+
+    reason = "CONNECT"
 
 
 class TruncatedError(TransferError):

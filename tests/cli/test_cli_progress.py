@@ -181,9 +181,9 @@ def test_a_pipe_gets_plain_lines(served: Served, tmp_path: Path) -> None:
 def test_a_pipe_is_told_of_every_retry(tmp_path: Path) -> None:
     """In a pipe every retry is a line: which file, when, and why."""
     with free_port() as port:
-        done = unspool("get", "--retry-budget", "3", f"127.0.0.1:{port}/a.bin", tmp_path)
+        done = unspool("get", "--wait", "1", f"127.0.0.1:{port}/a.bin", tmp_path)
     *retries, end = done.err.splitlines()
-    assert len(retries) == 2
+    assert len(retries) >= 2
     for line in retries:
         assert re.match(r"a\.bin: retrying in [0-9]\.[0-9] s: ", line)
     assert end.startswith("unspool: ")

@@ -133,11 +133,12 @@ def test_3_is_a_prefix_that_is_not_there(served: Served, tmp_path: Path) -> None
 
 
 def test_7_is_nobody_there(tmp_path: Path) -> None:
-    """With nobody listening the budget is spent and it is exit 7, as for one file."""
+    """With nobody listening it is exit 7, as for one file, and no directory is made."""
     with free_port() as port:
         done = unspool("get", "-r", "--quiet", "--retry-budget", "1", f"127.0.0.1:{port}/a", tmp_path / "out")
     assert done.code == 7
-    assert "run the same command again" in done.complaint
+    assert "nobody listens there" in done.complaint
+    assert not (tmp_path / "out").exists()
 
 
 def test_8_is_a_destination_that_is_a_file(served: Served, tmp_path: Path) -> None:

@@ -98,7 +98,10 @@ def test_every_exit_code_is_somebodys() -> None:
     assert set(EXIT_CODES) == {0, 129, 130, 141, 143} | {kind.exit_code for kind in ERRORS}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind.exit_code in (3, 4, 5, 7)])
+ADVISED = [kind for kind in ERRORS if kind.exit_code in (3, 4, 5, 7) and kind is not errors.ConnectError]
+
+
+@pytest.mark.parametrize("kind", ADVISED)
 def test_errors_come_with_advice(kind: type[UnspoolError]) -> None:
     """Not found, no access, changed and broken transfers each end in what to do next."""
     line = advice(kind("a.bin: went wrong"), "localhost:1/a.bin")
@@ -113,3 +116,18 @@ def test_an_error_from_below_is_given_its_file() -> None:
     assert advice(named, "localhost:1/a.bin").startswith("a.bin: at byte 7: cut; ")
     assert advice(below, None) == below.message
     assert advice(below, "not:an:address").startswith("localhost:1: ")
+
+
+def test_a_server_that_cannot_be_reached_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That line names the server and what to check: nothing is added, unless gRPC went through a proxy."""
+    for variable in ("grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    error = errors.ConnectError("files:1: nobody listens there (connection refused); start `unspool serve`, or check the port")
+    assert advice(error, "files:1/a.bin") == error.message
+    assert advice(error, None) == error.message
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    assert advice(error, "files:1/a.bin").endswith(
+        " (tried through the proxy in http_proxy; no_proxy lists what is reached without it)"
+    )
+    assert advice(error, "localhost:1/a.bin") == error.message
+    assert advice(error, "not:an:address") == error.message

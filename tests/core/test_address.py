@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.core.address import DEFAULT_PORT, Address, parse_address, parse_target
+from unspool.core.address import DEFAULT_PORT, Address, is_loopback, parse_address, parse_target
 from unspool.errors import InvalidRequestError
 
 HOSTS = st.sampled_from(["localhost", "127.0.0.1", "[::1]", "files.example.com", "a-b.c"])
@@ -48,3 +48,22 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     for parse in (parse_address, parse_target):
         with suppress(InvalidRequestError):
             parse(text)
+
+
+@pytest.mark.parametrize(
+    ("target", "loopback"),
+    [
+        *(
+            (target, True)
+            for target in ("localhost:1", "LOCALHOST:1", "a.localhost:1", "127.0.0.1:1", "127.9.9.9:1", "[::1]:1")
+        ),
+        *((target, True) for target in ("unix:/run/x.sock", "unix-abstract:x")),
+        *(
+            (target, False)
+            for target in ("10.0.0.1:1", "[::2]:1", "localhost.example.com:1", "dns:localhost:1", "127.0.0.1.x:1")
+        ),
+    ],
+)
+def test_whether_a_target_is_on_this_machine(target: str, loopback: bool) -> None:  # noqa: FBT001
+    """Loopback is told by the name alone, without asking a resolver."""
+    assert is_loopback(target) is loopback

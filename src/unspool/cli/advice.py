@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from unspool.core.abridged import abridged
-from unspool.core.address import parse_address
+from unspool.core.address import is_loopback, parse_address
 from unspool.errors import (
     AccessError,
+    ConnectError,
     DataLossError,
     FileChangedError,
     FileKeepsChangingError,
@@ -31,6 +34,10 @@ _ADVICE: dict[type[UnspoolError], str] = {
 """Per class, for the ones below it too."""
 
 
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""The variables in which gRPC looks for a proxy, in its order."""
+
+
 def advice(error: UnspoolError, url: str | None) -> str:
     """Return the whole line for an error: what happened, to which file, and what to do next.
 
@@ -39,12 +46,24 @@ def advice(error: UnspoolError, url: str | None) -> str:
         url: what the command was about, if about a file on a server.
     """
     line = abridged(error.message)
+    if isinstance(error, ConnectError):  # it names the server and what to check
+        return line + (_through_a_proxy(url) if url is not None else "")
     if url is not None and isinstance(error, TransferError | AccessError | UnsupportedError) and not _is_named(line, url):
         line = f"{url}: {line}"
     for kind in type(error).__mro__:
         if kind in _ADVICE and url is not None:
             return f"{line}; {_ADVICE[kind]}"
     return line
+
+
+def _through_a_proxy(url: str) -> str:
+    """Say that gRPC went through a proxy, if it did: whoever answered may be that."""
+    variable = next((name for name in _PROXIES if os.environ.get(name)), None)
+    try:
+        direct = variable is None or is_loopback(parse_address(url).target)
+    except InvalidRequestError:
+        return ""
+    return "" if direct else f" (tried through the proxy in {variable}; no_proxy lists what is reached without it)"
 
 
 def _is_named(line: str, url: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from unspool.cli.command import binary_output, command
+from unspool.cli.patience import patience_options
+from unspool.core.retry import RetryPolicy
 
 
 @click.command()
@@ -12,14 +14,19 @@ from unspool.cli.command import binary_output, command
 @click.option("--offset", type=click.IntRange(0), default=0, help="First byte wanted.")
 @click.option("--length", type=click.IntRange(0), default=None, help="How many bytes; without it, to the end of the file.")
 @command
-async def cat(*, url: str, offset: int, length: int | None) -> None:
+@patience_options
+async def cat(*, url: str, offset: int, length: int | None, retry: RetryPolicy) -> None:
     """Write a span of the file at URL to standard output, every block verified."""
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
+    from unspool.options import TransferOptions  # noqa: PLC0415
 
     address = parse_address(url)
     output = binary_output()
-    async with Client(address.target) as client, client.open(address.name, start=offset, length=length) as reading:
+    async with (
+        Client(address.target, options=TransferOptions(retry=retry)) as client,
+        client.open(address.name, start=offset, length=length) as reading,
+    ):
         async for data in reading:
             output.write(data)
     output.flush()

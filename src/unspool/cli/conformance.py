@@ -8,6 +8,8 @@ from dataclasses import asdict
 import click
 
 from unspool.cli.command import command, printable
+from unspool.cli.patience import patience_options
+from unspool.core.retry import RetryPolicy
 
 
 @click.command()
@@ -15,17 +17,28 @@ from unspool.cli.command import command, printable
 @click.option("--name", default=None, help="The file to read, of at least two bytes; otherwise one is picked from the listing.")
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
-async def conformance(*, server: str, name: str | None, json: bool) -> None:
+@patience_options
+async def conformance(*, server: str, name: str | None, json: bool, retry: RetryPolicy) -> None:
     """Check that SERVER (HOST:PORT), anybody's implementation, keeps to the protocol, point by point.
 
     Exit code 0 if every point holds, 6 if one does not.
     """
+    from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_server  # noqa: PLC0415
-    from unspool.errors import ProtocolError  # noqa: PLC0415
+    from unspool.errors import ProtocolError, TransferError, UnspoolError  # noqa: PLC0415
+    from unspool.options import TransferOptions  # noqa: PLC0415
     from unspool.testing.conformance import check  # noqa: PLC0415
 
+    target = parse_server(server)
+    async with Client(target, options=TransferOptions(retry=retry)) as client:
+        try:
+            await client.stat(name or "any")
+        except TransferError:
+            raise  # nobody is there to be checked
+        except UnspoolError:
+            pass  # whatever the answer is, it is one
     failed = total = 0
-    async for finding in check(parse_server(server), name):
+    async for finding in check(target, name):
         total += 1
         failed += finding.outcome == "fail"
         if json:

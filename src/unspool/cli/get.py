@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from unspool.cli.command import binary_output, command, dialect_option, printable
-from unspool.core.retry import RetryPolicy
+from unspool.cli.patience import patience_options
 from unspool.options import OnChange, TransferOptions
 
 if TYPE_CHECKING:
     from unspool.client.client import Client
     from unspool.core.address import Address
+    from unspool.core.retry import RetryPolicy
 
 _DEFAULTS = TransferOptions()
 
@@ -32,13 +33,6 @@ MOST_JOBS = 64
     type=click.IntRange(1, MOST_JOBS),
     default=None,
     help="Streams at the same time, each on a connection of its own (default: as many as help).",
-)
-@click.option(
-    "--retry-budget",
-    type=click.IntRange(0),
-    default=_DEFAULTS.retry.budget,
-    show_default=True,
-    help="Attempts in a row without a new byte before giving up.",
 )
 @click.option(
     "--idle-timeout",
@@ -62,13 +56,14 @@ MOST_JOBS = 64
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option("--json", is_flag=True, help="Print the result as one JSON object, and no progress.")
 @command
+@patience_options
 async def get(
     *,
     url: str,
     dest: str | None,
     recursive: bool,
     jobs: int | None,
-    retry_budget: int,
+    retry: RetryPolicy,
     idle_timeout: float,
     on_change: OnChange,
     resume: bool,
@@ -89,7 +84,7 @@ async def get(
 
     address = parse_address(url)
     options = TransferOptions(
-        retry=RetryPolicy(budget=retry_budget),
+        retry=retry,
         idle_timeout=idle_timeout,
         on_change=on_change,
         resume=resume,

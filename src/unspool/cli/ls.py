@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import click
 
 from unspool.cli.command import command, printable
+from unspool.cli.patience import patience_options
 from unspool.core.model import FileInfo
+from unspool.core.retry import RetryPolicy
 
 _NS = 1_000_000_000
 
@@ -19,13 +21,15 @@ _NS = 1_000_000_000
 @click.option("--recursive", "-r", is_flag=True, help="All files below, not just one level.")
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
-async def ls(*, url: str, long_: bool, recursive: bool, json: bool) -> None:
+@patience_options
+async def ls(*, url: str, long_: bool, recursive: bool, json: bool, retry: RetryPolicy) -> None:
     """List the files below URL (HOST:PORT or HOST:PORT/PREFIX), as they arrive and in no promised order."""
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
+    from unspool.options import TransferOptions  # noqa: PLC0415
 
     address = parse_address(url)
-    async with Client(address.target) as client:
+    async with Client(address.target, options=TransferOptions(retry=retry)) as client:
         async for page in client.list(address.name, recursive=recursive):
             if json:
                 lines = [jsons.dumps({"prefix": prefix}) for prefix in page.prefixes]

@@ -8,19 +8,23 @@ import click
 
 from unspool.cli.command import command, printable
 from unspool.cli.ls import describe
+from unspool.cli.patience import patience_options
+from unspool.core.retry import RetryPolicy
 
 
 @click.command()
 @click.argument("url")
 @click.option("--json", is_flag=True, help="Print one JSON object.")
 @command
-async def stat(*, url: str, json: bool) -> None:
+@patience_options
+async def stat(*, url: str, json: bool, retry: RetryPolicy) -> None:
     """Say what the file at URL is now: size, revision, modification time, checksum if the server knows it."""
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
+    from unspool.options import TransferOptions  # noqa: PLC0415
 
     address = parse_address(url)
-    async with Client(address.target) as client:
+    async with Client(address.target, options=TransferOptions(retry=retry)) as client:
         description = describe(await client.stat(address.name))
     if json:
         click.echo(jsons.dumps(description))

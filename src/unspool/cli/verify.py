@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from unspool.cli.command import command, printable
+from unspool.cli.patience import patience_options
+from unspool.core.retry import RetryPolicy
 
 
 @click.command()
@@ -12,13 +14,15 @@ from unspool.cli.command import command, printable
 @click.argument("file", type=click.Path())
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors: the exit code says it.")
 @command
-async def verify(*, url: str, file: str, quiet: bool) -> None:
+@patience_options
+async def verify(*, url: str, file: str, quiet: bool, retry: RetryPolicy) -> None:
     """Compare the local FILE with the file at URL, by size and checksum of the whole."""
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
+    from unspool.options import TransferOptions  # noqa: PLC0415
 
     address = parse_address(url)
-    async with Client(address.target) as client:
+    async with Client(address.target, options=TransferOptions(retry=retry)) as client:
         info = await client.verify(address.name, file)
     if not quiet:
         click.echo(printable(f"{file}: is {address.name} at revision {info.revision}, crc32c {info.crc32c:08x}"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -27,7 +27,7 @@ from unspool.core.model import Block, ListRequest, Page
 from unspool.core.receiver import Receiver
 from unspool.core.retry import RetryBudget
 from unspool.core.wish import BlockWish
-from unspool.errors import StalledError, UnspoolError
+from unspool.errors import ConnectError, StalledError, UnreachableError, UnspoolError
 from unspool.options import TransferOptions
 
 T = TypeVar("T")
@@ -39,12 +39,31 @@ _BYTES_OF_ENTRY = 100
 """Of a listing, about: a page should be no longer than a block."""
 
 
+@dataclass(slots=True)
+class Contact:
+    """Whether the server has answered yet, to any transfer of the client.
+
+    A server that never answered is probably named wrongly or not started; one that did is away and will be back.
+    """
+
+    made: bool = False
+
+    def judge(self, error: UnspoolError) -> UnspoolError:
+        """Return what an error of an attempt means, and take note of what it tells of the server."""
+        if isinstance(error, ConnectError):
+            return UnreachableError(error.message) if self.made else error
+        if not isinstance(error, StalledError):
+            self.made = True  # whatever went wrong, a server said so or a connection to one broke
+        return error
+
+
 @dataclass(frozen=True, slots=True)
 class Seams:
     """What a transfer needs of the world.
 
     Attributes:
         transport: to the server.
+        contact: shared by all transfers to the server.
         connect: makes another transport to the same server; None where there is but the one.
     """
 
@@ -52,6 +71,7 @@ class Seams:
     clock: Clock
     random: Random
     connect: Callable[[], Transport] | None = None
+    contact: Contact = field(default_factory=Contact)
 
     @asynccontextmanager
     async def another(self) -> AsyncGenerator[Seams, None]:
@@ -134,6 +154,7 @@ class Attempts:
             error, last.error = last.error, None
             if error is None:
                 raise StopAsyncIteration
+            error = self._transfer.seams.contact.judge(error)
             try:
                 if not await self._transfer.may_go_on(error, progressed=last.progressed):
                     raise StopAsyncIteration if last.ended_well else error
@@ -163,6 +184,7 @@ class Transfer:
         self._wish = BlockWish(options.block_size, options.idle_timeout)
         self._received = 0
         self._received_at_failure = 0
+        self._began = seams.clock.monotonic()
 
     def beside(self, seams: Seams) -> Self:
         """Return one that goes on beside this one, over a connection of its own, as part of the same transfer."""
@@ -184,7 +206,10 @@ class Transfer:
         # Since the last failure, not in this attempt: attempts that ended well in between count too.
         progressed = progressed or self._received > self._received_at_failure
         self._received_at_failure = self._received
-        wait = self._budget.next_wait(error, progressed=progressed)
+        if isinstance(error, ConnectError):
+            wait = self._budget.next_connect_wait(self.seams.clock.monotonic() - self._began)
+        else:
+            wait = self._budget.next_wait(error, progressed=progressed)
         if wait is None:
             return False
         self.observer.notify(Retrying(error, self.tally.attempts, wait, self.id))
@@ -264,10 +289,12 @@ class Transfer:
         """Return what is coming, within the idle timeout; after that it is a stall, and `about` says of what."""
         try:
             async with self.seams.clock.timeout(self.options.idle_timeout):
-                return await coming
+                answer = await coming
         except TimeoutError:
             seconds = self.options.idle_timeout
             raise StalledError(f"{about()}: the server sent nothing for {seconds:g} s") from None
+        self.seams.contact.made = True
+        return answer
 
     # As many as it takes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from unspool.errors import InvalidRequestError
 
@@ -53,6 +54,19 @@ def parse_server(text: str) -> str:
     if address.name:
         raise InvalidRequestError(f"{text!r}: a server is named without a file: {address.target}")
     return address.target
+
+
+def is_loopback(target: str) -> bool:
+    """Whether a target, as `parse_server` returns it, is on this machine by its name alone: loopback, or a unix socket."""
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = target.rpartition(":")[0].strip("[]").lower()
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_target(text: str, shown: str | None = None) -> str:

@@ -4,7 +4,9 @@ Rule 1: the budget counts attempts in a row that brought no new byte. Progress r
         given up, and one that does not move ends.
 Rule 2: waits double up to a cap, with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015), and begin anew
         after progress. A wait the server asked for (RetryInfo) is the least that is waited.
-Rule 3: beginning again from zero is counted apart, and nothing refills that: a file that changes faster than it can be fetched
+Rule 3: a server that has not answered yet is not part of a transfer: connecting to it is tried for `connect_wait` seconds, and
+        costs nothing of the budget.
+Rule 4: beginning again from zero is counted apart, and nothing refills that: a file that changes faster than it can be fetched
         brings bytes for ever. The first time is at once; then the waits double, so that who writes to it may finish.
 """
 
@@ -14,6 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from unspool.errors import UnspoolError
+
+_LONGEST_CONNECT_WAIT = 1.0
+"""Seconds between two attempts to connect to a server that is waited for: it should not have to wait for us when it is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,9 @@ class RetryPolicy:
         longest_wait: upper bound of any wait of our own, seconds (google-cloud-storage: 60; gRPC: 120).
         longest_retry_after: the longest wait a server may ask for, seconds; more is cut to this, so that no server can hang
             a client.
+        connect_wait: seconds to go on trying to connect to a server that has not answered yet, from the first attempt on. By
+            default one failure is the end (curl, wget: 0 as well): an address that was mistyped never answers, and a server
+            that has answered once gets the whole budget.
         restarts: times a file that changed on the server is begun again from zero before giving up (as many as Bazel and
             aria2 try anything).
         restart_wait: upper bound of the wait before the second of them, seconds; with five, the waits come to 8 to 15 s.
@@ -37,6 +45,7 @@ class RetryPolicy:
     first_wait: float = 0.25
     longest_wait: float = 30.0
     longest_retry_after: float = 300.0
+    connect_wait: float = 0.0
     restarts: int = 5
     restart_wait: float = 1.0
 
@@ -49,6 +58,7 @@ class RetryBudget:
         self._random = random
         self._fruitless = 0
         self._restarts = 0
+        self._connects = 0
 
     def next_wait(self, error: UnspoolError, *, progressed: bool) -> float | None:
         """Return the seconds to wait before the next attempt, or None if there is to be none.
@@ -67,6 +77,19 @@ class RetryBudget:
         if error.retry_after is not None:
             wait += min(max(error.retry_after, 0.0), self._policy.longest_retry_after)
         return wait
+
+    def next_connect_wait(self, elapsed: float) -> float | None:
+        """Return the seconds to wait before connecting again to a server that never answered, or None to give up.
+
+        Args:
+            elapsed: seconds since the first attempt.
+        """
+        left = self._policy.connect_wait - elapsed
+        if left <= 0:
+            return None
+        self._connects += 1
+        wait = min(_LONGEST_CONNECT_WAIT, self._policy.first_wait * 2.0 ** min(self._connects - 1, 32))
+        return min(wait * (1 + self._random()) / 2, left)
 
     def next_restart(self) -> float | None:
         """Return the seconds to wait before beginning again from zero, or None if that is not to be done once more."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import grpc
 
-from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.core.address import is_loopback
+from unspool.errors import ConnectError, InvalidRequestError, UnspoolError
 from unspool.options import Metadata
 from unspool.rpc import status
+from unspool.rpc.connecting import explain, is_no_grpc
 
 # What a client may rely on: nothing here needs a server's consent.
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
@@ -27,6 +29,9 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.max_frame_size", 4 << 20),
 ]
 
+
+_NO_PROXY = ("grpc.enable_http_proxy", 0)
+"""gRPC takes a proxy from `grpc_proxy`, `https_proxy` or `http_proxy`. None can lead back to this machine's own loopback."""
 
 _LEAST_WINDOW = 16 * 1024
 """Bytes; gRPC announces more by itself for a message that it waits for."""
@@ -64,7 +69,9 @@ class Connection:
         if self._closed:
             raise self._closed_error()
         if self._line is None:
-            options = CHANNEL_OPTIONS if self._window is None else [*CHANNEL_OPTIONS, *slow_options(self._window)]
+            options = [*CHANNEL_OPTIONS, *(slow_options(self._window) if self._window is not None else ())]
+            if is_loopback(self.target):
+                options.append(_NO_PROXY)
             self._line = _Line(grpc.aio.insecure_channel(self.target, options=options))
         return self._line
 
@@ -111,6 +118,14 @@ class Connection:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
+    def _meaning(self, error: grpc.aio.AioRpcError, line: _Line) -> UnspoolError:
+        """Return what the status means that ended a call."""
+        metadata, details = error.trailing_metadata() or (), error.details() or ""
+        # An answer brings metadata; what gRPC says by itself does not.
+        if not metadata and (is_no_grpc(details) or line.failed_to_connect()):
+            return ConnectError(explain(self.target, details))
+        return status.decode_error(error.code(), details, metadata, server=self.target)
+
     def _closed_error(self) -> UnspoolError:
         return InvalidRequestError(f"{self.target}: the client was closed: nothing more can be asked with it")
 
@@ -121,9 +136,7 @@ class Connection:
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            raise status.decode_error(
-                error.code(), error.details(), error.trailing_metadata() or (), server=self.target
-            ) from error
+            raise self._meaning(error, line) from error
         except GeneratorExit:
             line.given_up = True
             raise
@@ -152,3 +165,6 @@ class _Line:
     channel: grpc.aio.Channel
     calls: int = 0
     given_up: bool = False
+
+    def failed_to_connect(self) -> bool:
+        return self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE

@@ -1,0 +1,56 @@
+"""What it means that no gRPC server could be reached, in one line for a person.
+
+gRPC gives the reason in words only, and they differ between its versions. What is recognised here gets a plain sentence;
+anything else keeps gRPC's last words.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MEANINGS: tuple[tuple[str, str], ...] = (
+    (r"HTTP proxy returned response code (\d+)", "the proxy refused to connect (HTTP status {}); check the proxy's settings"),
+    (r"http2 header with status: (50[234])", "a proxy answers there, but no server behind it (HTTP status {})"),
+    (r"http2 header with status: (\d+)", "an HTTP/2 server answers there, not gRPC (HTTP status {}); check the port"),
+    (r"END_STREAM flag received", "an HTTP/2 server or proxy answers there, but not with gRPC; check the port"),
+    (r"http1\.x server|frame type (?:80|79|111|77|109)\b", "an HTTP/1 server answers there, not gRPC; check the port"),
+    (r"Failed parsing HTTP/2|Expected SETTINGS", "something answers there that does not speak gRPC; check the port"),
+    (r"[Cc]onnection refused", "nobody listens there (connection refused); start `unspool serve`, or check the port"),
+    (r"No such file or directory", "there is no such socket; start `unspool serve`, or check the path"),
+    (r"errors? resolving|DNS resolution failed|lookup failed", "no such host (name resolution failed); check the name"),
+    (
+        r"timed out|Timeout occurred|Deadline [Ee]xceeded",
+        "nothing answers there; check the address, and for a firewall on the way",
+    ),
+    (
+        r"[Ss]ocket closed|reset by peer|[Bb]roken pipe|End of TCP stream",
+        "the connection is closed as soon as it is made (by a TLS port, or a load balancer without servers); check the port",
+    ),
+)
+"""What gRPC says, as a pattern, and what that means. The first that is found counts. HTTP/2 has a frame's type in the fourth
+byte: there stands the P of `HTTP/1.1` (80), or a letter of `<!DOCTYPE`, `<!doctype`, `<HTML` or `<html` (79, 111, 77, 109)."""
+
+_LAST_WORDS = re.compile(r"last error: (?:[A-Z_]+: )?(?:(?:ipv4|ipv6|unix):\S+: )?(.*)", re.DOTALL)
+
+
+_NOT_GRPC = re.compile(r"http2 header with status: (?!40[13])|END_STREAM flag received")
+"""What gRPC says of an answer that is not gRPC's. It has meanings of its own for the statuses 401 and 403."""
+
+
+def is_no_grpc(details: str) -> bool:
+    """Whether a call ended so because whoever answered does not speak gRPC."""
+    return _NOT_GRPC.search(details) is not None
+
+
+def explain(target: str, details: str) -> str:
+    """Return the line.
+
+    Args:
+        target: the server's address, as it was given.
+        details: what gRPC says.
+    """
+    for pattern, meaning in _MEANINGS:
+        if (found := re.search(pattern, details)) is not None:
+            return f"{target}: {meaning.format(*found.groups())}"
+    last = _LAST_WORDS.search(details)
+    return f"{target}: no connection: {last[1] if last else details}"
