@@ -36,6 +36,7 @@ async def test_fifty_transfers_get_over_a_restart_of_the_server(tmp_path: Path) 
     limits = ("--grace", "0.2", "--max-bandwidth", str(40 * MIB))
     async with Client(listen, options=options) as client:
         with serving(root, tmp_path / "first.log", *limits, listen=listen) as first:
+            await client.stat("f")  # the server has answered: it is worth waiting for
             getting = [asyncio.ensure_future(client.get("f", tmp_path / f"out-{number}")) for number in range(50)]
             while len(list(tmp_path.glob("*.unspool-part"))) < len(getting):
                 await asyncio.sleep(0.005)

@@ -42,10 +42,10 @@ BREAKING = (
 WRONG = ("flip", "flipsum", "offset", "duplicate", "swap")
 
 
-async def _get(fault: str, destination: Path) -> list[str]:
-    """Get the file from a server with this fault; return the faults that fired."""
+async def _get(destination: Path, *faults: str) -> list[str]:
+    """Get the file from a server with these faults, one an attempt; return those that fired."""
     async with FaultServer(MemoryStore({"f": DATA}), block_size=BLOCK) as server:
-        server.default = server.script(fault)
+        server.default = server.script(*faults)
         async with Client(server.address, options=OPTIONS) as client:
             await client.get("f", destination)
         return server.fired(server.default)
@@ -75,7 +75,7 @@ async def test_a_block_that_is_wrong_is_never_used(kind: str, tmp_path: Path) ->
     for where in ("0", "1", str(BLOCK - 1), str(BLOCK), "-1"):
         fault = f"{kind}@{where}"
         out = tmp_path / where
-        fired = await _get(fault, out)
+        fired = await _get(out, fault)
         assert fired == [fault]
         assert out.read_bytes() == DATA
 
@@ -86,7 +86,7 @@ async def test_a_server_that_lies_consistently_is_found_out_by_the_whole(kind: s
     for where in ("0", "1", str(BLOCK - 1), str(BLOCK), "-1"):
         out = tmp_path / where
         try:
-            await _get(f"{kind}@{where}", out)
+            await _get(out, f"{kind}@{where}")
         except (FileMismatchError, ProtocolError):
             assert not out.exists()
         else:
@@ -96,13 +96,13 @@ async def test_a_server_that_lies_consistently_is_found_out_by_the_whole(kind: s
 async def test_messages_that_are_none_are_named(tmp_path: Path) -> None:
     """A server that sends something else than the protocol's messages is named as that."""
     with pytest.raises(ProtocolError, match="not a ReadFileResponse"):
-        await _get("garbage@0", tmp_path / "out")
+        await _get(tmp_path / "out", "garbage@0")
 
 
 async def test_a_proxy_that_answers_itself_is_gone_round(tmp_path: Path) -> None:
-    """A 502 from something between is a broken attempt like any other."""
-    fired = await _get("http:502@start", tmp_path / "out")
-    assert fired == ["http:502@start"]
+    """A 502 from something between is a broken attempt like any other, once the server has answered."""
+    fired = await _get(tmp_path / "out", "end@1", "http:502@start")
+    assert fired == ["end@1", "http:502@start"]
     assert (tmp_path / "out").read_bytes() == DATA
 
 
