@@ -5,11 +5,9 @@ The public names. They are imported when first used, so that `import unspool` an
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 from unspool._version import __version__
 
+TYPE_CHECKING = False  # as type checkers read it; `typing` itself takes a while to import
 if TYPE_CHECKING:
     from unspool.client.blocking import get
     from unspool.client.client import Client, Reading
@@ -69,6 +67,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - not needed to begin
+
     return getattr(import_module(f"{__name__}.{home}"), name)
 
 

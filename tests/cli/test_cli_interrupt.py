@@ -101,3 +101,17 @@ def test_every_command_can_be_interrupted(served: Served, command: str) -> None:
         done = outcome_of(process)
     assert done.code == 130
     assert "interrupted" in done.complaint
+
+
+@pytest.mark.parametrize("command", [["ls", "files.invalid"], ["get", "files.invalid/a.bin"], ["serve", "."], ["--help"]])
+def test_ctrl_c_at_the_start_of_a_command_is_no_traceback(command: list[str], tmp_path: Path) -> None:
+    """Interrupted while it is still being loaded, a command ends with exit 130 and says at most one line."""
+    slow = tmp_path / "click.py"  # in place of the first thing that is imported
+    slow.write_text("import os, time\nos.write(2, b'loading\\n')\ntime.sleep(60)\n")
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([*UNSPOOL, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"loading\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, b"", b"")

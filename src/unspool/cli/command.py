@@ -50,6 +50,8 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         try:
             fill_standard()
             raise_limit()
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is progress to keep
             run(_ended_by_signals(functools.partial(work, **arguments), ended_by))
         except UnspoolError as error:
             if isinstance(error.__cause__, BrokenPipeError):
