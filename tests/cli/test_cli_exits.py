@@ -1,5 +1,6 @@
 """The exit codes, each produced for real, and the one line on standard error that comes with each."""
 
+import json
 import socket
 import subprocess
 from pathlib import Path
@@ -30,7 +31,7 @@ def assert_complaint(done: Outcome, code: int, *words: str) -> None:
     [
         ("get URL/../secret", ["'..'"]),
         ("get URL//etc/passwd", ["absolute"]),
-        ("get URL", ["empty"]),
+        ("stat URL", ["empty"]),
         ("get http://localhost/a.bin", ["HOST:PORT/NAME"]),
         ("stat localhost:99999/a.bin", ["HOST:PORT"]),
         ("ls localhost:", ["HOST:PORT"]),
@@ -48,11 +49,54 @@ def test_2_is_a_request_that_makes_no_sense(served: Served, arguments: str, word
 
 @pytest.mark.parametrize("arguments", ["get", "get a b c", "nonsense", "get --retry-budget -1 a", "cat --length x a"])
 def test_2_is_a_command_line_that_makes_no_sense(arguments: str) -> None:
-    """A wrong command line is exit 2, with the usage and no traceback."""
+    """A wrong command line is exit 2, and one line that says what is wrong and where the usage is."""
     done = unspool(*arguments.split())
     assert done.code == 2
-    assert done.err.startswith("Usage: ")
-    assert "Traceback" not in done.err
+    assert done.complaint.startswith("unspool")
+    assert done.complaint.endswith(" --help`")
+
+
+def test_2_is_no_command_at_all() -> None:
+    """Without a command the help is shown, and it is exit 2."""
+    done = unspool()
+    assert (done.code, done.out) == (2, b"")
+    assert done.err.startswith("Usage: unspool ")
+
+
+@pytest.mark.parametrize("name", ["", "/", "/sub/"])
+def test_2_is_a_directory_named_as_a_file(served: Served, tmp_path: Path, name: str) -> None:
+    """`get` of something that can only be a directory is exit 2, and the line says which option gets it."""
+    done = unspool("get", served.server.address + name, cwd=tmp_path)
+    assert done.code == 2
+    assert "use -r to get the files below it" in done.complaint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["get", "--help"]])
+def test_8_is_a_help_that_cannot_be_printed(arguments: list[str]) -> None:
+    """A full disk below standard output is exit 8 and one line, also for what is printed before a command runs."""
+    with Path("/dev/full").open("wb") as full, running(*arguments, stdout=full) as process:
+        done = outcome_of(process)
+    assert_complaint(done, 8, "standard output: no space left on device")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "code"),
+    [
+        ("get --json URL/nope.bin", "FILE_NOT_FOUND", 3),
+        ("get --json -r URL/nope here", "FILE_NOT_FOUND", 3),
+        ("ls --json URL/nope", "FILE_NOT_FOUND", 3),
+        ("stat --json URL/sub", "NOT_A_FILE", 3),
+        ("get --json files.invalid/a", "CONNECT", 7),
+        ("conformance --json files.invalid", "CONNECT", 7),
+    ],
+)
+def test_a_failure_is_json_too(served: Served, tmp_path: Path, arguments: str, reason: str, code: int) -> None:
+    """With --json a failure is an object on standard output, beside the line on standard error."""
+    done = unspool(*arguments.replace("URL", served.server.address).split(), cwd=tmp_path)
+    assert done.code == code
+    failure = json.loads(done.out)
+    assert failure == {"error": done.complaint.removeprefix("unspool: "), "reason": reason, "exit_code": code}
 
 
 def test_2_is_a_server_that_does_not_speak_this(served: Served, tmp_path: Path) -> None:
@@ -74,7 +118,7 @@ def test_3_is_a_file_that_is_not_there(served: Served, tmp_path: Path, command: 
 
 def test_3_is_a_directory(served: Served, tmp_path: Path) -> None:
     """A directory is not a file: exit 3, and the line says so."""
-    assert_complaint(unspool("get", served.url("sub"), cwd=tmp_path), 3, "sub", "is a directory")
+    assert_complaint(unspool("get", served.url("sub"), cwd=tmp_path), 3, "sub", "is a directory", "get -r")
 
 
 def test_3_is_a_root_that_is_not_there(tmp_path: Path) -> None:
@@ -158,6 +202,20 @@ def test_8_is_a_directory_that_is_not_there(served: Served, tmp_path: Path) -> N
     """A destination in no directory is exit 8, and the line names it."""
     done = unspool("get", served.url("hello.txt"), tmp_path / "no" / "out")
     assert_complaint(done, 8, str(tmp_path / "no" / "out"), "no such directory")
+
+
+def test_8_is_a_trailing_slash_after_no_directory(served: Served, tmp_path: Path) -> None:
+    """DEST/ is a directory: where there is none, it is exit 8, and no file of that name is made."""
+    assert_complaint(unspool("get", served.url("hello.txt"), "new/", cwd=tmp_path), 8, "new/", "no such directory")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "new").mkdir()
+    assert unspool("get", served.url("hello.txt"), "new/", cwd=tmp_path).code == 0
+    assert (tmp_path / "new" / "hello.txt").read_bytes() == served.files["hello.txt"]
+
+
+def test_8_is_a_place_where_no_files_are_made(served: Served) -> None:
+    """A destination in /proc is exit 8, and the line does not say that it was there."""
+    assert_complaint(unspool("get", served.url("hello.txt"), "/proc/x"), 8, "/proc/x", "no file can be made there")
 
 
 def test_8_is_a_device(served: Served) -> None:

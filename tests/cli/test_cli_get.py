@@ -21,6 +21,7 @@ RESULT = {
     "attempts",
     "restarts",
     "seconds",
+    "already_here",
 }
 
 
@@ -146,3 +147,12 @@ def test_control_characters_never_reach_the_terminal(served: Served, tmp_path: P
     assert done.code == 0
     assert "\x1b" not in done.err
     assert "\\x1b" in done.complaint
+
+
+def test_an_empty_file_that_was_just_made_is_not_said_to_be_there_already(served: Served, tmp_path: Path) -> None:
+    """Of an empty file nothing has to come; only the second run finds it complete."""
+    first, second = (unspool("get", served.url("empty"), cwd=tmp_path) for _ in range(2))
+    assert "already complete" not in first.complaint
+    assert "already complete" in second.complaint
+    assert result_of(served.url("empty"), tmp_path)["already_here"] is True
+    assert result_of(served.url("empty"), tmp_path / "other")["already_here"] is False

@@ -210,3 +210,12 @@ def test_failures_and_retries_are_said_at_once(capsys: pytest.CaptureFixture[str
         assert lines.after(nameless, at=0) == ["unspool: d/b.bin: no such file"]
         said = lines.after(retrying, at=0)
         assert said == ([] if quiet else [f"host/d: retrying in 0.2 s: {retrying.error.message}"])
+
+
+def test_a_file_is_got_as_without_recursive(served: Served, tmp_path: Path) -> None:
+    """`get -r` of a file gets that file, to where `get` would put it, and makes no directory of its name."""
+    assert unspool("get", "-r", served.url("sub/data.bin"), cwd=tmp_path).code == 0
+    assert (tmp_path / "data.bin").read_bytes() == served.files["sub/data.bin"]
+    assert unspool("get", "-r", served.url("hello.txt"), "other", cwd=tmp_path).code == 0
+    assert (tmp_path / "other").read_bytes() == served.files["hello.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.bin", "other"]

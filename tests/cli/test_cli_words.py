@@ -54,7 +54,8 @@ def test_times_are_said_in_utc(nanoseconds: int | None, said: str) -> None:
     ("changes", "said"),
     [
         ({}, "out: 2.0 KiB, 1.0 KiB in 0.5 s (2.0 KiB/s), resumed at 50 %, the whole file verified"),
-        ({"resumed_from": 2048, "bytes_received": 0}, "out: 2.0 KiB, already complete, the whole file verified"),
+        ({"resumed_from": 2048, "bytes_received": 0, "already_here": True}, "out: 2.0 KiB, already complete, the whole file"),
+        ({"size": 0, "resumed_from": 0, "bytes_received": 0}, "out: 0 B, 0 B in 0.5 s (0 B/s), the whole file verified"),
         (
             {"resumed_from": 0, "bytes_received": 2048, "seconds": 0.0},
             "out: 2.0 KiB, 2.0 KiB in 0.0 s (0 B/s), the whole file verified",

@@ -15,6 +15,7 @@ from unspool.cli.demo import demo
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.get import get
 from unspool.cli.ls import ls
+from unspool.cli.program import Program
 from unspool.cli.serve import serve
 from unspool.cli.stat import stat
 from unspool.cli.verify import verify
@@ -22,7 +23,7 @@ from unspool.cli.verify import verify
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=Program, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="unspool")
 def main() -> None:
     """Stream files over gRPC, resumable and verified.

@@ -13,6 +13,7 @@ from unspool.errors import (
     FileChangedError,
     FileKeepsChangingError,
     InvalidRequestError,
+    NotAFileError,
     NotFoundError,
     ProtocolError,
     TransferError,
@@ -24,6 +25,7 @@ _ASK = "ask whoever runs the server"
 
 _ADVICE: dict[type[UnspoolError], str] = {
     NotFoundError: "`unspool ls` shows what there is",
+    NotAFileError: "`unspool get -r` gets the files of a directory",
     AccessError: _ASK,
     FileChangedError: "`unspool get` without `--on-change fail` begins again with what it is now",
     FileKeepsChangingError: "copy it aside on the server and get the copy, or try again when nothing writes to it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gc
 import os
@@ -15,7 +16,7 @@ import click
 from unspool.cli.advice import advice
 from unspool.cli.exits import BUG, HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED
 from unspool.core.abridged import abridged
-from unspool.errors import LocalFileError, UnspoolError
+from unspool.errors import IncompleteTreeError, LocalFileError, UnspoolError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +44,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 
         gc.set_threshold(*_COLLECTIONS)
         url = arguments.get("url")
+        fail = _Failing(debug=debug, json=arguments.get("json", False), elsewhere=arguments.get("dest") == "-")
         if not debug:
             # What gRPC logs by itself is said again by an error of ours, in one line.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -56,24 +58,25 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except UnspoolError as error:
             if isinstance(error.__cause__, BrokenPipeError):
                 _end_quietly()
-            _fail(advice(error, url), error.exit_code, debug=debug)
+            fail(advice(error, url), error.exit_code, error.reason)
         except KeyboardInterrupt:
-            _fail(_interrupted(url, "interrupted"), INTERRUPTED, debug=debug)
+            fail(_interrupted(url, "interrupted"), INTERRUPTED, "INTERRUPTED")
         except asyncio.CancelledError:
             if not ended_by:
                 raise
             said, code = _ENDED[ended_by[0]]
-            _fail(_interrupted(url, said), code, debug=debug)
+            fail(_interrupted(url, said), code, "INTERRUPTED")
         except BrokenPipeError:
             _end_quietly()
         except OSError as error:
             # Only our own output is left: whatever else the operating system refuses is an error of unspool's by now.
             sys.stdout = None
-            _fail(f"standard output: {(error.strerror or str(error)).lower()}", LocalFileError.exit_code, debug=debug)
+            said = f"standard output: {(error.strerror or str(error)).lower()}"
+            fail(said, LocalFileError.exit_code, LocalFileError.reason)
         except click.ClickException:
             raise
         except Exception as error:  # noqa: BLE001 - a bug is told as one, with its exit code
-            _fail(in_short(f"internal error, please report it: {type(error).__name__}: {error}"), BUG, debug=debug)
+            fail(in_short(f"internal error, please report it: {type(error).__name__}: {error}"), BUG, UnspoolError.reason)
 
     return body
 
@@ -113,14 +116,33 @@ def _end_quietly() -> NoReturn:
     sys.exit(NOBODY_READS)
 
 
-def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
-    if debug:
-        import traceback  # noqa: PLC0415
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Failing:
+    """How a command that failed says so, and ends.
 
-        for text in traceback.format_exc().splitlines():
-            click.echo(in_short(text), err=True)
-    click.echo(f"unspool: {printable(message)}", err=True)
-    sys.exit(code)
+    Attributes:
+        debug: show the traceback first.
+        json: print an object about it, too, where the results go.
+        elsewhere: that is standard error, because a file goes to standard output.
+    """
+
+    debug: bool
+    json: bool
+    elsewhere: bool
+
+    def __call__(self, message: str, code: int, reason: str) -> NoReturn:
+        if self.debug:
+            import traceback  # noqa: PLC0415
+
+            for text in traceback.format_exc().splitlines():
+                click.echo(in_short(text), err=True)
+        click.echo(f"unspool: {printable(message)}", err=True)
+        # What failed in a tree is in its result, which is an object already.
+        if self.json and reason != IncompleteTreeError.reason and sys.stdout is not None:
+            import json  # noqa: PLC0415
+
+            click.echo(json.dumps({"error": message, "reason": reason, "exit_code": code}), err=self.elsewhere)
+        sys.exit(code)
 
 
 def dialect_option(body: F) -> F:

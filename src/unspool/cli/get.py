@@ -74,7 +74,8 @@ async def get(
 ) -> None:
     """Download URL to DEST: a file, a directory, or - for standard output. Without DEST: the name's last part, here.
 
-    With --recursive: all files below URL (HOST:PORT/PREFIX), into the directory DEST; what is there already is skipped.
+    With --recursive: all files below URL (HOST:PORT/PREFIX), into the directory DEST; what is there already is skipped. If URL
+    is a file, it is got as without --recursive.
 
     Run it again after any interruption and it goes on from the last good byte.
     """
@@ -91,13 +92,13 @@ async def get(
         overwrite=overwrite,
         jobs=jobs,
     )
-    if recursive:
-        directory = _directory(address.name, dest)
-        async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
-            await _get_tree(client, address, directory, quiet=quiet, json=json)
-        return
+    if not recursive and (not address.name or address.name.endswith("/")):
+        raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
     destination = binary_output() if dest == "-" else dest or "."
     async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
+        if recursive and not await _is_file(client, address.name):
+            await _get_tree(client, address, _directory(address.name, dest), quiet=quiet, json=json)
+            return
         with progress(address.name, quiet=quiet or json) as observer:
             result = await client.get(address.name, destination, observers=[observer])
     if dest == "-":
@@ -108,6 +109,19 @@ async def get(
         from unspool.cli.units import say_result  # noqa: PLC0415
 
         click.echo(printable(say_result(result)), err=True)
+
+
+async def _is_file(client: Client, name: str) -> bool:
+    """Whether `-r` was given for a file, which is then got as it would be without."""
+    from unspool.errors import NotFoundError, UnsupportedError  # noqa: PLC0415
+
+    if not name or name.endswith("/"):
+        return False
+    try:
+        await client.stat(name)
+    except (NotFoundError, UnsupportedError):
+        return False  # a directory; or nothing, which its listing will say
+    return True
 
 
 def _directory(prefix: str, dest: str | None) -> str:

@@ -38,7 +38,7 @@ def say_share(part: int, whole: int | None) -> str:
 
 def say_result(result: Result) -> str:
     """Return one line about a download that is done."""
-    if result.resumed_from == result.size and not result.bytes_received:
+    if result.already_here:
         how = "already complete"
     else:
         rate = result.bytes_received / result.seconds if result.seconds else 0.0

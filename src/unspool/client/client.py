@@ -26,7 +26,7 @@ from unspool.core.address import parse_server
 from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
-from unspool.errors import InvalidRangeError
+from unspool.errors import InvalidRangeError, LocalFileError
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
 from unspool.options import Dialect, Metadata, TransferOptions
@@ -125,7 +125,8 @@ class Client:
         """Download a file, whole and verified, or not at all.
 
         To a path: goes on from what an earlier call left beside it, whatever ended that one, and puts the file at its final
-        name in one step when every byte is there and agrees. A destination that is a directory gets the name's last part.
+        name in one step when every byte is there and agrees. A destination that is a directory gets the name's last part; one
+        that ends in `/` must be a directory.
         A destination that has the server's bytes already is left as it is.
 
         To a writer: writes the blocks in order as they are verified; the last one only when the whole file has agreed. What
@@ -147,6 +148,8 @@ class Client:
             path = Path(destination)
             if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
                 path /= name.rpartition("/")[2]
+            elif str(destination).endswith("/"):
+                raise LocalFileError(f"{destination}: no such directory; make it, or leave the last / away", name=name)
             return await download(name, partial(Destination.at, path), self._seams, options, observer)
         return await write_to(destination, name, Transfer(self._seams, options, observer))
 

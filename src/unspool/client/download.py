@@ -106,7 +106,7 @@ class _Download:
         self._observer.notify(Started(here.name, info.size, info.size, self._transfer.id))
         assert info.crc32c is not None
         here.info, here.size, here.resumed_from = info, info.size, info.size
-        return self._result("file", info.crc32c)
+        return self._result("file", info.crc32c, already_here=True)
 
     async def _fetch(self) -> None:
         """Fetch what is missing. On return every byte is here."""
@@ -165,7 +165,7 @@ class _Download:
         theirs = await whole_checksum(info, self._transfer) if end is None else end.crc32c
         return check_whole(info.name, self._here.part.checksum(info.size), theirs, "run it again with --no-resume")
 
-    def _result(self, verified: Verified, checksum: int) -> Result:
+    def _result(self, verified: Verified, checksum: int, *, already_here: bool = False) -> Result:
         here, tally = self._here, self._transfer.tally
         assert here.size is not None
         return Result(
@@ -180,4 +180,5 @@ class _Download:
             attempts=tally.attempts,
             restarts=self._restarts,
             seconds=self._transfer.seams.clock.monotonic() - self._started,
+            already_here=already_here,
         )

@@ -25,6 +25,7 @@ class Result:
         attempts: streams opened.
         restarts: how often it began again from zero.
         seconds: how long it took.
+        already_here: whether the destination had the server's bytes before: nothing was fetched or written.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Result:
     attempts: int
     restarts: int
     seconds: float
+    already_here: bool = False
 
 
 @value

@@ -27,7 +27,8 @@ def local_error(error: OSError, path: Path) -> LocalFileError:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             hint = "not allowed to write there"
         case errno.ENOENT | errno.ENOTDIR:
-            hint = "there is no such directory" if not path.parent.is_dir() else "it was removed meanwhile"
+            gone = "it was removed meanwhile, or no file can be made there"
+            hint = gone if path.parent.is_dir() else "there is no such directory"
         case errno.ENAMETOOLONG:
             hint = "the name is longer than the file system allows"
         case _:

@@ -1,0 +1,44 @@
+"""The program as a whole: what goes wrong before a command runs is one line, as everything else is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from unspool.cli.exits import INTERRUPTED
+from unspool.errors import LocalFileError
+
+
+class Program(click.Group):
+    """A group of commands that says in one line, with a hint, what makes no sense; click itself takes four."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        """Run a command and exit with its code."""
+        try:
+            code = super().main(args, prog_name or "unspool", **{**extra, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
+        except click.UsageError as error:
+            click.echo(_usage(error), err=True)
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            click.echo(f"unspool: {error.format_message()}", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        except OSError as error:  # of `--help` and `--version`: a command's own are told by itself
+            sys.stdout = None  # Python would complain once more when it flushes at exit
+            click.echo(f"unspool: standard output: {(error.strerror or str(error)).lower()}", err=True)
+            sys.exit(LocalFileError.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx is not None else "unspool"
+    message = error.format_message().rstrip(".")
+    see = " See" if message.endswith("?") else "; see"
+    return f"{command}: {message[:1].lower()}{message[1:]}{see} `{command} --help`"
