@@ -68,18 +68,19 @@ def serve_grpc(root: str, workers: str = "1") -> None:
     """The ladder's step below unspool: grpc.aio, 1 MiB messages, unspool's channel options; no checks, no protocol."""
     import subprocess
 
-    from unspool.cli.workers import held
+    from unspool.core.address import HostPort
+    from unspool.server.ports import held
 
     stop = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-    with held("127.0.0.1:0") as address:
-        command = [sys.executable, "-m", "bench.programs", "grpc_worker", root, address]
+    with held(HostPort("127.0.0.1", 0)) as port:
+        command = [sys.executable, "-m", "bench.programs", "grpc_worker", root, port.address]
         children = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(int(workers))]
         try:
             for child in children:
                 assert child.stdout is not None
                 child.stdout.readline()
-            print("ready", address.rpartition(":")[2], flush=True)
+            print("ready", port.address.rpartition(":")[2], flush=True)
             signal.sigwait(stop)
         finally:
             for child in children:

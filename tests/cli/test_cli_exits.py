@@ -38,7 +38,7 @@ def assert_complaint(done: Outcome, code: int, *words: str) -> None:
         ("cat --offset 14 URL/hello.txt", ["hello.txt", "14", "13"]),
         ("serve s3://bucket", ["s3"]),
         ("serve ROOT --listen nowhere", ["nowhere"]),
-        ("serve ROOT --listen :1", ["HOST:PORT"]),
+        ("serve ROOT --listen :x", ["HOST:PORT", "unix:PATH"]),
     ],
 )
 def test_2_is_a_request_that_makes_no_sense(served: Served, arguments: str, words: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The port that several servers share, and the processes behind it: held, kept, ended. The workers here are a line of shell."""
+"""The processes behind one port: kept, ended. The workers here are a line of shell."""
 
 import asyncio
 import dataclasses
@@ -6,16 +6,13 @@ import itertools
 import logging
 import os
 import signal
-import socket
-from contextlib import closing
 
 import pytest
 
 from processes import eventually
-from unspool import Client, MemoryStore, Server
 from unspool.cli.serving import Settings
-from unspool.cli.workers import Workers, held, pauses
-from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.cli.workers import Workers, pauses
+from unspool.errors import UnspoolError
 
 OBEDIENT = ["sh", "-c", "read told; echo ready; read forever"]
 
@@ -47,84 +44,6 @@ def is_there(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-# The port
-
-
-def can_bind(port: int, *, shared: bool) -> bool:
-    """Whether one more socket can be bound to a port of 127.0.0.1, alone or shared."""
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def test_a_held_port_is_for_those_who_share_it() -> None:
-    """While a port is held, a server that wants it for itself cannot have it, and one that shares it can."""
-    with held("127.0.0.1:0") as address:
-        port = int(address.removeprefix("127.0.0.1:"))
-        assert port > 0
-        assert not can_bind(port, shared=False)
-        assert can_bind(port, shared=True)
-    assert can_bind(port, shared=False)
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_port_in_use_is_not_shared(*, shared: bool) -> None:
-    """A port on which somebody listens cannot be held, even if that somebody would share it."""
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        address = f"127.0.0.1:{other.getsockname()[1]}"
-        with pytest.raises(InvalidRequestError, match=address), held(address):
-            pass
-
-
-def test_a_port_that_is_held_is_not_held_twice() -> None:
-    """Of two parents on one port the second is told, even while the first has no workers yet."""
-    with held("127.0.0.1:0") as address, pytest.raises(InvalidRequestError, match="in use"), held(address):
-        pass
-
-
-def test_connections_of_the_past_do_not_keep_a_port() -> None:
-    """A server can be started again at once, although the kernel remembers the connections that the last one closed."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
-        with closing(socket.create_connection(("127.0.0.1", port))):
-            listener.accept()[0].close()
-    with held(f"127.0.0.1:{port}") as address:
-        assert address == f"127.0.0.1:{port}"
-
-
-@pytest.mark.parametrize("listen", ["192.0.2.1:0", "no-such-host.invalid:0"])
-def test_an_address_of_somebody_else_cannot_be_held(listen: str) -> None:
-    """An address that is not of this machine is an error that names it."""
-    with pytest.raises(InvalidRequestError, match=listen), held(listen):
-        pass
-
-
-@pytest.mark.parametrize("host", ["localhost", "0.0.0.0"])
-def test_all_addresses_of_a_host_are_held(host: str) -> None:
-    """A host with several addresses is held on each of them, at one port."""
-    with held(f"{host}:0") as address:
-        assert not can_bind(int(address.removeprefix(f"{host}:")), shared=False)
-
-
-async def test_servers_share_a_port_only_if_they_say_so() -> None:
-    """`Server(share_port=True)`: two may listen on one port; without it, on either side, the second is refused."""
-    store = MemoryStore({"a": b"a"})
-    async with Server(store, share_port=True) as first:
-        async with Server(store, first.address, share_port=True) as second, Client(second.address) as client:
-            assert second.address == first.address
-            assert await client.read("a") == b"a"
-        with pytest.raises(InvalidRequestError, match="in use"):
-            await Server(store, first.address).start()
 
 
 # The processes

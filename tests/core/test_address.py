@@ -1,4 +1,4 @@
-"""Addresses: `HOST:PORT/NAME`, read as it is written, or refused."""
+"""Addresses: `HOST:PORT/NAME`, read as it is written, or refused. And those that a server listens on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.core.address import DEFAULT_PORT, Address, is_loopback, parse_address, parse_target
+from unspool.core.address import (
+    DEFAULT_PORT,
+    Address,
+    HostPort,
+    UnixSocket,
+    is_loopback,
+    parse_address,
+    parse_listen,
+    parse_target,
+)
 from unspool.errors import InvalidRequestError
 
 HOSTS = st.sampled_from(["localhost", "127.0.0.1", "[::1]", "files.example.com", "a-b.c"])
@@ -45,7 +54,7 @@ def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
 @given(st.text())
 def test_no_text_breaks_the_parser(text: str) -> None:
     """Any text is an address or an InvalidRequestError."""
-    for parse in (parse_address, parse_target):
+    for parse in (parse_address, parse_target, parse_listen):
         with suppress(InvalidRequestError):
             parse(text)
 
@@ -67,3 +76,60 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 def test_whether_a_target_is_on_this_machine(target: str, loopback: bool) -> None:  # noqa: FBT001
     """Loopback is told by the name alone, without asking a resolver."""
     assert is_loopback(target) is loopback
+
+
+# Where a server listens
+
+
+@given(HOSTS, st.none() | st.integers(0, 65535))
+def test_a_host_to_listen_on_is_read_as_a_servers_address(host: str, port: int | None) -> None:
+    """`HOST:PORT` means the same to a server as to its clients, and what it says of itself leads back to it."""
+    text = host + (f":{port}" if port is not None else "")
+    listen = parse_listen(text)
+    assert listen == HostPort(host, DEFAULT_PORT if port is None else port)
+    assert str(listen) == parse_target(text)
+    assert parse_listen(str(listen)) == listen
+
+
+@given(st.integers(0, 65535), st.sampled_from(["", ":"]))
+def test_a_port_alone_is_on_all_interfaces(port: int, colon: str) -> None:
+    """`:PORT` and `PORT` are the wildcard address at that port."""
+    assert parse_listen(f"{colon}{port}") == HostPort("[::]", port)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+def test_a_unix_socket_is_named_as_grpc_names_it(text: str) -> None:
+    """Whatever the path, the name of a Unix socket leads back to it, with two slashes before an absolute path too."""
+    path = f"/{text.lstrip('/')}x"
+    assert parse_listen(str(UnixSocket(path))) == UnixSocket(path)
+    assert parse_listen(f"unix://{str(UnixSocket(path)).removeprefix('unix:')}") == UnixSocket(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("unix:///run/x.sock", "/run/x.sock"),
+        ("unix:/run/x.sock", "/run/x.sock"),
+        ("unix:x.sock", "x.sock"),
+        ("unix:a%20b", "a b"),
+    ],
+)
+def test_the_forms_of_a_unix_socket(text: str, path: str) -> None:
+    """Absolute, relative and with an escape: as gRPC reads them."""
+    assert parse_listen(text) == UnixSocket(path)
+
+
+@pytest.mark.parametrize("text", ["unix:", "unix://", "unix:///", "unix:/", "unix://run/x.sock", "unix:/a%00b"])
+def test_what_names_no_unix_socket_is_refused(text: str) -> None:
+    """No path, or one after two slashes that does not begin with one, is refused with an example of what would do."""
+    with pytest.raises(InvalidRequestError, match="unix:PATH"):
+        parse_listen(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "65536", ":65536", "123456", "host:", "host:x", "::1", "[::1", "unix-abstract:x", "dns:///a:1"]
+)
+def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
+    """What is none is refused with an example of each kind."""
+    with pytest.raises(InvalidRequestError, match="HOST:PORT, PORT for all interfaces, or unix:PATH"):
+        parse_listen(text)

@@ -13,6 +13,7 @@ import pytest
 
 from gate import Gate
 from processes import Serving, eventually, outcome_of, running, serving, size_of, unspool
+from unspool import Client
 
 MIB = 1 << 20
 
@@ -73,6 +74,59 @@ def test_an_address_in_use_is_one_line(root: Path, tmp_path: Path) -> None:
         assert server.address in second.complaint
         assert second.out == b""
         assert unspool("stat", f"{server.address}/hello.txt").code == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_name_is_had_whole_or_refused(root: Path, tmp_path: Path, workers: str) -> None:
+    """Another server holds 127.0.0.1: localhost at that port is refused with exit 2 and one line that names 127.0.0.1."""
+    with serving(root, tmp_path / "log") as server:
+        port = server.address.rpartition(":")[2]
+        refused = unspool("serve", root, "--listen", f"localhost:{port}", "--workers", workers)
+    assert refused.code == 2
+    assert f"cannot listen on localhost:{port}: {server.address} is in use" in refused.complaint
+    assert refused.out == b""
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",), ("--workers", "2")], ids=" ".join)
+@pytest.mark.parametrize("log_format", ["human", "json"])
+def test_an_address_that_others_reach_is_one_warning(
+    root: Path, tmp_path: Path, options: tuple[str, ...], log_format: str
+) -> None:
+    """A server on all interfaces warns in one line of its log, however quiet it is and however many workers it has."""
+    with serving(root, tmp_path / "log", *options, listen=":0", log_format=log_format) as server:
+        assert server.address.startswith("[::]:")
+        said = (tmp_path / "log").read_text().splitlines()
+        port = server.address.rpartition(":")[2]
+        assert unspool("cat", f"127.0.0.1:{port}/hello.txt").out == b"hello, world\n"
+    (line,) = said
+    assert "WARNING" in line
+    assert f"{server.address} is open to other machines: there is no TLS and no authentication" in line
+
+
+async def test_a_unix_socket_is_served_again_after_a_kill(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A Unix socket that a killed server left behind is replaced, one that is in use is refused, and SIGTERM removes it."""
+    directory = tmp_path_factory.mktemp("u")
+    path = directory / "x.sock"
+    with serving(root, directory / "first", listen=f"unix://{path}") as first:
+        assert first.address == f"unix:{path}"
+        refused = unspool("serve", root, "--listen", f"unix:{path}")
+        assert refused.code == 2
+        assert "another server answers on it" in refused.complaint
+        first.process.kill()
+        first.process.wait(30)
+    assert path.is_socket()
+    with serving(root, directory / "second", listen=f"unix:{path}") as second:
+        async with Client(second.address) as client:
+            assert await client.read("hello.txt") == b"hello, world\n"
+        assert second.stop() == 0
+    assert not path.exists()
+
+
+def test_a_unix_socket_has_no_workers(root: Path, tmp_path: Path) -> None:
+    """Workers on a Unix socket are refused with exit 2 and one line that says what to leave out."""
+    refused = unspool("serve", root, "--listen", f"unix:{tmp_path}/x.sock", "--workers", "2")
+    assert refused.code == 2
+    assert "leave out --workers" in refused.complaint
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

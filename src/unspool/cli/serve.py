@@ -14,7 +14,12 @@ _DEFAULTS = ServerOptions()
 
 @click.command()
 @click.argument("root")
-@click.option("--listen", default="127.0.0.1:50051", show_default=True, help="HOST:PORT; port 0 picks a free one.")
+@click.option(
+    "--listen",
+    default="127.0.0.1:50051",
+    show_default=True,
+    help="HOST:PORT, PORT for all interfaces, or unix:PATH; port 0 picks a free one.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),

@@ -20,10 +20,12 @@ from unspool.cli.command import printable
 from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
-from unspool.cli.workers import Workers, held
-from unspool.core.address import parse_target
+from unspool.cli.workers import Workers
+from unspool.core.address import UnixSocket, parse_listen
+from unspool.errors import InvalidRequestError
 from unspool.options import LimitOptions, ServerOptions, ServiceOptions
-from unspool.server.server import Server
+from unspool.server.ports import held
+from unspool.server.server import EXPOSED, Server
 from unspool.stores import open_store
 
 _CLOSING = 5.0
@@ -105,15 +107,20 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     set_up_log(settings.log_format, quiet=settings.quiet)
     await open_store(settings.root).aclose()  # what is wrong with it is said once, not by every worker
     stop = _stopped_by_signals()
-    with held(parse_target(settings.listen)) as address:
+    listen = parse_listen(settings.listen)
+    if isinstance(listen, UnixSocket):
+        raise InvalidRequestError(f"{settings.listen}: workers can share a port, but not a Unix socket; leave out --workers")
+    with held(listen) as port:
         told = [
-            json.dumps({"number": number, "settings": dataclasses.asdict(settings) | {"listen": address}}).encode()
+            json.dumps({"number": number, "settings": dataclasses.asdict(settings) | {"listen": port.address}}).encode()
             for number in range(1, settings.workers + 1)
         ]
         # -P: as with the installed program, nothing is imported from the current directory.
         command = [sys.executable, "-P", "-m", "unspool.cli.worker", *(["--debug"] if debug else [])]
         async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE):
-            _say_ready(settings.root, address)
+            if port.exposed:
+                log.warning(EXPOSED, port.address)
+            _say_ready(settings.root, port.address)
             await stop.wait()
             log.info(_DRAINING, settings.grace)
 
@@ -123,7 +130,7 @@ async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_p
     stop = _stopped_by_signals()
     try:
         options = _affordable(settings.options())
-        async with Server(store, parse_target(settings.listen), options, share_port=share_port) as server:
+        async with Server(store, settings.listen, options, share_port=share_port) as server:
             on_ready(server.address)
             await stop.wait()
             log.info(_DRAINING, settings.grace)

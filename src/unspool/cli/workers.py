@@ -1,6 +1,6 @@
-"""Several processes behind one port (SO_REUSEPORT): held for them, kept running, ended together. See docs/decisions/0014.
+"""Several processes behind one port (SO_REUSEPORT): kept running, ended together. See docs/decisions/0014.
 
-Rule 1: the parent serves nothing. It holds the port, so that it stays ours while workers come and go.
+Rule 1: the parent serves nothing. It holds the port (`unspool.server.ports`), so that it stays ours while workers come and go.
 Rule 2: a worker that ends without having been told to is replaced, at once the first time and then more and more slowly. One
         that ends before it was ever ready ends all: what is wrong will not go away by itself.
 Rule 3: no worker outlives its parent: a worker's standard input is a pipe that ends with the parent, however the parent ends.
@@ -9,18 +9,16 @@ Rule 3: no worker outlives its parent: a worker's standard input is a pipe that 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
-import socket
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.errors import UnspoolError
 
 log = logging.getLogger("unspool.workers")
 
@@ -31,58 +29,6 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _LONG_LIFE = 60.0
 """Seconds after which a worker's end is no longer put down to what ended the one before it."""
-
-_WILDCARDS = ("::", "0.0.0.0")  # noqa: S104 - to recognise them; for either gRPC listens on both
-_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # what a machine without IPv6 says of ::1
-
-
-@contextmanager
-def held(listen: str) -> Iterator[str]:
-    """Hold a port for servers of this user that share it; yield its address, with the port it got if that was 0.
-
-    Args:
-        listen: `HOST:PORT`; port 0 picks a free one.
-
-    Raises:
-        InvalidRequestError: somebody listens there, or the address is not of this machine.
-    """
-    host, _, port = listen.rpartition(":")
-    with ExitStack() as sockets:
-        try:
-            bound = _bind_all(host.strip("[]"), int(port), sockets)
-        except OSError as error:
-            raise InvalidRequestError(f"cannot listen on {listen}: is the address in use, or not of this machine?") from error
-        yield f"{host}:{bound}"
-
-
-def _bind_all(host: str, port: int, sockets: ExitStack) -> int:
-    """Bind the port of every address that the host has here, as gRPC would, and return it."""
-    names = _WILDCARDS if host in _WILDCARDS else (host,)
-    found = [info for name in names for info in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)]
-    bound: int | None = None
-    refused: OSError | None = None
-    for family, kind, protocol, _, address in found:
-        try:
-            one = sockets.enter_context(socket.socket(family, kind, protocol))
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host not in _WILDCARDS))
-            # Alone at first, so that a port in use is found; past connections that are not forgotten yet do not count.
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind((address[0], bound or port, *address[2:]))
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        except OSError as error:
-            if error.errno not in _NOT_HERE:
-                raise
-            refused = error
-            continue
-        bound = int(one.getsockname()[1])
-        if host in _WILDCARDS:
-            break  # the first of them stands for both
-    if bound is None:
-        assert refused is not None
-        raise refused
-    return bound
 
 
 def pauses() -> Iterator[float]:

@@ -1,10 +1,12 @@
-"""Where a file is: `HOST:PORT/NAME`, or the same after `unspool://`."""
+"""Where a file is: `HOST:PORT/NAME`, or the same after `unspool://`. And where a server listens."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TypeAlias
+from urllib.parse import quote, unquote
 
 from unspool.errors import InvalidRequestError
 
@@ -84,3 +86,59 @@ def parse_target(text: str, shown: str | None = None) -> str:
     if not good or not host.strip("[]") or not (re.fullmatch("[0-9]{1,5}", port) and int(port) < 1 << 16):
         raise InvalidRequestError(f"{shown!r} does not name a server: write HOST:PORT, as in localhost:{DEFAULT_PORT}")
     return f"{host}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A TCP port on the addresses of a host; an IPv6 host stands in brackets. Port 0 means any free port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """A Unix socket in the file system. `str` gives gRPC's name for it, which clients use too."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{quote(self.path)}"
+
+
+Listen: TypeAlias = HostPort | UnixSocket
+"""Where a server listens."""
+
+EVERYWHERE = "[::]"
+"""The host that stands for all interfaces, IPv6 and IPv4."""
+
+_ONLY_A_PORT = re.compile(r":?([0-9]+)")
+
+
+def parse_listen(text: str) -> Listen:
+    """Parse where a server is to listen.
+
+    `HOST[:PORT]` is a port on every address of the host. `PORT` and `:PORT` are a port on all interfaces, as in nginx and Go.
+    `unix:PATH` and `unix:///PATH` are a Unix socket; as in gRPC's own names, `%` and two digits stand for a byte.
+
+    Raises:
+        InvalidRequestError: it is something else.
+    """
+    if text.startswith("unix:"):
+        rest = text.removeprefix("unix:")
+        # After two slashes gRPC would read the name of a machine; there is none, so a third slash begins the path.
+        path = unquote(rest.removeprefix("//"))
+        if path in ("", "/") or "\0" in path or (rest.startswith("//") and not path.startswith("/")):
+            raise InvalidRequestError(f"{text!r} does not name a Unix socket: write unix:PATH or unix:///PATH")
+        return UnixSocket(path)
+    only_a_port = _ONLY_A_PORT.fullmatch(text)
+    try:
+        host, _, port = parse_target(f"{EVERYWHERE}:{only_a_port[1]}" if only_a_port else text, text).rpartition(":")
+    except InvalidRequestError:
+        raise InvalidRequestError(
+            f"{text!r} is not an address to listen on: write HOST:PORT, PORT for all interfaces, or unix:PATH"
+        ) from None
+    return HostPort(host, int(port))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -10,11 +12,18 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from unspool.core.address import HostPort, Listen, parse_listen
 from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
+from unspool.server.ports import claim
 from unspool.server.report import Observer
 from unspool.server.service import FileService
 from unspool.stores.base import Store
+
+log = logging.getLogger("unspool.server")
+
+EXPOSED = "%s is open to other machines: there is no TLS and no authentication, so whoever reaches it can read all files"
+"""The warning about an address that is not of loopback."""
 
 _CLOSING = 2.0
 """Seconds that streams which were told to end have to say so to their clients, before connections are closed."""
@@ -27,11 +36,17 @@ class Server:
 
     Args:
         store: where the bytes come from. Not closed by the server.
-        listen: `HOST:PORT`; port 0 picks a free one, see `address`.
+        listen: `HOST:PORT` is a port on every address of the host, or an error if one of them is in use; `PORT` and `:PORT`
+            are a port on all interfaces; `unix:PATH` is a Unix socket. Port 0 picks a free one, see `address`. If other
+            machines can reach it, a warning is logged when it starts.
         options: limits and intervals.
         observers: are told how each call ended; see `FileService`.
         share_port: other servers of this user that say the same may listen on the port too, and the kernel gives each of
-            them some of the connections (SO_REUSEPORT). Without it a port in use is an error, as it should be.
+            them some of the connections (SO_REUSEPORT). Without it a port in use is an error. The warning above is then for
+            whoever starts the servers to give, once.
+
+    Attributes:
+        address: where it listens: `HOST:PORT`, or `unix:PATH`.
     """
 
     def __init__(
@@ -51,12 +66,15 @@ class Server:
         self._share_port = share_port
 
     async def start(self) -> str:
-        """Begin to listen; return the address, `HOST:PORT`.
+        """Begin to listen; return `address`.
 
         Raises:
-            InvalidRequestError: the address cannot be listened on.
+            InvalidRequestError: the address cannot be listened on, or one of several is in use.
         """
         options = self.options
+        listen = parse_listen(self._listen)
+        # In a thread: the host may have to be asked for at a name server.
+        claimed = await asyncio.to_thread(claim, listen, shared=self._share_port)
         self._server = grpc.aio.server(
             options=[
                 # Unless it is meant: two servers on one port would share its connections without a word.
@@ -76,17 +94,24 @@ class Server:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
-        try:
-            port = self._server.add_insecure_port(self._listen)
-        except RuntimeError as error:
-            raise InvalidRequestError(
-                f"cannot listen on {self._listen}: is the address in use, or not of this machine?"
-            ) from error
+        await self._bind(listen, claimed.names)
+        if claimed.exposed and not self._share_port:
+            log.warning(EXPOSED, self.address)
         await self._server.start()
         for service in ("", *services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        self.address = f"{self._listen.rpartition(':')[0]}:{port}"
         return self.address
+
+    async def _bind(self, listen: Listen, names: Sequence[str]) -> None:
+        for name in names:
+            try:
+                port = self._server.add_insecure_port(name)
+            except RuntimeError as error:  # somebody was faster
+                # gRPC lets go of the addresses it has when it stops, and it stops only what was started.
+                await self._server.start()
+                await self._server.stop(None)
+                raise InvalidRequestError(f"cannot listen on {listen}: {name} is in use") from error
+        self.address = str(HostPort(listen.host, port) if isinstance(listen, HostPort) else listen)
 
     async def stop(self, grace: float | None = None) -> None:
         """Drain and close: no new streams, then up to `grace` seconds for the running ones, then they are told to come back.
