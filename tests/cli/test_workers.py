@@ -19,6 +19,7 @@ OBEDIENT = ["sh", "-c", "read told; echo ready; read forever"]
 SETTINGS = Settings(
     root="root",
     listen="127.0.0.1:0",
+    hidden=False,
     workers=1,
     grace=10.0,
     block_size=1000,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix
+from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix, is_hidden
 from unspool.errors import InvalidNameError
 
 letters = st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0")
@@ -106,3 +106,9 @@ def test_a_slash_is_no_prefix() -> None:
     """The root has no name: everything is the empty prefix."""
     with pytest.raises(InvalidNameError):
         check_prefix("/")
+
+
+@given(st.lists(st.sampled_from(["a", ".a", "a.", "a.b", "..a", "..."]), min_size=1, max_size=4))
+def test_a_name_is_hidden_if_one_of_its_parts_is(parts: list[str]) -> None:
+    """A name is hidden exactly if some part of it begins with a dot."""
+    assert is_hidden("/".join(parts)) == any(part.startswith(".") for part in parts)

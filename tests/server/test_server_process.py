@@ -129,6 +129,19 @@ def test_a_unix_socket_has_no_workers(root: Path, tmp_path: Path) -> None:
     assert "leave out --workers" in refused.complaint
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_dotfiles_are_served_only_if_asked_for(tmp_path: Path, workers: str) -> None:
+    """`serve` leaves out a dotfile, by name (exit 3) and in listings; `serve --hidden` has it."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / ".env").write_bytes(b"secret\n")
+    for options, code, listed in (((), 3, []), (("--hidden",), 0, [".env"])):
+        with serving(root, tmp_path / "log", "--workers", workers, *options) as server:
+            assert unspool("cat", f"{server.address}/.env").code == code
+            assert unspool("ls", server.address).lines == listed
+            assert server.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_0(root: Path, tmp_path: Path, number: signal.Signals) -> None:
     """SIGTERM and SIGINT end an idle server at once, with exit 0."""

@@ -39,7 +39,7 @@ class TestFaultyStoreOverADirectory(StoreContract):
     @asynccontextmanager
     async def stocked(self, directory: Path) -> AsyncIterator[Stock]:
         """See `StoreContract.stocked`."""
-        store = FaultyStore(LocalStore(directory))
+        store = FaultyStore(LocalStore(directory, hidden=True))
         yield Stock(
             store,
             put=lambda name, data: overwrite(directory / name, data),

@@ -21,7 +21,7 @@ async def stocked(directory: Path, change: Callable[[Path, bytes], None]) -> Asy
     """Open an empty directory as a store."""
     root = directory / "root"
     root.mkdir()
-    store = LocalStore(root)
+    store = LocalStore(root, hidden=True)
     yield Stock(store, put=lambda name, data: change(root / name, data), remove=lambda name: (root / name).unlink())
     await store.aclose()
 
@@ -68,11 +68,12 @@ class TestLocalStoreOfFilesOnADisk(StoreContract):
         ("a.Z", ""),
     ],
 )
-async def test_the_content_type_is_that_of_the_bytes(root: Path, store: LocalStore, name: str, content_type: str) -> None:
+async def test_the_content_type_is_that_of_the_bytes(root: Path, name: str, content_type: str) -> None:
     """The content type goes by the name's ending, and names what the bytes are, not what is packed in them."""
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_bytes(b"")
-    assert (await store.stat(name)).attributes.content_type == content_type
+    async with aclosing(LocalStore(root, hidden=True)) as store:
+        assert (await store.stat(name)).attributes.content_type == content_type
 
 
 @pytest.mark.parametrize("modified_ns", [0, 1, 1_700_000_000_123_456_789, -1_000_000_001])

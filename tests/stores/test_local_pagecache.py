@@ -92,7 +92,7 @@ class TestLocalStoreInMemory(StoreContract):
     async def stocked(self, directory: Path) -> AsyncIterator[Stock]:
         """See `StoreContract.stocked`."""
         with TemporaryDirectory(dir=_SHARED_MEMORY, prefix="unspool-test-") as root:
-            store = LocalStore(root)
+            store = LocalStore(root, hidden=True)
             yield Stock(
                 store,
                 put=lambda name, data: overwrite(Path(root, name), data),

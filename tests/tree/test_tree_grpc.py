@@ -46,7 +46,7 @@ def served(root: Path) -> None:
 async def test_odd_names_arrive_with_their_bytes_and_times(tmp_path: Path) -> None:
     """A tree of a directory is that directory again, whatever its files are called; and the second time nothing moves."""
     served(tmp_path / "root")
-    async with serve(LocalStore(tmp_path / "root")) as address, Client(address) as client:
+    async with serve(LocalStore(tmp_path / "root", hidden=True)) as address, Client(address) as client:
         first = await client.get_tree("", tmp_path / "out")
         again = await client.get_tree("", tmp_path / "out")
     assert (first.fetched, first.failed, first.verified) == (len(ODD), 0, "file")
@@ -59,9 +59,9 @@ async def test_odd_names_arrive_with_their_bytes_and_times(tmp_path: Path) -> No
 async def test_a_tree_of_a_tree_is_that_tree(tmp_path: Path) -> None:
     """What was fetched can be served and fetched again: its record is not served, and nothing fails."""
     served(tmp_path / "root")
-    async with serve(LocalStore(tmp_path / "root")) as address, Client(address) as client:
+    async with serve(LocalStore(tmp_path / "root", hidden=True)) as address, Client(address) as client:
         await client.get_tree("", tmp_path / "out")
-    async with serve(LocalStore(tmp_path / "out")) as address, Client(address) as client:
+    async with serve(LocalStore(tmp_path / "out", hidden=True)) as address, Client(address) as client:
         result = await client.get_tree("", tmp_path / "copy")
     assert (result.fetched, result.failed, result.left_out) == (len(ODD), 0, 0)
     assert files_in(tmp_path / "copy") == ODD

@@ -98,6 +98,7 @@ _DEFAULTS = ServerOptions()
 @click.option(
     "--max-bandwidth", type=click.IntRange(1), default=None, help="Bytes per second in all (default: as many as there are)."
 )
+@click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
 @click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")

@@ -46,6 +46,7 @@ class Settings:
 
     root: str
     listen: str
+    hidden: bool
     workers: int
     grace: float
     block_size: int
@@ -105,7 +106,7 @@ async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[]
 async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep workers on it, until a signal; then have them drain."""
     set_up_log(settings.log_format, quiet=settings.quiet)
-    await open_store(settings.root).aclose()  # what is wrong with it is said once, not by every worker
+    await open_store(settings.root, hidden=settings.hidden).aclose()  # what is wrong with it is said once, not by every worker
     stop = _stopped_by_signals()
     listen = parse_listen(settings.listen)
     if isinstance(listen, UnixSocket):
@@ -126,7 +127,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
 
 
 async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_port: bool) -> None:
-    store = open_store(settings.root)
+    store = open_store(settings.root, hidden=settings.hidden)
     stop = _stopped_by_signals()
     try:
         options = _affordable(settings.options())

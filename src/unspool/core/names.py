@@ -51,6 +51,11 @@ def _object_to(name: str, parts: tuple[str, ...]) -> None:
             raise InvalidNameError(f"{shown} has a part that is {part!r}: name the file directly", name=name)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a part of a name begins with a dot: a dotfile, or a file in a directory that is one."""
+    return name.startswith(".") or "/." in name
+
+
 def check_prefix(prefix: str) -> tuple[str, ...]:
     """Check a listing's prefix and return its parts: empty for everything; one trailing `/` is allowed.
 

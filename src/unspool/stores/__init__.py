@@ -22,8 +22,12 @@ _KINDS: dict[str, str] = {"file": "unspool.stores.local"}
 """Of each scheme: the module whose `open_url` opens such a store."""
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, hidden: bool = False) -> Store:
     """Open the store that `url` names: a directory's path, or the same after `file://`.
+
+    Args:
+        url: of the store.
+        hidden: whether files are served that have a part of their name begin with a dot; see `LocalStore`.
 
     Raises:
         InvalidRequestError: there is no store of that kind.
@@ -33,8 +37,8 @@ def open_store(url: str) -> Store:
     kind = _KINDS.get(scheme if separator else "file")
     if kind is None:
         raise InvalidRequestError(f"{url!r}: there is no store of the kind {scheme!r}; name a directory")
-    open_url: Callable[[str], Store] = import_module(kind).open_url
-    return open_url(url)
+    open_url: Callable[..., Store] = import_module(kind).open_url
+    return open_url(url, hidden=hidden)
 
 
 def __getattr__(name: str) -> object:

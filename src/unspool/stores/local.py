@@ -49,14 +49,16 @@ class LocalStore:
     Args:
         root: the directory. It is opened at once; what the path means later does not matter.
         revision_of: what a revision is made of. Whether a file changes while it is read is seen by its status in any case.
+        hidden: whether dotfiles are served, which are files with a part of their name that begins with a dot. If not, they are
+            neither found nor listed. The path of the root is not part of a name.
 
     Raises:
         NotFoundError, PermissionDeniedError: the root cannot be opened as a directory.
     """
 
-    def __init__(self, root: str | os.PathLike[str], *, revision_of: RevisionOf = by_status) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, revision_of: RevisionOf = by_status, hidden: bool = False) -> None:
         self.root = os.fspath(root)
-        self._root = Root(self.root)
+        self._root = Root(self.root, hidden=hidden)
         self._threads = Threads(_THREADS)
         self._revision_of = revision_of
 
@@ -173,6 +175,8 @@ class LocalStore:
 
     def _look_at(self, entry: os.DirEntry[str], name: str, *, recursive: bool) -> FileInfo | str | None:
         """Return what a directory's entry is listed as: a file, a prefix, or None for not at all."""
+        if not self._root.shows(entry.name):
+            return None
         if not _surely_a_name(name, entry.name):
             check_name(name)
         if is_ours(entry.name):
@@ -197,9 +201,9 @@ class LocalStore:
         return f"{name}/" if stat.S_ISDIR(status.st_mode) and not recursive else None
 
 
-def open_url(url: str) -> LocalStore:
+def open_url(url: str, *, hidden: bool = False) -> LocalStore:
     """Open the directory that `file://PATH`, or just a path, names."""
-    return LocalStore(url.removeprefix("file://"))
+    return LocalStore(url.removeprefix("file://"), hidden=hidden)
 
 
 def _children(directory: int) -> Generator[os.DirEntry[str], None, None]:

@@ -82,6 +82,7 @@ class _Reader:
         Raises as `LocalStore.open` and `LocalFile.read`, and OSError.
         """
         parts = check_name(name)
+        self._root.check_shown(name)
         last = parts[-1]
         below = name[: -len(last)]
         if below != self._below:

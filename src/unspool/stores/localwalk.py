@@ -5,6 +5,9 @@ Rule 1: nothing outside the root is ever opened. A name is walked part by part f
         walk itself, as long as they stay below the root (what Linux calls RESOLVE_BENEATH).
 Rule 2: what unspool keeps for itself is not served: unfinished downloads and records of trees, of somebody who fetches into
         this directory. No walk leads there, by whatever link.
+Rule 3: a hidden file (`unspool.core.names.is_hidden`) is served only if that was asked for. What counts is the name that a
+        client gives. A link with a plain name may lead to a hidden file: whoever made it gave the file that name. Mounted
+        volumes of Kubernetes, for one, consist of such links.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from unspool.core.names import is_hidden
 from unspool.core.ours import is_ours
 from unspool.errors import NotFoundError, OutsideRootError
 from unspool.stores.oserrors import mapped
@@ -33,12 +37,14 @@ class Root:
 
     Args:
         path: where it is. It is opened at once; what the path means later does not matter.
+        hidden: whether hidden files are served.
 
     Raises:
         NotFoundError, PermissionDeniedError: it cannot be opened as a directory.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, hidden: bool) -> None:
+        self._hidden = hidden
         with mapped(path):
             try:
                 self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -50,12 +56,22 @@ class Root:
         """Let no walk begin any more; those that have begun have their own descriptors."""
         self._use.end()
 
+    def shows(self, name: str) -> bool:
+        """Whether rule 3 lets a name be served, or the last part of one whose other parts it lets be served."""
+        return self._hidden or not is_hidden(name)
+
+    def check_shown(self, name: str) -> None:
+        """Raise NotFoundError if rule 3 is against a name, whether or not there is such a file."""
+        if not self.shows(name):
+            raise NotFoundError(f"{name}: is not served: part of the name begins with a dot", name=name)
+
     @contextmanager
     def walk(self, name: str, parts: tuple[str, ...]) -> Iterator[Place]:
         """Find what a name leads to, following links that stay below the root.
 
         Yields a directory's descriptor, valid inside the `with`, and the last part in it; that part is no link.
         """
+        self.check_shown(name)
         with self._use:
             opened = [os.dup(self._descriptor)]  # the directories from the root down to where the walk is
         todo = list(reversed(parts))
