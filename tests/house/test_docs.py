@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from unspool.cli.exits import EXIT_CODES
 from unspool.core import journal as journals
 from unspool.core.journal import Journal
 from unspool.core.segments import Segment
+from unspool.server.report import MOST_FILES, BatchEnd, CallEnd, FileEnd
 
 COMMANDS = sorted(main.commands.items())
 
@@ -59,6 +61,18 @@ def test_every_option_of_a_command_is_in_the_reference_with_its_default(name: st
             default = "" if option.default is None else str(option.default)
         real[frozenset([*option.opts, *option.secondary_opts])] = default
     assert documented == real
+
+
+def test_the_fields_of_the_json_log_are_in_the_reference() -> None:
+    """docs/cli.md lists exactly the fields that a call's end has in the log, and those of a batch."""
+    serve = section(read("docs/cli.md"), "## unspool serve")
+    documented = [name for names, _ in table_after(serve, "| field |") for name in re.findall(r"\w+", names)]
+    assert sorted(documented) == sorted(field.name for field in dataclasses.fields(CallEnd))
+    batch = serve[serve.index("`batch` has ") :].partition("\n\n")[0]
+    for kind in (BatchEnd, FileEnd):
+        for field in dataclasses.fields(kind):
+            assert f"`{field.name}`" in batch
+    assert f"at most {MOST_FILES} objects" in batch
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS)

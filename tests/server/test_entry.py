@@ -15,7 +15,6 @@ from grpc_reflection.v1alpha import reflection
 from unspool import FileService, LimitOptions, MemoryStore, Server, ServerOptions, ServiceOptions
 from unspool.errors import InvalidRequestError
 from unspool.server import dialects
-from unspool.server.entry import Asked
 from unspool.server.report import CallEnd
 from unspool.testing import Recorder
 
@@ -155,11 +154,6 @@ async def test_an_observer_that_fails_concerns_no_call(caplog: pytest.LogCapture
         assert await call(server.address, stat, b"\n\x01a") is grpc.StatusCode.OK
     assert [end.name for end in ended] == ["a"]
     assert "an observer failed" in caplog.text
-
-
-def test_many_names_are_told_in_short() -> None:
-    """The log says which file a batch begins with, and how many follow."""
-    assert [str(Asked(names)) for names in ((), ("a",), ("a", "b", "c"))] == ["", "a", "a and 2 more"]
 
 
 # In somebody else's server

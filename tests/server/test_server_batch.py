@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -11,9 +12,9 @@ from server.gates import GatedStore
 from server.wiretap import StreamCall, StreamMethod, Wiretap, wiretap
 from unspool import Client, MemoryStore, Server, ServerOptions
 from unspool.core.model import Piece, ReadRequest
-from unspool.errors import InvalidRequestError, OverloadedError, ServerError, StreamAgeError, UnreachableError
+from unspool.errors import DataLossError, InvalidRequestError, OverloadedError, ServerError, StreamAgeError, UnreachableError
 from unspool.options import LimitOptions, ServiceOptions
-from unspool.server.report import CallEnd
+from unspool.server.report import MOST_FILES, BatchEnd, CallEnd, FileEnd
 from unspool.stores.base import SmallFile
 from unspool.testing import FaultyStore, Recorder, serve
 
@@ -106,11 +107,12 @@ async def test_when_the_client_has_gone_reading_stops() -> None:
         while store.open_files or not ends:
             await asyncio.sleep(0.001)
         assert store.bytes_read == 0
-    assert [(end.method, end.name, end.outcome) for end in ends] == [("ReadFiles", "a and 2 more", "CANCELLED")]
+    assert [(end.method, end.name, end.outcome) for end in ends] == [("ReadFiles", "", "CANCELLED")]
+    assert [end.batch for end in ends] == [BatchEnd(3, 0, (FileEnd("a", 0, None, ""),) * 3, 0)]
 
 
 async def test_the_end_of_a_batch_is_reported() -> None:
-    """The log says with which file a batch began, how many followed, how many bytes went out, and whose it was."""
+    """What became of a batch is told with how many bytes went out, and whose it was; of its files each by itself."""
     ends = Recorder[CallEnd]()
     async with serve(MemoryStore({"a": b"123", "b": b"45"}), observers=[ends]) as address, wiretap(address) as tap:
         await tap.all_pieces(tap.batch("a", "missing", "b"))
@@ -119,11 +121,63 @@ async def test_the_end_of_a_batch_is_reported() -> None:
         with pytest.raises(InvalidRequestError):
             await tap.all_pieces(tap.batch(*["a"] * 1001))
     assert [(end.name, end.bytes, end.outcome, end.transfer_id, end.attempt) for end in ends] == [
-        ("a and 2 more", 5, "OK", "t", 7),
-        ("b", 2, "OK", "t", 7),
+        ("", 5, "OK", "t", 7),
+        ("", 2, "OK", "t", 7),
         ("", 0, "OK", "t", 7),
-        ("a and 1000 more", 0, "INVALID_REQUEST", "t", 7),
+        ("", 0, "INVALID_REQUEST", "t", 7),
     ]
+    missing = FileEnd("missing", 0, "FILE_NOT_FOUND", "missing: no such file")
+    not_answered = (FileEnd("a", 0, None, ""),) * MOST_FILES
+    assert [end.batch for end in ends] == [
+        BatchEnd(3, 1, (missing, FileEnd("a", 3, "OK", ""), FileEnd("b", 2, "OK", "")), 0),
+        BatchEnd(1, 0, (FileEnd("b", 2, "OK", ""),), 0),
+        BatchEnd(0, 0, (), 0),
+        BatchEnd(1001, 0, not_answered, 1001 - MOST_FILES),
+    ]
+
+
+async def test_a_line_for_people_says_how_many_files_there_were(caplog: pytest.LogCaptureFixture) -> None:
+    """The log for people names one file of a batch, one that failed if there is such, and counts the others."""
+    caplog.set_level(logging.INFO, "unspool.server")
+    async with serve(MemoryStore({"a": b"123", "b": b"45"})) as address, wiretap(address) as tap:
+        await tap.all_pieces(tap.batch("a", "missing", "b"))
+        await tap.all_pieces(tap.batch("b"))
+        await tap.all_pieces(tap.batch())
+    lines = [line for line in caplog.messages if line.startswith("ReadFiles ")]
+    assert [line.partition(" from=")[0] for line in lines] == ["ReadFiles missing and 2 more", "ReadFiles b", "ReadFiles -"]
+    assert [line.endswith(" failed=1") for line in lines] == [True, False, False]
+
+
+async def test_what_is_told_of_a_batch_is_bounded() -> None:
+    """Of a large batch some files are told and the rest is counted; the ones that failed come first, whatever their place."""
+    ends = Recorder[CallEnd]()
+    names = [f"{number:03}" for number in range(300)]
+    store = MemoryStore({name: b"x" for name in names if name not in ("007", "290")})
+    async with serve(store, observers=[ends]) as address, wiretap(address) as tap:
+        await tap.all_pieces(tap.batch(*names))
+        await tap.all_pieces(tap.batch(*[f"nope {name}" for name in names]))
+    some, none = [end.batch for end in ends]
+    assert some is not None
+    assert none is not None
+    assert (some.count, some.failed, len(some.files), some.left_out) == (300, 2, MOST_FILES, 200)
+    assert [file.name for file in some.files] == ["007", "290", *(name for name in names[:99] if name != "007")]
+    assert {file.outcome for file in some.files[2:]} == {"OK"}
+    assert (none.count, none.failed, len(none.files), none.left_out) == (300, 300, MOST_FILES, 200)
+
+
+async def test_a_file_that_breaks_in_a_batch_is_told_with_what_went_out() -> None:
+    """A large file that ends in an error after some blocks: its bytes and its reason are its own, and the next file is OK."""
+    ends = Recorder[CallEnd]()
+    store = FaultyStore(MemoryStore({"big": bytes(2 * MIB), "b": b"45"}))
+    store.fail(DataLossError("x" * 1000), at=MIB)
+    async with serve(store, observers=[ends]) as address, wiretap(address) as tap:
+        await tap.all_pieces(tap.batch("big", "b"))
+    (batch,) = [end.batch for end in ends]
+    assert batch is not None
+    big, small = batch.files
+    assert (big.name, big.outcome, small) == ("big", "DATA_LOSS", FileEnd("b", 2, "OK", ""))
+    assert 0 < big.bytes <= MIB
+    assert len(big.message) <= 300
 
 
 async def test_a_batch_is_one_request_and_one_stream() -> None:

@@ -6,13 +6,14 @@ import signal
 import socket
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from gate import Gate
-from processes import Serving, eventually, outcome_of, running, serving, size_of, unspool
+from processes import ENVIRONMENT, Serving, eventually, outcome_of, running, serving, size_of, unspool
 from unspool import Client
 
 MIB = 1 << 20
@@ -241,6 +242,39 @@ def test_the_json_log_has_one_object_per_read(root: Path, tmp_path: Path) -> Non
     ]
     assert [read["attempt"] for read in reads] == [1, 1, 1]
     assert len({read["transfer_id"] for read in reads}) == 3
+
+
+def test_the_json_log_has_the_files_of_a_batch_as_data(root: Path, tmp_path: Path) -> None:
+    """A tree that is fetched by a batch: the log has its files in a list, each with its bytes and what became of it."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name, size in (("a", 3), ('b "quoted", and 2 more', 5)):
+        (tree / name).write_bytes(bytes(size))
+    with serving(tree, tmp_path / "log") as server:
+        assert unspool("get", "-r", server.address, tmp_path / "out").code == 0
+        (batch,) = [read for read in server.reads() if read["method"] == "ReadFiles"]
+    assert set(batch) == LOGGED | {"batch"}
+    assert (batch["name"], batch["bytes"], batch["outcome"]) == ("", 8, "OK")
+    told = batch["batch"]
+    assert isinstance(told, dict)
+    assert sorted(told.pop("files"), key=lambda file: str(file["name"])) == [
+        {"name": "a", "bytes": 3, "outcome": "OK", "message": ""},
+        {"name": 'b "quoted", and 2 more', "bytes": 5, "outcome": "OK", "message": ""},
+    ]
+    assert told == {"count": 2, "failed": 0, "left_out": 0}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/St_Johns"])
+def test_the_json_log_has_times_of_rfc_3339(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """The time of a line is RFC 3339 in UTC with fractions of a second, in whatever zone the server runs."""
+    monkeypatch.setitem(ENVIRONMENT, "TZ", zone)
+    before = datetime.now(UTC)
+    with serving(root, tmp_path / "log") as server:
+        assert unspool("cat", f"{server.address}/hello.txt").code == 0
+        (read,) = eventually(server.reads)
+    text = str(read["time"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", text)
+    assert before <= datetime.fromisoformat(text) <= datetime.now(UTC)
 
 
 def test_the_human_log_has_one_line_per_read(root: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from datetime import UTC, datetime
 from typing import Literal
 
 from unspool.cli.command import printable
@@ -33,7 +34,7 @@ class _HumanLines(logging.Formatter):
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object a line; the fields of a transfer's end stand on their own."""
+    """One JSON object a line; the fields of a call's end stand on their own. The time is RFC 3339, in UTC."""
 
     def __init__(self, worker: int | None) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
         fields: dict[str, object] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "time": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "level": record.levelname,
             "logger": record.name,
             **self._who,
@@ -52,6 +53,8 @@ class _JsonLines(logging.Formatter):
             fields["message"] = record.getMessage()
         else:
             fields.update(dataclasses.asdict(end))
+            if fields["batch"] is None:
+                del fields["batch"]
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields)

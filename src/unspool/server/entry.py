@@ -56,17 +56,29 @@ class Asked:
         names: of the files, or of the prefix.
         start: first byte wanted, of the first file.
         transfer_id, attempt: what the client calls it.
+        batch: whether it is about several files, each with an end of its own, even if only one was named.
     """
 
     names: tuple[str, ...]
     start: int = 0
     transfer_id: str = ""
     attempt: int = 0
+    batch: bool = False
 
-    def __str__(self) -> str:
-        """Say it in short, for the log: which file comes first, and how many follow."""
-        first = self.names[0] if self.names else ""
-        return f"{first} and {len(self.names) - 1} more" if len(self.names) > 1 else first
+
+@dataclass(slots=True)
+class Sent:
+    """What was handed to gRPC of one file of a batch.
+
+    Attributes:
+        bytes: of its content.
+        ended: whether nothing more of it follows.
+        error: that ended it, if one did.
+    """
+
+    bytes: int = 0
+    ended: bool = False
+    error: UnspoolError | None = None
 
 
 class Call:
@@ -79,6 +91,7 @@ class Call:
         context: gRPC's side of it.
         asked: what it is about; nothing, until the request is decoded.
         bytes: of files that were handed to gRPC.
+        sent: the same for each file of a batch that was begun, by its index.
     """
 
     def __init__(self, method: Method, context: Context) -> None:
@@ -88,6 +101,7 @@ class Call:
         self.context = context
         self.asked = Asked(())
         self.bytes = 0
+        self.sent: dict[int, Sent] = {}
 
 
 @dataclass(frozen=True, slots=True)

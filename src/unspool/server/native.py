@@ -18,10 +18,10 @@ from unspool.answers.batch import BatchMaker
 from unspool.answers.checksums import Checksums
 from unspool.answers.frames import FrameMaker
 from unspool.answers.pages import PageMaker
-from unspool.core.model import HEARTBEAT, BatchRequest, Frame, ListRequest, Page, ReadRequest
+from unspool.core.model import HEARTBEAT, BatchRequest, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.options import ServiceOptions
 from unspool.rpc import batchwire, wire
-from unspool.server.entry import Asked, Call, Method
+from unspool.server.entry import Asked, Call, Method, Sent
 from unspool.server.streams import Streams
 from unspool.stores.base import Store
 
@@ -86,7 +86,8 @@ class Native:
             async for pieces in messages:
                 await outlet.send(batchwire.encode_pieces(pieces), may_end=between_files)
                 between_files = pieces[-1].ends_file
-                call.bytes += sum(_bytes_in(piece.frame) for piece in pieces)
+                for piece in pieces:
+                    _note(call, piece)
                 del pieces  # as above
 
 
@@ -95,7 +96,15 @@ def _asked_of_read(wanted: ReadRequest) -> Asked:
 
 
 def _asked_of_batch(wanted: BatchRequest) -> Asked:
-    return Asked(tuple([file.name for file in wanted.files]), 0, wanted.transfer_id, wanted.attempt)
+    return Asked(tuple([file.name for file in wanted.files]), 0, wanted.transfer_id, wanted.attempt, batch=True)
+
+
+def _note(call: Call, piece: Piece) -> None:
+    """Count a piece of a batch that was handed to gRPC."""
+    sent = call.sent.setdefault(piece.index, Sent())
+    sent.bytes += (size := _bytes_in(piece.frame))
+    sent.ended, sent.error = piece.ends_file, piece.error
+    call.bytes += size
 
 
 def _bytes_in(frame: Frame | None) -> int:

@@ -10,11 +10,51 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from unspool.core.abridged import abridged
 from unspool.errors import ServerError, UnspoolError
-from unspool.server.entry import Call
+from unspool.server.entry import Call, Sent
 from unspool.server.outlet import ClientGoneError
 
 log = logging.getLogger("unspool.server")
+
+
+MOST_FILES = 100
+"""Files of a batch that are told of one by one. With names of up to 80 characters a JSON line of the log then stays within
+16 KiB, where Docker and containerd cut lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnd:
+    """What became of one file of a batch.
+
+    Attributes:
+        name: of the file.
+        bytes: of it that were handed to gRPC.
+        outcome: `OK`, the reason of the error that ended this file and no other, or None: the call ended before the file did.
+        message: of the error, or "".
+    """
+
+    name: str
+    bytes: int
+    outcome: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnd:
+    """What became of the files of a batch.
+
+    Attributes:
+        count: files that were asked for.
+        failed: of these, how many ended in an error of their own.
+        files: what became of each, those that failed first, else as they were asked for; at most `MOST_FILES`.
+        left_out: how many files are not in `files`.
+    """
+
+    count: int
+    failed: int
+    files: tuple[FileEnd, ...]
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +63,8 @@ class CallEnd:
 
     Attributes:
         method: of the service, as `ReadFile`.
-        name: of the file, or of the prefix; of many files the first, and how many more. Empty for a call that was refused
-            before its request was decoded, as is all that the request says.
+        name: of the file, or of the prefix. Empty for a batch, and for a call that was refused before its request was decoded,
+            as is all that the request says.
         start: first byte asked for.
         bytes: of files that were handed to gRPC; a client that left need not have got them all.
         seconds: how long it took.
@@ -32,6 +72,7 @@ class CallEnd:
         message: of the error, or "".
         attempt, transfer_id: what the client calls it.
         peer: the client's address as gRPC writes it.
+        batch: what became of the files of a batch; None for other calls.
     """
 
     method: str
@@ -44,6 +85,7 @@ class CallEnd:
     attempt: int
     transfer_id: str
     peer: str
+    batch: BatchEnd | None = None
 
 
 class Observer(Protocol):
@@ -60,9 +102,9 @@ class Log:
     def notify(self, event: CallEnd) -> None:
         """See `Observer.notify`."""
         log.info(
-            "%s %s from=%d bytes=%d seconds=%.3f outcome=%s attempt=%d transfer=%s peer=%s%s",
+            "%s %s from=%d bytes=%d seconds=%.3f outcome=%s attempt=%d transfer=%s peer=%s%s%s",
             event.method,
-            event.name or "-",
+            _in_short(event.batch) if event.batch else event.name or "-",
             event.start,
             event.bytes,
             event.seconds,
@@ -70,6 +112,7 @@ class Log:
             event.attempt,
             event.transfer_id or "-",
             event.peer,
+            f" failed={event.batch.failed}" if event.batch and event.batch.failed else "",
             f" message={event.message!r}" if event.message else "",
             extra={"transfer": event},
         )
@@ -102,18 +145,20 @@ class Reports:
             outcome, message = ServerError.reason, repr(error)
             raise
         finally:
+            asked = call.asked
             self._tell(
                 CallEnd(
                     method=call.method,
-                    name=str(call.asked),
-                    start=call.asked.start,
+                    name=asked.names[0] if asked.names and not asked.batch else "",
+                    start=asked.start,
                     bytes=call.bytes,
                     seconds=time.monotonic() - started,
                     outcome=outcome,
                     message=message,
-                    attempt=call.asked.attempt,
-                    transfer_id=call.asked.transfer_id,
+                    attempt=asked.attempt,
+                    transfer_id=asked.transfer_id,
                     peer=call.caller.address,
+                    batch=_batch_end(call) if asked.batch else None,
                 )
             )
 
@@ -123,3 +168,23 @@ class Reports:
                 observer.notify(event)
             except Exception:
                 log.exception("an observer failed")
+
+
+def _batch_end(call: Call) -> BatchEnd:
+    names = call.asked.names
+    failed = {index for index, sent in call.sent.items() if sent.error is not None}
+    told = sorted(range(len(names)), key=lambda index: index not in failed)[:MOST_FILES]
+    files = tuple(_file_end(names[index], call.sent.get(index) or Sent()) for index in told)
+    return BatchEnd(len(names), len(failed), files, len(names) - len(files))
+
+
+def _file_end(name: str, sent: Sent) -> FileEnd:
+    if sent.error is not None:
+        return FileEnd(name, sent.bytes, sent.error.reason, abridged(sent.error.message))
+    return FileEnd(name, sent.bytes, "OK" if sent.ended else None, "")
+
+
+def _in_short(batch: BatchEnd) -> str:
+    """Name one file of a batch, one that failed if there is such, and say how many others there are."""
+    more = f" and {batch.count - 1} more" if batch.count > 1 else ""
+    return f"{batch.files[0].name if batch.files else '-'}{more}"
