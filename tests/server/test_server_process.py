@@ -143,6 +143,25 @@ def test_dotfiles_are_served_only_if_asked_for(tmp_path: Path, workers: str) -> 
             assert server.stop() == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_proxy_variables_mean_nothing_to_a_server(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    """With every proxy variable set, `serve` starts, listens on a name and answers, and the proxy sees no connection."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy, ExitStack() as stack:
+        with monkeypatch.context() as patch:
+            for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+                patch.setitem(ENVIRONMENT, name, "http://{}:{}".format(*proxy.getsockname()))
+            options = ("--workers", workers)
+            server = stack.enter_context(serving(root, tmp_path / "log", *options, listen="localhost:0"))
+        async with Client(server.address) as client:
+            assert await client.read("hello.txt") == b"hello, world\n"
+        assert server.stop() == 0
+        proxy.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_0(root: Path, tmp_path: Path, number: signal.Signals) -> None:
     """SIGTERM and SIGINT end an idle server at once, with exit 0."""
