@@ -36,14 +36,14 @@ class Counting(MemoryStore):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`."""
         self.waiting += 1
         try:
             await self.gate.wait()
         finally:
             self.waiting -= 1
-        answers = await super().read_small(names, most_bytes)
+        answers = await super().read_small(names, most_bytes, known)
         self.asked += sum(len(answer[1]) for answer in answers if not isinstance(answer, UnspoolError))
         return answers
 

@@ -21,11 +21,13 @@ from unspool.errors import (
     DataLossError,
     FileChangedError,
     InvalidNameError,
+    InvalidRangeError,
     InvalidRequestError,
     NotAFileError,
     NotFoundError,
     OverloadedError,
     PermissionDeniedError,
+    StartPastEndError,
     UnspoolError,
 )
 from unspool.rpc import batchwire
@@ -190,6 +192,72 @@ class BatchContract(ABC):
         assert isinstance(first, FileChangedError)
         assert second == (await store.stat("small"), SMALL)
         assert isinstance(third, FileChangedError)
+
+    @given(name=st.sampled_from(["small", "large", "empty"]), data=st.data(), wish=st.none() | st.integers(1000, 2_000_000))
+    @in_one_fixture
+    async def test_a_file_of_a_batch_may_begin_anywhere(self, name: str, data: st.DataObject, wish: int | None) -> None:
+        """With a start, the header says it, and the bytes from there to the end come; other files are whole."""
+        store = MemoryStore({"small": SMALL, "empty": b"", "large": LARGE})
+        info = await store.stat(name)
+        start = data.draw(st.integers(0, info.size))
+        request = BatchRequest((WantedFile(name, start=start), WantedFile("small")), block_size=wish)
+        async with self.connected(store) as transport:
+            pieces = [piece for message in await messages_of(transport, request) for piece in message]
+        *of_file, last = pieces
+        assert (last.index, last.frame and last.frame.block) == (1, Block(0, SMALL, crc32c(SMALL)))
+        frames = [piece.frame for piece in of_file if piece.frame]
+        assert frames[0].header == Header(info, start, info.size - start)
+        blocks = [frame.block for frame in frames if frame.block]
+        assert b"".join(block.data for block in blocks) == {"small": SMALL, "empty": b"", "large": LARGE}[name][start:]
+        assert all(crc32c(block.data) == block.crc32c for block in blocks)
+        assert frames[-1].summary == Summary(info.size, at_end=True, crc32c=info.crc32c)
+
+    @pytest.mark.parametrize("name", ["small", "large"])
+    async def test_a_start_that_is_none_ends_its_file_only(self, name: str) -> None:
+        """A start beyond the end, or before the beginning, is that file's error; FILE_CHANGED comes before either."""
+        store = MemoryStore({"small": SMALL, "large": LARGE})
+        wanted = (
+            WantedFile(name, start=(await store.stat(name)).size + 1),
+            WantedFile(name, start=-1),
+            WantedFile(name, "another", start=1 << 40),
+            WantedFile("small"),
+        )
+        async with self.connected(store) as transport:
+            *wrong, right = await answers_of(transport, BatchRequest(wanted))
+        assert [type(answer) for answer in wrong] == [StartPastEndError, InvalidRangeError, FileChangedError]
+        assert right == (await store.stat("small"), SMALL)
+
+    async def test_what_the_client_has_is_not_sent_again(self) -> None:
+        """A file at `unless_revision` is a header and a summary at its end, whatever the start: no byte is sent, or read."""
+        store = FaultyStore(MemoryStore({"small": SMALL, "empty": b"", "large": LARGE}))
+        infos = [await store.stat(name) for name in ("small", "large", "empty")]
+        wanted = [
+            WantedFile(info.name, start=start, unless_revision=info.revision) for info in infos for start in (0, 3, 1 << 40)
+        ]
+        async with self.connected(store) as transport:
+            messages = await messages_of(transport, BatchRequest(tuple(wanted)))
+        assert [piece for message in messages for piece in message] == [
+            Piece(index, Frame(Header(info, info.size, 0), summary=Summary(info.size, at_end=True, crc32c=info.crc32c)))
+            for index, info in enumerate(info for info in infos for _ in range(3))
+        ]
+        assert store.bytes_read == 0
+
+    @pytest.mark.parametrize("name", ["small", "large"])
+    async def test_what_has_changed_since_is_sent(self, name: str) -> None:
+        """A file that is not at `unless_revision` comes as if nothing had been said; a pin is looked at first."""
+        store = MemoryStore({"small": SMALL, "large": LARGE})
+        old, data = await store.stat(name), {"small": SMALL, "large": LARGE}[name]
+        new = store.put(name, data)
+        wanted = (
+            WantedFile(name, unless_revision=old.revision),
+            WantedFile(name, old.revision, unless_revision=old.revision),
+            WantedFile(name, old.revision, unless_revision=new.revision),
+            WantedFile("missing", unless_revision=old.revision),
+        )
+        async with self.connected(store) as transport:
+            came, *wrong = await answers_of(transport, BatchRequest(wanted))
+        assert came == (new, data)
+        assert [type(answer) for answer in wrong] == [FileChangedError, FileChangedError, NotFoundError]
 
     async def test_no_files_are_no_pieces(self) -> None:
         """A batch of nothing ends at once, and well."""

@@ -551,6 +551,24 @@ class StoreContract(ABC):
             assert isinstance(wrong, UnspoolError)
             assert (type(wrong), wrong.message, wrong.name) == (type(caught.value), caught.value.message, caught.value.name)
 
+    @given(known=st.lists(st.sampled_from(["now", "another", None]), max_size=6), most_bytes=st.integers(1, 120))
+    @fewer_examples
+    async def test_small_files_that_the_caller_has_are_not_read(
+        self, stock: Stock, known: list[str | None], most_bytes: int
+    ) -> None:
+        """A file at the revision that is known is answered without its bytes and takes no room; all others are as ever."""
+        top = f"known-{next(_numbers)}"
+        names = [f"{top}/{number}" for number in range(6)]
+        for name in names:
+            stock.put(name, BYTES[:50])
+        infos = [await stock.store.stat(name) for name in names]
+        revisions = [info.revision if said == "now" else said for info, said in zip(infos, known, strict=False)]
+        answers = await stock.store.read_small(names, most_bytes, revisions)
+        sizes = [0 if said == "now" else 50 for said in known] + [50] * (6 - len(known))
+        assert [(info, len(data)) for info, data in map(good, answers)] == list(zip(infos, sizes, strict=True))[: len(answers)]
+        assert sum(sizes[: len(answers)]) <= most_bytes
+        assert answers or sizes[0] > most_bytes
+
     @given(name=st.text(max_size=20))
     @fewer_examples
     async def test_any_text_among_small_files_is_answered(self, stock: Stock, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpc import rawproto as raw
-from rpc.models import positive_int32s
+from rpc.models import int64s, positive_int32s
 from rpc.test_wire_frames import any_message as raw_frames
 from rpc.test_wire_frames import frames, serialised
 from unspool import errors
@@ -23,7 +24,8 @@ from unspool.v1 import file_service_pb2 as pb
 
 CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type)]
 
-wanted_files = st.builds(WantedFile, st.text(max_size=20), st.none() | st.text(min_size=1, max_size=20))
+revisions = st.none() | st.text(min_size=1, max_size=20)
+wanted_files = st.builds(WantedFile, st.text(max_size=20), revisions, int64s, revisions)
 batch_requests = st.builds(
     BatchRequest,
     files=st.lists(wanted_files, max_size=5).map(tuple),
@@ -37,7 +39,7 @@ framed = st.builds(Piece, indexes, frames)
 
 @given(batch_requests)
 def test_a_request_arrives_as_it_was_sent(request: BatchRequest) -> None:
-    """Names and pins in their order, the wish, and what is for the logs come back."""
+    """Names in their order, pins, starts, what is known, the wish, and what is for the logs come back."""
     assert batchwire.decode_batch_request(batchwire.encode_batch_request(request)) == request
 
 
@@ -46,7 +48,7 @@ def test_what_is_absent_is_not_sent() -> None:
     plain = BatchRequest((WantedFile("a"), WantedFile("b")))
     files = [pb.FileToRead(name="a"), pb.FileToRead(name="b")]
     assert batchwire.encode_batch_request(plain) == pb.ReadFilesRequest(files=files).SerializeToString()
-    files = [pb.FileToRead(name="a", revision=""), pb.FileToRead(name="b", revision="")]
+    files = [pb.FileToRead(name="a", revision="", start=0), pb.FileToRead(name="b", revision="", unless_revision="")]
     for wish in (0, -1, -(2**31)):
         data = pb.ReadFilesRequest(files=files, block_size=wish).SerializeToString()
         assert batchwire.decode_batch_request(data) == plain
@@ -55,6 +57,8 @@ def test_what_is_absent_is_not_sent() -> None:
 UNSENDABLE: dict[str, BatchRequest] = {
     "name": BatchRequest((WantedFile("a\ud800"),)),
     "revision": BatchRequest((WantedFile("a", "\udfff"),)),
+    "start": BatchRequest((WantedFile("a", start=2**63),)),
+    "known revision": BatchRequest((WantedFile("a", unless_revision="\udfff"),)),
     "block size": BatchRequest((), block_size=2**31),
     "attempt": BatchRequest((), attempt=2**31),
 }
@@ -65,6 +69,17 @@ def test_what_cannot_be_sent_is_an_invalid_request(request_: BatchRequest) -> No
     """Numbers and texts that no message can hold are the caller's mistake, told as such before anything is sent."""
     with pytest.raises(InvalidRequestError, match="cannot be put into a request"):
         batchwire.encode_batch_request(request_)
+
+
+@given(batch_requests)
+def test_an_older_server_reads_a_request_as_whole_files(request: BatchRequest) -> None:
+    """Who knows nothing of starts and known revisions reads the names and pins, and nothing else."""
+    older = pb.ReadFilesRequest.FromString(batchwire.encode_batch_request(request))
+    for file in older.files:
+        file.ClearField("start")
+        file.ClearField("unless_revision")
+    whole = replace(request, files=tuple(WantedFile(file.name, file.revision) for file in request.files))
+    assert older.SerializeToString() == batchwire.encode_batch_request(whole)
 
 
 @given(st.lists(framed, max_size=5))
@@ -190,7 +205,13 @@ raw_pieces = st.lists(
     st.one_of(raw_frames, raw.field(4, raw.VARINT, raw.varints), raw.delimited(5, raw_errors)), max_size=4
 ).map(b"".join)
 raw_messages = raw.message(raw.delimited(1, raw_pieces), largest=3)
-raw_wanted = raw.message(raw.delimited(1, st.binary(max_size=6)), raw.delimited(2, st.binary(max_size=6)), largest=3)
+raw_wanted = raw.message(
+    raw.delimited(1, st.binary(max_size=6)),
+    raw.delimited(2, st.binary(max_size=6)),
+    raw.field(3, raw.VARINT, raw.varints),
+    raw.delimited(4, st.binary(max_size=6)),
+    largest=4,
+)
 raw_requests = raw.message(
     raw.delimited(1, raw_wanted),
     raw.field(2, raw.VARINT, raw.varints),
@@ -239,7 +260,7 @@ def test_hostile_requests_are_requests_or_refused(data: bytes) -> None:
         return
     assert [file.name for file in request.files] == [file.name for file in pb.ReadFilesRequest.FromString(data).files]
     assert request.block_size is None or request.block_size > 0
-    assert all(file.revision != "" for file in request.files)
+    assert all(file.revision != "" and file.unless_revision != "" for file in request.files)
 
 
 @given(raw.mutated(raw_requests) | st.binary(max_size=40))

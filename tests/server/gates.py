@@ -40,9 +40,9 @@ class GatedStore:
         await self.opening.wait()
         return _GatedFile(self, await self._inner.open(name, revision))
 
-    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`."""
-        return await read_one_by_one(self, names, most_bytes)
+        return await read_one_by_one(self, names, most_bytes, known)
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`."""

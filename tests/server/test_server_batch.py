@@ -46,9 +46,9 @@ class Counting(MemoryStore):
         super().__init__(files)
         self.given = 0
 
-    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`."""
-        answers = await super().read_small(names, most_bytes)
+        answers = await super().read_small(names, most_bytes, known)
         self.given += sum(len(answer[1]) for answer in answers if isinstance(answer, tuple))
         return answers
 
@@ -264,11 +264,11 @@ async def test_a_batch_that_does_not_finish_is_told_to_come_back() -> None:
 class BrokenStore(MemoryStore):
     """A store with a bug, of which it makes no answer."""
 
-    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """Answer for one, and then fail in a way no store may."""
         if "a" not in names:
             raise ZeroDivisionError("a secret of the server's")
-        return (await super().read_small(names, most_bytes))[:1]
+        return (await super().read_small(names, most_bytes, known))[:1]
 
 
 async def test_a_bug_in_a_store_ends_the_batch_without_its_secrets(caplog: pytest.LogCaptureFixture) -> None:

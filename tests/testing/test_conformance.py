@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from unspool import LocalStore, MemoryStore
+from unspool.core.model import BatchRequest, WantedFile
 from unspool.errors import VerificationError
+from unspool.rpc import batchwire
 from unspool.testing import serve
 from unspool.testing.conformance import POINTS, check
 from unspool.testing.faultserver import FaultServer
@@ -57,6 +60,9 @@ async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
         ("garbage@start", "batch"),
         ("end@start", "batch-errors"),
         ("status:UNAVAILABLE@end", "batch-sizes"),
+        ("short@0", "batch-start"),
+        ("end@end", "batch-start"),
+        ("end@status", "batch-unless"),
     ],
 )
 async def test_a_broken_server_fails_the_right_point(fault: str, point: str) -> None:
@@ -82,8 +88,26 @@ async def test_a_server_without_batches_is_not_broken() -> None:
     async with WithoutBatches(MemoryStore({"f": DATA})) as server:
         findings = [finding async for finding in check(server.address)]
     skipped = {finding.point: finding.detail for finding in findings if finding.outcome == "skip"}
-    assert set(skipped) == {"batch", "batch-errors", "batch-sizes"}
+    assert set(skipped) == {"batch", "batch-errors", "batch-sizes", "batch-start", "batch-unless"}
     assert set(skipped.values()) == {"the server has no ReadFiles"}
+
+
+@pytest.mark.parametrize("point", ["batch-start", "batch-unless"])
+async def test_a_server_that_ignores_newer_fields_is_not_broken(point: str) -> None:
+    """A server from before batches had starts sends whole files: that is skipped, and said."""
+    async with FaultServer(MemoryStore({"f": DATA})) as server:
+        plain = [finding async for finding in check(server.address, points=[point])]
+        answers = batchwire.decode_batch_request
+
+        def older(data: bytes) -> BatchRequest:
+            request = answers(data)
+            return replace(request, files=tuple(WantedFile(file.name, file.revision) for file in request.files))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batchwire, "decode_batch_request", older)
+            (finding,) = [finding async for finding in check(server.address, points=[point])]
+    assert [finding.outcome for finding in plain] == ["pass"]
+    assert (finding.outcome, "the server does not know" in finding.detail) == ("skip", True)
 
 
 async def test_what_cannot_be_checked_is_said() -> None:

@@ -653,16 +653,24 @@ func (x *ReadFilesRequest) GetAttempt() int32 {
 	return 0
 }
 
-// One file of a batch, wanted from its first byte to its last.
+// One file of a batch, wanted from `start` to its last byte.
 type FileToRead struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the file. Empty or malformed: an error of this file, INVALID_ARGUMENT, INVALID_NAME.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Pin: these bytes or fail, as in ReadFileRequest. If the file is not at this revision now: an error of this file, ABORTED,
 	// FILE_CHANGED. Absent or empty: whatever revision the file has now.
-	Revision      *string `protobuf:"bytes,2,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Revision *string `protobuf:"bytes,2,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
+	// First byte wanted, as in ReadFileRequest. Absent: 0. Beyond the size: an error of this file, OUT_OF_RANGE, START_PAST_END.
+	// Negative: an error of this file, INVALID_ARGUMENT, INVALID_RANGE. An older server ignores this field and sends the file
+	// from its first byte: the header's start says which it was.
+	Start *int64 `protobuf:"varint,3,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	// The client has the bytes of this revision. If the file is still at it, the answer has no bytes: the header's start is the
+	// file's size and its length 0, whatever `start` says. If not, or if this is absent or empty, the file comes from `start`.
+	// An older server ignores this field and sends the bytes.
+	UnlessRevision *string `protobuf:"bytes,4,opt,name=unless_revision,json=unlessRevision,proto3,oneof" json:"unless_revision,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *FileToRead) Reset() {
@@ -705,6 +713,20 @@ func (x *FileToRead) GetName() string {
 func (x *FileToRead) GetRevision() string {
 	if x != nil && x.Revision != nil {
 		return *x.Revision
+	}
+	return ""
+}
+
+func (x *FileToRead) GetStart() int64 {
+	if x != nil && x.Start != nil {
+		return *x.Start
+	}
+	return 0
+}
+
+func (x *FileToRead) GetUnlessRevision() string {
+	if x != nil && x.UnlessRevision != nil {
+		return *x.UnlessRevision
 	}
 	return ""
 }
@@ -765,7 +787,8 @@ type FilePiece struct {
 	// Which of the files asked for, from 0, in the order of the request. It never descends, and goes up by one when a file has
 	// ended with its summary or its error.
 	Index int32 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
-	// Opens the file: exactly once, before any block or summary. Its start is 0, its length the file's size.
+	// Opens the file: exactly once, before any block or summary. Its start is the one asked for; the file's size, if the file is
+	// still at `unless_revision`; or 0, if the server does not know these fields. It reaches to the end of the file.
 	Header *Header `protobuf:"bytes,1,opt,name=header,proto3,oneof" json:"header,omitempty"`
 	// The next run of bytes.
 	Block *Block `protobuf:"bytes,2,opt,name=block,proto3,oneof" json:"block,omitempty"`
@@ -1106,12 +1129,16 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\vtransfer_id\x18\x03 \x01(\tR\n" +
 	"transferId\x12\x18\n" +
 	"\aattempt\x18\x04 \x01(\x05R\aattemptB\r\n" +
-	"\v_block_size\"N\n" +
+	"\v_block_size\"\xb5\x01\n" +
 	"\n" +
 	"FileToRead\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
-	"\brevision\x18\x02 \x01(\tH\x00R\brevision\x88\x01\x01B\v\n" +
-	"\t_revision\"B\n" +
+	"\brevision\x18\x02 \x01(\tH\x00R\brevision\x88\x01\x01\x12\x19\n" +
+	"\x05start\x18\x03 \x01(\x03H\x01R\x05start\x88\x01\x01\x12,\n" +
+	"\x0funless_revision\x18\x04 \x01(\tH\x02R\x0eunlessRevision\x88\x01\x01B\v\n" +
+	"\t_revisionB\b\n" +
+	"\x06_startB\x12\n" +
+	"\x10_unless_revision\"B\n" +
 	"\x11ReadFilesResponse\x12-\n" +
 	"\x06pieces\x18\x01 \x03(\v2\x15.unspool.v1.FilePieceR\x06pieces\"\x91\x02\n" +
 	"\tFilePiece\x12\x14\n" +

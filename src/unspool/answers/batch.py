@@ -15,10 +15,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from unspool.answers.checksums import Checksums
-from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, stopped_short
+from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, span_of, stopped_short, unchanged
 from unspool.core.checksum import crc32c
-from unspool.core.model import BatchRequest, Block, Frame, Header, Piece, ReadRequest, Summary, WantedFile
-from unspool.errors import FileChangedError, InvalidRequestError, UnspoolError
+from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, Piece, ReadRequest, Summary, WantedFile
+from unspool.errors import InvalidRequestError, UnspoolError
 from unspool.options import ServiceOptions
 from unspool.stores.base import SmallFile, Store
 from unspool.stores.revisions import check_revision
@@ -126,7 +126,8 @@ class BatchMaker:
             return await self._read(files, room)
 
     async def _read(self, files: Sequence[WantedFile], room: _Room) -> Sequence[SmallFile]:
-        return await self._store.read_small([file.name for file in files], room.bytes)
+        known = [file.unless_revision for file in files]
+        return await self._store.read_small([file.name for file in files], room.bytes, known if any(known) else ())
 
     def _small(self, index: int, files: Sequence[WantedFile], answers: Sequence[SmallFile]) -> Iterator[tuple[Piece, ...]]:
         """Yield the pieces of files that were read whole; nearly always they are one message."""
@@ -145,30 +146,39 @@ class BatchMaker:
             yield tuple(message)
 
     def _piece(self, index: int, wanted: WantedFile, answer: SmallFile) -> Piece:
-        """Return the piece that is all of a small file."""
+        """Return the piece that is all there is to say of a small file."""
         if isinstance(answer, UnspoolError):
             return Piece(index, error=answer)
-        info, data, steady = answer
         try:
-            check_revision(info, wanted.revision)
-        except FileChangedError as error:
+            return Piece(index, self._frame(wanted, *answer))
+        except UnspoolError as error:
             return Piece(index, error=error)
+
+    def _frame(self, wanted: WantedFile, info: FileInfo, data: bytes, steady: bool) -> Frame:  # noqa: FBT001 - a SmallFile
+        check_revision(info, wanted.revision)
+        known = self._checksums.added_to(info)
+        if info.revision == wanted.unless_revision:
+            return unchanged(known)
         size = len(data)
         if size != info.size:
-            return Piece(index, error=stopped_short(info, size, info.size))
+            raise stopped_short(info, size, info.size)
         checksum = crc32c(data)
-        known = self._checksums.added_to(info)
         if steady:
             self._checksums.record_whole(info, checksum)
         summary = Summary(size, at_end=True, crc32c=checksum if info.crc32c is None else info.crc32c)
-        return Piece(index, Frame(Header(known, 0, size), Block(0, data, checksum) if size else None, summary))
+        start = 0
+        if wanted.start:
+            start = span_of(ReadRequest(wanted.name, wanted.start), info).start
+            data = data[start:]
+            checksum = crc32c(data)
+        return Frame(Header(known, start, size - start), Block(start, data, checksum) if data else None, summary)
 
     async def _large(
         self, index: int, wanted: BatchRequest, patience: Patience, sizes: Callable[[int], Sizes]
     ) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of a file that is larger than a message."""
         file = wanted.files[index]
-        request = ReadRequest(file.name, revision=file.revision, block_size=wanted.block_size)
+        request = ReadRequest(file.name, file.start, revision=file.revision, block_size=wanted.block_size)
         try:
             async with (
                 aclosing(await patience.patiently(self._store.open(file.name, file.revision))) as opened,

@@ -143,12 +143,27 @@ class Frame:
 HEARTBEAT = Frame()
 
 
+def is_heartbeat(frame: Frame) -> bool:
+    """Whether a frame carries nothing."""
+    return frame.header is None and frame.block is None and frame.summary is None
+
+
 @value
 class WantedFile:
-    """One file of a batch, wanted whole; at one revision if pinned."""
+    """One file of a batch, wanted to its end.
+
+    Attributes:
+        name: of the file.
+        revision: these bytes or fail; None takes whatever the file is now.
+        start: first byte wanted. The header says whether the server knows that: an older one sends all of the file.
+        unless_revision: the caller has the bytes of this revision. If the file is at it, the frames are a header and a summary
+            at the end of the file, without a byte. An older server sends the bytes.
+    """
 
     name: str
     revision: str | None = None
+    start: int = 0
+    unless_revision: str | None = None
 
 
 @value

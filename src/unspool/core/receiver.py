@@ -26,7 +26,7 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary
+from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary, is_heartbeat
 from unspool.core.value import value
 from unspool.core.whole import agreement
 from unspool.errors import (
@@ -161,7 +161,7 @@ class Receiver:
             if frame.summary is not None:
                 self._step(Piece.SUMMARY)
                 self._close(frame.summary, frame.block.end if frame.block is not None else self.position)
-            if frame.header is None and frame.block is None and frame.summary is None:
+            if is_heartbeat(frame):
                 self._step(Piece.HEARTBEAT)
         except UnspoolError:
             self.state = State.IDLE

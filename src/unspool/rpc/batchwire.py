@@ -25,7 +25,16 @@ def encode_batch_request(request: BatchRequest) -> bytes:
     """Serialise a ReadFilesRequest."""
     return filled(
         pb.ReadFilesRequest,
-        files=[filled(pb.FileToRead, name=file.name, revision=file.revision) for file in request.files],
+        files=[
+            filled(
+                pb.FileToRead,
+                name=file.name,
+                revision=file.revision,
+                start=file.start or None,
+                unless_revision=file.unless_revision,
+            )
+            for file in request.files
+        ],
         block_size=request.block_size,
         transfer_id=request.transfer_id,
         attempt=request.attempt,
@@ -46,7 +55,9 @@ def decode_batch_request(data: bytes, most_files: int | None = None) -> BatchReq
         raise errors.InvalidRequestError(f"more than {most_files} files are asked for at once: at most {most_files} can be")
     message = parsed(pb.ReadFilesRequest(), data, errors.InvalidRequestError)
     return BatchRequest(
-        files=tuple(WantedFile(file.name, file.revision or None) for file in message.files),
+        files=tuple(
+            WantedFile(file.name, file.revision or None, file.start, file.unless_revision or None) for file in message.files
+        ),
         block_size=message.block_size if message.block_size > 0 else None,
         transfer_id=message.transfer_id,
         attempt=message.attempt,

@@ -84,7 +84,7 @@ class Store(Protocol):
         """
         ...
 
-    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """Return the first of some files, whole: what `open` and `read` would give or raise, at little cost for each.
 
         The answers are those of `names[0]`, `names[1]` and so on, as far as the files fit into `most_bytes` together, and no
@@ -95,6 +95,8 @@ class Store(Protocol):
         Args:
             names: at least one; a name may come more than once.
             most_bytes: of all files together; at least 1.
+            known: for each name a revision whose bytes the caller has, or None; empty if there are none. A file at that
+                revision is answered with no bytes, whatever its size, and is not read.
         """
         ...
 

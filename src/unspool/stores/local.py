@@ -78,9 +78,9 @@ class LocalStore:
             opening.add_done_callback(_close_unwanted)
             raise
 
-    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`. One thread reads them, one after another."""
-        return await self._threads.run(lambda: read_small(self._root, names, most_bytes, self._revision_of))
+        return await self._threads.run(lambda: read_small(self._root, names, most_bytes, known, self._revision_of))
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Links to directories are not descended into when listing recursively."""

@@ -13,6 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Sequence
+from itertools import zip_longest
 from types import TracebackType
 from typing import Self
 
@@ -31,14 +32,16 @@ _MOMENT = 0.05
 """Seconds after which no further file is begun: who waits can do something with those that are there."""
 
 
-def read_small(root: Root, names: Sequence[str], most_bytes: int, revision_of: RevisionOf) -> list[SmallFile]:
+def read_small(
+    root: Root, names: Sequence[str], most_bytes: int, known: Sequence[str | None], revision_of: RevisionOf
+) -> list[SmallFile]:
     """Answer `Store.read_small`, in a worker thread."""
     answers: list[SmallFile] = []
     until = time.monotonic() + _MOMENT
     with _Reader(root, revision_of) as reader:
-        for name in names:
+        for name, revision in zip_longest(names, known):
             try:
-                answer = reader.read(name, most_bytes)
+                answer = reader.read(name, most_bytes, revision)
             except UnspoolError as error:
                 answers.append(error)
             except OSError as error:
@@ -76,8 +79,10 @@ class _Reader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._leave()
 
-    def read(self, name: str, most_bytes: int) -> tuple[FileInfo, bytes, bool] | None:
+    def read(self, name: str, most_bytes: int, known: str | None = None) -> tuple[FileInfo, bytes, bool] | None:
         """Return a file (see `SmallFile`); None if it is larger than that, or would have to be waited for too long.
+
+        At the revision that is known it is returned without its bytes.
 
         Raises as `LocalStore.open` and `LocalFile.read`, and OSError.
         """
@@ -91,16 +96,18 @@ class _Reader:
         status = os.stat(last, dir_fd=self._directory, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             with self._root.walk(name, parts) as place:
-                return self._read(name, place.directory, place.last, place.status, most_bytes)
-        return self._read(name, self._directory, last, status, most_bytes)
+                return self._read(name, place.directory, place.last, place.status, most_bytes, known=known)
+        return self._read(name, self._directory, last, status, most_bytes, known=known)
 
     def _read(
-        self, name: str, directory: int, last: str | None, status: os.stat_result, most_bytes: int
+        self, name: str, directory: int, last: str | None, status: os.stat_result, most_bytes: int, *, known: str | None
     ) -> tuple[FileInfo, bytes, bool] | None:
         descriptor = open_regular(name, directory, last, status)
         try:
             status = os.fstat(descriptor)
             check_regular(name, status)
+            if known is not None and (info := info_of(name, status, self._revision_of)).revision == known:
+                return info, b"", False
             size = status.st_size
             if size > most_bytes:
                 return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from itertools import zip_longest
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo, ListRequest, Page, Span
@@ -52,18 +53,20 @@ class MemoryStore:
         check_revision(info, revision)
         return _MemoryFile(self, info, data)
 
-    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`."""
         answers: list[SmallFile] = []
-        for name in names:
+        for name, revision in zip_longest(names, known):
             try:
                 info, data = self._find(name)
             except UnspoolError as error:
                 answers.append(error)
                 continue
-            if info.size > most_bytes:
+            if info.revision == revision:
+                data = b""
+            if len(data) > most_bytes:
                 break
-            most_bytes -= info.size
+            most_bytes -= len(data)
             answers.append((info, data, True))
         return answers
 

@@ -7,7 +7,7 @@ forgive is seen too. It needs one file of at least two bytes to read; all else i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -17,15 +17,13 @@ from google.protobuf.message import DecodeError
 from unspool.core.checksum import crc32c
 from unspool.errors import UnspoolError, VerificationError
 from unspool.rpc.wire import SERVICE
+from unspool.testing.batchpoints import BATCH_POINTS
+from unspool.testing.points import LARGEST_MESSAGE, LARGEST_SAMPLE, Points
 from unspool.testing.probe import PointFailedError, PointSkippedError, Probe, must
 from unspool.v1 import file_service_pb2 as pb
 
 Outcome: TypeAlias = Literal["pass", "fail", "skip"]
 
-_LARGEST_SAMPLE = 64 << 20
-"""Bytes of the largest file that is read to check a server, unless one is named."""
-
-_LARGEST_MESSAGE = 4 << 20
 _CALLS_AT_ONCE = 8
 
 
@@ -46,21 +44,11 @@ class Finding:
     detail: str = ""
 
 
-_Point: TypeAlias = Callable[[Probe], Awaitable[None]]
-
-POINTS: dict[str, tuple[str, _Point]] = {}
-"""Every point by its short name: the promise, and the function that checks it."""
+POINTS = Points()
+"""Every point, in the order in which they are looked at."""
 
 
-def _point(name: str, promise: str) -> Callable[[_Point], _Point]:
-    def add(check: _Point) -> _Point:
-        POINTS[name] = (promise, check)
-        return check
-
-    return add
-
-
-@_point("stat", "StatFile gives the name asked for, a size, and a revision that is not empty")
+@POINTS.add("stat", "StatFile gives the name asked for, a size, and a revision that is not empty")
 async def _stat(probe: Probe) -> None:
     info, answer = await probe.stat(probe.name)
     if info is None:
@@ -70,7 +58,7 @@ async def _stat(probe: Probe) -> None:
     must(bool(info.revision), "the revision is empty")
 
 
-@_point("header", "a header opens the read, exactly once, with the effective start and length")
+@POINTS.add("header", "a header opens the read, exactly once, with the effective start and length")
 async def _header(probe: Probe) -> None:
     answer = await probe.read()
     header = answer.header
@@ -80,7 +68,7 @@ async def _header(probe: Probe) -> None:
     must(bool(header.info.revision), "its revision is empty")
 
 
-@_point("blocks", "blocks begin where the one before ended, carry the file's offsets, and are never empty")
+@POINTS.add("blocks", "blocks begin where the one before ended, carry the file's offsets, and are never empty")
 async def _blocks(probe: Probe) -> None:
     answer = await probe.read()
     position = answer.header.start
@@ -92,7 +80,7 @@ async def _blocks(probe: Probe) -> None:
     must(position == answer.header.length, f"{position} bytes came, {answer.header.length} were promised")
 
 
-@_point("checksums", "every block carries the CRC32C of exactly its data")
+@POINTS.add("checksums", "every block carries the CRC32C of exactly its data")
 async def _checksums(probe: Probe) -> None:
     for message in (await probe.read()).messages:
         block = message.block
@@ -101,7 +89,7 @@ async def _checksums(probe: Probe) -> None:
             must(block.crc32c == seen, f"the block at {block.offset} says {block.crc32c:08x}, its data give {seen:08x}")
 
 
-@_point("summary", "a summary closes the read, exactly once, with its end and whether that is the file's")
+@POINTS.add("summary", "a summary closes the read, exactly once, with its end and whether that is the file's")
 async def _summary(probe: Probe) -> None:
     answer = await probe.read()
     must(answer.code is grpc.StatusCode.OK, f"the read ended with {answer.code.name} ({answer.text})")
@@ -111,7 +99,7 @@ async def _summary(probe: Probe) -> None:
     must(answer.summary.at_end, "it does not say that this is the end of the file")
 
 
-@_point("whole", "the whole file's checksum, where it is told, is the one of the bytes that came")
+@POINTS.add("whole", "the whole file's checksum, where it is told, is the one of the bytes that came")
 async def _whole(probe: Probe) -> None:
     answer = await probe.read()
     told = [part.crc32c for part in (answer.header.info, answer.summary) if part.HasField("crc32c")]
@@ -120,7 +108,7 @@ async def _whole(probe: Probe) -> None:
     must(set(told) == {crc32c(answer.data)}, f"told {told[0]:08x}, the bytes give {crc32c(answer.data):08x}")
 
 
-@_point("same", "two reads of one revision give the same bytes, and StatFile agrees with the header")
+@POINTS.add("same", "two reads of one revision give the same bytes, and StatFile agrees with the header")
 async def _same(probe: Probe) -> None:
     first, second = await probe.read(), await probe.read()
     info, _ = await probe.stat(probe.name)
@@ -130,7 +118,7 @@ async def _same(probe: Probe) -> None:
     must(info is not None and info.size == first.header.info.size, "StatFile gives another size than the header")
 
 
-@_point("start", "a read from a start gives the bytes from there")
+@POINTS.add("start", "a read from a start gives the bytes from there")
 async def _start(probe: Probe) -> None:
     whole = (await probe.read()).data
     for start in {1, probe.size // 2, probe.size - 1}:
@@ -139,7 +127,7 @@ async def _start(probe: Probe) -> None:
         must(answer.data == whole[start:], f"the bytes from {start} are not those of the whole file")
 
 
-@_point("start-at-end", "a read from the file's end is a header and a summary, and no error")
+@POINTS.add("start-at-end", "a read from the file's end is a header and a summary, and no error")
 async def _start_at_end(probe: Probe) -> None:
     answer = await probe.read(start=probe.size)
     must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
@@ -147,19 +135,19 @@ async def _start_at_end(probe: Probe) -> None:
     must(answer.data == b"" and answer.summary.end == probe.size and answer.summary.at_end, "the summary is wrong")
 
 
-@_point("start-past-end", "a read from beyond the file's end is OUT_OF_RANGE, START_PAST_END")
+@POINTS.add("start-past-end", "a read from beyond the file's end is OUT_OF_RANGE, START_PAST_END")
 async def _start_past_end(probe: Probe) -> None:
     answer = await probe.read(start=probe.size + 1)
     await probe.refused(answer, grpc.StatusCode.OUT_OF_RANGE, "START_PAST_END")
 
 
-@_point("negative", "a negative start or length is INVALID_ARGUMENT, INVALID_RANGE")
+@POINTS.add("negative", "a negative start or length is INVALID_ARGUMENT, INVALID_RANGE")
 async def _negative(probe: Probe) -> None:
     await probe.refused(await probe.read(start=-1), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RANGE")
     await probe.refused(await probe.read(length=-1), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RANGE")
 
 
-@_point("length", "a length bounds the read, is cut at the file's end, and 0 is no bytes")
+@POINTS.add("length", "a length bounds the read, is cut at the file's end, and 0 is no bytes")
 async def _length(probe: Probe) -> None:
     whole = (await probe.read()).data
     for start, length in ((0, 1), (1, probe.size - 1), (1, probe.size + 100), (0, 0), (1, 0)):
@@ -171,7 +159,7 @@ async def _length(probe: Probe) -> None:
         must(answer.summary.at_end == (answer.summary.end == probe.size), "the summary is wrong about the file's end")
 
 
-@_point("pin", "a read at the revision the file has gives its bytes")
+@POINTS.add("pin", "a read at the revision the file has gives its bytes")
 async def _pin(probe: Probe) -> None:
     first = await probe.read()
     answer = await probe.read(revision=first.header.info.revision, start=1)
@@ -179,13 +167,13 @@ async def _pin(probe: Probe) -> None:
     must(answer.data == first.data[1:], "the bytes are others")
 
 
-@_point("pin-other", "a read at another revision is ABORTED, FILE_CHANGED")
+@POINTS.add("pin-other", "a read at another revision is ABORTED, FILE_CHANGED")
 async def _pin_other(probe: Probe) -> None:
     answer = await probe.read(revision="no such revision")
     await probe.refused(answer, grpc.StatusCode.ABORTED, "FILE_CHANGED")
 
 
-@_point("block-size", "blocks are not larger than asked for, and no message is larger than 4 MiB whatever is asked for")
+@POINTS.add("block-size", "blocks are not larger than asked for, and no message is larger than 4 MiB whatever is asked for")
 async def _block_size(probe: Probe) -> None:
     wish = 1024
     small = await probe.read(block_size=wish, length=64 * wish)
@@ -193,10 +181,10 @@ async def _block_size(probe: Probe) -> None:
     must(largest <= wish, f"asked for blocks of {wish} bytes, got one of {largest}")
     large = await probe.read(block_size=(1 << 31) - 1)
     must(large.code is grpc.StatusCode.OK, f"a wish for huge blocks ended with {large.code.name} ({large.text})")
-    must(max(large.sizes) <= _LARGEST_MESSAGE, f"a message has {max(large.sizes)} bytes")
+    must(max(large.sizes) <= LARGEST_MESSAGE, f"a message has {max(large.sizes)} bytes")
 
 
-@_point("not-found", "a file that is not there is NOT_FOUND, FILE_NOT_FOUND, in every call")
+@POINTS.add("not-found", "a file that is not there is NOT_FOUND, FILE_NOT_FOUND, in every call")
 async def _not_found(probe: Probe) -> None:
     absent = "no-such-file-anywhere"
     await probe.refused(await probe.read(name=absent), grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
@@ -204,7 +192,7 @@ async def _not_found(probe: Probe) -> None:
     await probe.refused((await probe.list(prefix=absent))[1], grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
 
 
-@_point("names", "a name that is none is INVALID_ARGUMENT, INVALID_NAME")
+@POINTS.add("names", "a name that is none is INVALID_ARGUMENT, INVALID_NAME")
 async def _names(probe: Probe) -> None:
     for name in ("", "/etc/passwd", "../x", "a/../b", "./a", "a//b", "a/", "a\\b", "a\0b", "x" * 5000):
         answer = await probe.read(name=name)
@@ -212,73 +200,24 @@ async def _names(probe: Probe) -> None:
         await probe.refused(answer, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME")
 
 
-@_point("garbage", "a request that is no message is an error with a status, and the next one is answered")
+@POINTS.add("garbage", "a request that is no message is an error with a status, and the next one is answered")
 async def _garbage(probe: Probe) -> None:
     answer = await probe.read(b"\xff\xff\xff\xff")
     must(answer.code is not grpc.StatusCode.OK, "it was answered with OK")
     must((await probe.read(length=1)).code is grpc.StatusCode.OK, "the server does not answer any more")
 
 
-@_point("unknown-fields", "fields that a later version may add are ignored")
+@POINTS.add("unknown-fields", "fields that a later version may add are ignored")
 async def _unknown_fields(probe: Probe) -> None:
     request = pb.ReadFileRequest(name=probe.name, length=1).SerializeToString() + b"\xfa\x3f\x03abc"
     answer = await probe.read(request)
     must(answer.code is grpc.StatusCode.OK and len(answer.data) == 1, f"it ended with {answer.code.name} ({answer.text})")
 
 
-@_point("batch", "a batch answers its files in order, each with a header, the bytes in checked blocks, and a summary")
-async def _batch(probe: Probe) -> None:
-    whole = (await probe.read()).data
-    wanted = pb.FileToRead(name=probe.name)
-    answer = await probe.read_files(wanted, wanted)
-    open_file, ended, position = False, 0, 0
-    for piece in answer.pieces:
-        must(piece.index == ended, f"a piece is of file {piece.index}, {ended} was next")
-        must(not piece.HasField("error"), f"file {ended} has an error: {piece.error.reason} {piece.error.message}")
-        if piece.HasField("header"):
-            must(not open_file, "a file has two headers")
-            header = piece.header
-            must((header.start, header.length) == (0, len(whole)), f"it promises {header.length} bytes from {header.start}")
-            open_file, position = True, 0
-        if piece.HasField("block"):
-            block = piece.block
-            must(open_file and block.offset == position, f"a block begins at {block.offset}, {position} was next")
-            must(block.crc32c == crc32c(block.data), f"the block at {block.offset} is not what its checksum says")
-            position += len(block.data)
-            must(block.data == whole[block.offset : position], f"the bytes at {block.offset} are not those of a read")
-        if piece.HasField("summary"):
-            must(open_file and piece.summary.end == position == len(whole), f"the summary comes at byte {position}")
-            open_file, ended = False, ended + 1
-    must(ended == 2, f"two files were asked for, {ended} were answered")  # noqa: PLR2004 - as said
+POINTS.update(BATCH_POINTS)
 
 
-@_point("batch-errors", "what is wrong with one file of a batch ends that file only, with the code and reason of a read of it")
-async def _batch_errors(probe: Probe) -> None:
-    wrong = (
-        (pb.FileToRead(name="no-such-file-anywhere"), grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND"),
-        (pb.FileToRead(name=probe.name, revision="no such revision"), grpc.StatusCode.ABORTED, "FILE_CHANGED"),
-        (pb.FileToRead(name="../x"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME"),
-    )
-    answer = await probe.read_files(*(file for file, _, _ in wrong), pb.FileToRead(name=probe.name))
-    for index, (file, code, reason) in enumerate(wrong):
-        said = [(piece.error.code, piece.error.reason) for piece in answer.pieces if piece.index == index]
-        must(said == [(code.value[0], reason)], f"{file.name} came to {said}, not to {code.value[0]} {reason}")
-    last = [piece for piece in answer.pieces if piece.index == len(wrong)]
-    must(bool(last) and last[-1].HasField("summary"), "the file after them did not come")
-
-
-@_point("batch-sizes", "blocks of a batch are not larger than asked for, and no message is larger than 4 MiB")
-async def _batch_sizes(probe: Probe) -> None:
-    wish = 1024
-    wanted = pb.FileToRead(name=probe.name)
-    small = await probe.read_files(wanted, block_size=max(wish, probe.size // 1000))
-    largest = max((len(piece.block.data) for piece in small.pieces), default=0)
-    must(largest <= max(wish, probe.size // 1000), f"a block has {largest} bytes")
-    large = await probe.read_files(*[wanted] * min(100, _LARGEST_SAMPLE // probe.size), block_size=(1 << 31) - 1)
-    must(max(large.sizes) <= _LARGEST_MESSAGE, f"a message has {max(large.sizes)} bytes")
-
-
-@_point("list", "a listing has the file, as StatFile describes it; all files below, and no prefixes, if recursive")
+@POINTS.add("list", "a listing has the file, as StatFile describes it; all files below, and no prefixes, if recursive")
 async def _list(probe: Probe) -> None:
     pages, answer = await probe.list(prefix=probe.name.rpartition("/")[0], recursive=True)
     must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
@@ -289,7 +228,7 @@ async def _list(probe: Probe) -> None:
     must(info is not None and listed[probe.name].revision == info.revision, "it gives another revision than StatFile")
 
 
-@_point("list-level", "a listing of one level has the files there, and what is below as prefixes that end in /")
+@POINTS.add("list-level", "a listing of one level has the files there, and what is below as prefixes that end in /")
 async def _list_level(probe: Probe) -> None:
     parent = probe.name.rpartition("/")[0]
     pages, answer = await probe.list(prefix=parent)
@@ -302,7 +241,7 @@ async def _list_level(probe: Probe) -> None:
     must(all(prefix.endswith("/") and prefix.startswith(below) for prefix in prefixes), "a prefix does not end in /")
 
 
-@_point("list-pages", "pages are not larger than asked for")
+@POINTS.add("list-pages", "pages are not larger than asked for")
 async def _list_pages(probe: Probe) -> None:
     pages, answer = await probe.list(recursive=True, page_size=1)
     must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
@@ -310,7 +249,7 @@ async def _list_pages(probe: Probe) -> None:
     must(largest <= 1, f"asked for pages of one entry, got one of {largest}")
 
 
-@_point("list-file", "a listing of a file's name is that file")
+@POINTS.add("list-file", "a listing of a file's name is that file")
 async def _list_file(probe: Probe) -> None:
     pages, answer = await probe.list(prefix=probe.name)
     must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
@@ -318,7 +257,7 @@ async def _list_file(probe: Probe) -> None:
     must(names == [probe.name], f"it has {names[:3]}")
 
 
-@_point("leave", "a client that leaves in the middle is no trouble, and the next one is answered")
+@POINTS.add("leave", "a client that leaves in the middle is no trouble, and the next one is answered")
 async def _leave(probe: Probe) -> None:
     for _ in range(_CALLS_AT_ONCE):
         read: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = probe.channel.unary_stream(f"/{SERVICE}/ReadFile")
@@ -328,7 +267,7 @@ async def _leave(probe: Probe) -> None:
     must((await probe.read(length=1)).code is grpc.StatusCode.OK, "the server does not answer any more")
 
 
-@_point("at-once", "reads at the same time do not get in each other's way")
+@POINTS.add("at-once", "reads at the same time do not get in each other's way")
 async def _at_once(probe: Probe) -> None:
     whole = (await probe.read()).data
     answers = await asyncio.gather(*(probe.read(start=number % probe.size) for number in range(_CALLS_AT_ONCE)))
@@ -374,7 +313,7 @@ async def _sample(channel: grpc.aio.Channel, name: str | None) -> pb.FileInfo:
     pages, answer = await probe.list(recursive=True)
     for page in pages:
         for info in page.files:
-            if 1 < info.size <= _LARGEST_SAMPLE and (best is None or info.size > best.size):
+            if 1 < info.size <= LARGEST_SAMPLE and (best is None or info.size > best.size):
                 best = info
     if best is None:
         said = f": {answer.code.name}: {answer.text}" if answer.code is not grpc.StatusCode.OK else ""

@@ -18,7 +18,7 @@ summary, before the status). Kinds:
     offset             that block says it begins one byte later than it does
     short, long        that block has a byte fewer, or one too many, with the checksum of what it has
     duplicate, swap    that block comes twice, or after the one that follows it
-    ignore             the client's start is ignored: everything is sent from byte 0 (only at `start`)
+    ignore             the client's start is ignored, and the revision it has: everything is sent from byte 0 (only at `start`)
     revision           the header names another revision (only at `start`)
 """
 

@@ -34,8 +34,9 @@ import grpc
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
+from unspool.answers.frames import unchanged
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block, Frame, Piece, ReadRequest
+from unspool.core.model import Block, Frame, Piece, ReadRequest, WantedFile
 from unspool.errors import UnspoolError, UnsupportedError
 from unspool.rpc import batchwire, status, wire
 from unspool.stores.base import Store
@@ -302,10 +303,21 @@ class _Batch(_Read):
         for index, file in enumerate(request.files):
             self._index = index
             try:
-                await self._read(ReadRequest(file.name, revision=file.revision, block_size=request.block_size))
+                if (frame := await self._unchanged(file)) is not None:
+                    await self._send(frame)
+                else:
+                    await self._read(ReadRequest(file.name, file.start, revision=file.revision, block_size=request.block_size))
             except UnspoolError as error:
                 await self._send_pieces(Piece(index, error=error))
             self._fault = None
+
+    async def _unchanged(self, file: WantedFile) -> Frame | None:
+        """Return what says that a file is what the client has, if it is, and if the server knows to say so."""
+        ignores = self._fault is not None and self._fault.kind == "ignore"
+        if ignores or file.unless_revision is None or file.revision not in (None, file.unless_revision):
+            return None
+        info = await self._server.transport.stat(file.name)
+        return unchanged(info) if info.revision == file.unless_revision else None
 
     async def _send(self, frame: Frame) -> None:
         await self._send_pieces(Piece(self._index, frame))

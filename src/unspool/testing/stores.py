@@ -80,9 +80,9 @@ class FaultyStore:
         self.open_files += 1
         return file
 
-    async def read_small(self, names: Sequence[str], most_bytes: int) -> Sequence[SmallFile]:
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`. One file at a time, so that it meets the faults of opening and of reading."""
-        return await read_one_by_one(self, names, most_bytes)
+        return await read_one_by_one(self, names, most_bytes, known)
 
     def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Listings have no faults."""

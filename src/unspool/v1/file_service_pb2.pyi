@@ -109,12 +109,16 @@ class ReadFilesRequest(_message.Message):
     def __init__(self, files: _Optional[_Iterable[_Union[FileToRead, _Mapping]]] = ..., block_size: _Optional[int] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class FileToRead(_message.Message):
-    __slots__ = ("name", "revision")
+    __slots__ = ("name", "revision", "start", "unless_revision")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    UNLESS_REVISION_FIELD_NUMBER: _ClassVar[int]
     name: str
     revision: str
-    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ...) -> None: ...
+    start: int
+    unless_revision: str
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., start: _Optional[int] = ..., unless_revision: _Optional[str] = ...) -> None: ...
 
 class ReadFilesResponse(_message.Message):
     __slots__ = ("pieces",)
