@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +17,20 @@ from hypothesis import strategies as st
 from client.lab import Wrapper
 from tree.treelab import FILES, Batchless, Listing, Tampering, TreeLab, files_in, own_files_in
 from unspool.client.events import Retrying
+from unspool.client.transport import Transport
 from unspool.core.checksum import crc32c
-from unspool.core.model import Attributes, BatchRequest, Block, FileInfo, Frame, ListRequest, Page, Piece
+from unspool.core.model import (
+    HEARTBEAT,
+    Attributes,
+    BatchRequest,
+    Block,
+    FileInfo,
+    Frame,
+    ListRequest,
+    Page,
+    Piece,
+    WantedFile,
+)
 from unspool.errors import (
     FileMismatchError,
     InvalidNameError,
@@ -107,6 +120,83 @@ async def test_only_what_is_missing_is_asked_for_again(tmp_path: Path) -> None:
     assert first.transfer_id == second.transfer_id
     assert result.bytes_received == sum(map(len, SMALL.values()))
     assert len(lab.told(Retrying)) == 1
+
+
+MIB_FILE = {"a": b"a", "large": bytes(1 << 20), "z": b"z"}
+"""In messages of 64 KiB the one in the middle is sixteen pieces."""
+
+
+def in_blocks_of_64_kib(files: Mapping[str, bytes], script: str, **options: Any) -> TreeLab:
+    """Return a lab that asks for small blocks, so that a file of a batch comes in many pieces."""
+    return TreeLab(files, script, block_size=65536, **options)
+
+
+async def test_a_file_of_a_batch_goes_on_where_the_stream_broke(tmp_path: Path) -> None:
+    """What came of a file before the stream broke is kept, its blocks are progress, and only the rest is asked for."""
+    lab = in_blocks_of_64_kib(MIB_FILE, "." + "..x" * 7, budget=1)
+    result = await lab.get(tmp_path)
+    assert (result.fetched, result.failed) == (3, 0)
+    assert files_in(tmp_path) == MIB_FILE
+    assert [batch.files[0].start for batch in lab.faulty.batches[1:]] == [65536 * (2 * at + 2) for at in range(7)]
+
+
+async def test_a_block_that_was_damaged_costs_no_block_before_it(tmp_path: Path) -> None:
+    """A file of a batch with a damaged block is asked for again from that block on; the files after it have come."""
+    lab = in_blocks_of_64_kib(MIB_FILE, "....!")
+    assert (await lab.get(tmp_path)).failed == 0
+    assert files_in(tmp_path) == MIB_FILE
+    assert lab.faulty.fired == "!"
+    assert [(file.name, file.start) for file in lab.faulty.batches[1].files] == [("large", 3 * 65536)]
+
+
+class WithoutStarts(Wrapper):
+    """An older server: what it does not know of a request, it ignores. `starts` are those of the first file asked for."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self.starts: list[int] = []
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        """See `Transport.read_files`."""
+        self.starts.append(request.files[0].start)
+        request = replace(request, files=tuple(WantedFile(file.name, file.revision) for file in request.files))
+        async with aclosing(self.inner.read_files(request)) as messages:
+            async for pieces in messages:
+                yield pieces
+
+
+async def test_an_older_server_sends_a_file_again(tmp_path: Path) -> None:
+    """Where the server ignores a start, the file comes from its first byte, and is right."""
+    lab = in_blocks_of_64_kib(MIB_FILE, ".....x")
+    older = WithoutStarts(lab.faulty)
+    result = await lab.get(tmp_path, transport=older)
+    assert (result.fetched, result.failed) == (3, 0)
+    assert files_in(tmp_path) == MIB_FILE
+    assert older.starts == [0, 4 * 65536]
+
+
+async def test_the_same_bytes_again_and_again_are_no_progress(tmp_path: Path) -> None:
+    """An older server that breaks in the middle of a file every time is given up when the budget is spent."""
+    lab = in_blocks_of_64_kib({"large": bytes(1 << 20)}, "....x" * 20, budget=3)
+    with pytest.raises(UnreachableError):
+        await lab.get(tmp_path, transport=WithoutStarts(lab.faulty))
+    assert len(lab.faulty.batches) == 1 + 3  # the first brings new blocks
+
+
+async def test_a_piece_that_says_nothing_is_ignored_with_its_index(tmp_path: Path) -> None:
+    """A piece without header, block, summary and error changes nothing, whichever file it says it is of."""
+
+    class Chatty(Wrapper):
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+            async with aclosing(self.inner.read_files(request)) as messages:
+                async for pieces in messages:
+                    for piece in pieces:
+                        yield (Piece(4, HEARTBEAT), piece, Piece(0, HEARTBEAT), Piece(-1, HEARTBEAT), Piece(1 << 20, HEARTBEAT))
+
+    lab = in_blocks_of_64_kib(MIB_FILE, "")
+    assert (await lab.get(tmp_path, transport=Chatty(lab.faulty))).failed == 0
+    assert files_in(tmp_path) == MIB_FILE
+    assert len(lab.faulty.batches) == 1
 
 
 async def test_files_that_arrive_refill_the_budget(tmp_path: Path) -> None:
@@ -210,7 +300,8 @@ async def test_no_fast_path_escapes_verification(tmp_path: Path, lie: Callable[[
 
     class Lying(Tampering):
         def tamper(self, name: str, frame: Frame) -> Frame:
-            return lie(frame) if name == "sub/b.bin" and frame.header is not None and frame.block is not None else frame
+            lies = name == "sub/b.bin" and frame.header is not None and (frame.block is not None or lie is unsummed)
+            return lie(frame) if lies else frame
 
     lab = TreeLab(SMALL, budget=2)
     try:

@@ -5,7 +5,9 @@ Rule 1: every file is verified as if it were alone: at the revision and of the s
         to, or it comes in several, a receiver of its own decides. There is no other way for a file to get out.
 Rule 2: what goes wrong with one file ends that file, and no other; it is asked for again if that may help.
 Rule 3: a file whose last piece has not arrived when the stream ends has not arrived. What is asked for again is just what is
-        missing, under the transfer's budget; a file that arrived is progress.
+        missing, under the transfer's budget; a verified block is progress.
+Rule 4: an older server knows no start in a batch and sends a file again from its first byte. From then on nothing of a file
+        is kept, and only a whole file is progress: what comes again and again is none.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass, field
 
 from unspool.client.transfer import Attempt, Transfer
 from unspool.core.checksum import combine
-from unspool.core.model import BatchRequest, Block, Bytes, Frame, Piece, WantedFile
+from unspool.core.model import BatchRequest, Block, Bytes, Frame, Header, Piece, WantedFile, is_heartbeat
 from unspool.core.receiver import Receiver, whole_file
 from unspool.core.whole import check_whole
 from unspool.errors import ProtocolError, SequenceError, TruncatedError, UnspoolError
@@ -39,8 +41,9 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
         UnsupportedError: the server does not speak this; files may be read one by one.
     """
     left = list(wanted)
+    begun = _Begun()
     async for attempt in transfer.attempts():
-        batch = _Batch(left, transfer)
+        batch = _Batch(left, transfer, begun)
         with attempt:
             messages = transfer.seams.transport.read_files(batch.request(attempt))
             async with aclosing(messages):
@@ -48,6 +51,7 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
                     batch.take(message)
                     if came := batch.collect():
                         yield came
+        batch.keep()
         if came := batch.collect():  # what came before the piece that broke it
             yield came
         left = batch.left()
@@ -85,12 +89,40 @@ class SmallFile:
         return Arrived(self._wanted, self._blocks, self._checksum, confirmed=verified == "file")
 
 
+class _Begun:
+    """What streams that ended left of files: the next one is asked for the rest."""
+
+    def __init__(self) -> None:
+        self._files: dict[int, SmallFile] = {}  # by the identity of what is wanted
+        self.possible = True  # as far as is known, the server can begin a file elsewhere than at its start
+
+    def start_of(self, wanted: Wanted) -> int:
+        """Return the first byte that is missing."""
+        small = self._files.get(id(wanted))
+        return small.receiver.position if small is not None else 0
+
+    def keep(self, wanted: Wanted, small: SmallFile) -> None:
+        """Keep what has come of a file."""
+        if self.possible and small.receiver.position:
+            self._files[id(wanted)] = small
+
+    def take(self, wanted: Wanted, header: Header | None) -> SmallFile | None:
+        """Return what has come of a file, and forget it; None if there is nothing that this header goes on from."""
+        small = self._files.pop(id(wanted), None)
+        if small is not None and header is not None and header.start == 0:
+            self.possible = False
+            self._files.clear()
+            return None
+        return small
+
+
 class _Batch:
     """One stream's worth of files, taken piece by piece."""
 
-    def __init__(self, wanted: list[Wanted], transfer: Transfer) -> None:
+    def __init__(self, wanted: list[Wanted], transfer: Transfer, begun: _Begun) -> None:
         self._wanted = wanted
         self._transfer = transfer
+        self._begun = begun
         self._over = [False] * len(wanted)
         self._errors: dict[int, UnspoolError] = {}  # of the files to be asked for again, by name
         self.progressed = False
@@ -101,7 +133,7 @@ class _Batch:
 
     def request(self, attempt: Attempt) -> BatchRequest:
         return BatchRequest(
-            files=tuple([WantedFile(one.info.name, one.info.revision) for one in self._wanted]),
+            files=tuple([WantedFile(one.info.name, one.info.revision, self._begun.start_of(one)) for one in self._wanted]),
             block_size=self._transfer.block_size,
             transfer_id=self._transfer.id,
             attempt=attempt.number,
@@ -125,6 +157,11 @@ class _Batch:
         came, self._came = self._came, Came()
         return came if came.arrived or came.failed else None
 
+    def keep(self) -> None:
+        """Keep what has come of the file at which the stream ended."""
+        if self._small is not None:
+            self._begun.keep(self._wanted[self._at], self._small)
+
     def take(self, pieces: Iterable[Piece]) -> None:
         """Take a message.
 
@@ -132,6 +169,8 @@ class _Batch:
             SequenceError, ProtocolError: the server does not keep to the order of the files.
         """
         for piece in pieces:
+            if piece.error is None and (piece.frame is None or is_heartbeat(piece.frame)):
+                continue  # it says nothing, and so its index says nothing either
             begins = piece.index != self._at
             if begins:
                 self._go_to(piece.index)
@@ -148,6 +187,7 @@ class _Batch:
                 self._give_up(error)
 
     def _go_to(self, index: int) -> None:
+        self.keep()  # the server left it without an end
         if not self._at < index < len(self._wanted):
             kind = SequenceError if 0 <= index < len(self._wanted) else ProtocolError
             raise kind(f"a piece of file {index} of {len(self._wanted)} arrived out of order (while at {self._at})")
@@ -158,17 +198,20 @@ class _Batch:
     def _receive(self, frame: Frame, *, begins: bool) -> None:
         wanted = self._wanted[self._at]
         if begins:
-            whole = whole_file(wanted.info, frame)  # as nearly every small file comes
-            if whole is not None:
-                self._arrive(Arrived(wanted, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed))
-                return
-            self._small = SmallFile(wanted, self._transfer.id)
+            self._small = self._begun.take(wanted, frame.header)
+            if self._small is None:
+                whole = whole_file(wanted.info, frame)  # as nearly every small file comes
+                if whole is not None:
+                    self._arrive(Arrived(wanted, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed))
+                    return
+                self._small = SmallFile(wanted, self._transfer.id)
             self._small.receiver.next_request(self._transfer.tally.attempts)
         small = self._small
         assert small is not None
         block = small.receiver.receive(frame)
         if block is not None:
             small.add(block)
+            self.progressed = self.progressed or self._begun.possible
         if small.receiver.complete:
             self._arrive(small.arrived())
             self._small = None
@@ -180,10 +223,11 @@ class _Batch:
 
     def _give_up(self, error: UnspoolError) -> None:
         wanted = self._wanted[self._at]
-        self._small = None
-        self._given_up = True
         if error.retryable:
+            self.keep()
             self._errors[id(wanted)] = error
         else:
             self._over[self._at] = True
             self._came.failed.append((wanted, error))
+        self._small = None
+        self._given_up = True
