@@ -161,17 +161,18 @@ async def test_messages_that_are_none(garbage: bytes) -> None:
         await transport.aclose()
 
 
-async def test_a_message_beyond_the_limit() -> None:
-    """A message larger than gRPC takes is an error with a name."""
+async def test_a_message_that_is_too_large_is_no_overload() -> None:
+    """A server that sends more than gRPC takes in one message breaks the protocol: that is told at once and not tried again."""
 
     async def read_file(request: bytes, context: Context) -> None:
         await context.write(bytes(5 << 20))
 
     async with handmade(ReadFile=read_file) as address:
         transport = GrpcTransport(address)
-        with pytest.raises(TransferError, match="larger than max"):
-            await frames_of(transport, ReadRequest(NAME))
+        came, error = await ended(transport)
         await transport.aclose()
+    assert (came, type(error), error.retryable) == (0, ProtocolError, False)
+    assert "larger than max" in error.message
 
 
 async def test_a_wait_asked_for_is_waited(tmp_path: Path) -> None:

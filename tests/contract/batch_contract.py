@@ -214,17 +214,23 @@ class BatchContract(ABC):
 
     @pytest.mark.parametrize("name", ["small", "large"])
     async def test_a_start_that_is_none_ends_its_file_only(self, name: str) -> None:
-        """A start beyond the end, or before the beginning, is that file's error; FILE_CHANGED comes before either."""
+        """A start beyond the end is that file's error, FILE_CHANGED comes before it, and a negative start before that."""
         store = MemoryStore({"small": SMALL, "large": LARGE})
         wanted = (
             WantedFile(name, start=(await store.stat(name)).size + 1),
-            WantedFile(name, start=-1),
+            WantedFile(name, "another", start=-1),
+            WantedFile("missing", start=-1),
             WantedFile(name, "another", start=1 << 40),
             WantedFile("small"),
         )
         async with self.connected(store) as transport:
             *wrong, right = await answers_of(transport, BatchRequest(wanted))
-        assert [type(answer) for answer in wrong] == [StartPastEndError, InvalidRangeError, FileChangedError]
+        assert [type(answer) for answer in wrong] == [
+            StartPastEndError,
+            InvalidRangeError,
+            InvalidRangeError,
+            FileChangedError,
+        ]
         assert right == (await store.stat("small"), SMALL)
 
     async def test_what_the_client_has_is_not_sent_again(self) -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
 
-from house.documents import octets, read, table_after, text_after
+import pytest
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from house.documents import octets, read, section, table_after, text_after
 from unspool import ServiceOptions, errors
 from unspool.core.checksum import combine, crc32c
 from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.core.receiver import TABLE, Piece, Receiver, State
+from unspool.core.retry import RetryBudget, RetryPolicy
 from unspool.demo import files_pb2
+from unspool.options import ServerOptions, TransferOptions
 from unspool.rpc import demowire, status, wire
 from unspool.v1 import file_service_pb2
 
@@ -68,6 +76,137 @@ def test_the_findings_are_the_errors_that_only_a_client_can_raise() -> None:
         for reason, kind in every_error().items()
         if issubclass(kind, about_a_server) and kind not in groups and reason not in status.FROM_REASON
     }
+
+
+KNOWN = FileInfo("a", 9, "r1", crc32c=1)
+"""What the file is, where that is known already. The read begins at byte 3."""
+
+TAIL = b"456789"
+WRONG_SUMMARY = Summary(99, at_end=False, crc32c=2)
+
+
+def breaking(*frames: Frame, opened: bool = False, pinned: FileInfo | None = None) -> str:
+    """Return the name of the fault that a receiver finds in the last of some frames; those before it are good."""
+    receiver = Receiver("a", 3, pinned=pinned)
+    receiver.next_request(1)
+    *before, last = (Frame(Header(KNOWN, 3, 6)), *frames) if opened else frames
+    for frame in before:
+        receiver.receive(frame)
+    with pytest.raises(errors.UnspoolError) as caught:
+        receiver.receive(last)
+    assert receiver.position == 3 + sum(len(frame.block.data) for frame in before if frame.block)
+    return caught.value.reason
+
+
+def header(name: str = "a", size: int = 1, revision: str = "r1", *, start: int = 0, length: int = 99, crc: int = 2) -> Frame:
+    """Return a message whose header is wrong in all that is not said, and with it a block and a summary that are wrong too."""
+    info = FileInfo(name, size, revision, crc32c=crc)
+    return Frame(Header(info, start, length), Block(7, b"", 1), WRONG_SUMMARY)
+
+
+def block(offset: int, data: bytes, checksum: int = 1, summary: Summary = WRONG_SUMMARY) -> Frame:
+    """Return a block with a checksum that is not its own, and a summary that is wrong."""
+    return Frame(block=Block(offset, data, checksum), summary=summary)
+
+
+CHECKS: dict[int, list[Callable[[], str]]] = {
+    2: [lambda: breaking(header("b"), opened=True)],
+    3: [
+        lambda: breaking(header("b", revision="r2"), pinned=KNOWN),
+        lambda: breaking(header(revision=""), pinned=KNOWN),
+        lambda: breaking(header(size=-1, revision="r2"), pinned=KNOWN),
+        lambda: breaking(header(length=-1, revision="r2"), pinned=KNOWN),
+        lambda: breaking(Frame(Header(None, 0, 99)), pinned=KNOWN),
+    ],
+    4: [lambda: breaking(header(revision="r2"), pinned=KNOWN)],
+    5: [lambda: breaking(header(), pinned=KNOWN), lambda: breaking(header(size=9), pinned=KNOWN)],
+    6: [lambda: breaking(header()), lambda: breaking(header(size=9, crc=1), pinned=KNOWN)],
+    7: [lambda: breaking(header(start=3))],
+    8: [lambda: breaking(header(start=3, size=9)), lambda: breaking(header(start=3, size=9, length=5))],
+    9: [lambda: breaking(block(7, b""))],
+    10: [lambda: breaking(block(7, b""), opened=True), lambda: breaking(block(2, bytes(100)), opened=True)],
+    11: [lambda: breaking(block(3, b""), opened=True)],
+    12: [lambda: breaking(block(3, bytes(7)), opened=True)],
+    13: [lambda: breaking(block(3, TAIL), opened=True)],
+    14: [lambda: breaking(Frame(summary=WRONG_SUMMARY))],
+    15: [
+        lambda: breaking(block(3, TAIL, crc32c(TAIL)), opened=True),
+        lambda: breaking(block(3, b"4", crc32c(b"4"), Summary(4, at_end=False, crc32c=2)), opened=True),
+    ],
+    16: [lambda: breaking(block(3, TAIL, crc32c(TAIL), Summary(9, at_end=False, crc32c=2)), opened=True)],
+    17: [lambda: breaking(block(3, TAIL, crc32c(TAIL), Summary(9, at_end=True, crc32c=2)), opened=True)],
+    18: [lambda: breaking(block(3, TAIL, crc32c(TAIL), Summary(9, at_end=True, crc32c=1)), Frame(), opened=True)],
+}
+"""For each check messages that fail it, and all later ones that can fail beside it."""
+
+
+def test_faults_are_found_in_the_order_of_the_document() -> None:
+    """Whatever else is wrong with a message, the first check of the document that fails names the fault."""
+    rows = {int(number): (part, finding) for number, part, _, finding in table_after(DOCUMENT, "<!-- table: checks -->")}
+    assert list(rows) == list(range(1, 19))
+    with pytest.raises(errors.UnspoolError) as caught:
+        wire.decode_frame(b"\xff")
+    assert rows[1] == ("message", caught.value.reason)
+    assert {number: {look() for look in looks} for number, looks in CHECKS.items()} == {
+        number: {finding} for number, (_, finding) in rows.items() if number > 1
+    }
+
+
+def test_the_waits_are_the_clients() -> None:
+    """The table of waits has the numbers that the client uses unless told otherwise."""
+    options = TransferOptions()
+    retry = options.retry
+    assert [float(value.split()[0]) for _, value in table_after(DOCUMENT, "<!-- table: waits -->")] == [
+        options.idle_timeout,
+        retry.budget,
+        retry.first_wait,
+        retry.longest_wait,
+        retry.longest_retry_after,
+        retry.restarts,
+        retry.restart_wait,
+    ]
+
+
+def test_the_budget_counts_attempts() -> None:
+    """What the document says of the budget: ten attempts, nine waits; what brings bytes begins anew; delays are added."""
+    budget = RetryBudget(RetryPolicy(), lambda: 1.0)
+    overloaded = errors.OverloadedError("full", retry_after=1000.0)
+    waits = [budget.next_wait(overloaded, progressed=False) for _ in range(10)]
+    assert waits == [300 + min(30.0, 0.25 * 2**at) for at in range(9)] + [None]
+    assert budget.next_wait(errors.StreamAgeError("old"), progressed=True) == 0.25
+    assert budget.next_wait(errors.ProtocolError("wrong"), progressed=True) is None
+    restarts = [budget.next_restart() for _ in range(6)]
+    assert restarts == [0.0, 1.0, 2.0, 4.0, 8.0, None]
+
+
+def test_the_pings_are_the_servers() -> None:
+    """The document says when a server pings, how long it waits for the answer, and when it closes what nobody uses."""
+    options = ServerOptions()
+    text = " ".join(section(DOCUMENT, "### Pings").split())
+    assert (
+        f"heard nothing for {options.keepalive:g} s, and closes it if no answer comes within {options.keepalive_timeout:g} s"
+        in text
+    )
+    assert f"A server closes a connection without calls after {options.connection_idle:g} s" in text
+    assert f"for a while ({options.grace:g} s)" in " ".join(DOCUMENT.split())
+
+
+def test_the_messages_of_google_are_described_as_they_are() -> None:
+    """The fields of google.rpc that a client needs have the numbers and types that the document gives them."""
+    kinds = {message.DESCRIPTOR.full_name: message.DESCRIPTOR for message in (Status, ErrorInfo, RetryInfo, Any, Duration)}
+    documented = table_after(DOCUMENT, "<!-- table: google.rpc -->")
+    assert [[row[0], row[1], int(row[2])] for row in documented] == [
+        [name, field.name, field.number] for name, kind in kinds.items() for field in kind.fields
+    ]
+    types = {5: "int32", 3: "int64", 9: "string", 12: "bytes"}
+    for message, name, _, said in documented:
+        field = kinds[message].fields_by_name[name]
+        if said.startswith("map"):
+            assert field.message_type is not None
+            assert field.message_type.GetOptions().map_entry
+        else:
+            kind = field.message_type.full_name if field.message_type else types[field.type]
+            assert said.removeprefix("repeated ") == kind
 
 
 def test_the_limits_are_the_servers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -9,9 +10,10 @@ from random import Random
 import pytest
 
 from unspool import LocalStore, MemoryStore
-from unspool.core.model import BatchRequest, WantedFile
-from unspool.errors import VerificationError
+from unspool.core.model import BatchRequest, FileInfo, ListRequest, Page, WantedFile
+from unspool.errors import NotFoundError, VerificationError
 from unspool.rpc import batchwire
+from unspool.stores.memory import _MemoryFile
 from unspool.testing import serve
 from unspool.testing.conformance import POINTS, check
 from unspool.testing.faultserver import FaultServer
@@ -71,6 +73,42 @@ async def test_a_broken_server_fails_the_right_point(fault: str, point: str) -> 
         server.default = server.script(*[fault] * 50)
         (finding,) = [finding async for finding in check(server.address, points=[point])]
         assert server.fired(server.default)
+    assert finding.outcome == "fail", finding
+
+
+class Listing(MemoryStore):
+    """Files in memory, whose listings are wrong in one way."""
+
+    def __init__(self, wrong: str) -> None:
+        super().__init__({"d/f": DATA})
+        self._wrong = wrong
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Store.list`."""
+        if (self._wrong == "list-empty" and not request.prefix) or (
+            self._wrong == "list-slash" and request.prefix.endswith("/")
+        ):
+            raise NotFoundError("no such prefix")
+        if self._wrong == "list-names":
+            yield Page(files=(FileInfo("d\\f", 1, "r1"),))
+        if self._wrong == "list-not-found" and request.prefix not in ("", "d", "d/f"):
+            yield Page(files=(FileInfo("d/f", 1, "r1"),))
+        async for page in super().list(request):
+            yield page
+
+    async def open(self, name: str, revision: str | None = None) -> _MemoryFile:
+        """See `Store.open`."""
+        return await super().open(name, None if self._wrong == "which-error" else revision)
+
+
+@pytest.mark.parametrize("point", ["list-empty", "list-slash", "list-names", "list-not-found", "which-error"])
+async def test_a_server_that_lists_wrong_fails_the_right_point(point: str) -> None:
+    """A store that answers a prefix, a name or a revision as no store may is found by the point that is about it."""
+    async with serve(Listing("")) as address:
+        (finding,) = [finding async for finding in check(address, "d/f", points=[point])]
+    assert finding.outcome == "pass", finding
+    async with serve(Listing(point)) as address:
+        (finding,) = [finding async for finding in check(address, "d/f", points=[point])]
     assert finding.outcome == "fail", finding
 
 

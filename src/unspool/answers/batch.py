@@ -18,7 +18,7 @@ from unspool.answers.checksums import Checksums
 from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, span_of, stopped_short, unchanged
 from unspool.core.checksum import crc32c
 from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, Piece, ReadRequest, Summary, WantedFile
-from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.errors import InvalidRangeError, InvalidRequestError, UnspoolError
 from unspool.options import ServiceOptions
 from unspool.stores.base import SmallFile, Store
 from unspool.stores.revisions import check_revision
@@ -147,9 +147,10 @@ class BatchMaker:
 
     def _piece(self, index: int, wanted: WantedFile, answer: SmallFile) -> Piece:
         """Return the piece that is all there is to say of a small file."""
-        if isinstance(answer, UnspoolError):
-            return Piece(index, error=answer)
         try:
+            check_start(wanted)
+            if isinstance(answer, UnspoolError):
+                return Piece(index, error=answer)
             return Piece(index, self._frame(wanted, *answer))
         except UnspoolError as error:
             return Piece(index, error=error)
@@ -180,6 +181,7 @@ class BatchMaker:
         file = wanted.files[index]
         request = ReadRequest(file.name, file.start, revision=file.revision, block_size=wanted.block_size)
         try:
+            check_start(file)
             async with (
                 aclosing(await patience.patiently(self._store.open(file.name, file.revision))) as opened,
                 aclosing(self._maker.frames(opened, request, patience, sizes)) as frames,
@@ -188,6 +190,12 @@ class BatchMaker:
                     yield Piece(index, frame)
         except UnspoolError as error:
             yield Piece(index, error=error)
+
+
+def check_start(file: WantedFile) -> None:
+    """Raise InvalidRangeError if a file of a batch is asked for from before its first byte."""
+    if file.start < 0:
+        raise InvalidRangeError(f"{file.name}: start {file.start} must not be negative", name=file.name)
 
 
 @dataclass(slots=True)

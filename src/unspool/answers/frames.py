@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 from unspool.answers.checksums import Checksums
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ReadRequest, Span, Summary
-from unspool.errors import DataLossError, InvalidRangeError, ServerError, StartPastEndError
+from unspool.errors import DataLossError, ServerError, StartPastEndError
 from unspool.options import ServiceOptions
 from unspool.stores.base import OpenFile
 
@@ -113,7 +113,6 @@ class FrameMaker:
 
         Raises:
             FileChangedError: the file is not any more what it was when it was opened.
-            InvalidRangeError: the read begins before the file does.
             StartPastEndError: the read begins beyond the end of the file.
             DataLossError: the store returned fewer bytes than it said it holds.
         """
@@ -222,11 +221,8 @@ def span_of(wanted: ReadRequest, info: FileInfo) -> Span:
     """Return the bytes of the file that a request means, cut at the file's end.
 
     Raises:
-        InvalidRangeError: the request begins before the file does.
         StartPastEndError: the request begins beyond the end of the file; at the end is fine.
     """
-    if wanted.start < 0:
-        raise InvalidRangeError(f"{info.name}: start {wanted.start} must not be negative", name=info.name)
     if wanted.start > info.size:
         raise StartPastEndError(
             f"{info.name}: asked for the bytes from {wanted.start}, but the file ends at {info.size}",

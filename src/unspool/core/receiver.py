@@ -17,7 +17,8 @@ Rule 5: what a revision's checksum is, is said once: whichever header or summary
     RECEIVING  out of order  RECEIVING     COMPLETE      RECEIVING     cut
     COMPLETE   out of order  out of order  out of order  out of order  COMPLETE
 
-Any error leaves the receiver IDLE, at the byte after the last verified one.
+Any error leaves the receiver IDLE, at the byte after the last verified one. What is checked in which order, and what a fault is
+called, is told in PROTOCOL.md, section 3; the tests compare.
 """
 
 from __future__ import annotations
@@ -193,15 +194,11 @@ class Receiver:
             raise self._error(SequenceError, f"a {piece.name.lower()} arrived out of order (while {where})")
 
     def _open(self, header: Header) -> None:
-        if header.start != self.position:
-            raise self._error(
-                StartIgnoredError,
-                f"asked for the bytes from {self.position}, but the server or a proxy offers them from {header.start}",
-            )
         info = header.info
         if info is None:
             if self._revision is not None:
                 raise self._error(ProtocolError, "the header does not say which file and revision the bytes are of")
+            self._check_start(header)
             self._stop = None  # nothing was promised
             return
         if info.name != self.name:
@@ -220,6 +217,7 @@ class Receiver:
         known = self.info.crc32c if self.info is not None else None
         if known is not None and info.crc32c not in (None, known):
             raise self._error(ProtocolError, f"two headers give different checksums for revision {info.revision}")
+        self._check_start(header)
         if self.position > info.size:
             raise self._error(StartPastEndError, f"asked for the bytes from {self.position}, but the file ends at {info.size}")
         stop = info.size if self._wanted_stop is None else min(self._wanted_stop, info.size)
@@ -232,6 +230,13 @@ class Receiver:
         self._stop = stop
         self._revision = info.revision
         self.info = info if known in (None, info.crc32c) else replace(info, crc32c=known)
+
+    def _check_start(self, header: Header) -> None:
+        if header.start != self.position:
+            raise self._error(
+                StartIgnoredError,
+                f"asked for the bytes from {self.position}, but the server or a proxy offers them from {header.start}",
+            )
 
     def _verify(self, block: Block) -> None:
         if block.offset != self.position:

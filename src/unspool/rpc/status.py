@@ -30,6 +30,9 @@ times its size) and again in base64; a status that does not fit arrives as anoth
 _OFFSET = re.compile(r"[0-9]{1,19}")
 """An offset in a status: Python refuses to read numbers of some thousand digits, and raises an error that is not ours."""
 
+_TOO_LARGE = "larger than max"
+"""What gRPC says, in C++, Go and JavaScript, of a message that it does not take. No retry makes the message smaller."""
+
 _NS = 1_000_000_000
 
 STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
@@ -187,6 +190,8 @@ def decode_error(
             retry_after=retry_after,
         )
     kind = FROM_STATUS[code]
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in (message or ""):
+        kind = errors.ProtocolError
     said = f"{server}: {message or 'no more is said'} ({code.name})"
     if kind is errors.UnsupportedError:
         said += "; it does not speak unspool.v1 (perhaps --dialect demo?)"

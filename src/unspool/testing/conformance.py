@@ -15,7 +15,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from unspool.core.checksum import crc32c
-from unspool.errors import UnspoolError, VerificationError
+from unspool.core.names import check_prefix
+from unspool.errors import InvalidNameError, UnspoolError, VerificationError
 from unspool.rpc.wire import SERVICE
 from unspool.testing.batchpoints import BATCH_POINTS
 from unspool.testing.points import LARGEST_MESSAGE, LARGEST_SAMPLE, Points
@@ -173,6 +174,13 @@ async def _pin_other(probe: Probe) -> None:
     await probe.refused(answer, grpc.StatusCode.ABORTED, "FILE_CHANGED")
 
 
+@POINTS.add("which-error", "a start past the end at another revision is FILE_CHANGED; a negative start comes before a bad name")
+async def _which_error(probe: Probe) -> None:
+    answer = await probe.read(revision="no such revision", start=probe.size + 1)
+    await probe.refused(answer, grpc.StatusCode.ABORTED, "FILE_CHANGED")
+    await probe.refused(await probe.read(name="../x", start=-1), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RANGE")
+
+
 @POINTS.add("block-size", "blocks are not larger than asked for, and no message is larger than 4 MiB whatever is asked for")
 async def _block_size(probe: Probe) -> None:
     wish = 1024
@@ -239,6 +247,44 @@ async def _list_level(probe: Probe) -> None:
     must(all("/" not in name.removeprefix(below) for name in names), "it has files from further below")
     prefixes = [prefix for page in pages for prefix in page.prefixes]
     must(all(prefix.endswith("/") and prefix.startswith(below) for prefix in prefixes), "a prefix does not end in /")
+
+
+@POINTS.add("list-empty", "an empty prefix is everything: the file is in it, if recursive")
+async def _list_empty(probe: Probe) -> None:
+    pages, answer = await probe.list(prefix="", recursive=True)
+    must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
+    must(any(info.name == probe.name for page in pages for info in page.files), f"{probe.name} is not in it")
+
+
+@POINTS.add(
+    "list-slash", "one trailing slash of a prefix is ignored; a slash alone, or two, are INVALID_ARGUMENT, INVALID_NAME"
+)
+async def _list_slash(probe: Probe) -> None:
+    for prefix in filter(None, (probe.name, probe.name.rpartition("/")[0])):
+        for recursive in (False, True):
+            plain = await probe.entries(prefix=prefix, recursive=recursive)
+            slashed = await probe.entries(prefix=f"{prefix}/", recursive=recursive)
+            must(plain == slashed, f"{prefix!r} lists {len(plain)} entries, with a slash {len(slashed)}, or others")
+    for prefix in ("/", f"{probe.name}//", f"/{probe.name}"):
+        await probe.refused((await probe.list(prefix=prefix))[1], grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME")
+
+
+@POINTS.add("list-names", "every name in a listing keeps the rules for names, and every prefix, but for its slash at the end")
+async def _list_names(probe: Probe) -> None:
+    for recursive in (False, True):
+        for entry in await probe.entries(recursive=recursive):
+            try:
+                check_prefix(entry)
+            except InvalidNameError as error:
+                raise PointFailedError(f"it has a name that is none: {error}") from None
+
+
+@POINTS.add("list-not-found", "FILE_NOT_FOUND of a listing comes before any entry")
+async def _list_not_found(probe: Probe) -> None:
+    for prefix in ("no-such-file-anywhere", f"{probe.name}/below-a-file"):
+        pages, answer = await probe.list(prefix=prefix, recursive=True)
+        must(not any(page.files or page.prefixes for page in pages), f"{prefix} has entries")
+        await probe.refused(answer, grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
 
 
 @POINTS.add("list-pages", "pages are not larger than asked for")

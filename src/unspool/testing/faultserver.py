@@ -34,6 +34,7 @@ import grpc
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
+from unspool.answers.batch import check_start
 from unspool.answers.frames import unchanged
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Frame, Piece, ReadRequest, WantedFile
@@ -303,6 +304,7 @@ class _Batch(_Read):
         for index, file in enumerate(request.files):
             self._index = index
             try:
+                check_start(file)
                 if (frame := await self._unchanged(file)) is not None:
                     await self._send(frame)
                 else:

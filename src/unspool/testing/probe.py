@@ -106,6 +106,12 @@ class Probe:
         pages = [pb.ListFilesResponse.FromString(page) async for page in self._stream("ListFiles", request, answer)]
         return pages, answer
 
+    async def entries(self, **fields: object) -> set[str]:
+        """Call ListFiles, which has to end well, and return the names and prefixes."""
+        pages, answer = await self.list(**fields)
+        must(answer.code is grpc.StatusCode.OK, f"a listing ended with {answer.code.name} ({answer.text})")
+        return {entry for page in pages for entry in (*(info.name for info in page.files), *page.prefixes)}
+
     async def stat(self, name: str) -> tuple[pb.FileInfo | None, Answer]:
         """Call StatFile."""
         answer = Answer()
