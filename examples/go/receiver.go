@@ -40,7 +40,7 @@ func (r *receiver) request(transfer string, attempt int32) *pb.ReadFileRequest {
 	return request
 }
 
-// receive checks a message. Its block, if it has one, is good when there is no failure; good then moves past it.
+// receive checks a message, in the order of the table of section 3. Its block, if it has one, is good when there is no failure; good then moves past it.
 func (r *receiver) receive(message *pb.ReadFileResponse) *failure {
 	if header := message.GetHeader(); header != nil {
 		if r.state != opening {
@@ -80,18 +80,25 @@ func (r *receiver) receive(message *pb.ReadFileResponse) *failure {
 func (r *receiver) open(header *pb.Header) *failure {
 	info := header.GetInfo()
 	switch {
-	case info == nil || info.GetName() != r.name || info.GetRevision() == "" || info.GetSize() < 0:
+	case info == nil || info.GetName() != r.name || info.GetRevision() == "" || info.GetSize() < 0 || header.GetLength() < 0:
 		return found(protocol, "the header does not describe %q", r.name)
 	case r.revision != "" && info.GetRevision() != r.revision:
 		return found(fileChanged, "revision %s was asked for, %s is offered", r.revision, info.GetRevision())
 	case r.revision != "" && info.GetSize() != r.size:
 		return found(protocol, "revision %s had %d bytes before and has %d now", r.revision, r.size, info.GetSize())
+	}
+	if f := r.learn(info.Crc32C); f != nil {
+		return f
+	}
+	switch {
+	case header.GetStart() == r.position && r.position > info.GetSize():
+		return found(pastEnd, "the bytes from %d were asked for, the file ends at %d", r.position, info.GetSize())
 	case header.GetStart() != r.position || header.GetStart()+header.GetLength() != info.GetSize():
 		return found(startIgnored, "the bytes from %d were asked for, %d bytes from %d are offered",
 			r.position, header.GetLength(), header.GetStart())
 	}
 	r.revision, r.size, r.stop = info.GetRevision(), info.GetSize(), info.GetSize()
-	return r.learn(info.Crc32C)
+	return nil
 }
 
 func (r *receiver) check(block *pb.Block) *failure {
