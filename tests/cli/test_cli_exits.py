@@ -295,7 +295,7 @@ def test_a_mismatch_of_an_oddly_named_file_is_one_line(served: Served, tmp_path:
     assert good.code == 0
     assert len(good.lines) == 1
     assert b"\x1b" not in good.out
-    assert unspool("stat", served.url(ODD)).out.count(b"\n") == 6
+    assert unspool("stat", served.url(ODD)).out.count(b"\n") == 7
 
 
 @pytest.mark.parametrize("command", ALL_COMMANDS)

@@ -47,7 +47,7 @@ def test_ls_json_is_one_object_a_line(served: Served) -> None:
     assert sorted(one["prefix"] for one in objects if "prefix" in one) == ["many/", "sub/"]
     files = {one["name"]: one for one in objects if "name" in one}
     assert set(files) == {"big.bin", "empty", "hello.txt", ODD}
-    assert set(files["hello.txt"]) == {"name", "size", "revision", "modified", "content_type", "crc32c"}
+    assert set(files["hello.txt"]) == {"name", "size", "revision", "modified", "content_type", "executable", "crc32c"}
     assert files["hello.txt"]["size"] == len(served.files["hello.txt"])
 
 
@@ -67,6 +67,7 @@ def test_stat_says_what_the_file_is(served: Served) -> None:
     assert said["revision"] == one["revision"] != ""
     assert said["modified"] == one["modified"]
     assert one["content_type"] == "text/plain"
+    assert (said["executable"], one["executable"]) == ("no", False)
 
 
 def test_stat_knows_the_checksum_once_the_file_was_read(served: Served) -> None:

@@ -17,7 +17,10 @@ file_infos = st.builds(
     size=sizes,
     revision=st.text(max_size=30),
     attributes=st.builds(
-        Attributes, st.none() | st.integers(-(2**63) * 10**9, 2**63 * 10**9 - 1), content_type=st.text(max_size=10)
+        Attributes,
+        st.none() | st.integers(-(2**63) * 10**9, 2**63 * 10**9 - 1),
+        content_type=st.text(max_size=10),
+        executable=st.none() | st.booleans(),
     ),
     crc32c=st.none() | uint32s,
 )

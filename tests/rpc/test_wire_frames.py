@@ -31,6 +31,8 @@ def info_message(info: FileInfo) -> pb.FileInfo:
         message.modified.nanos = modified_ns % 10**9
     if info.crc32c is not None:
         message.crc32c = info.crc32c
+    if info.attributes.executable is not None:
+        message.executable = info.attributes.executable
     return message
 
 
@@ -68,7 +70,9 @@ def meant(data: bytes) -> Frame | None:
         info = message.header.info
         modified = info.modified.seconds * 10**9 + info.modified.nanos if info.HasField("modified") else None
         checksum = info.crc32c if info.HasField("crc32c") else None
-        file = FileInfo(info.name, info.size, info.revision, Attributes(modified, info.content_type), checksum)
+        executable = info.executable if info.HasField("executable") else None
+        attributes = Attributes(modified, info.content_type, executable)
+        file = FileInfo(info.name, info.size, info.revision, attributes, checksum)
         header = Header(file, message.header.start, message.header.length)
     if message.HasField("block"):
         block = Block(message.block.offset, message.block.data, message.block.crc32c)
@@ -139,7 +143,8 @@ raw_infos = raw.message(
     raw.delimited(3, st.text(max_size=5).map(str.encode) | st.binary(max_size=5)),
     raw.delimited(4, raw.message(raw.field(1, raw.VARINT, raw.varints), raw.field(2, raw.VARINT, raw.varints), largest=3)),
     raw.field(6, raw.FIXED32, raw.fixed32),
-    largest=5,
+    raw.field(7, raw.VARINT, raw.varints),
+    largest=6,
 )
 raw_headers = raw.message(
     raw.delimited(1, raw_infos), raw.field(2, raw.VARINT, raw.varints), raw.field(3, raw.VARINT, raw.varints), largest=4

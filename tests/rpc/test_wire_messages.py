@@ -116,7 +116,8 @@ raw_infos = raw.message(
     raw.delimited(4, raw.message(raw.field(1, raw.VARINT, raw.varints), raw.field(2, raw.VARINT, raw.varints), largest=3)),
     raw.delimited(5, texts),
     raw.field(6, raw.FIXED32, raw.fixed32),
-    largest=5,
+    raw.field(7, raw.VARINT, raw.varints),
+    largest=6,
 )
 raw_requests = raw.message(
     raw.delimited(1, texts),

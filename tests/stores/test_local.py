@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.store_contract import BYTES, Stock, StoreContract, read, read_file
+from contract.store_contract import BYTES, Stock, StoreContract, listed, read, read_file
 from stores.disk import descriptors_below, overwrite, replace
 from unspool.core.model import Span
 from unspool.errors import InvalidRequestError, NotFoundError
@@ -74,6 +74,17 @@ async def test_the_content_type_is_that_of_the_bytes(root: Path, name: str, cont
     (root / name).write_bytes(b"")
     async with aclosing(LocalStore(root, hidden=True)) as store:
         assert (await store.stat(name)).attributes.content_type == content_type
+
+
+@pytest.mark.parametrize(("mode", "executable"), [(0o644, False), (0o755, True), (0o500, True), (0o655, False)])
+async def test_a_file_is_executable_if_its_owner_may_run_it(
+    root: Path, store: LocalStore, mode: int, *, executable: bool
+) -> None:
+    """The x bit of the owner decides, in a listing as well."""
+    (root / "tool").write_bytes(b"#!")
+    (root / "tool").chmod(mode)
+    assert (await store.stat("tool")).attributes.executable is executable
+    assert (await listed(store))[0]["tool"].attributes.executable is executable
 
 
 @pytest.mark.parametrize("modified_ns", [0, 1, 1_700_000_000_123_456_789, -1_000_000_001])

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from unspool import LocalStore, MemoryStore
-from unspool.core.model import BatchRequest, FileInfo, ListRequest, Page, WantedFile
+from unspool.core.model import Attributes, BatchRequest, FileInfo, ListRequest, Page, WantedFile
 from unspool.errors import NotFoundError, VerificationError
 from unspool.rpc import batchwire
 from unspool.stores.memory import _MemoryFile
@@ -110,6 +110,29 @@ async def test_a_server_that_lists_wrong_fails_the_right_point(point: str) -> No
     async with serve(Listing(point)) as address:
         (finding,) = [finding async for finding in check(address, "d/f", points=[point])]
     assert finding.outcome == "fail", finding
+
+
+class Forgetful(MemoryStore):
+    """A store that tells less of a file's attributes when it is asked about that file alone."""
+
+    def __init__(self, forgets: str) -> None:
+        super().__init__()
+        self.forgets = forgets
+        self.put("f", DATA, Attributes(1_000_000_007, executable=True))
+
+    async def stat(self, name: str) -> FileInfo:
+        """See `Store.stat`."""
+        info = await super().stat(name)
+        return replace(info, attributes=replace(info.attributes, **{self.forgets: None}))  # type: ignore[arg-type]  # by name
+
+
+@pytest.mark.parametrize("forgets", ["modified_ns", "executable"])
+async def test_a_server_that_tells_attributes_in_one_place_only_is_found_out(forgets: str) -> None:
+    """StatFile has to tell what the header tells of the time of modification and of being executable."""
+    async with serve(Forgetful(forgets)) as address:
+        (finding,) = [finding async for finding in check(address, points=["attributes"])]
+    assert finding.outcome == "fail"
+    assert forgets.removesuffix("_ns") in finding.detail
 
 
 class WithoutBatches(FaultServer):

@@ -45,7 +45,10 @@ type FileInfo struct {
 	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// CRC32C (RFC 3720, Castagnoli) of the whole file at this revision. Absent if the server does not know it yet; a later
 	// answer about the same revision may carry it.
-	Crc32C        *uint32 `protobuf:"fixed32,6,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`
+	Crc32C *uint32 `protobuf:"fixed32,6,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`
+	// Whether the owner may run the file as a program. Absent if the store does not know. It is no part of the bytes, so it may
+	// change within one revision.
+	Executable    *bool `protobuf:"varint,7,opt,name=executable,proto3,oneof" json:"executable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,6 +123,13 @@ func (x *FileInfo) GetCrc32C() uint32 {
 		return *x.Crc32C
 	}
 	return 0
+}
+
+func (x *FileInfo) GetExecutable() bool {
+	if x != nil && x.Executable != nil {
+		return *x.Executable
+	}
+	return false
 }
 
 // Names the file to describe.
@@ -1074,15 +1084,19 @@ var File_unspool_v1_file_service_proto protoreflect.FileDescriptor
 const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dunspool/v1/file_service.proto\x12\n" +
-	"unspool.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n" +
+	"unspool.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x02\n" +
 	"\bFileInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x126\n" +
 	"\bmodified\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bmodified\x12!\n" +
 	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12\x1b\n" +
-	"\x06crc32c\x18\x06 \x01(\aH\x00R\x06crc32c\x88\x01\x01B\t\n" +
-	"\a_crc32c\"%\n" +
+	"\x06crc32c\x18\x06 \x01(\aH\x00R\x06crc32c\x88\x01\x01\x12#\n" +
+	"\n" +
+	"executable\x18\a \x01(\bH\x01R\n" +
+	"executable\x88\x01\x01B\t\n" +
+	"\a_crc32cB\r\n" +
+	"\v_executable\"%\n" +
 	"\x0fStatFileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"<\n" +
 	"\x10StatFileResponse\x12(\n" +

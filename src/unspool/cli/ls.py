@@ -58,6 +58,7 @@ def describe(info: FileInfo) -> dict[str, object]:
         "revision": info.revision,
         "modified": say_time(info.attributes.modified_ns) or None,
         "content_type": info.attributes.content_type,
+        "executable": info.attributes.executable,
         "crc32c": info.crc32c,
     }
 

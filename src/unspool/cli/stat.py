@@ -30,5 +30,12 @@ async def stat(*, url: str, json: bool, retry: RetryPolicy) -> None:
         click.echo(jsons.dumps(description))
     else:
         for key, value in description.items():
-            shown = "-" if value in (None, "") else f"{value:08x}" if key == "crc32c" else str(value)
-            click.echo(f"{key:13} {printable(shown)}")
+            click.echo(f"{key:13} {printable(_shown(key, value))}")
+
+
+def _shown(key: str, value: object) -> str:
+    if value in (None, ""):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:08x}" if key == "crc32c" else str(value)

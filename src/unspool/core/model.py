@@ -38,10 +38,12 @@ class Attributes:
     Attributes:
         modified_ns: when the bytes last changed, in nanoseconds since 1970 UTC, by the store's clock; None if unknown.
         content_type: media type (RFC 6838), or "".
+        executable: whether the file may be run as a program; None if unknown.
     """
 
     modified_ns: int | None = None
     content_type: str = ""
+    executable: bool | None = None
 
 
 NO_ATTRIBUTES = Attributes()

@@ -60,6 +60,7 @@ def encode_info(info: FileInfo) -> pb.FileInfo:
         modified=modified,
         content_type=attributes.content_type,
         crc32c=info.crc32c,
+        executable=attributes.executable,  # type: ignore[arg-type]  # the stub does not know that None is absent
     )
 
 
@@ -77,7 +78,11 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
         name,
         message.size,
         revision,
-        Attributes(modified.seconds * _NS + modified.nanos if modified is not None else None, content_type),
+        Attributes(
+            modified.seconds * _NS + modified.nanos if modified is not None else None,
+            content_type,
+            message.executable if message.HasField("executable") else None,
+        ),
         message.crc32c if message.HasField("crc32c") else None,
     )
 

@@ -200,7 +200,8 @@ def check_regular(name: str, status: os.stat_result) -> None:
 
 def info_of(name: str, status: os.stat_result, revision_of: RevisionOf) -> FileInfo:
     """Return what is told of a file."""
-    return FileInfo(name, status.st_size, revision_of(status), Attributes(status.st_mtime_ns, _content_type(name)))
+    attributes = Attributes(status.st_mtime_ns, _content_type(name), executable=bool(status.st_mode & stat.S_IXUSR))
+    return FileInfo(name, status.st_size, revision_of(status), attributes)
 
 
 def _content_type(name: str) -> str:

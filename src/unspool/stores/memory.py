@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from itertools import zip_longest
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import FileInfo, ListRequest, Page, Span
+from unspool.core.model import NO_ATTRIBUTES, Attributes, FileInfo, ListRequest, Page, Span
 from unspool.core.names import check_name, check_prefix
 from unspool.errors import FileChangedError, NotAFileError, NotFoundError, UnspoolError
 from unspool.stores.base import RunSize, SmallFile
@@ -26,11 +26,11 @@ class MemoryStore:
         for name, data in (files or {}).items():
             self.put(name, data)
 
-    def put(self, name: str, data: bytes) -> FileInfo:
-        """Make `data` the file's bytes, at a new revision."""
+    def put(self, name: str, data: bytes, attributes: Attributes = NO_ATTRIBUTES) -> FileInfo:
+        """Make `data` the file's bytes, at a new revision, and say `attributes` of it."""
         check_name(name)
         self._revisions += 1
-        info = FileInfo(name, len(data), revision=f"m{self._revisions}", crc32c=crc32c(data))
+        info = FileInfo(name, len(data), f"m{self._revisions}", attributes, crc32c(data))
         self._files[name] = (info, data)
         return info
 

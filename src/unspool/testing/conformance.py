@@ -119,6 +119,19 @@ async def _same(probe: Probe) -> None:
     must(info is not None and info.size == first.header.info.size, "StatFile gives another size than the header")
 
 
+@POINTS.add("attributes", "StatFile, the header and a listing tell the same time of modification, and whether it is executable")
+async def _attributes(probe: Probe) -> None:
+    info, answer = await probe.stat(probe.name)
+    if info is None:
+        raise PointFailedError(f"{answer.code.name}: {answer.text}")
+    pages, _ = await probe.list(prefix=probe.name)
+    listed = [other for page in pages for other in page.files if other.name == probe.name]
+    for where, other in [("the header", (await probe.read()).header.info), *(("the listing", other) for other in listed)]:
+        for field in ("modified", "executable"):
+            same = info.HasField(field) == other.HasField(field) and getattr(info, field) == getattr(other, field)
+            must(same, f"StatFile and {where} tell a different {field!r}")
+
+
 @POINTS.add("start", "a read from a start gives the bytes from there")
 async def _start(probe: Probe) -> None:
     whole = (await probe.read()).data

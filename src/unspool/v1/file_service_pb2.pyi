@@ -11,20 +11,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FileInfo(_message.Message):
-    __slots__ = ("name", "size", "revision", "modified", "content_type", "crc32c")
+    __slots__ = ("name", "size", "revision", "modified", "content_type", "crc32c", "executable")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     MODIFIED_FIELD_NUMBER: _ClassVar[int]
     CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
     name: str
     size: int
     revision: str
     modified: _timestamp_pb2.Timestamp
     content_type: str
     crc32c: int
-    def __init__(self, name: _Optional[str] = ..., size: _Optional[int] = ..., revision: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_type: _Optional[str] = ..., crc32c: _Optional[int] = ...) -> None: ...
+    executable: bool
+    def __init__(self, name: _Optional[str] = ..., size: _Optional[int] = ..., revision: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_type: _Optional[str] = ..., crc32c: _Optional[int] = ..., executable: bool = ...) -> None: ...
 
 class StatFileRequest(_message.Message):
     __slots__ = ("name",)
