@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from unspool.core.model import Attributes
 from unspool.core.retry import RetryPolicy
 
 MIB = 1 << 20
@@ -34,6 +35,8 @@ class TransferOptions:
         block_size: largest block to ask for, bytes; None leaves it to the server.
         jobs: streams at the same time, each on a connection of its own; None begins with one, and tries more while
             much is left (core/ramp.py).
+        times: give local files the server's time of modification (wget and rclone do by default; curl has -R).
+        executable: make local files executable that are so on the server (as git does, and rsync with --executability).
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -43,6 +46,18 @@ class TransferOptions:
     overwrite: bool = True
     block_size: int | None = None
     jobs: int | None = None
+    times: bool = True
+    executable: bool = True
+
+    def kept(self, attributes: Attributes) -> Attributes:
+        """Return those of a file's attributes that the local file is to have; the others are unknown."""
+        if self.times and self.executable:
+            return attributes
+        return Attributes(
+            attributes.modified_ns if self.times else None,
+            attributes.content_type,
+            attributes.executable if self.executable else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """`unspool get`: where the file goes, what is said about it, and what its options do."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from crc32c import crc32c
 
 from cli.serveddir import ODD, Served
-from processes import unspool
+from processes import serving, unspool
 
 RESULT = {
     "name",
@@ -97,7 +98,7 @@ def test_quiet_prints_nothing(served: Served, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_there_already_is_success_at_once(served: Served, tmp_path: Path) -> None:
-    """An equal file at DEST is success, and no byte of it is fetched or touched."""
+    """An equal file at DEST is success: no byte of it is fetched or written, and it gets the server's time."""
     destination = tmp_path / "out"
     destination.write_bytes(served.files["sub/data.bin"])
     before = destination.stat()
@@ -106,7 +107,7 @@ def test_a_file_that_is_there_already_is_success_at_once(served: Served, tmp_pat
     assert result["resumed_from"] == result["size"] == len(served.files["sub/data.bin"])
     assert result["verified"] == "file"
     after = destination.stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, (served.root / "sub/data.bin").stat().st_mtime_ns)
     assert "already complete" in unspool("get", served.url("sub/data.bin"), destination).err
 
 
@@ -156,3 +157,21 @@ def test_an_empty_file_that_was_just_made_is_not_said_to_be_there_already(served
     assert "already complete" in second.complaint
     assert result_of(served.url("empty"), tmp_path)["already_here"] is True
     assert result_of(served.url("empty"), tmp_path / "other")["already_here"] is False
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_it_has_the_servers_time_and_may_be_run(tmp_path: Path, *, recursive: bool) -> None:
+    """A program comes with its time and its x bit; --no-times and --no-executable leave each as a new file's."""
+    (tmp_path / "root").mkdir()
+    tool = tmp_path / "root" / "tool"
+    tool.write_bytes(b"#!/bin/sh\nexit 0\n")
+    tool.chmod(0o755)
+    os.utime(tool, ns=(1_600_000_000_123_456_789,) * 2)
+    with serving(tmp_path / "root", tmp_path / "log") as server:
+        for options, times, runs in (([], True, True), (["--no-times"], False, True), (["--no-executable"], True, False)):
+            out = tmp_path / f"out{len(options)}{times}"
+            url = server.address if recursive else f"{server.address}/tool"
+            out.mkdir()
+            assert unspool("get", *options, *["-r"] * recursive, url, out).code == 0
+            assert ((out / "tool").stat().st_mtime_ns == tool.stat().st_mtime_ns) is times
+            assert os.access(out / "tool", os.X_OK) is runs

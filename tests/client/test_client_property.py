@@ -36,7 +36,7 @@ from unspool.client.results import Result
 from unspool.client.transport import Transport
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal, decode
-from unspool.core.model import Block, FileInfo, Frame, ReadRequest
+from unspool.core.model import NO_ATTRIBUTES, Attributes, Block, FileInfo, Frame, ReadRequest
 from unspool.core.ramp import MOST_STREAMS
 from unspool.core.retry import RetryPolicy
 from unspool.errors import UnspoolError
@@ -305,8 +305,8 @@ class Run:
                 super().close()
                 run.check_journal()
 
-            def commit(self, size: int, *, overwrite: bool) -> None:
-                super().commit(size, overwrite=overwrite)
+            def commit(self, size: int, *, overwrite: bool, attributes: Attributes = NO_ATTRIBUTES) -> None:
+                super().commit(size, overwrite=overwrite, attributes=attributes)
                 run.check_commit()
 
         return Watched

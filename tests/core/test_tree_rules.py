@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.ours import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX
-from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, place_of
+from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, lacks, made_executable, place_of
 from unspool.errors import InvalidNameError, ProtocolError
 
 PARTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=8).filter(
@@ -126,3 +126,37 @@ def test_a_file_is_here_only_if_something_vouches_for_it(
 ) -> None:
     """The record vouches for the file it was made of; a checksum for one that agrees with it; size and time for nothing."""
     assert judge(info, kept, local) == verdict
+
+
+# Attributes
+
+TOLD = replace(KEPT, told=Attributes(500, executable=True))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kept", "local", "lacking"),
+    [
+        (Attributes(), KEPT, LOCAL, False),
+        # The time is that which the server told, not that which the file system made of it.
+        (Attributes(500), TOLD, LOCAL, False),
+        (Attributes(501), TOLD, LOCAL, True),
+        (Attributes(1_000), KEPT, LOCAL, True),
+        (Attributes(executable=True), KEPT, LOCAL, True),
+        (Attributes(executable=True), KEPT, replace(LOCAL, executable=True), False),
+        # What we made executable is made so no longer; what a user made so stays.
+        (Attributes(executable=False), TOLD, replace(LOCAL, executable=True), True),
+        (Attributes(executable=False), KEPT, replace(LOCAL, executable=True), False),
+        (Attributes(executable=False), TOLD, LOCAL, False),
+    ],
+)
+def test_what_a_file_that_is_here_lacks(attributes: Attributes, kept: Kept, local: Local, *, lacking: bool) -> None:
+    """A file whose bytes are here is given what the server tells of it, and nothing is taken that a user gave."""
+    assert lacks(attributes, kept, local) is lacking
+
+
+def test_only_the_file_of_the_record_was_made_executable_by_us() -> None:
+    """A file that somebody has put in its place, or that is not in the record, is as its user wants it."""
+    assert made_executable(TOLD, LOCAL)
+    assert not made_executable(KEPT, LOCAL)
+    assert not made_executable(None, LOCAL)
+    assert not made_executable(TOLD, replace(LOCAL, inode=4))

@@ -7,12 +7,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from unspool.core.checksum import crc32c
+from unspool.core.model import Attributes
 from unspool.core.tree import Kept
 from unspool.core.treerecord import kept_of, key_of, row_of
 
 TEXT = st.text(max_size=12)
 NUMBERS = st.integers(-(1 << 70), 1 << 70)
-KEPT = st.builds(Kept, TEXT, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
+TOLD = st.builds(Attributes, st.none() | NUMBERS, executable=st.none() | st.booleans())
+KEPT = st.builds(Kept, TEXT, NUMBERS, NUMBERS, NUMBERS, NUMBERS, TOLD)
 
 
 @given(TEXT, KEPT)
@@ -54,7 +56,21 @@ def test_what_is_no_row_says_nothing(said: object) -> None:
     assert kept_of(b"a", said) is None
 
 
-@pytest.mark.parametrize("said", [b"", b"1 2 3 4", b"1 2 3 x r", b"1 2 3 4 \xff", b'["r",1,2,3,4]', b"9" * 5000 + b" 2 3 4 r"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"1 2 3 4 r",  # version 1
+        b"1 2 3 4 5 1",
+        b"1 2 3 4 5 2 r",
+        b"1 2 3 4 5  r",
+        b"1 2 3 - 5 1 r",
+        b"1 2 3 x 5 1 r",
+        b"1 2 3 4 5 1 \xff",
+        b'["r",1,2,3,4]',
+        b"9" * 5000 + b" 2 3 4 5 1 r",
+    ],
+)
 def test_rows_that_make_no_sense_are_no_rows(said: bytes) -> None:
     """A row with the right checksum and the wrong kind of fields says nothing, whoever wrote it."""
 
@@ -62,4 +78,4 @@ def test_rows_that_make_no_sense_are_no_rows(said: bytes) -> None:
         return crc32c(b"1 a" + said).to_bytes(4, "big") + said
 
     assert kept_of(b"a", sealed(said)) is None
-    assert kept_of(b"a", sealed(b"1 2 3 4 r 5")) == Kept("r 5", 1, 2, 3, 4)
+    assert kept_of(b"a", sealed(b"1 2 3 4 - 1 r 5")) == Kept("r 5", 1, 2, 3, 4, Attributes(executable=True))

@@ -58,7 +58,9 @@ class Shown:
 
 async def from_a_program() -> None:
     """Use everything a client can do."""
-    options = TransferOptions(retry=RetryPolicy(budget=3), on_change="fail", resume=False, overwrite=False, block_size=None)
+    options = TransferOptions(
+        retry=RetryPolicy(budget=3), on_change="fail", resume=False, overwrite=False, block_size=None, times=False
+    )
     async with Client("localhost:50051", options=options, clock=FakeClock(), random=Random(1)) as client:
         info = await client.stat("model.bin")
         assert_type(info, FileInfo)

@@ -253,7 +253,7 @@ def test_another_database_is_no_record(tmp_path: Path, kind: str) -> None:
         "another table": "DROP TABLE files; CREATE TABLE files (name, said)",
         "a view": "DROP TABLE files; CREATE VIEW files AS SELECT 'd/000001' AS name, randomblob(100) AS said",
         "one more": "CREATE TRIGGER t AFTER INSERT ON files BEGIN DELETE FROM files; END",
-        "another version": "PRAGMA user_version=2",
+        "another version": "PRAGMA user_version=1",
         "another program's": "PRAGMA application_id=0",
         "a log": "PRAGMA journal_mode=WAL",
     }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from unspool.errors import (
     NotFoundError,
     UnsupportedError,
 )
+from unspool.testing import FaultyTransport, StoreTransport
 
 SIZE = sum(map(len, FILES.values()))
 
@@ -350,3 +353,110 @@ async def test_a_link_that_takes_a_directorys_place_leads_no_large_file_out(tmp_
     assert [failure.name for failure in result.failures] == ["z/big.bin"]
     assert "its directory was moved" in result.failures[0].error.message
     assert not (out / "elsewhere" / "big.bin").exists()
+
+
+# Attributes
+
+
+class Program:
+    """A server's tree of a small program and a large one, and the directory that it is fetched into."""
+
+    def __init__(self, out: Path, **options: Any) -> None:
+        self.out = out
+        self.lab = TreeLab({}, **options)
+        self.lab.faulty = FaultyTransport(StoreTransport(self.lab.store), clock=self.lab.clock)  # it tells what the store does
+        self.serve(Attributes(MODIFIED, executable=True))
+
+    def serve(self, attributes: Attributes, *, touch: bool = False) -> None:
+        """Have the server tell this, of new revisions if `touch` says so."""
+        for name, data in PROGRAMS.items():
+            if touch or self.lab.store.revision_of(name) is None:
+                self.lab.store.put(name, data, attributes)
+            else:
+                info = self.lab.store._files[name][0]
+                self.lab.store._files[name] = (replace(info, attributes=attributes), data)
+
+    async def get(self) -> int:
+        """Fetch the tree; return the bytes that came."""
+        result = await self.lab.get(self.out)
+        assert (result.failed, files_in(self.out)) == (0, PROGRAMS)
+        return result.bytes_received
+
+    @property
+    def executable(self) -> set[str]:
+        """Which of the local files are executable."""
+        return {name for name in PROGRAMS if (self.out / name).stat().st_mode & 0o100}
+
+    @property
+    def dated(self) -> set[str]:
+        """Which of the local files have the server's time."""
+        return {name for name in PROGRAMS if (self.out / name).stat().st_mtime_ns == MODIFIED}
+
+
+PROGRAMS = {"small": b"#!/bin/sh\n", "large": bytes((1 << 20) + 1)}
+BOTH = set(PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    ("options", "executable", "dated"),
+    [({}, BOTH, BOTH), ({"times": False}, BOTH, set()), ({"executable": False}, set(), BOTH)],
+)
+async def test_files_get_what_was_not_declined(
+    tmp_path: Path, options: dict[str, bool], executable: set[str], dated: set[str]
+) -> None:
+    """Small and large files have the server's time and are executable if they are so there, unless that was declined."""
+    program = Program(tmp_path, **options)
+    await program.get()
+    assert (program.executable, program.dated) == (executable, dated)
+
+
+async def test_attributes_are_mended_without_a_transfer(tmp_path: Path) -> None:
+    """A file whose bytes are here gets what was declined before, or was taken from it here; no byte moves."""
+    program = Program(tmp_path, times=False, executable=False)
+    await program.get()
+    program.lab.options = replace(program.lab.options, times=True, executable=True)
+    assert await program.get() == 0
+    assert (program.executable, program.dated) == (BOTH, BOTH)
+    for name in PROGRAMS:
+        (tmp_path / name).chmod(0o644)
+        os.utime(tmp_path / name, ns=(1, 1))
+    assert await program.get() == 0
+    assert (program.executable, program.dated) == (BOTH, BOTH)
+    before = [(tmp_path / name).stat().st_ctime_ns for name in PROGRAMS]
+    assert await program.get() == 0
+    assert [(tmp_path / name).stat().st_ctime_ns for name in PROGRAMS] == before, "and then it is left alone"
+
+
+@pytest.mark.parametrize("touch", [False, True])
+async def test_what_we_made_executable_is_so_no_longer_when_the_server_says_so(tmp_path: Path, *, touch: bool) -> None:
+    """The record knows whom it was made executable by; at the same revision or at another one."""
+    program = Program(tmp_path)
+    await program.get()
+    program.serve(Attributes(MODIFIED, executable=False), touch=touch)
+    await program.get()
+    assert program.executable == set()
+
+
+@pytest.mark.parametrize("touch", [False, True])
+async def test_what_a_user_made_executable_stays_so(tmp_path: Path, *, touch: bool) -> None:
+    """A file that is not executable on the server and was made so here keeps that, also when it is replaced."""
+    program = Program(tmp_path)
+    program.serve(Attributes(MODIFIED, executable=False))
+    await program.get()
+    for name in PROGRAMS:
+        (tmp_path / name).chmod(0o755)
+    program.serve(Attributes(MODIFIED, executable=False), touch=touch)
+    await program.get()
+    assert program.executable == BOTH
+
+
+async def test_a_record_of_version_1_is_thrown_away(tmp_path: Path) -> None:
+    """A record without attributes is not misread: what it vouched for is compared, or fetched, and noted anew."""
+    program = Program(tmp_path)
+    await program.get()
+    with closing(sqlite3.connect(tmp_path / ".unspool-tree" / "record.sqlite")) as database:
+        database.execute("PRAGMA user_version=1")
+    await program.get()
+    with closing(sqlite3.connect(tmp_path / ".unspool-tree" / "record.sqlite")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("SELECT count(*) FROM files").fetchone() == (len(PROGRAMS),)

@@ -52,6 +52,8 @@ MOST_JOBS = 64
 @click.option(
     "--overwrite/--no-overwrite", default=True, help="Whether a different file at DEST may be replaced (default: yes)."
 )
+@click.option("--times/--no-times", default=True, help="Keep the server's time of modification (default), or leave it now.")
+@click.option("--executable/--no-executable", default=True, help="Make executable what is so on the server (default: yes).")
 @dialect_option
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option("--json", is_flag=True, help="Print the result as one JSON object, and no progress.")
@@ -68,6 +70,8 @@ async def get(
     on_change: OnChange,
     resume: bool,
     overwrite: bool,
+    times: bool,
+    executable: bool,
     dialect: str,
     quiet: bool,
     json: bool,
@@ -91,6 +95,8 @@ async def get(
         resume=resume,
         overwrite=overwrite,
         jobs=jobs,
+        times=times,
+        executable=executable,
     )
     if not recursive and (not address.name or address.name.endswith("/")):
         raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")

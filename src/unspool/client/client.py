@@ -127,7 +127,8 @@ class Client:
         To a path: goes on from what an earlier call left beside it, whatever ended that one, and puts the file at its final
         name in one step when every byte is there and agrees. A destination that is a directory gets the name's last part; one
         that ends in `/` must be a directory.
-        A destination that has the server's bytes already is left as it is.
+        A destination that has the server's bytes already is not fetched. Either way it gets the server's time of modification,
+        and becomes executable if it is so there, unless the options say otherwise.
 
         To a writer: writes the blocks in order as they are verified; the last one only when the whole file has agreed. What
         was written cannot be taken back, so a file that changes meanwhile is an error.
@@ -163,7 +164,7 @@ class Client:
     ) -> TreeResult:
         """Download all files below a prefix into a directory, each whole and verified, or not at all.
 
-        Each file gets its name below the prefix as its place below the directory, and the server's time of modification. What
+        Each file gets its name below the prefix as its place below the directory, and attributes as `get` gives them. What
         is here already is skipped: known from the record that is kept in the directory, or compared by checksum. What is here
         and not on the server stays. Nothing is written outside of the directory, nor through a symbolic link in it.
 

@@ -20,7 +20,7 @@ from unspool.client.fetch import Fetch
 from unspool.client.results import Result
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.unfinished import Unfinished
-from unspool.client.verify import verify, whole_checksum
+from unspool.client.verify import verify, with_checksum
 from unspool.core.whole import Verified, check_whole
 from unspool.errors import (
     DestinationExistsError,
@@ -85,7 +85,7 @@ class _Download:
                 mended = True
                 await self._mend_or_raise(error)
             else:
-                return self._result(verified, await here.commit(overwrite=self._options.overwrite))
+                return self._result(verified, await here.commit(self._options))
 
     async def _already_there(self) -> Result | None:
         """Return the result if the destination is the server's file already."""
@@ -106,6 +106,7 @@ class _Download:
         self._observer.notify(Started(here.name, info.size, info.size, self._transfer.id))
         assert info.crc32c is not None
         here.info, here.size, here.resumed_from = info, info.size, info.size
+        await here.give(self._options.kept(info.attributes))
         return self._result("file", info.crc32c, already_here=True)
 
     async def _fetch(self) -> None:
@@ -162,7 +163,9 @@ class _Download:
         if info is None:
             return "none"
         # Without an end, the last byte was here before this run, or who fetched it asked for no more than a part.
-        theirs = await whole_checksum(info, self._transfer) if end is None else end.crc32c
+        if end is None:
+            info = self._here.info = await with_checksum(info, self._transfer)
+        theirs = info.crc32c if end is None else end.crc32c
         return check_whole(info.name, self._here.part.checksum(info.size), theirs, "run it again with --no-resume")
 
     def _result(self, verified: Verified, checksum: int, *, already_here: bool = False) -> Result:

@@ -30,7 +30,7 @@ from unspool.client.events import Advanced, Event, Observer, Restarting, Retryin
 from unspool.client.results import TreeResult
 from unspool.client.tally import TreeTally
 from unspool.client.transfer import Seams, Transfer
-from unspool.core.model import ListRequest, Page
+from unspool.core.model import FileInfo, ListRequest, Page
 from unspool.errors import (
     FileChangedError,
     LocalFileError,
@@ -152,7 +152,7 @@ class _Tree:
                 if page is None:
                     break
                 await self._open_once()
-                looked = await self._disk.do(partial(self._place.look, page.files))
+                looked = await self._disk.do(partial(self._place.look, map(self._as_kept, page.files)))
                 self._settle(looked)
                 for wanted in looked.wanted:
                     if wanted.info.size > SMALL:
@@ -173,6 +173,10 @@ class _Tree:
         for _ in range(self._jobs):
             await queue.put(None)
         return broken
+
+    def _as_kept(self, info: FileInfo) -> FileInfo:
+        """Return a file's description with those attributes that the local file is to have."""
+        return replace(info, attributes=self._options.kept(info.attributes))
 
     async def _open_once(self) -> None:
         if not self._place.is_open:

@@ -6,6 +6,7 @@ Rule 2: nothing is written before the first header said what the file is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -13,12 +14,13 @@ from functools import partial
 from unspool.client.events import Advanced, Rechecked, Started
 from unspool.client.transfer import Transfer
 from unspool.core.journal import Journal
-from unspool.core.model import Block, FileInfo, Summary
+from unspool.core.model import NO_ATTRIBUTES, Attributes, Block, FileInfo, Summary
 from unspool.core.segments import segment_size_for
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
 from unspool.local.disk import Disk
 from unspool.local.partfile import PartFile
+from unspool.options import TransferOptions
 
 _CHECKPOINT_INTERVAL = 2.0
 """Seconds after which progress inside a segment is journalled too: what a kill costs on a slow link. One small file's write."""
@@ -50,6 +52,7 @@ class Unfinished:
         self._transfer_id = transfer.id
         self._disk = Disk()
         self._part: PartFile | None = None
+        self._found: os.stat_result | None = None  # what was at the destination
         self._checkpointed = self._clock.monotonic()
         self.forget()
 
@@ -86,19 +89,27 @@ class Unfinished:
 
     async def finished_copy(self) -> LocalCopy | None:
         """Return what is at the destination, if that is a file."""
-        copy = self.part.destination.copy()
+        destination = self.part.destination
+        self._found = await self._disk.do(destination.status)
+        copy = destination.copy()
         return copy if await self._disk.do(copy.is_file) else None
+
+    async def give(self, attributes: Attributes) -> None:
+        """Give the finished copy its attributes; what has come to its place meanwhile is left as it is."""
+        if self._found is not None:
+            await self._disk.do(partial(self.part.destination.give, attributes, self._found))
 
     async def discard(self) -> None:
         """Remove what is here: it is of no use any more."""
         await self._disk.do(self.part.discard)
 
-    async def commit(self, *, overwrite: bool) -> int:
+    async def commit(self, options: TransferOptions) -> int:
         """Make it the destination; return its CRC32C."""
         assert self.size is not None
         checksum = self.part.checksum(self.size)
         assert checksum is not None
-        await self._disk.do(partial(self.part.commit, self.size, overwrite=overwrite))
+        attributes = options.kept(self.info.attributes) if self.info else NO_ATTRIBUTES
+        await self._disk.do(partial(self.part.commit, self.size, overwrite=options.overwrite, attributes=attributes))
         return checksum
 
     # What an earlier run left

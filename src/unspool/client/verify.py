@@ -27,7 +27,8 @@ async def verify(name: str, copy: LocalCopy, transfer: Transfer) -> FileInfo:
     size = await asyncio.to_thread(copy.size)
     if size != info.size:
         raise FileMismatchError(f"{copy.path}: has {size} bytes, {name} on the server has {info.size}", name=name)
-    theirs = await whole_checksum(info, transfer)
+    info = await with_checksum(info, transfer)
+    theirs = info.crc32c
     if theirs is None:
         raise VerificationError(f"{name}: the server has no checksum to compare with", name=name)
     ours = await checksum_of(copy)
@@ -35,11 +36,11 @@ async def verify(name: str, copy: LocalCopy, transfer: Transfer) -> FileInfo:
         raise FileMismatchError(
             f"{copy.path}: has other bytes than {name} on the server (crc32c {ours:08x} here, {theirs:08x} there)", name=name
         )
-    return replace(info, crc32c=theirs)
+    return info
 
 
-async def whole_checksum(info: FileInfo, transfer: Transfer) -> int | None:
-    """Return the CRC32C of the whole file at that revision by the server's word, or None if it has none to give.
+async def with_checksum(info: FileInfo, transfer: Transfer) -> FileInfo:
+    """Return what the server says of a file at that revision, with the CRC32C of the whole if it has one to give.
 
     Asks by reading nothing, from the file's end: the summary says it, and heartbeats come while the server makes it up.
 
@@ -47,13 +48,14 @@ async def whole_checksum(info: FileInfo, transfer: Transfer) -> int | None:
         FileChangedError: the file is not at that revision any more.
     """
     if info.crc32c is not None:
-        return info.crc32c
+        return info
     receiver = Receiver(info.name, info.size, pinned=info, transfer_id=transfer.id)
     async with aclosing(transfer.blocks(receiver)) as blocks:
         async for _ in blocks:
             raise AssertionError("the receiver gave out bytes beyond the end of the file")
+    assert receiver.info is not None
     assert receiver.summary is not None
-    return receiver.summary.crc32c
+    return replace(receiver.info, crc32c=receiver.summary.crc32c)
 
 
 async def checksum_of(copy: LocalCopy) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 from enum import Enum, auto
 
-from unspool.core.model import FileInfo
+from unspool.core.model import NO_ATTRIBUTES, Attributes, FileInfo
 from unspool.core.names import check_name
 from unspool.core.ours import is_home, is_unfinished
 from unspool.core.value import value
@@ -71,6 +71,7 @@ class Kept:
     Attributes:
         revision, size, crc32c: of the server's file.
         modified_ns, inode: of the local file; its size is the same.
+        told: the server's attributes that the local file was given, as far as it could have them.
     """
 
     revision: str
@@ -78,6 +79,11 @@ class Kept:
     crc32c: int
     modified_ns: int
     inode: int
+    told: Attributes = NO_ATTRIBUTES
+
+    def is_of(self, local: Local) -> bool:
+        """Whether a local file is the one that the record was made of."""
+        return (self.size, self.modified_ns, self.inode) == (local.size, local.modified_ns, local.inode)
 
 
 @value
@@ -87,6 +93,7 @@ class Local:
     size: int
     modified_ns: int
     inode: int
+    executable: bool = False
 
 
 class Verdict(Enum):
@@ -113,7 +120,24 @@ def judge(info: FileInfo, kept: Kept | None, local: Local | None) -> tuple[Verdi
         and (kept.revision, kept.size) == (info.revision, info.size)
         and checksum in (None, kept.crc32c)  # the server may say more now than its revision did then
     ):
-        if (kept.modified_ns, kept.inode) == (local.modified_ns, local.inode):
+        if kept.is_of(local):
             return Verdict.HERE, None
         checksum = kept.crc32c
     return (Verdict.FETCH, None) if checksum is None else (Verdict.COMPARE, checksum)
+
+
+def made_executable(kept: Kept | None, local: Local) -> bool:
+    """Whether it was we who made a local file executable: then we may take that back."""
+    return kept is not None and kept.told.executable is True and kept.is_of(local)
+
+
+def lacks(attributes: Attributes, kept: Kept, local: Local) -> bool:
+    """Whether a local file that the record vouches for has yet to be given some of its attributes.
+
+    The time is compared with what the server told before, for a file system may have no such time.
+    """
+    if attributes.modified_ns not in (None, kept.told.modified_ns):
+        return True
+    if attributes.executable:
+        return not local.executable
+    return attributes.executable is False and local.executable and made_executable(kept, local)

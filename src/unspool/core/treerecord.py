@@ -6,17 +6,23 @@ Rule 2: it lags the data and never leads it: a row is added when the file has it
 Rule 3: what it says of a file is true as long as that file is the one described: size, time of modification and inode.
 Rule 4: of two rows about one file the later one holds.
 
-Format, version 1: a key, which is the name; and what is said of it: the CRC32C (four bytes, the highest first) of the key's
-length in decimal, a blank, the key and what follows; then `SIZE CRC32C MODIFIED_NS INODE REVISION`, the numbers in decimal.
-Texts are UTF-8. Where the rows are is `unspool.local.record`'s business.
+Format, version 2: a key, which is the name; and what is said of it: the CRC32C (four bytes, the highest first) of the key's
+length in decimal, a blank, the key and what follows; then `SIZE CRC32C MODIFIED_NS INODE TOLD_NS EXECUTABLE REVISION`, the
+numbers in decimal. TOLD_NS is the server's time of modification, EXECUTABLE is 1 or 0; either is `-` if the local file was not
+given it. Texts are UTF-8. Version 1 had neither: the database says which version its rows have.
+Where the rows are is `unspool.local.record`'s business.
 """
 
 from __future__ import annotations
 
 from unspool.core.checksum import crc32c
+from unspool.core.model import Attributes
 from unspool.core.tree import Kept
 
 _CRC = 4
+
+_EXECUTABLE = {b"1": True, b"0": False, b"-": None}
+_SPELLED = {value: spelling.decode() for spelling, value in _EXECUTABLE.items()}
 
 
 def key_of(name: str) -> bytes:
@@ -27,7 +33,9 @@ def key_of(name: str) -> bytes:
 def row_of(name: str, kept: Kept) -> tuple[bytes, bytes]:
     """Return the row that says what a file is: its key, and what is said."""
     key = key_of(name)
-    said = f"{kept.size} {kept.crc32c} {kept.modified_ns} {kept.inode} {kept.revision}".encode(errors="surrogatepass")
+    told = f"{'-' if kept.told.modified_ns is None else kept.told.modified_ns} {_SPELLED[kept.told.executable]}"
+    text = f"{kept.size} {kept.crc32c} {kept.modified_ns} {kept.inode} {told} {kept.revision}"
+    said = text.encode(errors="surrogatepass")
     return key, _sum_of(key, said) + said
 
 
@@ -41,9 +49,10 @@ def kept_of(key: bytes, said: object) -> Kept | None:
     if type(said) is not bytes or said[:_CRC] != _sum_of(key, said[_CRC:]):
         return None
     try:
-        size, checksum, modified_ns, inode, revision = said[_CRC:].split(b" ", 4)
-        return Kept(revision.decode(errors="surrogatepass"), int(size), int(checksum), int(modified_ns), int(inode))
-    except ValueError:  # another version, or somebody else, may have written it
+        size, checksum, modified_ns, inode, told_ns, executable, revision = said[_CRC:].split(b" ", 6)
+        told = Attributes(None if told_ns == b"-" else int(told_ns), executable=_EXECUTABLE[executable])
+        return Kept(revision.decode(errors="surrogatepass"), int(size), int(checksum), int(modified_ns), int(inode), told)
+    except (ValueError, KeyError):  # another version, or somebody else, may have written it
         return None
 
 

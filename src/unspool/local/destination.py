@@ -12,10 +12,12 @@ import stat
 from pathlib import Path
 from typing import Self
 
+from unspool.core.model import Attributes
 from unspool.core.ours import Beside, beside, is_ours
 from unspool.errors import LocalFileError
+from unspool.local.attributes import apply
 from unspool.local.copy import LocalCopy
-from unspool.local.entries import WAY_THROUGH, status_of
+from unspool.local.entries import READ, WAY_THROUGH, status_of, unchanged
 from unspool.local.refusals import mapped
 
 _USUAL_NAME_MAX = 255
@@ -90,6 +92,23 @@ class Destination:
     def copy(self) -> LocalCopy:
         """Return what is there, to be compared."""
         return LocalCopy(self.path, self.name, self.directory)
+
+    def status(self) -> os.stat_result | None:
+        """Return what is there itself, a symbolic link not followed; None if nothing is."""
+        with mapped(self.path):
+            return status_of(self.name, self.directory)
+
+    def give(self, attributes: Attributes, found: os.stat_result) -> None:
+        """Give what is there its attributes, if it is still the regular file that was found. What a link leads to is left."""
+        if not stat.S_ISREG(found.st_mode):
+            return
+        with contextlib.suppress(OSError):  # its bytes are right, and nothing else was promised
+            descriptor = os.open(self.name, READ, dir_fd=self.directory)
+            try:
+                if unchanged(found, os.fstat(descriptor)):
+                    apply(attributes, descriptor)
+            finally:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Let go of the directory. Closing twice is fine."""

@@ -15,6 +15,9 @@ from pathlib import Path
 WAY_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """A directory that files are put into need not be readable, only searchable and writable; Linux can open it so."""
 
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How a file of the user's is opened to be looked at. Not blocking: what was a file a moment ago may be a pipe now."""
+
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What file systems say that cannot link (FAT, many network ones)."""
 
@@ -25,6 +28,14 @@ def status_of(name: str, directory: int) -> os.stat_result | None:
         return os.lstat(name, dir_fd=directory)
     except FileNotFoundError:
         return None
+
+
+def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether a file is the one it was, and has not been written to, as far as its status shows."""
+    return (before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns) == (
+        *(after.st_dev, after.st_ino),
+        *(after.st_size, after.st_mtime_ns),
+    )
 
 
 def is_at(descriptor: int, name: str, directory: int) -> bool:

@@ -12,11 +12,19 @@ from unspool.errors import UnspoolError
 
 @dataclass(slots=True)
 class Wanted:
-    """A file that has to be fetched: what it is, where it belongs, and the permissions of what it replaces."""
+    """A file that has to be fetched.
+
+    Attributes:
+        info: what it is; of its attributes, those that the local file is to have.
+        place: where it belongs.
+        mode: the permissions of what it replaces.
+        takes_back: whether what it replaces was made executable by us.
+    """
 
     info: FileInfo
     place: Place
     mode: int | None = None
+    takes_back: bool = False
 
 
 @dataclass(slots=True)

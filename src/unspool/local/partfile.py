@@ -29,9 +29,10 @@ from dataclasses import replace
 from unspool.core import journal as journals
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal
-from unspool.core.model import Block, Span
+from unspool.core.model import NO_ATTRIBUTES, Attributes, Block, Span
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
+from unspool.local.attributes import apply
 from unspool.local.destination import Destination
 from unspool.local.entries import (
     has_no_links,
@@ -246,10 +247,15 @@ class PartFile:
         self._unchecked = sorted(self._table.segments, reverse=True)
         self._unchecked_bytes = self._table.good_bytes
 
-    def commit(self, size: int, *, overwrite: bool) -> None:
+    def commit(self, size: int, *, overwrite: bool, attributes: Attributes = NO_ATTRIBUTES) -> None:
         """Make the part file the destination. The bytes are the caller's responsibility; that they last is this method's.
 
-        Order: length, permissions, sync of the file, rename, sync of the directory, journal removed.
+        Order: length, permissions, attributes, sync of the file, rename, sync of the directory, journal removed.
+
+        Args:
+            size: of the whole file.
+            overwrite: whether what is there may be replaced.
+            attributes: what the file is to have, as far as it can.
 
         Raises:
             DestinationExistsError: something is there, and `overwrite` is false.
@@ -261,6 +267,7 @@ class PartFile:
             # Who may read, write and run it stays; new bytes do not inherit the right to run as somebody else.
             if (permissions := self.destination.permissions()) is not None:
                 os.fchmod(self._descriptor, permissions)
+            apply(attributes, self._descriptor)
             os.fsync(self._descriptor)
             self._give_name(overwrite=overwrite)
         # From here on the file is there, whole: what still goes wrong must not make it look as if it were not.

@@ -37,8 +37,9 @@ _NAME, _JOURNAL, _LOG = "record.sqlite", "record.sqlite-journal", "record.sqlite
 
 _TABLE = "CREATE TABLE files (name BLOB PRIMARY KEY, said BLOB NOT NULL) WITHOUT ROWID"
 
-_ID, _VERSION = 0x756E7370, 1
-"""What SQLite's header says of the file, besides being SQLite's: `unsp`, and the version of the format."""
+_ID, _VERSION = 0x756E7370, 2
+"""What SQLite's header says of the file, besides being SQLite's: `unsp`, and the version of the format. A record of version 1,
+which knew nothing of attributes, is replaced by an empty one."""
 
 _HEAD = b"SQLite format 3\0", b"\1\1", _VERSION.to_bytes(4, "big"), _ID.to_bytes(4, "big")
 _HEAD_SPANS = slice(0, 16), slice(18, 20), slice(60, 64), slice(68, 72)

@@ -107,7 +107,7 @@ class Staging:
                     written += os.write(descriptor, memoryview(block)[written:])
             if wanted.mode is not None:
                 os.fchmod(descriptor, wanted.mode)
-            return _Staged(name, wanted, dated(descriptor, wanted.info, one.crc32c))
+            return _Staged(name, wanted, vouched(descriptor, wanted.info, one.crc32c, takes_back=wanted.takes_back))
         except BaseException:
             self._home.drop(name)
             raise
@@ -227,8 +227,8 @@ def ends_everything(error: LocalFileError) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FATAL
 
 
-def dated(descriptor: int, info: FileInfo, checksum: int) -> Kept:
-    """Give the open file the server's time, and return what the record may say of it."""
-    apply(info.attributes, descriptor)
+def vouched(descriptor: int, info: FileInfo, checksum: int, *, takes_back: bool) -> Kept:
+    """Give the open file its attributes (see `apply`), and return what the record may say of it."""
+    apply(info.attributes, descriptor, takes_back=takes_back)
     status = os.fstat(descriptor)
-    return Kept(info.revision, info.size, checksum, status.st_mtime_ns, status.st_ino)
+    return Kept(info.revision, info.size, checksum, status.st_mtime_ns, status.st_ino, info.attributes)

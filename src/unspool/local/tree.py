@@ -18,24 +18,21 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.ours import HOME, is_ours
-from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, place_of
+from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, lacks, made_executable, place_of
 from unspool.core.treerecord import row_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
-from unspool.local.entries import make_directory, status_of
+from unspool.local.entries import READ, make_directory, status_of, unchanged
 from unspool.local.home import TreeHome, whole_file_system_syncer
 from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
 from unspool.local.refusals import local_error
-from unspool.local.staging import Staging, dated, taken
+from unspool.local.staging import Staging, taken, vouched
 from unspool.options import MIB
 
 SMALL = MIB
 """Bytes up to which a file is fetched with others: one block. A larger one is worth a part file and a journal of its own."""
-
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Not blocking: what was a file a moment ago may be a pipe now."""
 
 Syncer = Callable[[int], None]
 
@@ -150,23 +147,29 @@ class TreeDestination:
         local = mode = None
         if status is not None:
             if stat.S_ISREG(status.st_mode):
-                local = Local(status.st_size, status.st_mtime_ns, status.st_ino)
+                local = Local(status.st_size, status.st_mtime_ns, status.st_ino, bool(status.st_mode & stat.S_IXUSR))
                 mode = status.st_mode & 0o777
             elif not stat.S_ISLNK(status.st_mode):
                 raise LocalFileError(f"{self._path / str(place)}: is there already, and is not a regular file")
         small = info.size <= SMALL
         verdict, checksum = judge(info, kept, local)
+        takes_back = local is not None and made_executable(kept, local)
+        wanted = Wanted(info, place, mode, takes_back)
         if verdict is Verdict.COMPARE and small:
             assert directory is not None
             assert checksum is not None
-            verdict = Verdict.HERE if self._agrees(info, place, directory, checksum, rows) else Verdict.FETCH
+            verdict = Verdict.HERE if self._agrees(wanted, directory, checksum, rows) else Verdict.FETCH
+        elif verdict is Verdict.HERE and kept is not None and local is not None and lacks(info.attributes, kept, local):
+            assert directory is not None
+            assert status is not None
+            self._give(wanted, directory, status, kept, rows)
         if verdict is Verdict.HERE:
             out.kept += 1
             out.kept_bytes += info.size
             return
         if status is not None and small and not self._overwrite:  # for a larger one, its own download finds out
             raise taken(self._path / str(place))
-        out.wanted.append(Wanted(info, place, mode))
+        out.wanted.append(wanted)
 
     def _check_unlike_others(self, info: FileInfo, place: Place) -> None:
         like = folded(place)
@@ -177,15 +180,27 @@ class TreeDestination:
             )
         self._seen.add(like)
 
-    def _agrees(self, info: FileInfo, place: Place, directory: int, checksum: int, rows: list[tuple[bytes, bytes]]) -> bool:
+    def _give(self, wanted: Wanted, directory: int, found: os.stat_result, kept: Kept, rows: list[tuple[bytes, bytes]]) -> None:
+        """Give a file that is here the attributes that it lacks."""
+        with contextlib.suppress(OSError):  # its bytes are right, and nothing else was promised
+            descriptor = os.open(wanted.place.base, READ, dir_fd=directory)
+            try:
+                if unchanged(found, os.fstat(descriptor)):
+                    told = vouched(descriptor, wanted.info, kept.crc32c, takes_back=wanted.takes_back)
+                    rows.append(row_of(wanted.info.name, told))
+            finally:
+                os.close(descriptor)
+
+    def _agrees(self, wanted: Wanted, directory: int, checksum: int, rows: list[tuple[bytes, bytes]]) -> bool:
         """Read a small file that is here; note it if it has the server's bytes."""
-        descriptor = os.open(place.base, _READ, dir_fd=directory)
+        info = wanted.info
+        descriptor = os.open(wanted.place.base, READ, dir_fd=directory)
         try:
             before = os.fstat(descriptor)
             data = os.pread(descriptor, SMALL + 1, 0)
-            if len(data) != info.size or not agreement(crc32c(data), checksum) or not _unchanged(before, os.fstat(descriptor)):
+            if len(data) != info.size or not agreement(crc32c(data), checksum) or not unchanged(before, os.fstat(descriptor)):
                 return False
-            rows.append(row_of(info.name, dated(descriptor, info, checksum)))
+            rows.append(row_of(info.name, vouched(descriptor, info, checksum, takes_back=wanted.takes_back)))
             return True
         finally:
             os.close(descriptor)
@@ -225,9 +240,10 @@ class TreeDestination:
             return  # what is listed is not what came; the next run compares them
         with contextlib.suppress(OSError, UnspoolError):  # what is not noted is compared
             directory = self._directories.find(wanted.place.directory)
-            descriptor = os.open(wanted.place.base, _READ, dir_fd=directory)
+            descriptor = os.open(wanted.place.base, READ, dir_fd=directory)
             try:
-                self._home.record.add([row_of(wanted.info.name, dated(descriptor, wanted.info, checksum))])
+                kept = vouched(descriptor, wanted.info, checksum, takes_back=wanted.takes_back)
+                self._home.record.add([row_of(wanted.info.name, kept)])
             finally:
                 os.close(descriptor)
 
@@ -245,7 +261,3 @@ class TreeDestination:
             refused.__cause__ = error
             return refused
         return LocalFileError(f"{str(self._path)!a}: cannot be the name of a directory")
-
-
-def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
-    return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
