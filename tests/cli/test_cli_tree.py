@@ -13,7 +13,7 @@ from cli.plainlines import Lines
 from cli.serveddir import Served
 from cli.test_cli_progress import STYLE, on_a_terminal
 from gate import Gate
-from processes import eventually, free_port, outcome_of, running, unspool
+from processes import eventually, free_port, outcome_of, running, serving, unspool
 from unspool.cli.treeprogress import tree_progress
 from unspool.client.events import FileFailed, Retrying, TreeAdvanced
 from unspool.errors import NotFoundError, StalledError
@@ -28,6 +28,7 @@ RESULT = {
     "fetched",
     "kept",
     "failed",
+    "directories",
     "left_out",
     "failures",
     "verified",
@@ -219,3 +220,12 @@ def test_a_file_is_got_as_without_recursive(served: Served, tmp_path: Path) -> N
     assert unspool("get", "-r", served.url("hello.txt"), "other", cwd=tmp_path).code == 0
     assert (tmp_path / "other").read_bytes() == served.files["hello.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.bin", "other"]
+
+
+def test_empty_directories_are_listed_and_made(tmp_path: Path) -> None:
+    """`ls -r` shows them with a slash, and `get -r` makes them."""
+    (tmp_path / "root" / "a" / "empty").mkdir(parents=True)
+    with serving(tmp_path / "root", tmp_path / "log") as server:
+        assert unspool("ls", "-r", server.address).lines == ["a/empty/"]
+        assert unspool("get", "-r", server.address, tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "a" / "empty").is_dir()

@@ -527,3 +527,20 @@ def test_a_directory_with_a_name_of_ours_is_no_destination(tmp_path: Path, name:
     with pytest.raises(LocalFileError, match="name another destination"), opened(tmp_path / name):
         pass
     assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_empty_directories_are_durable(tmp_path: Path, *, at_once: bool) -> None:
+    """Where nothing but directories is made, the file system is synced, or each directory that has got one; and only then."""
+    synced: list[int] = []
+    with pytest.MonkeyPatch.context() as patched, opened(tmp_path, sync_all=synced.append if at_once else None) as place:
+        patched.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+        assert place.make_directories(["a/b/", "c/"]).directories == 2
+        place.finish()
+        if not at_once:
+            assert set(synced) == {tmp_path.stat().st_ino, (tmp_path / "a").stat().st_ino}
+        assert synced
+        synced.clear()
+        assert place.make_directories(["a/b/", "c/"]).directories == 2
+        place.finish()
+        assert synced == []

@@ -221,3 +221,15 @@ async def test_an_empty_directory_lists_nothing(root: Path, store: LocalStore) -
     (root / "empty").mkdir()
     assert await listed(store, "empty") == ({}, set())
     assert await listed(store, recursive=False) == ({}, {"empty/"})
+
+
+async def test_a_recursive_listing_tells_of_empty_directories(root: Path, store: LocalStore) -> None:
+    """Directories in which nothing is listed are prefixes, and no others are; not the one that was asked for."""
+    for directory in ("empty", "a/b/empty", "a/full", "only-empty/inner", "odd"):
+        (root / directory).mkdir(parents=True)
+    (root / "a/full/file").write_bytes(b"x")
+    os.mkfifo(root / "odd/pipe")
+    files, prefixes = await listed(store)
+    assert (set(files), prefixes) == ({"a/full/file"}, {"empty/", "a/b/empty/", "only-empty/inner/", "odd/"})
+    assert await listed(store, "empty") == ({}, set())
+    assert (await listed(store, "a", page_size=1))[1] == {"a/b/empty/"}

@@ -27,6 +27,7 @@ async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "f").write_bytes(DATA)
     (tmp_path / "g").write_bytes(b"hello")
+    (tmp_path / "e").mkdir()
     local = LocalStore(tmp_path)
     for store in (local, MemoryStore({"d/f": DATA, "g": b"hello"})):
         async with serve(store) as address:
@@ -133,6 +134,28 @@ async def test_a_server_that_tells_attributes_in_one_place_only_is_found_out(for
         (finding,) = [finding async for finding in check(address, points=["attributes"])]
     assert finding.outcome == "fail"
     assert forgets.removesuffix("_ns") in finding.detail
+
+
+class Untidy(MemoryStore):
+    """A store that lists a directory as empty in which there is a file, or one without its slash."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__({"d/f": DATA})
+        self.prefix = prefix
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Store.list`."""
+        yield Page(prefixes=(self.prefix,))
+        async for page in super().list(request):
+            yield page
+
+
+@pytest.mark.parametrize("prefix", ["d/", "e"])
+async def test_a_recursive_listing_with_other_prefixes_than_empty_directories_is_found_out(prefix: str) -> None:
+    """The prefixes of a recursive listing are empty directories, and end in a slash."""
+    async with serve(Untidy(prefix)) as address:
+        (finding,) = [finding async for finding in check(address, "d/f", points=["list"])]
+    assert finding.outcome == "fail"
 
 
 class WithoutBatches(FaultServer):

@@ -15,6 +15,7 @@ import pytest
 
 from tree.treelab import FILES, MODIFIED, Batchless, Listing, Tampering, TreeLab, files_in, own_files_in
 from unspool.client.events import FileFailed, TreeAdvanced
+from unspool.client.transport import Transport
 from unspool.core.model import Attributes, BatchRequest, Frame, ListRequest, Page, Piece
 from unspool.errors import (
     BusyError,
@@ -460,3 +461,49 @@ async def test_a_record_of_version_1_is_thrown_away(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / ".unspool-tree" / "record.sqlite")) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (2,)
         assert database.execute("SELECT count(*) FROM files").fetchone() == (len(PROGRAMS),)
+
+
+# Empty directories
+
+
+class WithDirectories(Listing):
+    """A server that lists empty directories, too."""
+
+    def __init__(self, inner: Transport, *prefixes: str) -> None:
+        super().__init__(inner, [])
+        self.prefixes = prefixes
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Transport.list`."""
+        yield Page(prefixes=self.prefixes)
+        async with aclosing(self.inner.list(request)) as pages:
+            async for page in pages:
+                yield page
+
+
+async def test_empty_directories_are_made(tmp_path: Path) -> None:
+    """Each is there, with those above it; a second run finds them."""
+    lab = TreeLab({})
+    transport = WithDirectories(lab.faulty, "empty/", "a/b/c/")
+    for _ in range(2):
+        result = await lab.get(tmp_path, transport=transport)
+        assert (result.directories, result.files, result.failed) == (2, 0, 0)
+        assert (tmp_path / "empty").is_dir()
+        assert list((tmp_path / "a/b/c").iterdir()) == []
+
+
+async def test_a_directory_that_cannot_be_is_a_failure_of_its_own(tmp_path: Path) -> None:
+    """What stands in the way of one, leads out or is unspool's own stops nothing else, and nothing is made outside."""
+    (tmp_path / "outside").mkdir()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "file").write_bytes(b"mine")
+    (out / "link").symlink_to(tmp_path / "outside")
+    lab = TreeLab()
+    wrong = ("file/", "link/x/", "../x/", "/", "x.unspool-part/")
+    result = await lab.get(out, transport=WithDirectories(lab.faulty, *wrong, ".unspool-tree/x/", "good/"))
+    assert {failure.name for failure in result.failures} == set(wrong)
+    assert (result.directories, result.failed, result.fetched) == (1, len(wrong), len(FILES))
+    assert (out / "good").is_dir()
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert not (tmp_path / "x").exists()

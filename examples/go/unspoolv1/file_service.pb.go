@@ -963,7 +963,7 @@ type ListFilesRequest struct {
 	// A name taken as a directory: "a/b" lists what begins with "a/b/". Empty: everything. The name of a file lists that file.
 	// Nothing there: NOT_FOUND, FILE_NOT_FOUND. Malformed: INVALID_ARGUMENT, INVALID_NAME.
 	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// false: one level, with the prefixes below it. true: all files below, and no prefixes.
+	// false: one level, with the prefixes below it. true: all files below.
 	Recursive bool `protobuf:"varint,2,opt,name=recursive,proto3" json:"recursive,omitempty"`
 	// Most entries wanted in one page. The server clamps it, and may always send shorter pages. Absent or not positive: the
 	// server chooses.
@@ -1029,7 +1029,8 @@ type ListFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Files, described as StatFile would.
 	Files []*FileInfo `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
-	// One level only: the prefixes that have something below them, each ending in "/".
+	// Each ends in "/". Of one level: the prefixes there. Recursive: the directories in which the listing has nothing, where the
+	// store knows directories; a client that only wants files ignores them.
 	Prefixes      []string `protobuf:"bytes,2,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -18,7 +18,7 @@ _NS = 1_000_000_000
 @click.command()
 @click.argument("url")
 @click.option("--long", "-l", "long_", is_flag=True, help="Size and modification time too.")
-@click.option("--recursive", "-r", is_flag=True, help="All files below, not just one level.")
+@click.option("--recursive", "-r", is_flag=True, help="All files below, and empty directories, not just one level.")
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
 @patience_options

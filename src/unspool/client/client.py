@@ -96,7 +96,7 @@ class Client:
 
         Args:
             prefix: a name taken as a directory; "" is everything. The name of a file lists that file.
-            recursive: all files below, and no prefixes; otherwise one level.
+            recursive: all files below, and the empty directories as prefixes; otherwise one level.
             page_size: entries per page, as a wish.
 
         Raises:

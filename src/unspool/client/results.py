@@ -54,6 +54,7 @@ class TreeResult:
         fetched: files that were fetched and verified now.
         kept: files that were here already: known from the record, or compared by checksum.
         failed: files that are not here, or not as they are on the server.
+        directories: empty directories of the server's that are here.
         left_out: files that are another tree's record (`.unspool-tree`).
         failures: of the failed ones, the first thousand.
         verified: how far those fetched were, see `Result`; the least that holds for all.
@@ -68,6 +69,7 @@ class TreeResult:
     fetched: int
     kept: int
     failed: int
+    directories: int
     left_out: int
     failures: tuple[Failure, ...]
     verified: Verified

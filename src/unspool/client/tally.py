@@ -42,7 +42,7 @@ class TreeTally:
     def _begin(self) -> None:
         self.listed = self._listed_bytes = 0
         self.listed_all = False
-        self.fetched = self._kept = self._failed = self._left_out = 0
+        self.fetched = self._kept = self._failed = self._left_out = self._directories = 0
         self._good = 0  # bytes that are here
         self._failures: list[Failure] = []
 
@@ -59,6 +59,7 @@ class TreeTally:
         self.fetched += outcome.fetched
         self._good += outcome.kept_bytes + outcome.fetched_bytes
         self._left_out += outcome.left_out
+        self._directories += outcome.directories
         for failure in outcome.failures:
             self.fail(failure.name, failure.error)
         self.tell()
@@ -113,6 +114,7 @@ class TreeTally:
             fetched=self.fetched + before,
             kept=self._kept - before,
             failed=self._failed,
+            directories=self._directories,
             left_out=self._left_out,
             failures=tuple(self._failures),
             verified=self._verified,

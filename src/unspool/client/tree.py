@@ -154,6 +154,8 @@ class _Tree:
                 await self._open_once()
                 looked = await self._disk.do(partial(self._place.look, map(self._as_kept, page.files)))
                 self._settle(looked)
+                if page.prefixes:
+                    self._settle(await self._disk.do(partial(self._place.make_directories, page.prefixes)))
                 for wanted in looked.wanted:
                     if wanted.info.size > SMALL:
                         await queue.put([wanted])

@@ -70,7 +70,10 @@ class FileInfo:
 
 @value
 class Page:
-    """One page of a listing: files, and (one level only) the prefixes below, each ending in `/`."""
+    """One page of a listing: files, and prefixes, each ending in `/`.
+
+    Of one level, the prefixes are the directories there. Of all below, they are the directories in which nothing is listed.
+    """
 
     files: tuple[FileInfo, ...] = ()
     prefixes: tuple[str, ...] = ()

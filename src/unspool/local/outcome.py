@@ -50,6 +50,7 @@ class Outcome:
     """What became of some files. Sizes are bytes.
 
     Attributes:
+        directories: empty ones that are here.
         wanted: have yet to be fetched.
         elsewhere: arrived, but belong on another file system, where they cannot be put in one step from here.
         left_out: belong to the record of another tree.
@@ -62,6 +63,7 @@ class Outcome:
     fetched: int = 0
     fetched_bytes: int = 0
     left_out: int = 0
+    directories: int = 0
     wanted: list[Wanted] = field(default_factory=list)
     elsewhere: list[Wanted] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)

@@ -199,12 +199,15 @@ class Staging:
             LocalFileError: the disk refuses everything.
         """
         out = self.commit()
-        if self._names_to_sync and self._sync_all is not None:
-            try:
+        try:
+            if self._sync_all is None:
+                self._sync_names()  # of directories alone: files have been seen to
+            elif self._names_to_sync or self._directories.grown:
                 self._sync_all(self._root)
-            except OSError as error:
-                raise local_error(error, self._path) from error
-            self._names_to_sync = False
+        except OSError as error:
+            raise local_error(error, self._path) from error
+        self._names_to_sync = False
+        self._directories.grown.clear()
         return out
 
     def close(self) -> None:

@@ -205,6 +205,23 @@ class TreeDestination:
         finally:
             os.close(descriptor)
 
+    # Empty directories
+
+    def make_directories(self, prefixes: Iterable[str]) -> Outcome:
+        """Make the directories that the server lists as empty, each ending in `/`; what is in them here stays."""
+        out = Outcome()
+        for prefix in prefixes:
+            try:
+                place = place_of(prefix.removesuffix("/"), self._below)
+                if place is not None:
+                    self._directories.find(str(place), make=True)
+                    out.directories += 1
+            except UnspoolError as error:
+                out.failures.append(Failure(prefix, error))
+            except OSError as error:
+                out.failures.append(Failure(prefix, self._refused(error, prefix.removesuffix("/"))))
+        return out
+
     # What arrives
 
     def write(self, arrived: Iterable[Arrived]) -> Outcome:

@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from itertools import islice
 
 from unspool.core.model import FileInfo, ListRequest, Page
@@ -145,21 +146,25 @@ class LocalStore:
 
     def _scan(self, top: int, below: str, *, recursive: bool) -> Generator[FileInfo | str, None, None]:
         # One open directory per level, so memory grows with the depth of the tree and not with its size.
-        levels = [(top, _children(top), below)]
+        levels = [_Level(top, _children(top), below)]
         try:
             while levels:
-                descriptor, entries, prefix = levels[-1]
-                entry = next(entries, None)
+                level = levels[-1]
+                entry = next(level.entries, None)
                 if entry is None:
                     levels.pop()
+                    if levels and level.is_empty:
+                        yield level.prefix
                     continue
-                name = prefix + entry.name
+                name = level.prefix + entry.name
                 try:
                     listed = self._look_at(entry, name, recursive=recursive)
                     if recursive and isinstance(listed, str):
-                        inner = os.open(entry.name, _DIRECTORY, dir_fd=descriptor)
-                        levels.append((inner, _children(inner), listed))
+                        inner = os.open(entry.name, _DIRECTORY, dir_fd=level.descriptor)
+                        levels.append(_Level(inner, _children(inner), listed))
+                        level.is_empty = False
                     elif listed is not None:
+                        level.is_empty = False
                         yield listed
                 except InvalidNameError as error:
                     log.warning("not listed, because no client could ask for it: %s", error)
@@ -170,8 +175,8 @@ class LocalStore:
                         raise
                     log.info("not listed: %r: %s", name, error.strerror)
         finally:
-            for _, entries, _ in levels:
-                entries.close()
+            for level in levels:
+                level.entries.close()
 
     def _look_at(self, entry: os.DirEntry[str], name: str, *, recursive: bool) -> FileInfo | str | None:
         """Return what a directory's entry is listed as: a file, a prefix, or None for not at all."""
@@ -199,6 +204,16 @@ class LocalStore:
         if inside and stat.S_ISREG(status.st_mode):
             return info_of(name, status, self._revision_of)
         return f"{name}/" if stat.S_ISDIR(status.st_mode) and not recursive else None
+
+
+@dataclass(slots=True)
+class _Level:
+    """A directory that is being listed: its descriptor, what is still to come of it, and whether nothing of it was listed."""
+
+    descriptor: int
+    entries: Generator[os.DirEntry[str], None, None]
+    prefix: str
+    is_empty: bool = True
 
 
 def open_url(url: str, *, hidden: bool = False) -> LocalStore:

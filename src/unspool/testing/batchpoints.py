@@ -5,8 +5,8 @@ from __future__ import annotations
 import grpc
 
 from unspool.core.checksum import crc32c
-from unspool.testing.points import LARGEST_MESSAGE, LARGEST_SAMPLE, Points
-from unspool.testing.probe import Answer, PointSkippedError, Probe, must
+from unspool.testing.points import LARGEST_MESSAGE, Points
+from unspool.testing.probe import LARGEST_SAMPLE, Answer, PointSkippedError, Probe, must
 from unspool.v1 import file_service_pb2 as pb
 
 BATCH_POINTS = Points()

@@ -16,11 +16,11 @@ from google.protobuf.message import DecodeError
 
 from unspool.core.checksum import crc32c
 from unspool.core.names import check_prefix
-from unspool.errors import InvalidNameError, UnspoolError, VerificationError
+from unspool.errors import InvalidNameError, UnspoolError
 from unspool.rpc.wire import SERVICE
 from unspool.testing.batchpoints import BATCH_POINTS
-from unspool.testing.points import LARGEST_MESSAGE, LARGEST_SAMPLE, Points
-from unspool.testing.probe import PointFailedError, PointSkippedError, Probe, must
+from unspool.testing.points import LARGEST_MESSAGE, Points
+from unspool.testing.probe import PointFailedError, PointSkippedError, Probe, must, sample
 from unspool.v1 import file_service_pb2 as pb
 
 Outcome: TypeAlias = Literal["pass", "fail", "skip"]
@@ -238,12 +238,18 @@ async def _unknown_fields(probe: Probe) -> None:
 POINTS.update(BATCH_POINTS)
 
 
-@POINTS.add("list", "a listing has the file, as StatFile describes it; all files below, and no prefixes, if recursive")
+@POINTS.add(
+    "list",
+    "a listing has the file as StatFile describes it; if recursive all files below, and only empty directories as prefixes",
+)
 async def _list(probe: Probe) -> None:
     pages, answer = await probe.list(prefix=probe.name.rpartition("/")[0], recursive=True)
     must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
-    must(not any(page.prefixes for page in pages), "a recursive listing has prefixes")
     listed = {info.name: info for page in pages for info in page.files}
+    inhabited = {name[: at + 1] for name in listed for at, character in enumerate(name) if character == "/"}
+    for prefix in (prefix for page in pages for prefix in page.prefixes):
+        must(prefix.endswith("/"), f"the prefix {prefix!r} does not end in /")
+        must(prefix not in inhabited, f"{prefix!r} is listed as an empty directory, and something is in it")
     must(probe.name in listed, f"{probe.name} is not in it")
     info, _ = await probe.stat(probe.name)
     must(info is not None and listed[probe.name].revision == info.revision, "it gives another revision than StatFile")
@@ -346,7 +352,7 @@ async def check(target: str, name: str | None = None, points: Iterable[str] | No
         VerificationError: there is no such file to be had, so nothing can be checked.
     """
     async with grpc.aio.insecure_channel(target, options=[("grpc.enable_retries", 0)]) as channel:
-        probe = Probe(channel, await _sample(channel, name))
+        probe = Probe(channel, await sample(channel, name))
         for point in points if points is not None else POINTS:
             promise, look = POINTS[point]
             try:
@@ -359,22 +365,3 @@ async def check(target: str, name: str | None = None, points: Iterable[str] | No
                 yield Finding(point, promise, "fail", f"{type(error).__name__}: {error}")
             else:
                 yield Finding(point, promise, "pass")
-
-
-async def _sample(channel: grpc.aio.Channel, name: str | None) -> pb.FileInfo:
-    probe = Probe(channel, pb.FileInfo(name=name or ""))
-    if name is not None:
-        info, answer = await probe.stat(name)
-        if info is None or info.size <= 1:
-            raise VerificationError(f"{name}: cannot be read to check the server: {answer.text or 'it is too small'}")
-        return info
-    best: pb.FileInfo | None = None
-    pages, answer = await probe.list(recursive=True)
-    for page in pages:
-        for info in page.files:
-            if 1 < info.size <= LARGEST_SAMPLE and (best is None or info.size > best.size):
-                best = info
-    if best is None:
-        said = f": {answer.code.name}: {answer.text}" if answer.code is not grpc.StatusCode.OK else ""
-        raise VerificationError(f"the listing has no file of 2 bytes to 64 MiB to read{said}; name one with --name")
-    return best

@@ -7,9 +7,6 @@ from typing import TypeAlias
 
 from unspool.testing.probe import Probe
 
-LARGEST_SAMPLE = 64 << 20
-"""Bytes of the largest file that is read to check a server, unless one is named."""
-
 LARGEST_MESSAGE = 4 << 20
 """Bytes of the largest message that a client takes by gRPC's defaults."""
 

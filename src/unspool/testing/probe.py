@@ -11,9 +11,13 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from unspool.errors import VerificationError
 from unspool.rpc.status import DETAILS_KEY, DOMAIN
 from unspool.rpc.wire import SERVICE
 from unspool.v1 import file_service_pb2 as pb
+
+LARGEST_SAMPLE = 64 << 20
+"""Bytes of the largest file that is read to check a server, unless one is named."""
 
 _PATIENCE = 30.0
 """Seconds any one call may take."""
@@ -155,3 +159,27 @@ def _note(answer: Answer, error: grpc.aio.AioRpcError) -> None:
                 info = ErrorInfo()
                 if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:
                     answer.reason = info.reason
+
+
+async def sample(channel: grpc.aio.Channel, name: str | None) -> pb.FileInfo:
+    """Return the file to check a server with: the one named, or the largest of up to 64 MiB that it lists.
+
+    Raises:
+        VerificationError: there is none of two bytes or more.
+    """
+    probe = Probe(channel, pb.FileInfo(name=name or ""))
+    if name is not None:
+        info, answer = await probe.stat(name)
+        if info is None or info.size <= 1:
+            raise VerificationError(f"{name}: cannot be read to check the server: {answer.text or 'it is too small'}")
+        return info
+    best: pb.FileInfo | None = None
+    pages, answer = await probe.list(recursive=True)
+    for page in pages:
+        for info in page.files:
+            if 1 < info.size <= LARGEST_SAMPLE and (best is None or info.size > best.size):
+                best = info
+    if best is None:
+        said = f": {answer.code.name}: {answer.text}" if answer.code is not grpc.StatusCode.OK else ""
+        raise VerificationError(f"the listing has no file of 2 bytes to 64 MiB to read{said}; name one with --name")
+    return best
