@@ -6,13 +6,14 @@ import click
 
 from unspool.cli.command import binary_output, command
 from unspool.cli.patience import patience_options
+from unspool.cli.sizes import Size
 from unspool.core.retry import RetryPolicy
 
 
 @click.command()
 @click.argument("url")
-@click.option("--offset", type=click.IntRange(0), default=0, help="First byte wanted.")
-@click.option("--length", type=click.IntRange(0), default=None, help="How many bytes; without it, to the end of the file.")
+@click.option("--offset", type=Size(), default="0", help="First byte wanted.")
+@click.option("--length", type=Size(), default=None, help="How many bytes; without it, to the end of the file.")
 @command
 @patience_options
 async def cat(*, url: str, offset: int, length: int | None, retry: RetryPolicy) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from unspool.cli.command import command
+from unspool.cli.sizes import Size, write_size
 from unspool.options import ServerOptions
 
 _DEFAULTS = ServerOptions()
@@ -36,15 +37,15 @@ _DEFAULTS = ServerOptions()
 )
 @click.option(
     "--block-size",
-    type=click.IntRange(1, _DEFAULTS.service.largest_block),
-    default=_DEFAULTS.service.block_size,
+    type=Size(1, _DEFAULTS.service.largest_block),
+    default=write_size(_DEFAULTS.service.block_size),
     show_default=True,
     help="Bytes per block, unless the client asks otherwise.",
 )
 @click.option(
     "--max-block-size",
-    type=click.IntRange(1, 3 << 20),
-    default=_DEFAULTS.service.largest_block,
+    type=Size(1, 3 << 20),
+    default=write_size(_DEFAULTS.service.largest_block),
     show_default=True,
     help="Most bytes per block that a client may ask for.",
 )
@@ -91,13 +92,11 @@ _DEFAULTS = ServerOptions()
 )
 @click.option(
     "--max-stream-bandwidth",
-    type=click.IntRange(1),
+    type=Size(1),
     default=None,
     help="Bytes per second of one stream (default: as many as it takes).",
 )
-@click.option(
-    "--max-bandwidth", type=click.IntRange(1), default=None, help="Bytes per second in all (default: as many as there are)."
-)
+@click.option("--max-bandwidth", type=Size(1), default=None, help="Bytes per second in all (default: as many as there are).")
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
 @click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")
