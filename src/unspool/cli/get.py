@@ -10,6 +10,7 @@ import click
 
 from unspool.cli.command import binary_output, command, dialect_option, printable
 from unspool.cli.patience import patience_options
+from unspool.cli.sizes import Size
 from unspool.options import OnChange, TransferOptions
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ MOST_JOBS = 64
     show_default=True,
     help="Seconds without any message after which an attempt counts as stalled.",
 )
+@click.option("--limit-rate", type=Size(1), default=None, help="Most bytes per second, in all (default: as many as come).")
 @click.option(
     "--on-change",
     type=click.Choice(["restart", "fail"]),
@@ -67,6 +69,7 @@ async def get(
     jobs: int | None,
     retry: RetryPolicy,
     idle_timeout: float,
+    limit_rate: int | None,
     on_change: OnChange,
     resume: bool,
     overwrite: bool,
@@ -101,7 +104,7 @@ async def get(
     if not recursive and (not address.name or address.name.endswith("/")):
         raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
     destination = binary_output() if dest == "-" else dest or "."
-    async with Client(address.target, dialect=dialect, options=options) as client:  # type: ignore[arg-type]  # click checked
+    async with Client(address.target, dialect=dialect, options=options, limit_rate=limit_rate) as client:  # type: ignore[arg-type]  # click checked
         if recursive and not await _is_file(client, address.name):
             await _get_tree(client, address, _directory(address.name, dest), quiet=quiet, json=json)
             return

@@ -49,6 +49,7 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
             async with aclosing(messages):
                 while (message := await transfer.bounded(anext(messages, None), batch.about)) is not None:
                     batch.take(message)
+                    await transfer.slow_down(_size_of(message))
                     if came := batch.collect():
                         yield came
         batch.keep()
@@ -61,6 +62,12 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
         if attempt.error is None:
             attempt.again(batch.error_of(left[0]))
     yield Came(failed=[(one, batch.error_of(one)) for one in left])
+
+
+def _size_of(message: Iterable[Piece]) -> int:
+    """Return how many bytes of files a message brought."""
+    frames = (piece.frame for piece in message)
+    return sum(len(frame.block.data) for frame in frames if frame is not None and frame.block is not None)
 
 
 class SmallFile:

@@ -17,6 +17,7 @@ from unspool.client.clock import Clock, SystemClock
 from unspool.client.dialects import connect
 from unspool.client.download import download
 from unspool.client.events import Observer, Observers
+from unspool.client.ratelimit import RateLimit
 from unspool.client.results import Result, TreeResult
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
@@ -42,6 +43,8 @@ class Client:
         dialect: which protocol the server speaks.
         metadata: keys and values sent with every call.
         observers: are told what happens in every transfer.
+        limit_rate: bytes per second that are taken, by all streams of all calls together; a `RateLimit` may be given to
+            several clients, which share it then. None is as fast as they come.
         transport, clock, random: the seams, for tests; a transport given here is closed here.
     """
 
@@ -53,6 +56,7 @@ class Client:
         dialect: Dialect = "unspool",
         metadata: Metadata = (),
         observers: Sequence[Observer] = (),
+        limit_rate: float | RateLimit | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
@@ -66,6 +70,7 @@ class Client:
             clock=clock or SystemClock(),
             random=random or Random(),  # noqa: S311 - spreads retries and names transfers; guards nothing
             connect=None if transport is not None else lambda: connect(target, dialect, metadata),
+            limit=limit_rate if limit_rate is None or isinstance(limit_rate, RateLimit) else RateLimit(limit_rate),
         )
 
     async def __aenter__(self) -> Self:

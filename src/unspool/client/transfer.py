@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 
 from unspool.client.clock import Clock
 from unspool.client.events import Observer, Restarting, Retrying
+from unspool.client.ratelimit import RateLimit
 from unspool.client.transport import Transport
 from unspool.core.model import Block, ListRequest, Page
 from unspool.core.receiver import Receiver
@@ -65,6 +66,7 @@ class Seams:
         transport: to the server.
         contact: shared by all transfers to the server.
         connect: makes another transport to the same server; None where there is but the one.
+        limit: how fast bytes may be taken; None is as fast as they come.
     """
 
     transport: Transport
@@ -72,6 +74,7 @@ class Seams:
     random: Random
     connect: Callable[[], Transport] | None = None
     contact: Contact = field(default_factory=Contact)
+    limit: RateLimit | None = None
 
     @asynccontextmanager
     async def another(self) -> AsyncGenerator[Seams, None]:
@@ -181,7 +184,7 @@ class Transfer:
         self.options = options
         self.observer = observer
         self._budget = RetryBudget(options.retry, seams.random.random)
-        self._wish = BlockWish(options.block_size, options.idle_timeout)
+        self._wish = BlockWish(_largest_block(options, seams.limit), options.idle_timeout)
         self._received = 0
         self._received_at_failure = 0
         self._began = seams.clock.monotonic()
@@ -258,6 +261,7 @@ class Transfer:
                             self._received += size
                             self.tally.bytes_received += size
                             anew = self._wish.received(size, clock.monotonic() - since) and not receiver.complete
+                            await self.slow_down(size)
                             yield block
                             if anew:
                                 break
@@ -284,6 +288,12 @@ class Transfer:
             while (page := await self.bounded(anext(pages, None), lambda: request.prefix or "/")) is not None:
                 if page.files or page.prefixes:
                     yield page
+
+    async def slow_down(self, size: int) -> None:
+        """Wait for as long as the rate limit asks for, after so many bytes have arrived."""
+        limit, clock = self.seams.limit, self.seams.clock
+        if limit is not None and (wait := limit.take(size, clock.monotonic())):
+            await clock.sleep(wait)
 
     async def bounded(self, coming: Coroutine[Any, Any, T], about: Callable[[], str]) -> T:
         """Return what is coming, within the idle timeout; after that it is a stall, and `about` says of what."""
@@ -312,3 +322,9 @@ class Transfer:
             with attempt:
                 return await self.bounded(what(), lambda: about)
         raise AssertionError("an attempt that ends well has an answer")
+
+
+def _largest_block(options: TransferOptions, limit: RateLimit | None) -> int | None:
+    """Return the largest block to ask for in any case; None leaves it to the server."""
+    limited = None if limit is None else limit.block_size
+    return min((size for size in (options.block_size, limited) if size is not None), default=None)

@@ -12,10 +12,10 @@ Rule 3: when the way turns out to carry much more, larger ones are asked for. A 
 
 from __future__ import annotations
 
-_SMALLEST = 1024
+SMALLEST = 1024
 """Bytes. Below it a block is hardly more than what is around it; with 30 s for each, it comes over 34 bytes a second."""
 
-_USUAL = 1 << 20
+USUAL = 1 << 20
 """Bytes. From here on it is left to the server again, for that is what servers send."""
 
 _FIRST = 64 * 1024
@@ -75,18 +75,18 @@ class BlockWish:
         self.begin()
 
     def _shrink(self, size: float) -> bool:
-        smaller = max(_down(size), _SMALLEST)
-        if smaller >= (_USUAL if self.size is None else self.size):
+        smaller = max(power_of_two(size), SMALLEST)
+        if smaller >= (USUAL if self.size is None else self.size):
             return False
         self.size = smaller
         return True
 
     def _grow(self, size: float) -> bool:
-        larger = _down(size)
-        self.size = self._most if larger >= (self._most or _USUAL) else larger
+        larger = power_of_two(size)
+        self.size = self._most if larger >= (self._most or USUAL) else larger
         return True
 
 
-def _down(size: float) -> int:
+def power_of_two(size: float) -> int:
     """Return the power of two at or below a size, as segments are."""
     return 1 << max(int(size), 1).bit_length() - 1
