@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unspool.cli.command import binary_output, command, dialect_option, printable
+from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
 from unspool.cli.patience import patience_options
 from unspool.cli.sizes import Size
 from unspool.options import OnChange, TransferOptions
@@ -16,6 +17,7 @@ from unspool.options import OnChange, TransferOptions
 if TYPE_CHECKING:
     from unspool.client.client import Client
     from unspool.core.address import Address
+    from unspool.core.filters import Filter
     from unspool.core.retry import RetryPolicy
 
 _DEFAULTS = TransferOptions()
@@ -24,10 +26,11 @@ MOST_JOBS = 64
 """Most streams that may be asked for; servers give one address 100 by default."""
 
 
-@click.command()
+@click.command(cls=FilteringCommand)
 @click.argument("url")
 @click.argument("dest", required=False)
 @click.option("--recursive", "-r", is_flag=True, help="All files below URL, into the directory DEST.")
+@filter_options
 @click.option(
     "--jobs",
     "-j",
@@ -66,6 +69,7 @@ async def get(
     url: str,
     dest: str | None,
     recursive: bool,
+    filters: list[Filter],
     jobs: int | None,
     retry: RetryPolicy,
     idle_timeout: float,
@@ -90,6 +94,7 @@ async def get(
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
 
+    check_filters(filters, recursive=recursive)
     address = parse_address(url)
     options = TransferOptions(
         retry=retry,
@@ -106,7 +111,7 @@ async def get(
     destination = binary_output() if dest == "-" else dest or "."
     async with Client(address.target, dialect=dialect, options=options, limit_rate=limit_rate) as client:  # type: ignore[arg-type]  # click checked
         if recursive and not await _is_file(client, address.name):
-            await _get_tree(client, address, _directory(address.name, dest), quiet=quiet, json=json)
+            await _get_tree(client, address, _directory(address.name, dest), filters, quiet=quiet, json=json)
             return
         with progress(address.name, quiet=quiet or json) as observer:
             result = await client.get(address.name, destination, observers=[observer])
@@ -143,12 +148,14 @@ def _directory(prefix: str, dest: str | None) -> str:
     return directory
 
 
-async def _get_tree(client: Client, address: Address, directory: str, *, quiet: bool, json: bool) -> None:
+async def _get_tree(
+    client: Client, address: Address, directory: str, filters: list[Filter], *, quiet: bool, json: bool
+) -> None:
     from unspool.cli.treeprogress import tree_progress  # noqa: PLC0415
     from unspool.errors import IncompleteTreeError  # noqa: PLC0415
 
     with tree_progress(str(address), quiet=quiet or json) as observer:
-        result = await client.get_tree(address.name, directory, observers=[observer])
+        result = await client.get_tree(address.name, directory, filters=filters, observers=[observer])
     if json:
         failures = [
             {"name": failure.name, "reason": failure.error.reason, "message": failure.error.message}

@@ -24,6 +24,7 @@ from unspool.client.transport import Transport
 from unspool.client.verify import verify
 from unspool.client.writer import Writer, write_to
 from unspool.core.address import parse_server
+from unspool.core.filters import Filter, Filters
 from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
@@ -164,6 +165,7 @@ class Client:
         prefix: str,
         destination: str | PathLike[str],
         *,
+        filters: Sequence[Filter] = (),
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
     ) -> TreeResult:
@@ -178,6 +180,8 @@ class Client:
         Args:
             prefix: a name taken as a directory; "" is everything.
             destination: the directory, which is made if it is not there; the one above it must be.
+            filters: `("include", GLOB)` and `("exclude", GLOB)`, in their order: see `unspool.core.filters`. Files that are
+                left out so are not counted. Without filters all files are wanted.
             options: for this call only.
             observers: are told what happens, after the client's own.
 
@@ -189,7 +193,14 @@ class Client:
         from unspool.client.tree import get_tree  # noqa: PLC0415 - 10 ms that other calls need not wait for
 
         check_prefix(prefix)
-        return await get_tree(prefix, Path(destination), self._seams, options or self.options, self._observers(observers))
+        return await get_tree(
+            prefix,
+            Path(destination),
+            self._seams,
+            options or self.options,
+            self._observers(observers),
+            filters=Filters(filters),
+        )
 
     @asynccontextmanager
     async def open(

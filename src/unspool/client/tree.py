@@ -30,7 +30,9 @@ from unspool.client.events import Advanced, Event, Observer, Restarting, Retryin
 from unspool.client.results import TreeResult
 from unspool.client.tally import TreeTally
 from unspool.client.transfer import Seams, Transfer
+from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest, Page
+from unspool.core.tree import below
 from unspool.errors import (
     FileChangedError,
     LocalFileError,
@@ -65,9 +67,11 @@ _ENDS_ALL = (UnreachableError, StalledError, OverloadedError, StreamAgeError, Un
 """What a server that says it of one file would say of all the others as well."""
 
 
-async def get_tree(prefix: str, destination: Path, seams: Seams, options: TransferOptions, observer: Observer) -> TreeResult:
+async def get_tree(
+    prefix: str, destination: Path, seams: Seams, options: TransferOptions, observer: Observer, *, filters: Filters
+) -> TreeResult:
     """Fetch all files below a prefix into a directory; see `Client.get_tree`."""
-    tree = _Tree(prefix, destination, seams, options, observer)
+    tree = _Tree(prefix, destination, seams, options, observer, filters=filters)
     try:
         return await tree.run()
     finally:
@@ -75,8 +79,11 @@ async def get_tree(prefix: str, destination: Path, seams: Seams, options: Transf
 
 
 class _Tree:
-    def __init__(self, prefix: str, path: Path, seams: Seams, options: TransferOptions, observer: Observer) -> None:
+    def __init__(
+        self, prefix: str, path: Path, seams: Seams, options: TransferOptions, observer: Observer, *, filters: Filters
+    ) -> None:
         self._prefix = prefix
+        self._filters = filters
         self._path = path
         self._seams = seams
         self._options = options
@@ -152,9 +159,10 @@ class _Tree:
                 if page is None:
                     break
                 await self._open_once()
-                looked = await self._disk.do(partial(self._place.look, map(self._as_kept, page.files)))
+                chosen = self._filters.select(page.files, below(self._prefix))
+                looked = await self._disk.do(partial(self._place.look, map(self._as_kept, chosen)))
                 self._settle(looked)
-                if page.prefixes:
+                if page.prefixes and not self._filters:
                     self._settle(await self._disk.do(partial(self._place.make_directories, page.prefixes)))
                 for wanted in looked.wanted:
                     if wanted.info.size > SMALL:

@@ -34,6 +34,11 @@ def below(prefix: str) -> str:
     return f"{prefix.removesuffix('/')}/" if prefix else ""
 
 
+def name_below(name: str, prefix: str) -> str:
+    """Return a file's name below a prefix, as `below` returns it; the last part of the name if it is not below."""
+    return name[len(prefix) :] if name.startswith(prefix) else name.rpartition("/")[2]
+
+
 def place_of(name: str, prefix: str) -> Place | None:
     """Return where a file that is listed below `prefix` belongs; None if it is part of another tree's record: nowhere.
 

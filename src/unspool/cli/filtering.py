@@ -1,0 +1,48 @@
+"""The options --include and --exclude, whose order among each other matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_KINDS = ("include", "exclude")
+
+
+class FilteringCommand(click.Command):
+    """A command that is given `filters`: its includes and excludes in the order of the command line.
+
+    click keeps the values of each option apart, and says only of options, not of their values, in which order they came.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        left = {kind: iter(ctx.params.pop(kind, None) or ()) for kind in _KINDS}
+        _, _, order = self.make_parser(ctx).parse_args(given)
+        kinds = [option.name for option in order if option.name in _KINDS]
+        ctx.params["filters"] = [] if ctx.resilient_parsing else [(kind, next(left[kind])) for kind in kinds]
+        return rest
+
+
+def filter_options(body: F) -> F:
+    """Add `--include` and `--exclude` to a `FilteringCommand`; its body is given `filters`, see `unspool.core.filters`."""
+    for kind, what in (("exclude", "Leave out"), ("include", "Take only")):
+        body = click.option(
+            f"--{kind}",
+            metavar="GLOB",
+            multiple=True,
+            default=None,
+            help=f"{what} files that match, below URL; of several --include and --exclude the first match decides.",
+        )(body)
+    return body
+
+
+def check_filters(filters: Sequence[tuple[str, str]], *, recursive: bool) -> None:
+    """Refuse filters where there is no tree. Raises click.UsageError."""
+    if filters and not recursive:
+        raise click.UsageError(f"--{filters[0][0]} chooses among the files of a tree: add --recursive.")
