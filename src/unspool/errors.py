@@ -38,7 +38,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |-- LocalFileError                 the local file system said no                           exit 8
     |   `-- DestinationExistsError
     |-- BusyError                      another process holds this download                     exit 9
-    `-- IncompleteTreeError            some files of a tree failed, the others are here        exit 10
+    `-- IncompleteTreeError            some of several files failed, the others are here       exit 10
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ class BusyError(UnspoolError):
 
 
 class IncompleteTreeError(UnspoolError):
-    """Some files of a tree could not be had, each for a reason of its own; the others are here."""
+    """Some files of a tree, or of several, could not be had, each for a reason of its own; the others are here."""
 
     exit_code = 10
     reason = "INCOMPLETE_TREE"

@@ -79,7 +79,11 @@ def test_the_fields_of_the_json_log_are_in_the_reference() -> None:
 def test_a_command_is_called_as_the_reference_says(name: str, command: click.Command) -> None:
     """docs/cli.md shows each command with its arguments, optional ones in brackets."""
     arguments = [
-        f" {argument.name.upper()}" if argument.required else f" [{argument.name.upper()}]"
+        f" {argument.metavar}"
+        if argument.metavar
+        else f" {argument.name.upper()}"
+        if argument.required
+        else f" [{argument.name.upper()}]"
         for argument in command.params
         if isinstance(argument, click.Argument) and argument.name
     ]

@@ -60,12 +60,12 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
                 _end_quietly()
             fail(advice(error, url), error.exit_code, error.reason)
         except KeyboardInterrupt:
-            fail(_interrupted(url, "interrupted"), INTERRUPTED, "INTERRUPTED")
+            fail(_interrupted(arguments, "interrupted"), INTERRUPTED, "INTERRUPTED")
         except asyncio.CancelledError:
             if not ended_by:
                 raise
             said, code = _ENDED[ended_by[0]]
-            fail(_interrupted(url, said), code, "INTERRUPTED")
+            fail(_interrupted(arguments, said), code, "INTERRUPTED")
         except BrokenPipeError:
             _end_quietly()
         except OSError as error:
@@ -98,8 +98,11 @@ async def _ended_by_signals(work: Callable[[], Coroutine[Any, Any, None]], ended
     await work()
 
 
-def _interrupted(url: str | None, how: str) -> str:
-    return f"{url}: {how}; run the same command again" if url else how
+def _interrupted(arguments: dict[str, Any], how: str) -> str:
+    if "url" not in arguments:
+        return how
+    url = arguments["url"]  # None if there are several
+    return f"{url}: {how}; run the same command again" if url else f"{how}; run the same command again"
 
 
 def binary_output() -> BinaryIO:

@@ -20,7 +20,7 @@ EXIT_CODES: dict[int, str] = {
     7: "unreachable, stalled or cut, and the retry budget is spent; progress is kept",
     8: "local file error: disk full, no permission, exists",
     9: "another process holds this download",
-    10: "some files of a tree failed, each in a line of its own; the others are here",
+    10: "some of several files failed, each in a line of its own; the others are here",
     HUNG_UP: "hung up (SIGHUP); progress is kept",
     INTERRUPTED: "interrupted (SIGINT); progress is kept",
     NOBODY_READS: "whoever read standard output has left (as a shell says of SIGPIPE)",

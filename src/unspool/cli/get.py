@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json as jsons
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from unspool.cli.command import binary_output, command, dialect_option, printable
-from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
+from unspool.cli.filtering import check_filters, filter_options
+from unspool.cli.getcommand import GetCommand
 from unspool.cli.patience import patience_options
 from unspool.cli.sizes import Size
+from unspool.cli.targets import targets
 from unspool.options import OnChange, TransferOptions
 
 if TYPE_CHECKING:
@@ -26,9 +29,11 @@ MOST_JOBS = 64
 """Most streams that may be asked for; servers give one address 100 by default."""
 
 
-@click.command(cls=FilteringCommand)
-@click.argument("url")
-@click.argument("dest", required=False)
+@click.command(cls=GetCommand)
+@click.argument("words", nargs=-1, metavar="URL... [DEST]")
+@click.option(
+    "--input-file", "-i", "listed", metavar="FILE", default=None, help="A file with more URLs, one a line; - is standard input."
+)
 @click.option("--recursive", "-r", is_flag=True, help="All files below URL, into the directory DEST.")
 @filter_options
 @click.option(
@@ -61,13 +66,17 @@ MOST_JOBS = 64
 @click.option("--executable/--no-executable", default=True, help="Make executable what is so on the server (default: yes).")
 @dialect_option
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
-@click.option("--json", is_flag=True, help="Print the result as one JSON object, and no progress.")
+@click.option(
+    "--json", is_flag=True, help="Print the result as one JSON object (of several files: one a line), and no progress."
+)
 @command
 @patience_options
 async def get(
     *,
-    url: str,
+    url: str | None,
+    urls: list[str],
     dest: str | None,
+    listed: str | None,
     recursive: bool,
     filters: list[Filter],
     jobs: int | None,
@@ -85,6 +94,8 @@ async def get(
 ) -> None:
     """Download URL to DEST: a file, a directory, or - for standard output. Without DEST: the name's last part, here.
 
+    Several URLs, of one server or of several, go into the directory DEST, or here without it.
+
     With --recursive: all files below URL (HOST:PORT/PREFIX), into the directory DEST; what is there already is skipped. If URL
     is a file, it is got as without --recursive.
 
@@ -92,10 +103,10 @@ async def get(
     """
     from unspool.cli.progress import progress  # noqa: PLC0415
     from unspool.client.client import Client  # noqa: PLC0415
+    from unspool.client.ratelimit import RateLimit  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
 
     check_filters(filters, recursive=recursive)
-    address = parse_address(url)
     options = TransferOptions(
         retry=retry,
         idle_timeout=idle_timeout,
@@ -106,10 +117,24 @@ async def get(
         times=times,
         executable=executable,
     )
+    connect = partial(
+        Client,
+        dialect=dialect,  # type: ignore[arg-type]  # click checked
+        options=options,
+        limit_rate=None if limit_rate is None else RateLimit(limit_rate),
+    )
+    if url is None:
+        if recursive:
+            raise click.UsageError("--recursive takes one URL: run it once for each tree.")
+        from unspool.cli.several import get_several  # noqa: PLC0415
+
+        await get_several(targets(urls, listed, dest), dest or ".", connect, options, quiet=quiet, json=json)
+        return
+    address = parse_address(url)
     if not recursive and (not address.name or address.name.endswith("/")):
         raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
     destination = binary_output() if dest == "-" else dest or "."
-    async with Client(address.target, dialect=dialect, options=options, limit_rate=limit_rate) as client:  # type: ignore[arg-type]  # click checked
+    async with connect(address.target) as client:
         if recursive and not await _is_file(client, address.name):
             await _get_tree(client, address, _directory(address.name, dest), filters, quiet=quiet, json=json)
             return

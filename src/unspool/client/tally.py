@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unspool.client.events import FileFailed, Observer, TreeAdvanced
+from unspool.client.events import Advanced, Event, FileFailed, Observer, Restarting, Retrying, TreeAdvanced
 from unspool.client.results import Result, TreeResult
 from unspool.core.whole import Verified
 from unspool.errors import UnspoolError
@@ -121,6 +121,26 @@ class TreeTally:
             bytes_received=self.bytes_received,
             seconds=seconds,
         )
+
+
+class Relay:
+    """What one download tells, as the tree's observer should hear it."""
+
+    def __init__(self, name: str, tally: TreeTally, observer: Observer) -> None:
+        self._name = name
+        self._tally = tally
+        self._observer = observer
+
+    def notify(self, event: Event) -> None:
+        """See `Observer.notify`."""
+        match event:
+            case Advanced(good):
+                self._tally.under_way[self._name] = good
+                self._tally.tell()
+            case Retrying() | Restarting():
+                self._observer.notify(event)
+            case _:
+                pass
 
 
 def _forget_where(error: BaseException | None) -> None:

@@ -26,9 +26,9 @@ from typing import TypeAlias
 from unspool.client.batches import SmallFile, fetch_batch
 from unspool.client.clock import Timer
 from unspool.client.download import download
-from unspool.client.events import Advanced, Event, Observer, Restarting, Retrying
+from unspool.client.events import Observer, Restarting
 from unspool.client.results import TreeResult
-from unspool.client.tally import TreeTally
+from unspool.client.tally import Relay, TreeTally
 from unspool.client.transfer import Seams, Transfer
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest, Page
@@ -56,14 +56,14 @@ _BATCH_FILES = 1000
 _BATCH_BYTES = 16 * MIB
 """Bytes of one batch, about: what a stream that breaks may have to send again is less, and so is what a slow one holds up."""
 
-_JOBS = 4
+JOBS = 4
 """Batches and large files under way at the same time, unless told otherwise (rclone: 4). While some end, others keep the line
 and the server busy: measured, a tenth faster than 1 or 2 on loopback."""
 
 _Work: TypeAlias = list[Wanted]
 """A batch of small files, or one large one."""
 
-_ENDS_ALL = (UnreachableError, StalledError, OverloadedError, StreamAgeError, UnauthenticatedError, UnsupportedError)
+ENDS_ALL = (UnreachableError, StalledError, OverloadedError, StreamAgeError, UnauthenticatedError, UnsupportedError)
 """What a server that says it of one file would say of all the others as well."""
 
 
@@ -90,7 +90,7 @@ class _Tree:
         self._observer = observer
         self._place = TreeDestination(path, prefix, overwrite=options.overwrite, resume=options.resume)
         self._disk = Disk()
-        self._jobs = options.jobs or _JOBS
+        self._jobs = options.jobs or JOBS
         self._listing = Transfer(seams, options, observer)
         self._tally = TreeTally(observer, self._listing.id)
         self._one_by_one = False  # the server does not answer batches
@@ -264,7 +264,7 @@ class _Tree:
         try:
             destination = await self._disk.open(partial(self._place.lend, wanted))
             with closing(destination):
-                result = await download(name, lambda: destination, seams, options, _Relay(name, self._tally, self._observer))
+                result = await download(name, lambda: destination, seams, options, Relay(name, self._tally, self._observer))
         except UnspoolError as error:
             if self._ends_all(error):
                 raise
@@ -284,7 +284,7 @@ class _Tree:
             self._tally.fail(wanted.info.name, error)
 
     def _ends_all(self, error: UnspoolError) -> bool:
-        return isinstance(error, _ENDS_ALL) or (isinstance(error, LocalFileError) and ends_everything(error))
+        return isinstance(error, ENDS_ALL) or (isinstance(error, LocalFileError) and ends_everything(error))
 
     # The disk
 
@@ -322,23 +322,3 @@ async def _next(pages: AsyncGenerator[Page, None]) -> tuple[Page | None, Unspool
         if not error.retryable:
             raise
         return None, error
-
-
-class _Relay:
-    """What one download tells, as the tree's observer should hear it."""
-
-    def __init__(self, name: str, tally: TreeTally, observer: Observer) -> None:
-        self._name = name
-        self._tally = tally
-        self._observer = observer
-
-    def notify(self, event: Event) -> None:
-        """See `Observer.notify`."""
-        match event:
-            case Advanced(good):
-                self._tally.under_way[self._name] = good
-                self._tally.tell()
-            case Retrying() | Restarting():
-                self._observer.notify(event)
-            case _:
-                pass

@@ -20,6 +20,10 @@ _OF_GRPC = re.compile(r"(?:unix|unix-abstract|vsock|dns|ipv4|ipv6|xds):(?![0-9]+
 """How names begin that gRPC resolves by itself. A host may be called `dns`, too, but then a port follows."""
 
 
+_SERVER = r"(?:[^/:\[\]]+|\[[^/\[\]]*:[^/\[\]]*\]):[0-9]{1,5}"
+"""A host and a port, both written out; an IPv6 host has brackets, and a colon in them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A server (`HOST:PORT`) and a name on it, which may be empty. The name stands as it is: nothing is percent-decoded."""
@@ -29,6 +33,16 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.target}/{self.name}"
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL of a file rather than a path: it has the scheme, or a port and a name behind it."""
+    return text.startswith(SCHEME) or re.match(f"{_SERVER}/.", text, re.DOTALL) is not None
+
+
+def is_server(text: str) -> bool:
+    """Whether a text is `HOST:PORT` and nothing else."""
+    return re.fullmatch(_SERVER, text) is not None
 
 
 def parse_address(text: str) -> Address:

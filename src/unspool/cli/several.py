@@ -1,0 +1,68 @@
+"""`unspool get` of several files: what is said of each, and how it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as jsons
+from collections.abc import Callable, Sequence
+
+import click
+
+from unspool.cli.command import printable
+from unspool.cli.targets import Target
+from unspool.cli.treeprogress import tree_progress
+from unspool.cli.units import say_tree
+from unspool.client.client import Client
+from unspool.client.many import get_many
+from unspool.client.results import Result
+from unspool.core.address import Address
+from unspool.errors import IncompleteTreeError, UnspoolError
+from unspool.options import TransferOptions
+
+
+async def get_several(
+    targets: Sequence[Target],
+    directory: str,
+    connect: Callable[[str], Client],
+    options: TransferOptions,
+    *,
+    quiet: bool,
+    json: bool,
+) -> None:
+    """Download files into a directory.
+
+    Args:
+        targets: the files.
+        directory: where they go, for what is said in the end.
+        connect: makes a client of a server.
+        options: of each download.
+        quiet: print nothing but errors.
+        json: print one object for each file as it ends, and no progress.
+
+    Raises:
+        IncompleteTreeError: some of the files could not be had.
+        UnspoolError: none of them could, all for the same kind of reason, which this is.
+    """
+    failed: list[UnspoolError] = []
+
+    def ended(address: Address, outcome: Result | UnspoolError) -> None:
+        if isinstance(outcome, UnspoolError):
+            failed.append(outcome)
+        if json:
+            click.echo(jsons.dumps({"url": str(address)} | _describe(outcome)))
+
+    with tree_progress(f"{len(targets)} files", quiet=quiet or json) as observer:
+        files = [(target.address, target.path) for target in targets]
+        result = await get_many(files, connect, options, observer, ended)
+    if not quiet and not json:
+        click.echo(printable(say_tree(dataclasses.replace(result, path=directory))), err=True)
+    if failed:
+        alike = len(failed) == len(targets) and len({error.exit_code for error in failed}) == 1
+        kind = type(failed[0]) if alike else IncompleteTreeError
+        raise kind(f"{len(failed)} of {len(targets)} files failed" + ("" if alike else "; the others are here"))
+
+
+def _describe(outcome: Result | UnspoolError) -> dict[str, object]:
+    if isinstance(outcome, UnspoolError):
+        return {"error": outcome.message, "reason": outcome.reason, "exit_code": outcome.exit_code}
+    return dataclasses.asdict(outcome)
