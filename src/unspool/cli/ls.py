@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as jsons
+import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import click
 from unspool.cli.command import command, printable
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
 from unspool.cli.patience import patience_options
+from unspool.cli.units import say_bytes, say_count
 from unspool.core.model import FileInfo
 from unspool.core.retry import RetryPolicy
 
@@ -19,17 +22,31 @@ if TYPE_CHECKING:
 
 _NS = 1_000_000_000
 
+MOST_SORTED = 10_000
+"""Entries that are collected to be sorted: about 5 MiB, and more than anybody reads on a terminal."""
 
-@click.command(cls=FilteringCommand)
+_WIDTH = 15
+"""Of the column of sizes: enough for a petabyte in bytes."""
+
+
+# On -h: ls(1) and du(1) mean human-readable sizes by it, and nobody expects help from them.
+@click.command(cls=FilteringCommand, context_settings={"help_option_names": ["--help"]})
 @click.argument("url")
 @click.option("--long", "-l", "long_", is_flag=True, help="Size and modification time too.")
+@click.option("--human-readable", "-h", "human", is_flag=True, help="With -l: sizes with units, as 1.5 GiB.")
 @click.option("--recursive", "-r", is_flag=True, help="All files below, and empty directories, not just one level.")
 @filter_options
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
 @patience_options
-async def ls(*, url: str, long_: bool, recursive: bool, filters: list[Filter], json: bool, retry: RetryPolicy) -> None:
-    """List the files below URL (HOST:PORT or HOST:PORT/PREFIX), as they arrive and in no promised order."""
+async def ls(
+    *, url: str, long_: bool, human: bool, recursive: bool, filters: list[Filter], json: bool, retry: RetryPolicy
+) -> None:
+    """List the files below URL (HOST:PORT or HOST:PORT/PREFIX).
+
+    On a terminal the list is sorted by name, up to 10,000 entries, and -l ends it with totals. Otherwise lines come as they
+    arrive, in no promised order.
+    """
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
     from unspool.core.filters import Filters  # noqa: PLC0415
@@ -39,24 +56,97 @@ async def ls(*, url: str, long_: bool, recursive: bool, filters: list[Filter], j
     check_filters(filters, recursive=recursive)
     chosen = Filters(filters)
     address = parse_address(url)
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    lines: Lines = JsonLines() if json else TextLines(long=long_, human=human, sort=on_terminal)
     async with Client(address.target, options=TransferOptions(retry=retry)) as client:
-        async for page in client.list(address.name, recursive=recursive):
-            files = chosen.select(page.files, below(address.name))
-            prefixes = () if chosen else page.prefixes
-            if json:
-                lines = [jsons.dumps({"prefix": prefix}) for prefix in prefixes]
-                lines += [jsons.dumps(describe(info)) for info in files]
-            elif long_:
-                lines = [f"{'-':>15}  {'':20}  {printable(prefix)}" for prefix in prefixes]
-                lines += map(_long_line, files)
-            else:
-                lines = [printable(name) for name in (*prefixes, *(info.name for info in files))]
-            if lines:
-                click.echo("\n".join(lines))
+        try:
+            async for page in client.list(address.name, recursive=recursive):
+                lines.add(() if chosen else page.prefixes, chosen.select(page.files, below(address.name)))
+        finally:
+            lines.flush()  # what came before the listing broke
+    lines.end()
 
 
-def _long_line(info: FileInfo) -> str:
-    return f"{info.size:>15}  {say_time(info.attributes.modified_ns):20}  {printable(info.name)}"
+class Lines:
+    """What is printed of a listing."""
+
+    def add(self, prefixes: Iterable[str], files: Iterable[FileInfo]) -> None:
+        """Print what one page lists, now or later."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Print what was kept back."""
+
+    def end(self) -> None:
+        """Print what comes at the end of a whole listing."""
+
+
+class JsonLines(Lines):
+    """One object a line, as they arrive."""
+
+    def add(self, prefixes: Iterable[str], files: Iterable[FileInfo]) -> None:
+        """See `Lines.add`."""
+        _print([jsons.dumps({"prefix": prefix}) for prefix in prefixes] + [jsons.dumps(describe(info)) for info in files])
+
+
+class TextLines(Lines):
+    """A line for each entry.
+
+    Args:
+        long: sizes and times too.
+        human: sizes with units.
+        sort: collect and sort the entries, and with `long` end with totals: for a terminal.
+        most: how many entries are collected.
+    """
+
+    def __init__(self, *, long: bool, human: bool, sort: bool, most: int = MOST_SORTED) -> None:
+        self._most = most
+        self._long = long
+        self._human = human
+        self._totals = long and sort
+        self._collected: list[tuple[str, FileInfo | None]] | None = [] if sort else None
+        self._files = self._size = self._prefixes = 0
+
+    def add(self, prefixes: Iterable[str], files: Iterable[FileInfo]) -> None:
+        """See `Lines.add`."""
+        entries: list[tuple[str, FileInfo | None]] = [(prefix, None) for prefix in prefixes]
+        entries += [(info.name, info) for info in files]
+        for _, info in entries:
+            self._prefixes += info is None
+            self._files += info is not None
+            self._size += info.size if info is not None else 0
+        if self._collected is None:
+            self._print(entries)
+            return
+        self._collected += entries
+        if len(self._collected) > self._most:
+            self.flush()
+            click.echo(f"unspool: more than {self._most} entries: those from here on are not sorted", err=True)
+
+    def flush(self) -> None:
+        """See `Lines.flush`."""
+        if self._collected is not None:
+            self._print(sorted(self._collected, key=lambda entry: entry[0]))
+            self._collected = None
+
+    def end(self) -> None:
+        """See `Lines.end`."""
+        if self._totals:
+            prefixes = f"{say_count(self._prefixes, 'prefix', 'prefixes')}, " if self._prefixes else ""
+            click.echo(f"{prefixes}{say_count(self._files, 'file', 'files')}, {say_bytes(self._size)}")
+
+    def _print(self, entries: Iterable[tuple[str, FileInfo | None]]) -> None:
+        _print([self._line(name, info) if self._long else printable(name) for name, info in entries])
+
+    def _line(self, name: str, info: FileInfo | None) -> str:
+        size = "-" if info is None else say_bytes(info.size) if self._human else str(info.size)
+        modified = "" if info is None else say_time(info.attributes.modified_ns)
+        return f"{size:>{_WIDTH}}  {modified:20}  {printable(name)}"
+
+
+def _print(lines: list[str]) -> None:
+    if lines:
+        click.echo("\n".join(lines))
 
 
 def describe(info: FileInfo) -> dict[str, object]:

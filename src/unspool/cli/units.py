@@ -31,6 +31,11 @@ def say_bytes(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def say_count(count: int, one: str, many: str) -> str:
+    """Return a number of things, as `1 file`, `3 files`."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def say_share(part: int, whole: int | None) -> str:
     """Return how much of the whole a part is, as `61 %`, or in bytes if the whole is not known."""
     return f"{100 * part // whole} %" if whole else say_bytes(part)
