@@ -15,7 +15,7 @@ from unspool.cli.exits import EXIT_CODES
 
 MIB = 1 << 20
 
-ALL_COMMANDS = ["serve", "get", "ls", "stat", "cat", "verify", "demo"]
+ALL_COMMANDS = ["serve", "get", "ls", "stat", "cat", "verify", "demo", "completion"]
 
 
 def assert_complaint(done: Outcome, code: int, *words: str) -> None:

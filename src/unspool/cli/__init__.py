@@ -10,6 +10,7 @@ import click
 
 from unspool._version import __version__
 from unspool.cli.cat import cat
+from unspool.cli.completion import completion
 from unspool.cli.conformance import conformance
 from unspool.cli.demo import demo
 from unspool.cli.exits import EXIT_CODES
@@ -33,5 +34,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, get, ls, stat, cat, verify, conformance, demo):
+for _command in (serve, get, ls, stat, cat, verify, conformance, demo, completion):
     main.add_command(_command)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unspool.cli.command import binary_output, command, dialect_option, printable
+from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import check_filters, filter_options
 from unspool.cli.getcommand import GetCommand
 from unspool.cli.patience import patience_options
@@ -30,9 +31,15 @@ MOST_JOBS = 64
 
 
 @click.command(cls=GetCommand)
-@click.argument("words", nargs=-1, metavar="URL... [DEST]")
+@click.argument("words", nargs=-1, metavar="URL... [DEST]", shell_complete=complete_paths)
 @click.option(
-    "--input-file", "-i", "listed", metavar="FILE", default=None, help="A file with more URLs, one a line; - is standard input."
+    "--input-file",
+    "-i",
+    "listed",
+    metavar="FILE",
+    default=None,
+    shell_complete=complete_paths,
+    help="A file with more URLs, one a line; - is standard input.",
 )
 @click.option("--recursive", "-r", is_flag=True, help="All files below URL, into the directory DEST.")
 @filter_options

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from unspool.cli.command import command
+from unspool.cli.completion import complete_directories
 from unspool.cli.sizes import Size, write_size
 from unspool.options import ServerOptions
 
@@ -14,7 +15,7 @@ _DEFAULTS = ServerOptions()
 
 
 @click.command()
-@click.argument("root")
+@click.argument("root", shell_complete=complete_directories)
 @click.option(
     "--listen",
     default="127.0.0.1:50051",
