@@ -93,7 +93,7 @@ def test_habits_are_answered_with_what_to_write(tmp_path: Path, option: str) -> 
     """What curl, wget and aria2 call a destination is a usage error that says how it is written here."""
     done = unspool("get", "localhost:1/a", option, "out", cwd=tmp_path)
     assert done.code == 2
-    assert f"There is no {option}: " in done.err
+    assert f"there is no {option}: " in done.err
     assert "unspool get URL" in done.err
     assert list(tmp_path.iterdir()) == []
 
