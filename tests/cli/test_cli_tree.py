@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ RESULT = {
     "failed",
     "directories",
     "left_out",
+    "omitted",
     "failures",
     "verified",
     "bytes_received",
@@ -229,3 +231,53 @@ def test_empty_directories_are_listed_and_made(tmp_path: Path) -> None:
         assert unspool("ls", "-r", server.address).lines == ["a/empty/"]
         assert unspool("get", "-r", server.address, tmp_path / "out").code == 0
     assert (tmp_path / "out" / "a" / "empty").is_dir()
+
+
+OMITTED = {
+    "out": "link that leads outside",
+    "to-dir": "link to a directory",
+    "pipe": "special file",
+    "a\\b": "name that cannot",
+}
+COUNTS = "1 link that leads outside", "1 link to a directory", "1 special file", "1 name that cannot be asked for"
+
+
+@pytest.mark.parametrize("command", ["ls", "ls -r", "get -r"])
+def test_what_is_left_out_is_told(tmp_path: Path, command: str) -> None:
+    """One line on standard error counts it, -v names it, --json carries it, and nothing of it is fetched or listed."""
+    root = tmp_path / "root"
+    (root / "dir").mkdir(parents=True)
+    (root / "file").write_bytes(b"x")
+    (root / "out").symlink_to("/etc/passwd")
+    (root / "to-dir").symlink_to("dir")
+    os.mkfifo(root / "pipe")
+    (root / "a\\b").touch()
+    with serving(root, tmp_path / "log") as server:
+        rest = [server.address, tmp_path / "here"] if command == "get -r" else [server.address]
+        short = unspool(*command.split(), *rest)
+        long = unspool(*command.split(), "-v", *rest)
+        as_json = unspool(*command.split(), "--json", *rest)
+        quiet = unspool("get", "-r", "-q", server.address, tmp_path / "here")
+    for done in (short, long, as_json, quiet):
+        assert done.code == 0
+    last = short.err.splitlines()[-1]
+    assert last.startswith("4 names were left out: ")
+    assert last.endswith(" (-v names them)")
+    assert all(count in last for count in COUNTS)
+    for name, why in OMITTED.items():
+        assert f"left out: {name} ({why}" in long.err
+    assert "(-v names them)" not in long.err
+    assert (as_json.err, quiet.err) == ("", "")
+    objects = [json.loads(line) for line in as_json.lines]
+    omitted = objects[0]["omitted"] if command == "get -r" else [one["omitted"] for one in objects if "omitted" in one]
+    assert {one["name"]: one["count"] for one in omitted} == dict.fromkeys(OMITTED, 1)
+    assert here(tmp_path / "here") == {"file": b"x"}
+
+
+def test_ls_is_silent_where_nothing_is_left_out(tmp_path: Path) -> None:
+    """No line is printed about nothing; a single name has its own grammar."""
+    (tmp_path / "root").mkdir()
+    with serving(tmp_path / "root", tmp_path / "log") as server:
+        assert unspool("ls", server.address).err == ""
+        (tmp_path / "root" / "link").symlink_to("nothing")
+        assert unspool("ls", server.address).err == "1 name was left out: 1 link that leads nowhere (-v names them)\n"

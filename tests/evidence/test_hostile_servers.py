@@ -44,6 +44,32 @@ def long_prefixes() -> Iterator[bytes]:
         yield pb.ListFilesResponse(prefixes=["p" * 3_000_000 + "/"]).SerializeToString()
 
 
+def long_omissions() -> Iterator[bytes]:
+    """Names of three megabytes that were left out."""
+    for _ in range(ENOUGH):
+        yield pb.ListFilesResponse(omitted=[pb.Omission(reason="NAME", name="o" * 3_000_000)]).SerializeToString()
+
+
+def long_reasons() -> Iterator[bytes]:
+    """Reasons of three megabytes for leaving something out."""
+    for _ in range(ENOUGH):
+        yield pb.ListFilesResponse(omitted=[pb.Omission(reason="R" * 3_000_000)]).SerializeToString()
+
+
+def empty_omissions() -> Iterator[bytes]:
+    """Two million names left out, of no name and for no reason, in each message."""
+    for _ in range(ENOUGH):
+        yield b"\x1a\x00" * (2 * MIB - 100)
+
+
+def endless_omissions() -> Iterator[bytes]:
+    """Names left out without end, each as long as it may be and for a reason of its own, with what a terminal obeys."""
+    for number in range(300):
+        yield pb.ListFilesResponse(
+            omitted=[pb.Omission(reason=f"R{number}-{n}", name="\x1b[2J" * 1000, count=1 << 62) for n in range(100)]
+        ).SerializeToString()
+
+
 def empty_entries() -> Iterator[bytes]:
     """Two million files of no name in each message."""
     for _ in range(ENOUGH):
@@ -119,7 +145,11 @@ def whole_run(listing: Messages, batch: Messages, *arguments: str | Path) -> tup
     return asyncio.run(served())
 
 
-@pytest.mark.parametrize("listing", [long_revisions, long_names, long_prefixes, empty_entries], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "listing",
+    [long_revisions, long_names, long_prefixes, long_omissions, long_reasons, empty_omissions, empty_entries],
+    ids=lambda f: f.__name__,
+)
 @pytest.mark.parametrize("command", ["ls", "get -r"])
 def test_a_listing_that_is_out_of_all_bounds_is_refused(tmp_path: Path, listing: Messages, command: str) -> None:
     """Exit 6 at the first page of it, within 150 MiB and one line, whoever asked for the listing."""
@@ -147,3 +177,14 @@ def test_what_is_printed_of_a_server_is_short_and_does_nothing_to_the_terminal(t
     assert len(lines) >= 3000
     assert all(len(line) <= 320 and line.isprintable() for line in lines)
     assert memory < 150 * MIB
+
+
+@pytest.mark.parametrize("command", ["ls", "get -r"])
+def test_what_is_left_out_without_end_costs_little(tmp_path: Path, command: str) -> None:
+    """30,000 names of 4,000 characters for as many reasons: they are counted as one reason, and few are kept."""
+    rest = ["{}", tmp_path / "out"] if command == "get -r" else ["{}"]
+    code, memory, said = whole_run(endless_omissions, nothing, *command.split(), *rest)
+    assert code == 0, said[:1000]
+    assert memory < 150 * MIB
+    assert f"{30_000 << 62} names were left out: {30_000 << 62} for other reasons (-v names them)" in said.decode()
+    assert b"\x1b" not in said

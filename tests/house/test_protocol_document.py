@@ -15,6 +15,7 @@ from unspool import ServiceOptions, errors
 from unspool.core.checksum import combine, crc32c
 from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary
 from unspool.core.names import MAX_NAME_BYTES
+from unspool.core.omissions import NAMED, REASONS
 from unspool.core.receiver import TABLE, Piece, Receiver, State
 from unspool.core.retry import RetryBudget, RetryPolicy
 from unspool.demo import files_pb2
@@ -216,6 +217,7 @@ def test_the_limits_are_the_servers() -> None:
         MAX_NAME_BYTES,
         wire.LONGEST_REVISION,
         wire.MOST_ENTRIES,
+        NAMED,
         options.block_size,
         options.largest_block,
         options.page_size,
@@ -223,6 +225,11 @@ def test_the_limits_are_the_servers() -> None:
         options.largest_batch,
         options.heartbeat,
     ]
+
+
+def test_the_reasons_for_leaving_out_are_those_of_the_code() -> None:
+    """The table of what a listing leaves out has each reason that this project's server may give, and no other."""
+    assert {reason for reason, _ in table_after(DOCUMENT, "<!-- table: omissions -->")} == REASONS
 
 
 def test_the_method_paths_are_the_services() -> None:

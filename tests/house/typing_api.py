@@ -69,6 +69,7 @@ async def from_a_program() -> None:
             assert_type(page, Page)
             assert_type(page.files, tuple[FileInfo, ...])
             assert_type(page.prefixes, tuple[str, ...])
+            assert_type(page.omitted[0].reason, str)
         assert_type(await client.get("model.bin", "here", observers=[Shown()]), Result)
         assert_type(await client.get_tree("models", "here", options=options, observers=[Shown()]), TreeResult)
         assert_type(await client.read("model.bin", start=1, length=2, revision=info.revision), bytes)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rpc import rawproto as raw
 from rpc.models import file_infos, int64s, positive_int32s, sizes
-from unspool.core.model import FileInfo, ListRequest, Page, ReadRequest
+from unspool.core.model import FileInfo, ListRequest, Omission, Page, ReadRequest
 from unspool.errors import InvalidRangeError, InvalidRequestError, ProtocolError, UnspoolError
 from unspool.rpc import wire
 from unspool.v1 import file_service_pb2 as pb
@@ -26,7 +26,13 @@ read_requests = st.builds(
     attempt=st.integers(0, 2**31 - 1),
 )
 list_requests = st.builds(ListRequest, st.text(max_size=30), st.booleans(), st.none() | positive_int32s)
-pages = st.builds(Page, st.lists(file_infos, max_size=3).map(tuple), st.lists(st.text(max_size=10), max_size=3).map(tuple))
+omissions = st.builds(Omission, st.text(max_size=20), st.text(max_size=20), st.integers(1, 2**63 - 1))
+pages = st.builds(
+    Page,
+    st.lists(file_infos, max_size=3).map(tuple),
+    st.lists(st.text(max_size=10), max_size=3).map(tuple),
+    st.lists(omissions, max_size=3).map(tuple),
+)
 
 
 @given(st.text(max_size=50))
@@ -49,7 +55,7 @@ def test_a_list_request_arrives_as_it_was_sent(request: ListRequest) -> None:
 
 @given(pages)
 def test_a_page_arrives_as_it_was_sent(page: Page) -> None:
-    """Files and prefixes come back in their order; an empty page is an empty message."""
+    """Files, prefixes and omissions come back in their order; an empty page is an empty message."""
     assert wire.decode_page(wire.encode_page(page)) == page
     assert (wire.encode_page(page) == b"") == (page == Page())
 
@@ -126,7 +132,8 @@ raw_requests = raw.message(
     raw.delimited(6, texts),
     largest=6,
 )
-raw_pages = raw.message(raw.delimited(1, raw_infos), raw.delimited(2, texts), largest=4)
+raw_omissions = raw.message(raw.delimited(1, texts), raw.delimited(2, texts), raw.field(3, raw.VARINT, raw.varints), largest=3)
+raw_pages = raw.message(raw.delimited(1, raw_infos), raw.delimited(2, texts), raw.delimited(3, raw_omissions), largest=4)
 
 DECODERS: dict[str, tuple[Callable[[bytes], object], type[UnspoolError], raw.Encoded]] = {
     "stat request": (wire.decode_stat_request, InvalidRequestError, raw_requests),

@@ -1,11 +1,15 @@
 """Every message fits what gRPC allows by default, whatever a client asks for and whatever a store holds."""
 
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
 import pytest
 
 from server.wiretap import DEFAULT_LIMIT, data_of, wiretap
 from unspool import MemoryStore
-from unspool.core.model import ListRequest, ReadRequest
+from unspool.core.model import ListRequest, Omission, Page, ReadRequest
 from unspool.core.names import MAX_NAME_BYTES
+from unspool.core.omissions import NAMED
 from unspool.errors import NotFoundError
 from unspool.rpc import wire
 from unspool.testing import serve
@@ -57,6 +61,28 @@ async def test_pages_of_the_longest_prefixes_stay_below_the_limit() -> None:
         while (message := await tap.next_message(call)) is not None:
             seen += wire.decode_page(message).prefixes
     assert sorted(seen) == [name[:-1] for name in names]
+    assert tap.largest < DEFAULT_LIMIT
+
+
+async def test_pages_with_the_longest_omissions_stay_below_the_limit() -> None:
+    """As many of the longest names of what is left out as a page may give, beside as many of the longest names of files."""
+    names = [f"{number:04}{'日' * 1360}" for number in range(2500)]
+    omitted = tuple(Omission("LINK_TO_DIRECTORY", f"{number:02}{'🙂' * (MAX_NAME_BYTES - 2)}") for number in range(NAMED))
+
+    class Omitting(MemoryStore):
+        async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+            async for page in super().list(request):
+                yield replace(page, omitted=omitted)
+
+    async with serve(Omitting(dict.fromkeys(names, b""))) as address, wiretap(address) as tap:
+        call = tap.listing(ListRequest(page_size=2**31 - 1))
+        seen: list[Omission] = []
+        files = 0
+        while (message := await tap.next_message(call)) is not None:
+            page = wire.decode_page(message)
+            seen += page.omitted
+            files += len(page.files)
+    assert (tuple(seen), files) == (omitted, 2500)
     assert tap.largest < DEFAULT_LIMIT
 
 

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from unspool import LocalStore, MemoryStore
-from unspool.core.model import Attributes, BatchRequest, FileInfo, ListRequest, Page, WantedFile
+from unspool.core.model import Attributes, BatchRequest, FileInfo, ListRequest, Omission, Page, WantedFile
 from unspool.errors import NotFoundError, VerificationError
 from unspool.rpc import batchwire
 from unspool.stores.memory import _MemoryFile
@@ -28,6 +28,7 @@ async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
     (tmp_path / "d" / "f").write_bytes(DATA)
     (tmp_path / "g").write_bytes(b"hello")
     (tmp_path / "e").mkdir()
+    (tmp_path / "nowhere").symlink_to("nothing")
     local = LocalStore(tmp_path)
     for store in (local, MemoryStore({"d/f": DATA, "g": b"hello"})):
         async with serve(store) as address:
@@ -155,6 +156,30 @@ async def test_a_recursive_listing_with_other_prefixes_than_empty_directories_is
     """The prefixes of a recursive listing are empty directories, and end in a slash."""
     async with serve(Untidy(prefix)) as address:
         (finding,) = [finding async for finding in check(address, "d/f", points=["list"])]
+    assert finding.outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    "omitted",
+    [
+        [Omission("", "a")],
+        [Omission("SPECIAL", "a", 2)],
+        [Omission("SPECIAL", count=-1)],
+        [Omission("SPECIAL", "f")],
+        [Omission("SPECIAL", f"{number}") for number in range(101)],
+    ],
+    ids=["no reason", "several", "negative", "listed", "too many"],
+)
+async def test_a_server_that_tells_of_omissions_in_another_way_is_found_out(omitted: list[Omission]) -> None:
+    """Each rule about what is left out is checked."""
+
+    class Omitting(MemoryStore):
+        async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+            async for page in super().list(request):
+                yield replace(page, omitted=tuple(omitted))
+
+    async with serve(Omitting({"f": DATA})) as address:
+        (finding,) = [finding async for finding in check(address, points=["list-omitted"])]
     assert finding.outcome == "fail"
 
 

@@ -1023,15 +1023,18 @@ func (x *ListFilesRequest) GetPageSize() int32 {
 	return 0
 }
 
-// One page of a listing, in the order in which the store yields it, which need not be sorted. A page with no entries is a
-// heartbeat.
+// One page of a listing, in the order in which the store yields it, which need not be sorted. A page with nothing in
+// it is a heartbeat.
 type ListFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Files, described as StatFile would.
 	Files []*FileInfo `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
 	// Each ends in "/". Of one level: the prefixes there. Recursive: the directories in which the listing has nothing, where the
 	// store knows directories; a client that only wants files ignores them.
-	Prefixes      []string `protobuf:"bytes,2,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
+	Prefixes []string `protobuf:"bytes,2,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
+	// What was left out since the page before: the first hundred by name, the others as a number for each reason. A page may have
+	// nothing else.
+	Omitted       []*Omission `protobuf:"bytes,3,rep,name=omitted,proto3" json:"omitted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1078,6 +1081,78 @@ func (x *ListFilesResponse) GetPrefixes() []string {
 		return x.Prefixes
 	}
 	return nil
+}
+
+func (x *ListFilesResponse) GetOmitted() []*Omission {
+	if x != nil {
+		return x.Omitted
+	}
+	return nil
+}
+
+// One name that a listing leaves out, or several of which only the number is told.
+type Omission struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why, as a word of PROTOCOL.md's table. Treat an unknown one as OTHER.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The name from the top of what is served, for people: it need not be a name of a file, and bytes that are no UTF-8 are
+	// written \xNN. At most 4096 characters. Empty if it is not told.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// How many names this stands for; 0 is 1. Of a named one, 1.
+	Count         int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Omission) Reset() {
+	*x = Omission{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Omission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Omission) ProtoMessage() {}
+
+func (x *Omission) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Omission.ProtoReflect.Descriptor instead.
+func (*Omission) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Omission) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Omission) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Omission) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
 }
 
 var File_unspool_v1_file_service_proto protoreflect.FileDescriptor
@@ -1180,10 +1255,15 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\trecursive\x18\x02 \x01(\bR\trecursive\x12 \n" +
 	"\tpage_size\x18\x03 \x01(\x05H\x00R\bpageSize\x88\x01\x01B\f\n" +
 	"\n" +
-	"_page_size\"[\n" +
+	"_page_size\"\x8b\x01\n" +
 	"\x11ListFilesResponse\x12*\n" +
 	"\x05files\x18\x01 \x03(\v2\x14.unspool.v1.FileInfoR\x05files\x12\x1a\n" +
-	"\bprefixes\x18\x02 \x03(\tR\bprefixes2\xbd\x02\n" +
+	"\bprefixes\x18\x02 \x03(\tR\bprefixes\x12.\n" +
+	"\aomitted\x18\x03 \x03(\v2\x14.unspool.v1.OmissionR\aomitted\"L\n" +
+	"\bOmission\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count2\xbd\x02\n" +
 	"\vFileService\x12G\n" +
 	"\bStatFile\x12\x1b.unspool.v1.StatFileRequest\x1a\x1c.unspool.v1.StatFileResponse\"\x00\x12I\n" +
 	"\bReadFile\x12\x1b.unspool.v1.ReadFileRequest\x1a\x1c.unspool.v1.ReadFileResponse\"\x000\x01\x12L\n" +
@@ -1202,7 +1282,7 @@ func file_unspool_v1_file_service_proto_rawDescGZIP() []byte {
 	return file_unspool_v1_file_service_proto_rawDescData
 }
 
-var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*FileInfo)(nil),              // 0: unspool.v1.FileInfo
 	(*StatFileRequest)(nil),       // 1: unspool.v1.StatFileRequest
@@ -1219,11 +1299,12 @@ var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*FileError)(nil),             // 12: unspool.v1.FileError
 	(*ListFilesRequest)(nil),      // 13: unspool.v1.ListFilesRequest
 	(*ListFilesResponse)(nil),     // 14: unspool.v1.ListFilesResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*Omission)(nil),              // 15: unspool.v1.Omission
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
 }
 var file_unspool_v1_file_service_proto_depIdxs = []int32{
-	15, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
+	16, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
 	0,  // 1: unspool.v1.StatFileResponse.info:type_name -> unspool.v1.FileInfo
 	5,  // 2: unspool.v1.ReadFileResponse.header:type_name -> unspool.v1.Header
 	6,  // 3: unspool.v1.ReadFileResponse.block:type_name -> unspool.v1.Block
@@ -1235,21 +1316,22 @@ var file_unspool_v1_file_service_proto_depIdxs = []int32{
 	6,  // 9: unspool.v1.FilePiece.block:type_name -> unspool.v1.Block
 	7,  // 10: unspool.v1.FilePiece.summary:type_name -> unspool.v1.Summary
 	12, // 11: unspool.v1.FilePiece.error:type_name -> unspool.v1.FileError
-	16, // 12: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
+	17, // 12: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
 	0,  // 13: unspool.v1.ListFilesResponse.files:type_name -> unspool.v1.FileInfo
-	1,  // 14: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
-	3,  // 15: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
-	8,  // 16: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
-	13, // 17: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
-	2,  // 18: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
-	4,  // 19: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
-	10, // 20: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
-	14, // 21: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	15, // 14: unspool.v1.ListFilesResponse.omitted:type_name -> unspool.v1.Omission
+	1,  // 15: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
+	3,  // 16: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
+	8,  // 17: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
+	13, // 18: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
+	2,  // 19: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
+	4,  // 20: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
+	10, // 21: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
+	14, // 22: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
+	19, // [19:23] is the sub-list for method output_type
+	15, // [15:19] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_unspool_v1_file_service_proto_init() }
@@ -1272,7 +1354,7 @@ func file_unspool_v1_file_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_unspool_v1_file_service_proto_rawDesc), len(file_unspool_v1_file_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -70,5 +70,5 @@ def _small_enough(page: Page) -> Iterator[Page]:
         if size > _LARGEST_PAGE_BYTES:
             yield Page(tuple(files), tuple(prefixes))
             files, prefixes, size = [], [], 0
-    if files or prefixes:
-        yield Page(tuple(files), tuple(prefixes))
+    if files or prefixes or page.omitted:
+        yield Page(tuple(files), tuple(prefixes), page.omitted)

@@ -72,6 +72,7 @@ MOST_JOBS = 64
 @click.option("--times/--no-times", default=True, help="Keep the server's time of modification (default), or leave it now.")
 @click.option("--executable/--no-executable", default=True, help="Make executable what is so on the server (default: yes).")
 @dialect_option
+@click.option("--verbose", "-v", is_flag=True, help="With -r: name what the server leaves out.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option(
     "--json", is_flag=True, help="Print the result as one JSON object (of several files: one a line), and no progress."
@@ -96,6 +97,7 @@ async def get(
     times: bool,
     executable: bool,
     dialect: str,
+    verbose: bool,
     quiet: bool,
     json: bool,
 ) -> None:
@@ -143,7 +145,8 @@ async def get(
     destination = binary_output() if dest == "-" else dest or "."
     async with connect(address.target) as client:
         if recursive and not await _is_file(client, address.name):
-            await _get_tree(client, address, _directory(address.name, dest), filters, quiet=quiet, json=json)
+            directory = _directory(address.name, dest)
+            await _get_tree(client, address, directory, filters, verbose=verbose, quiet=quiet, json=json)
             return
         with progress(address.name, quiet=quiet or json) as observer:
             result = await client.get(address.name, destination, observers=[observer])
@@ -181,8 +184,9 @@ def _directory(prefix: str, dest: str | None) -> str:
 
 
 async def _get_tree(
-    client: Client, address: Address, directory: str, filters: list[Filter], *, quiet: bool, json: bool
+    client: Client, address: Address, directory: str, filters: list[Filter], *, verbose: bool, quiet: bool, json: bool
 ) -> None:
+    from unspool.cli.omissions import describe_omission, echo_omissions  # noqa: PLC0415
     from unspool.cli.treeprogress import tree_progress  # noqa: PLC0415
     from unspool.errors import IncompleteTreeError  # noqa: PLC0415
 
@@ -195,10 +199,12 @@ async def _get_tree(
         ]
         # Not asdict, which would copy the errors.
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-        click.echo(jsons.dumps(fields | {"failures": failures}))
+        omitted = [describe_omission(omission) for omission in result.omitted]
+        click.echo(jsons.dumps(fields | {"failures": failures, "omitted": omitted}))
     elif not quiet:
         from unspool.cli.units import say_tree  # noqa: PLC0415
 
         click.echo(printable(say_tree(result)), err=True)
+        echo_omissions(result.omitted, verbose=verbose)
     if result.failed:
         raise IncompleteTreeError(f"{address}: {result.failed} of {result.files} files failed; the others are here")

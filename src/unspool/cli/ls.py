@@ -19,6 +19,8 @@ from unspool.core.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from unspool.core.filters import Filter
+from unspool.cli.omissions import describe_omission, echo_counts, echo_omission
+from unspool.core.omissions import Omissions
 
 _NS = 1_000_000_000
 
@@ -36,11 +38,20 @@ _WIDTH = 15
 @click.option("--human-readable", "-h", "human", is_flag=True, help="With -l: sizes with units, as 1.5 GiB.")
 @click.option("--recursive", "-r", is_flag=True, help="All files below, and empty directories, not just one level.")
 @filter_options
+@click.option("--verbose", "-v", is_flag=True, help="Name what the server leaves out, on standard error.")
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
 @patience_options
 async def ls(
-    *, url: str, long_: bool, human: bool, recursive: bool, filters: list[Filter], json: bool, retry: RetryPolicy
+    *,
+    url: str,
+    long_: bool,
+    human: bool,
+    recursive: bool,
+    filters: list[Filter],
+    verbose: bool,
+    json: bool,
+    retry: RetryPolicy,
 ) -> None:
     """List the files below URL (HOST:PORT or HOST:PORT/PREFIX).
 
@@ -58,13 +69,22 @@ async def ls(
     address = parse_address(url)
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     lines: Lines = JsonLines() if json else TextLines(long=long_, human=human, sort=on_terminal)
+    omissions = Omissions(0)
     async with Client(address.target, options=TransferOptions(retry=retry)) as client:
         try:
             async for page in client.list(address.name, recursive=recursive):
                 lines.add(() if chosen else page.prefixes, chosen.select(page.files, below(address.name)))
+                for omission in page.omitted:
+                    omissions.add(omission)
+                    if json:
+                        click.echo(jsons.dumps({"omitted": describe_omission(omission)}))
+                    if verbose:
+                        echo_omission(omission)
         finally:
             lines.flush()  # what came before the listing broke
     lines.end()
+    if not json:
+        echo_counts(omissions, verbose=verbose)
 
 
 class Lines:

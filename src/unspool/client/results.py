@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from unspool.core.model import Omission
 from unspool.core.value import value
 from unspool.core.whole import Verified
 from unspool.local.outcome import Failure
@@ -56,6 +57,7 @@ class TreeResult:
         failed: files that are not here, or not as they are on the server.
         directories: empty directories of the server's that are here.
         left_out: files that are another tree's record (`.unspool-tree`).
+        omitted: what the server says that it leaves out: the first thousand by name, the others as numbers by reason.
         failures: of the failed ones, the first thousand.
         verified: how far those fetched were, see `Result`; the least that holds for all.
         bytes_received: verified bytes that came over the wire.
@@ -71,6 +73,7 @@ class TreeResult:
     failed: int
     directories: int
     left_out: int
+    omitted: tuple[Omission, ...]
     failures: tuple[Failure, ...]
     verified: Verified
     bytes_received: int

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 from unspool.client.events import Advanced, Event, FileFailed, Observer, Restarting, Retrying, TreeAdvanced
 from unspool.client.results import Result, TreeResult
+from unspool.core.model import Omission
+from unspool.core.omissions import Omissions
 from unspool.core.whole import Verified
 from unspool.errors import UnspoolError
 from unspool.local.outcome import Arrived, Failure, Outcome
 
 _MOST_FAILURES = 1000
-"""Failures that a result keeps; all are told to the observer."""
+"""Failures and names left out that a result keeps; all failures are told to the observer."""
 
 
 class TreeTally:
@@ -45,6 +47,7 @@ class TreeTally:
         self.fetched = self._kept = self._failed = self._left_out = self._directories = 0
         self._good = 0  # bytes that are here
         self._failures: list[Failure] = []
+        self._omissions = Omissions(_MOST_FAILURES)
 
     def again(self) -> None:
         """Begin another round: what was fetched in this one will be found here."""
@@ -82,6 +85,11 @@ class TreeTally:
         self.under_way.pop(result.name, None)
         self.tell()
 
+    def omit(self, omitted: Iterable[Omission]) -> None:
+        """Take note of what the server leaves out."""
+        for omission in omitted:
+            self._omissions.add(omission)
+
     def fail(self, name: str, error: UnspoolError) -> None:
         """Take note of a file that cannot be had."""
         self._failed += 1
@@ -116,6 +124,7 @@ class TreeTally:
             failed=self._failed,
             directories=self._directories,
             left_out=self._left_out,
+            omitted=self._omissions.told(),
             failures=tuple(self._failures),
             verified=self._verified,
             bytes_received=self.bytes_received,

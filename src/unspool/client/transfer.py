@@ -286,7 +286,7 @@ class Transfer:
         listing = self.seams.transport.list(request)
         async with aclosing(listing) as pages:
             while (page := await self.bounded(anext(pages, None), lambda: request.prefix or "/")) is not None:
-                if page.files or page.prefixes:
+                if page.files or page.prefixes or page.omitted:
                     yield page
 
     async def slow_down(self, size: int) -> None:

@@ -159,6 +159,7 @@ class _Tree:
                 if page is None:
                     break
                 await self._open_once()
+                self._tally.omit(page.omitted)
                 chosen = self._filters.select(page.files, below(self._prefix))
                 looked = await self._disk.do(partial(self._place.look, map(self._as_kept, chosen)))
                 self._settle(looked)

@@ -69,14 +69,31 @@ class FileInfo:
 
 
 @value
+class Omission:
+    r"""A name that a listing leaves out, or several of which only the number is told.
+
+    Attributes:
+        reason: why, as a word of PROTOCOL.md's table; a server may send others.
+        name: from the top of the store, for people: bytes that are no UTF-8 are written `\xNN`. "" if it is not told.
+        count: how many names, at least 1; of a named one, 1.
+    """
+
+    reason: str
+    name: str = ""
+    count: int = 1
+
+
+@value
 class Page:
     """One page of a listing: files, and prefixes, each ending in `/`.
 
     Of one level, the prefixes are the directories there. Of all below, they are the directories in which nothing is listed.
+    What was left out is told as well, by name as far as there is room.
     """
 
     files: tuple[FileInfo, ...] = ()
     prefixes: tuple[str, ...] = ()
+    omitted: tuple[Omission, ...] = ()
 
 
 @value

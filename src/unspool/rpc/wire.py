@@ -17,7 +17,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from unspool import errors
 from unspool.core.abridged import abridged
-from unspool.core.model import Attributes, Block, Bytes, FileInfo, Frame, Header, ListRequest, Page, ReadRequest, Summary
+from unspool.core.model import (
+    Attributes,
+    Block,
+    Bytes,
+    FileInfo,
+    Frame,
+    Header,
+    ListRequest,
+    Omission,
+    Page,
+    ReadRequest,
+    Summary,
+)
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.v1 import file_service_pb2 as pb
 
@@ -37,7 +49,10 @@ _LONGEST_CONTENT_TYPE = 255
 """Characters: two names of 127 and a slash (RFC 6838, section 4.2)."""
 
 MOST_ENTRIES = 10_000
-"""Files and prefixes in one message of a listing, and pieces in one of a batch: twice what a server gives by default."""
+"""Files, prefixes and omissions in one message of a listing, and pieces in one of a batch: twice what a server gives."""
+
+_LONGEST_REASON = 64
+"""Characters of the word that says why a name is left out: several times those of ours."""
 
 _UNCOUNTED = 600 * 1024
 """Bytes of a message that is parsed before its entries are counted: at the worst 300,000 of nothing, 25 MiB for the parser. A
@@ -122,17 +137,31 @@ def decode_list_request(data: bytes) -> ListRequest:
 
 def encode_page(page: Page) -> bytes:
     """Serialise a ListFilesResponse."""
-    return pb.ListFilesResponse(files=[encode_info(info) for info in page.files], prefixes=page.prefixes).SerializeToString()
+    return pb.ListFilesResponse(
+        files=[encode_info(info) for info in page.files],
+        prefixes=page.prefixes,
+        omitted=[pb.Omission(reason=one.reason, name=one.name, count=one.count) for one in page.omitted],
+    ).SerializeToString()
 
 
 def decode_page(data: bytes) -> Page:
     """Parse a ListFilesResponse. Raises ProtocolError if it is not one, or larger than a client takes."""
     check_entries(data)
     message = parsed(pb.ListFilesResponse(), data, errors.ProtocolError)
-    check_number(len(message.files) + len(message.prefixes))
+    check_number(len(message.files) + len(message.prefixes) + len(message.omitted))
     if any(len(prefix) > MAX_NAME_BYTES for prefix in message.prefixes):
         raise errors.ProtocolError(f"the server lists a prefix that is longer than {MAX_NAME_BYTES} bytes")
-    return Page(tuple(map(decode_info, message.files)), tuple(message.prefixes))
+    return Page(tuple(map(decode_info, message.files)), tuple(message.prefixes), tuple(map(_decode_omission, message.omitted)))
+
+
+def _decode_omission(message: pb.Omission) -> Omission:
+    name, reason = message.name, message.reason
+    if len(name) > MAX_NAME_BYTES or len(reason) > _LONGEST_REASON:
+        raise errors.ProtocolError(
+            f"{abridged(name)}: the server leaves it out by a name of {len(name)} characters and for a reason of "
+            f"{len(reason)}: at most {MAX_NAME_BYTES} and {_LONGEST_REASON} are taken"
+        )
+    return Omission(reason, name, max(message.count, 1))
 
 
 def encode_read_request(request: ReadRequest) -> bytes:

@@ -106,7 +106,8 @@ class Store(Protocol):
         The first page is yielded before the second is looked for. Pages need not be sorted. Only names that `open` would
         accept are listed, though a file may be gone, or refused, by the time it is opened. The whole listing is never held in
         memory. A prefix that names a file lists that file. A recursive listing has the directories in which it lists nothing as
-        prefixes, if the store has such directories; the one asked for is not among them.
+        prefixes, if the store has such directories; the one asked for is not among them. What is there and not listed is told
+        in `Page.omitted`, of one level and of all below in the same way. The last page may have nothing but that.
 
         Args:
             request: its `page_size` must be set, at least 1.

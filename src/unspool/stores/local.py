@@ -16,10 +16,11 @@ import stat
 from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import islice
+from typing import TypeAlias
 
-from unspool.core.model import FileInfo, ListRequest, Page
+from unspool.core.model import FileInfo, ListRequest, Omission, Page
 from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix
+from unspool.core.omissions import NAMED, Omissions, Reason
 from unspool.core.ours import is_ours
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError
 from unspool.stores.base import SmallFile
@@ -34,6 +35,9 @@ log = logging.getLogger("unspool.stores")
 
 _THREADS = 64
 """Files read at the same time. A thread is a stack and little else; a stuck disk should take many streams to use them up."""
+
+_Entries: TypeAlias = Generator[FileInfo | str | Omission, None, None]
+"""What is found in a listing: files, prefixes, and what is left out."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -84,7 +88,7 @@ class LocalStore:
         return await self._threads.run(lambda: read_small(self._root, names, most_bytes, known, self._revision_of))
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
-        """See `Store.list`. Links to directories are not descended into when listing recursively."""
+        """See `Store.list`. Links to directories are not listed: only who asks by name gets what is behind one."""
         parts = check_prefix(request.prefix)
         assert request.page_size is not None
         page_size = request.page_size
@@ -92,16 +96,14 @@ class LocalStore:
         entries = self._entries(directory, parts, recursive=request.recursive)
         use = Use(entries.close)
 
-        def take() -> list[FileInfo | str]:
+        def take() -> Page:
             with use:
-                return list(islice(entries, page_size))
+                return _page(entries, page_size)
 
         try:
-            while page := await self._threads.run(take):
-                yield Page(
-                    files=tuple(entry for entry in page if isinstance(entry, FileInfo)),
-                    prefixes=tuple(entry for entry in page if isinstance(entry, str)),
-                )
+            while (page := await self._threads.run(take)) != Page():
+                yield page
+                del page
         finally:
             self._threads.let_go(use)
 
@@ -133,7 +135,7 @@ class LocalStore:
                 os.close(descriptor)
                 raise
 
-    def _entries(self, directory: str, parts: tuple[str, ...], *, recursive: bool) -> Generator[FileInfo | str, None, None]:
+    def _entries(self, directory: str, parts: tuple[str, ...], *, recursive: bool) -> _Entries:
         """Yield what is below a prefix, found as it is asked for."""
         with mapped(directory or "."):
             with self._root.walk(directory, parts) as place:
@@ -144,7 +146,7 @@ class LocalStore:
             else:
                 yield from self._scan(descriptor, f"{directory}/" if directory else "", recursive=recursive)
 
-    def _scan(self, top: int, below: str, *, recursive: bool) -> Generator[FileInfo | str, None, None]:
+    def _scan(self, top: int, below: str, *, recursive: bool) -> _Entries:
         # One open directory per level, so memory grows with the depth of the tree and not with its size.
         levels = [_Level(top, _children(top), below)]
         try:
@@ -156,54 +158,62 @@ class LocalStore:
                     if levels and level.is_empty:
                         yield level.prefix
                     continue
+                if not self._root.shows(entry.name):
+                    continue  # a dotfile that is not served, and nobody's business
                 name = level.prefix + entry.name
                 try:
-                    listed = self._look_at(entry, name, recursive=recursive)
+                    listed = self._look_at(entry, name)
                     if recursive and isinstance(listed, str):
                         inner = os.open(entry.name, _DIRECTORY, dir_fd=level.descriptor)
                         levels.append(_Level(inner, _children(inner), listed))
                         level.is_empty = False
-                    elif listed is not None:
-                        level.is_empty = False
+                    else:
+                        level.is_empty = level.is_empty and isinstance(listed, Omission)
                         yield listed
                 except InvalidNameError as error:
                     log.warning("not listed, because no client could ask for it: %s", error)
+                    yield _omission("NAME", name)
                 except OSError as error:
-                    # Gone or closed to us since it was seen: a listing is no snapshot. For what else can go wrong nothing is
-                    # left out without a word.
+                    # What is gone since it was seen is nobody's business: a listing is no snapshot.
                     if error.errno not in GONE + REFUSED:
                         raise
                     log.info("not listed: %r: %s", name, error.strerror)
+                    if error.errno in REFUSED:
+                        yield _omission("REFUSED", name)
         finally:
             for level in levels:
                 level.entries.close()
 
-    def _look_at(self, entry: os.DirEntry[str], name: str, *, recursive: bool) -> FileInfo | str | None:
-        """Return what a directory's entry is listed as: a file, a prefix, or None for not at all."""
-        if not self._root.shows(entry.name):
-            return None
+    def _look_at(self, entry: os.DirEntry[str], name: str) -> FileInfo | str | Omission:
+        """Return what a directory's entry is listed as: a file, a prefix, or as one of those that are left out."""
         if not _surely_a_name(name, entry.name):
             check_name(name)
         if is_ours(entry.name):
-            return None
+            return _omission("RESERVED", name)
         if entry.is_dir(follow_symlinks=False):
             return f"{name}/"
         if entry.is_symlink():
-            return self._look_through(name, recursive=recursive)
+            return self._look_through(name)
         if entry.is_file(follow_symlinks=False):
             return info_of(name, entry.stat(follow_symlinks=False), self._revision_of)
-        return None
+        return _omission("SPECIAL", name)
 
-    def _look_through(self, name: str, *, recursive: bool) -> FileInfo | str | None:
-        """Return a link as what it leads to, if that is inside; into a directory only if asked for by name."""
+    def _look_through(self, name: str) -> FileInfo | Omission:
+        """Return a link as the file it leads to, if that is inside."""
         try:
             with self._root.walk(name, tuple(name.split("/"))) as place:
-                status, inside = place.status, place.last is not None
-        except (OutsideRootError, NotFoundError):
-            return None
-        if inside and stat.S_ISREG(status.st_mode):
+                status = place.status
+        except OutsideRootError:
+            return _omission("LINK_OUTSIDE", name)
+        except NotFoundError:
+            return _omission("LINK_NOWHERE", name)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            return _omission("LINK_NOWHERE", name)
+        if stat.S_ISREG(status.st_mode):
             return info_of(name, status, self._revision_of)
-        return f"{name}/" if stat.S_ISDIR(status.st_mode) and not recursive else None
+        return _omission("LINK_TO_DIRECTORY" if stat.S_ISDIR(status.st_mode) else "SPECIAL", name)
 
 
 @dataclass(slots=True)
@@ -214,6 +224,27 @@ class _Level:
     entries: Generator[os.DirEntry[str], None, None]
     prefix: str
     is_empty: bool = True
+
+
+def _page(entries: _Entries, size: int) -> Page:
+    """Take the next page of a listing; an empty one is the end."""
+    files: list[FileInfo] = []
+    prefixes: list[str] = []
+    omissions = Omissions(NAMED)
+    for entry in entries:
+        if isinstance(entry, FileInfo):
+            files.append(entry)
+        elif isinstance(entry, str):
+            prefixes.append(entry)
+        else:
+            omissions.add(entry)
+        if len(files) + len(prefixes) == size:
+            break
+    return Page(tuple(files), tuple(prefixes), omissions.told())
+
+
+def _omission(reason: Reason, name: str) -> Omission:
+    return Omission(reason, os.fsencode(name).decode(errors="backslashreplace")[:MAX_NAME_BYTES])
 
 
 def open_url(url: str, *, hidden: bool = False) -> LocalStore:

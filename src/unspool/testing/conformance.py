@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from unspool.core.checksum import crc32c
 from unspool.core.names import check_prefix
+from unspool.core.omissions import NAMED
 from unspool.errors import InvalidNameError, UnspoolError
 from unspool.rpc.wire import SERVICE
 from unspool.testing.batchpoints import BATCH_POINTS
@@ -304,6 +305,20 @@ async def _list_not_found(probe: Probe) -> None:
         pages, answer = await probe.list(prefix=prefix, recursive=True)
         must(not any(page.files or page.prefixes for page in pages), f"{prefix} has entries")
         await probe.refused(answer, grpc.StatusCode.NOT_FOUND, "FILE_NOT_FOUND")
+
+
+@POINTS.add("list-omitted", "what a listing leaves out is told with a reason, not listed too, and by 100 names a page at most")
+async def _list_omitted(probe: Probe) -> None:
+    pages, answer = await probe.list(recursive=True)
+    must(answer.code is grpc.StatusCode.OK, f"it ended with {answer.code.name} ({answer.text})")
+    omitted = [omission for page in pages for omission in page.omitted]
+    must(all(omission.reason for omission in omitted), "there is no reason for an omission")
+    must(all(omission.count >= 0 for omission in omitted), "a number of names is negative")
+    must(all(omission.count <= 1 for omission in omitted if omission.name), "one name stands for several")
+    listed = {info.name for page in pages for info in page.files}
+    must(not any(omission.name in listed for omission in omitted), "a name is listed, and left out as well")
+    most = max((sum(bool(omission.name) for omission in page.omitted) for page in pages), default=0)
+    must(most <= NAMED, f"a page gives {most} names")
 
 
 @POINTS.add("list-pages", "pages are not larger than asked for")

@@ -167,9 +167,21 @@ class ListFilesRequest(_message.Message):
     def __init__(self, prefix: _Optional[str] = ..., recursive: bool = ..., page_size: _Optional[int] = ...) -> None: ...
 
 class ListFilesResponse(_message.Message):
-    __slots__ = ("files", "prefixes")
+    __slots__ = ("files", "prefixes", "omitted")
     FILES_FIELD_NUMBER: _ClassVar[int]
     PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_FIELD_NUMBER: _ClassVar[int]
     files: _containers.RepeatedCompositeFieldContainer[FileInfo]
     prefixes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, files: _Optional[_Iterable[_Union[FileInfo, _Mapping]]] = ..., prefixes: _Optional[_Iterable[str]] = ...) -> None: ...
+    omitted: _containers.RepeatedCompositeFieldContainer[Omission]
+    def __init__(self, files: _Optional[_Iterable[_Union[FileInfo, _Mapping]]] = ..., prefixes: _Optional[_Iterable[str]] = ..., omitted: _Optional[_Iterable[_Union[Omission, _Mapping]]] = ...) -> None: ...
+
+class Omission(_message.Message):
+    __slots__ = ("reason", "name", "count")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    name: str
+    count: int
+    def __init__(self, reason: _Optional[str] = ..., name: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
