@@ -97,3 +97,21 @@ async def test_an_error_in_the_store_is_one_files(tmp_path: Path) -> None:
         result = await client.get_tree("", tmp_path)
     assert (result.fetched, result.failed) == (29, 1)
     assert result.failures[0].error.message == "this one not"
+
+
+async def test_a_chmod_on_the_server_costs_no_transfer_of_what_is_here_whole(tmp_path: Path) -> None:
+    """A new revision of the same bytes: what has its own download is compared and mended; a small file of a tree is fetched."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "large").write_bytes(bytes((1 << 20) + 1))
+    (root / "small").write_bytes(b"small")
+    async with serve(LocalStore(root)) as address, Client(address) as client:
+        await client.get_tree("", tmp_path / "out")
+        await client.get("small", tmp_path / "alone")
+        for name in ("large", "small"):
+            (root / name).chmod(0o755)
+        tree = await client.get_tree("", tmp_path / "out")
+        alone = await client.get("small", tmp_path / "alone")
+    assert (tree.kept, tree.fetched, tree.bytes_received) == (1, 1, len(b"small"))
+    assert alone.bytes_received == 0
+    assert all(os.access(tmp_path / name, os.X_OK) for name in ("out/large", "out/small", "alone"))
