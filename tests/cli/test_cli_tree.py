@@ -192,12 +192,12 @@ def test_a_terminal_shows_files_and_bytes(served: Served, tmp_path: Path) -> Non
 def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """In a pipe, how far the tree is is said every ten seconds, with a plus while the listing still grows."""
     lines = Lines(capsys, partial(tree_progress, "host/d", quiet=False))
-    assert lines.after(TreeAdvanced(5, MIB, 100, 9 * MIB, listed_all=False, transfer="t"), at=9) == []
-    assert lines.after(TreeAdvanced(6, 2 * MIB, 100, 9 * MIB, listed_all=False, transfer="t"), at=10) == [
+    assert lines.after(TreeAdvanced(5, MIB, 0, 100, 9 * MIB, listed_all=False, transfer="t"), at=9) == []
+    assert lines.after(TreeAdvanced(6, 2 * MIB, 0, 100, 9 * MIB, listed_all=False, transfer="t"), at=10) == [
         "host/d: 6/100+ files, 2.0 MiB here"
     ]
-    assert lines.after(TreeAdvanced(7, 2 * MIB, 100, 9 * MIB, listed_all=True, transfer="t"), at=19.9) == []
-    assert lines.after(TreeAdvanced(8, 3 * MIB, 100, 9 * MIB, listed_all=True, transfer="t"), at=20) == [
+    assert lines.after(TreeAdvanced(7, 2 * MIB, 0, 100, 9 * MIB, listed_all=True, transfer="t"), at=19.9) == []
+    assert lines.after(TreeAdvanced(8, 3 * MIB, 0, 100, 9 * MIB, listed_all=True, transfer="t"), at=20) == [
         "host/d: 8/100 files, 3.0 MiB here"
     ]
 

@@ -9,14 +9,17 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from client.lab import Wrapper
 from tree.treelab import FILES, MODIFIED, Batchless, Listing, Tampering, TreeLab, files_in, own_files_in
-from unspool.client.events import FileFailed, TreeAdvanced
+from unspool.client.client import Client
+from unspool.client.events import Event, FileFailed, TreeAdvanced
 from unspool.client.transport import Transport
-from unspool.core.model import Attributes, BatchRequest, Frame, ListRequest, Page, Piece
+from unspool.core.model import Attributes, BatchRequest, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.errors import (
     BusyError,
     DataLossError,
@@ -24,6 +27,7 @@ from unspool.errors import (
     FileChangedError,
     LocalFileError,
     NotFoundError,
+    UnreachableError,
     UnsupportedError,
 )
 from unspool.testing import FaultyTransport, StoreTransport
@@ -280,6 +284,47 @@ async def test_progress_is_told_and_ends_where_the_result_is(tmp_path: Path) -> 
         *(len(FILES), SIZE, True),
     )
     assert not told[0].listed_all
+
+
+async def test_the_totals_are_told_while_files_are_still_being_fetched(tmp_path: Path) -> None:
+    """When the listing is complete, the tree's totals are told, however many files wait for a worker."""
+    files = {f"{number:02}": bytes((1 << 20) + 1 + number) for number in range(20)}
+    lab = TreeLab(files)
+    listed = asyncio.Event()
+
+    class Held(Wrapper):
+        async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
+            async with asyncio.timeout(10):
+                await listed.wait()
+            async with aclosing(self.inner.read(request)) as frames:
+                async for frame in frames:
+                    yield frame
+
+    class Watch:
+        def notify(self, event: Event) -> None:
+            lab.notify(event)
+            if isinstance(event, TreeAdvanced) and event.listed_all:
+                listed.set()
+
+    client = Client(transport=Held(lab.faulty), clock=lab.clock, random=Random(0), options=lab.options)
+    await client.get_tree("", tmp_path, observers=[Watch()])
+    complete = next(event for event in lab.told(TreeAdvanced) if event.listed_all)
+    assert (complete.files, complete.good) == (0, 0)
+    assert (complete.listed_files, complete.listed_bytes) == (len(files), sum(map(len, files.values())))
+
+
+async def test_what_an_earlier_run_left_is_told_apart_from_what_is_fetched(tmp_path: Path) -> None:
+    """`good - kept` of a tree's progress is what this run has fetched, of small files and of large ones that it resumed."""
+    name = "z/big.bin"
+    lab = TreeLab({**FILES, name: bytes(40 << 20)}, script=f"{'.' * 30}x", budget=0)
+    with pytest.raises(UnreachableError):
+        await lab.get(tmp_path)
+    lab.events.clear()
+    result = await lab.get(tmp_path)
+    told = lab.told(TreeAdvanced)
+    assert all(0 <= event.kept <= event.good for event in told)
+    assert told[-1].kept > 16 << 20
+    assert told[-1].good - told[-1].kept == result.bytes_received
 
 
 @pytest.mark.parametrize("jobs", [1, 3, None])

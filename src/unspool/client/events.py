@@ -68,15 +68,19 @@ class Repairing:
 
 @value
 class TreeAdvanced:
-    """More of a tree is here.
+    """More of a tree is here, or more of it is known.
 
     Attributes:
-        files, good: files and bytes that are here, whole and under their names, or cannot be had.
-        listed_files, listed_bytes: how many are known of; all there are once `listed_all`.
+        files: files that are here, whole and under their names, or that cannot be had.
+        good: verified bytes that are here.
+        kept: those of `good` that an earlier run left here. `good - kept` is what this run has fetched.
+        listed_files, listed_bytes: what the listing has named so far. These are the tree's totals once `listed_all` is true,
+            which is told as soon as the listing is complete, while files are still being fetched.
     """
 
     files: int
     good: int
+    kept: int
     listed_files: int
     listed_bytes: int
     listed_all: bool

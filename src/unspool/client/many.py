@@ -130,15 +130,16 @@ class _Run:
             self._tally.add_download(result)
             self._ended(address, result)
         finally:
-            self._tally.under_way.pop(name, None)
+            self._tally.forget(name)
             if not watcher.heard:
                 self._hear_of(0)
 
     def _hear_of(self, size: int) -> None:
         """Take note of a file's size, and whether all are known by now."""
         self._unheard -= 1
-        self._tally.listed_all = not self._unheard
         self._tally.add(Outcome(listed_bytes=size))
+        if not self._unheard:
+            self._tally.complete()
 
 
 class _Watcher:

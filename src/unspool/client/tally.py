@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unspool.client.events import Advanced, Event, FileFailed, Observer, Restarting, Retrying, TreeAdvanced
+from unspool.client.events import Advanced, Event, FileFailed, Observer, Restarting, Retrying, Started, TreeAdvanced
 from unspool.client.results import Result, TreeResult
 from unspool.core.model import Omission
 from unspool.core.omissions import Omissions
@@ -25,10 +25,10 @@ class TreeTally:
 
     Attributes:
         listed: files listed in this round.
-        listed_all: whether those are all.
         fetched: files fetched in this round.
         bytes_received: verified bytes that came over the wire.
         under_way: of the large files that are being downloaded, the bytes that are here.
+        resumed: of these, the bytes that an earlier run left.
     """
 
     def __init__(self, observer: Observer, transfer_id: str) -> None:
@@ -36,6 +36,7 @@ class TreeTally:
         self._transfer_id = transfer_id
         self.bytes_received = 0
         self.under_way: dict[str, int] = {}
+        self.resumed: dict[str, int] = {}
         self._verified: Verified = "file"
         self._fetched_before = 0
         self.fetched = 0
@@ -43,9 +44,10 @@ class TreeTally:
 
     def _begin(self) -> None:
         self.listed = self._listed_bytes = 0
-        self.listed_all = False
+        self._listed_all = False
         self.fetched = self._kept = self._failed = self._left_out = self._directories = 0
         self._good = 0  # bytes that are here
+        self._kept_bytes = 0  # of these, those that were not fetched
         self._failures: list[Failure] = []
         self._omissions = Omissions(_MOST_FAILURES)
 
@@ -61,6 +63,7 @@ class TreeTally:
         self._kept += outcome.kept
         self.fetched += outcome.fetched
         self._good += outcome.kept_bytes + outcome.fetched_bytes
+        self._kept_bytes += outcome.kept_bytes
         self._left_out += outcome.left_out
         self._directories += outcome.directories
         for failure in outcome.failures:
@@ -81,8 +84,19 @@ class TreeTally:
             if result.verified != "file":
                 self._verified = "blocks"
         self._good += result.size
+        self._kept_bytes += result.resumed_from
         self.bytes_received += result.bytes_received
-        self.under_way.pop(result.name, None)
+        self.forget(result.name)
+        self.tell()
+
+    def forget(self, name: str) -> None:
+        """Take note that a large file is not being downloaded any more."""
+        self.under_way.pop(name, None)
+        self.resumed.pop(name, None)
+
+    def complete(self) -> None:
+        """Take note that every file of the tree has been listed, and tell the observer."""
+        self._listed_all = True
         self.tell()
 
     def omit(self, omitted: Iterable[Omission]) -> None:
@@ -104,9 +118,10 @@ class TreeTally:
             TreeAdvanced(
                 files=self.fetched + self._kept + self._failed + self._left_out,
                 good=self._good + sum(self.under_way.values()),
+                kept=self._kept_bytes + sum(self.resumed.values()),
                 listed_files=self.listed,
                 listed_bytes=self._listed_bytes,
-                listed_all=self.listed_all,
+                listed_all=self._listed_all,
                 transfer=self._transfer_id,
             )
         )
@@ -143,6 +158,9 @@ class Relay:
     def notify(self, event: Event) -> None:
         """See `Observer.notify`."""
         match event:
+            case Started(_, _, resumed_from):
+                self._tally.resumed[self._name] = self._tally.under_way[self._name] = resumed_from
+                self._tally.tell()
             case Advanced(good):
                 self._tally.under_way[self._name] = good
                 self._tally.tell()

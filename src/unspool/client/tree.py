@@ -144,7 +144,6 @@ class _Tree:
             self._settle(await self._disk.do(self._place.finish))
         while self._elsewhere:
             await self._fetch_large(self._elsewhere.pop(), self._seams)
-        self._tally.listed_all = broken is None
         self._tally.tell()
         return broken
 
@@ -154,29 +153,36 @@ class _Tree:
         size = 0
         broken = None
         async with aclosing(self._listing.pages(ListRequest(self._prefix, recursive=True))) as pages:
-            while True:
-                page, broken = await _next(pages)
-                if page is None:
-                    break
-                await self._open_once()
-                self._tally.omit(page.omitted)
-                chosen = self._filters.select(page.files, below(self._prefix))
-                looked = await self._disk.do(partial(self._place.look, map(self._as_kept, chosen)))
-                self._settle(looked)
-                if page.prefixes and not self._filters:
-                    self._settle(await self._disk.do(partial(self._place.make_directories, page.prefixes)))
-                for wanted in looked.wanted:
-                    if wanted.info.size > SMALL:
-                        await queue.put([wanted])
-                        continue
-                    batch.append(wanted)
-                    size += wanted.info.size
-                    if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+            coming = asyncio.create_task(self._next(pages))
+            try:
+                while True:
+                    page, broken = await coming
+                    if page is None:
+                        break
+                    await self._open_once()
+                    self._tally.omit(page.omitted)
+                    chosen = self._filters.select(page.files, below(self._prefix))
+                    looked = await self._disk.do(partial(self._place.look, map(self._as_kept, chosen)))
+                    self._settle(looked)
+                    if page.prefixes and not self._filters:
+                        self._settle(await self._disk.do(partial(self._place.make_directories, page.prefixes)))
+                    # One page ahead of the workers: that the listing is complete is told before the last page's files are here.
+                    coming = asyncio.create_task(self._next(pages))
+                    for wanted in looked.wanted:
+                        if wanted.info.size > SMALL:
+                            await queue.put([wanted])
+                            continue
+                        batch.append(wanted)
+                        size += wanted.info.size
+                        if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+                            await queue.put(batch)
+                            batch, size = [], 0
+                    if batch and queue.empty():  # nobody should wait for the next page
                         await queue.put(batch)
                         batch, size = [], 0
-                if batch and queue.empty():  # nobody should wait for the next page
-                    await queue.put(batch)
-                    batch, size = [], 0
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
         if broken is None:
             await self._open_once()  # an empty tree is a directory, too
         if batch:
@@ -188,6 +194,18 @@ class _Tree:
     def _as_kept(self, info: FileInfo) -> FileInfo:
         """Return a file's description with those attributes that the local file is to have."""
         return replace(info, attributes=self._options.kept(info.attributes))
+
+    async def _next(self, pages: AsyncGenerator[Page, None]) -> tuple[Page | None, UnspoolError | None]:
+        """Return the next page; or None, and what broke the listing if something did and it is worth another try."""
+        try:
+            page = await anext(pages, None)
+        except UnspoolError as error:
+            if not error.retryable:
+                raise
+            return None, error
+        if page is None:
+            self._tally.complete()
+        return page, None
 
     async def _open_once(self) -> None:
         if not self._place.is_open:
@@ -274,7 +292,7 @@ class _Tree:
             await self._disk.do(partial(self._place.adopt, wanted, result.revision, result.crc32c))
             self._tally.add_download(result)
         finally:
-            self._tally.under_way.pop(name, None)
+            self._tally.forget(name)
 
     def _fail_unless_changed(self, wanted: Wanted, error: UnspoolError, changed: list[Wanted], transfer_id: str) -> None:
         """Take note of a file that cannot be had as it was listed: what it is now may do as well."""
@@ -313,13 +331,3 @@ class _Tree:
     def _settle(self, outcome: Outcome) -> None:
         self._elsewhere += outcome.elsewhere
         self._tally.add(outcome)
-
-
-async def _next(pages: AsyncGenerator[Page, None]) -> tuple[Page | None, UnspoolError | None]:
-    """Return the next page; or None, and what broke the listing if something did and it is worth another try."""
-    try:
-        return await anext(pages, None), None
-    except UnspoolError as error:
-        if not error.retryable:
-            raise
-        return None, error
