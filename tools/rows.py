@@ -36,7 +36,6 @@ TESTS = (
     "server/test_server_health.py",
     "testing/test_faultserver.py",  # h2
     "cli/test_cli_get.py",  # click
-    "cli/test_cli_progress.py",  # rich
     "cli/test_cli_loops.py",  # uvloop
 )
 

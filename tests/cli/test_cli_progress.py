@@ -1,25 +1,23 @@
 """What `unspool get` shows while it runs: a bar on a terminal, plain lines elsewhere, nothing when it is not wanted."""
 
-import io
 import os
 import pty
 import re
+import select
 import subprocess
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from cli.plainlines import Lines
 from cli.serveddir import ODD, Served
 from gate import Gate
 from interrupted import interrupt_get
 from processes import ENVIRONMENT, UNSPOOL, free_port, size_of, unspool
-from unspool.cli.bar import Bar, bar
-from unspool.cli.drawnbar import DrawnBar
 from unspool.cli.progress import progress
 from unspool.client.events import Advanced, Rechecked, Repairing, Restarting, Retrying, Started
 from unspool.errors import StalledError
@@ -30,7 +28,7 @@ STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """What a bar is made of besides text: colours, and moving the cursor."""
 
 
-class Terminal:
+class Output:
     """What a program writes to a terminal."""
 
     def __init__(self, descriptor: int) -> None:
@@ -46,21 +44,27 @@ class Terminal:
                 return
             self.text += data.decode()
 
+    def quiet_for(self, seconds: float) -> bool:
+        """Whether nothing is written for so long."""
+        readable, _, _ = select.select([self._descriptor], [], [], seconds)
+        return not readable
+
 
 @contextmanager
-def on_a_terminal(*arguments: str | Path) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]]]:
+def on_a_terminal(*arguments: str | Path, term: str = "xterm-256color") -> Iterator[tuple[Output, subprocess.Popen[bytes]]]:
     """Run `unspool ARGUMENTS` with a terminal as its standard error."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 120))
     with subprocess.Popen(
         [*UNSPOOL, *map(str, arguments)],
-        env={**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"},
+        env={**ENVIRONMENT, "TERM": term},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=theirs,
     ) as process:
         os.close(theirs)
         try:
-            yield Terminal(ours), process
+            yield Output(ours), process
         finally:
             process.kill()
             os.close(ours)
@@ -83,9 +87,9 @@ def test_a_bar_is_drawn_on_a_terminal(served: Served, tmp_path: Path) -> None:
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0
     plain = STYLE.sub("", terminal.text)
-    assert re.search(r"big\.bin .*━.*1[0-9]\.[0-9]/48\.0 MiB", plain)
-    assert "\x1b[2K" in terminal.text.rpartition("━")[2], "the bar's line is erased"
-    assert "the whole file verified" in plain.rpartition("\r")[0].rpartition("━")[2]
+    assert re.search(r"big\.bin \[=+> +\] 1[0-9]\.[0-9]/48\.0 MiB", plain)
+    assert "\r\x1b[K" in terminal.text.rpartition("]")[2], "the bar's line is erased"
+    assert "the whole file verified" in plain.rpartition("]")[2]
     assert (tmp_path / "out").read_bytes() == served.files["big.bin"]
 
 
@@ -104,58 +108,38 @@ def test_a_terminal_never_sees_a_name_raw(served: Served, tmp_path: Path) -> Non
         Gate(served.server.address, 0) as gate,
         on_a_terminal("get", f"{gate.address}/{ODD}", tmp_path / "out") as (terminal, process),
     ):
-        terminal.read_until(lambda text: "━" in text)
+        terminal.read_until(lambda text: "MiB" in text or " B" in text)
         gate.open()
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0
     assert "\x1b]0" not in terminal.text
-    assert "\\x1b]0;title\\x07\\n" in terminal.text.rpartition("━")[0]
+    assert "odd \\x1b]0;title\\x07\\nname.txt 0 B" in terminal.text
 
 
 def test_a_short_download_needs_no_bar(served: Served, tmp_path: Path) -> None:
-    """What is over within a second ends without a bar on the terminal, and without the time that one takes to load."""
+    """What is over within a second ends without a bar on the terminal,."""
     with on_a_terminal("get", served.url("hello.txt"), tmp_path / "out") as (terminal, process):
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0
-    assert "━" not in terminal.text
+    assert "\x1b" not in terminal.text
     assert "the whole file verified" in terminal.text
 
 
-# What a bar shows of what it is told, without a process.
-
-
-@pytest.fixture
-def drawn() -> Iterator[tuple[Bar, DrawnBar]]:
-    """A bar, and how it is drawn, by hand."""
-    with bar("a.bin") as told:
-        yield told, DrawnBar(told)
-
-
-def shown(drawn: DrawnBar) -> str:
-    """Return what the bar looks like now."""
-    console = Console(width=120, file=io.StringIO(), force_terminal=False)
-    console.print(*drawn.get_renderables())
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def test_a_bar_shows_what_it_was_told_last(drawn: tuple[Bar, DrawnBar]) -> None:
-    """However much comes between two drawings, the next one shows the last of it."""
-    told, picture = drawn
-    told.begin(48 * MIB, 0)
-    for count in range(1, 8):
-        told.completed = count * MIB
-    assert "7.0/48.0 MiB" in shown(picture)
-    assert "7.0/48.0 MiB" in shown(picture)
-
-
-def test_a_rate_does_not_count_what_was_here_before(drawn: tuple[Bar, DrawnBar]) -> None:
-    """A download that begins at 40 MiB of 48 shows them as here, and no rate until more has come."""
-    told, picture = drawn
-    assert "0/0 bytes" in shown(picture).replace("?", "0")
-    told.begin(48 * MIB, 40 * MIB)
-    assert "40.0/48.0 MiB ?" in shown(picture)
-    assert picture.tasks[0].speed is None or picture.tasks[0].speed == 0
+def test_a_dumb_terminal_gets_plain_lines(served: Served, tmp_path: Path) -> None:
+    """A terminal that cannot erase a line gets the lines that a pipe gets, and nothing that moves the cursor."""
+    begun(served, tmp_path / "out")
+    with (
+        Gate(served.server.address, 2 * MIB) as gate,
+        on_a_terminal("get", f"{gate.address}/big.bin", tmp_path / "out", term="dumb") as (terminal, process),
+    ):
+        terminal.read_until(lambda text: "resumed at" in text)
+        assert terminal.quiet_for(1.5)
+        gate.open()
+        terminal.read_until(lambda _: False)
+        assert process.wait(30) == 0
+    assert "\x1b" not in terminal.text
+    assert terminal.text.replace("\r\n", "\n").count("\r") == 0
+    assert len(terminal.text.splitlines()) == 2
 
 
 @pytest.mark.parametrize("option", ["--quiet", "--json"])

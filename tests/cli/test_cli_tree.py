@@ -184,7 +184,7 @@ def test_a_terminal_shows_files_and_bytes(served: Served, tmp_path: Path) -> Non
         gate.open()
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0
-    assert re.search(rf"/{len(served.files)} files.*━|━.*/{len(served.files)} files", STYLE.sub("", terminal.text))
+    assert re.search(rf"\] +[0-9]+/{len(served.files)} files +[0-9.]+/[0-9.]+ MiB", STYLE.sub("", terminal.text))
     assert f"{len(served.files)} fetched" in terminal.text
     assert "\x1b]0" not in terminal.text
 
@@ -198,7 +198,7 @@ def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) 
     ]
     assert lines.after(TreeAdvanced(7, 2 * MIB, 0, 100, 9 * MIB, listed_all=True, transfer="t"), at=19.9) == []
     assert lines.after(TreeAdvanced(8, 3 * MIB, 0, 100, 9 * MIB, listed_all=True, transfer="t"), at=20) == [
-        "host/d: 8/100 files, 3.0 MiB here"
+        "host/d: 8/100 files, 3.0/9.0 MiB here"
     ]
 
 

@@ -1,87 +1,100 @@
 """A bar on a terminal, and lines above it.
 
-Rule 1: it appears when the work has taken a second. What is over before needs none, and what draws it takes 50 ms to load.
+Rule 1: it appears when the work has taken a second. What is over before needs none.
 Rule 2: it is drawn five times a second, from what was told last. Telling it costs next to nothing.
+Rule 3: it is drawn in the foreground only.
+
+What it looks like is said in barline.py, which rate it shows in meter.py.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-import click
-
-if TYPE_CHECKING:
-    from unspool.cli.drawnbar import DrawnBar
+from unspool.cli.barline import bar_line
+from unspool.cli.meter import Amounts, Meter
+from unspool.cli.terminal import Terminal
 
 DELAY = 1.0
 """Seconds before a bar appears: for so long nobody minds to see nothing (Nielsen, "Usability Engineering", 1993). Cargo waits
 for half as long, git for twice as long."""
 
+_INTERVAL = 0.2
+"""Seconds between two drawings: figures that change faster cannot be read."""
+
 
 class Bar:
-    """What a bar is told.
+    """What a bar is told, and how it is drawn. Told by one thread, drawn by another.
 
     Args:
         name: what stands before it; printable.
-        counts_files: whether `files` is shown.
+        terminal: is drawn on.
+        now: a clock, in seconds.
 
     Attributes:
-        completed: bytes that are here.
-        files: what is said of files.
-        total: bytes there will be, or None.
-        beginnings: how often `begin` was called.
+        amounts: how far it is. Set this as often as you like.
     """
 
-    def __init__(self, name: str, *, counts_files: bool) -> None:
-        self.name = name
-        self.counts_files = counts_files
-        self.completed = 0
-        self.total: int | None = None
-        self.files = ""
-        self.beginnings = 0
+    def __init__(self, name: str, terminal: Terminal, now: Callable[[], float] = time.monotonic) -> None:
+        self.amounts = Amounts()
+        self._name = terminal.encodable(name)
+        self._terminal = terminal
+        self._now = now
+        self._appears = now() + DELAY
+        self._meter = Meter(now())
         self._lock = threading.Lock()
-        self._over = False
-        self._drawn: DrawnBar | None = None
-        self._timer = threading.Timer(DELAY, self._appear)
-        self._timer.start()
+        self._over = threading.Event()
 
-    def begin(self, total: int | None, completed: int) -> None:
-        """Begin anew: what is completed by now counts for the bar, not for the rate."""
-        self.total, self.completed = total, completed
-        self.beginnings += 1
+    def begin(self, amounts: Amounts) -> None:
+        """Begin anew: what is here by now says nothing about the rate."""
+        with self._lock:
+            self.amounts = amounts
+            self._meter.begin(self._now(), amounts)
+
+    def broke(self, trouble: str, wait: float) -> None:
+        """Show that an attempt failed and that the next one begins in `wait` seconds, until something arrives."""
+        with self._lock:
+            self._meter.note(self._now(), self.amounts)  # what arrived before it failed is not what ends the trouble
+            self._meter.broke(trouble, self._now() + wait)
 
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
         with self._lock:
-            if self._drawn is None:
-                click.echo(line, err=True)
-            else:
-                self._drawn.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._terminal.print(line)
+            self._draw()
+
+    def draw(self) -> None:
+        """Draw what was told last, once it is time for a bar."""
+        with self._lock:
+            self._draw()
+
+    def _draw(self) -> None:
+        now = self._now()
+        self._meter.note(now, self.amounts)
+        if now >= self._appears and not self._over.is_set():
+            pace = self._meter.rate(now), self._meter.status(now)
+            self._terminal.draw(bar_line(self._name, self._meter.amounts, *pace, self._terminal.columns))
+
+    def draw_until_the_end(self) -> None:
+        """Draw again and again, until `end` is called."""
+        while not self._over.wait(_INTERVAL):
+            self.draw()
 
     def end(self) -> None:
-        """Remove the bar."""
-        self._timer.cancel()
+        """Erase the bar. It is not drawn again."""
         with self._lock:
-            self._over = True
-            if self._drawn is not None:
-                self._drawn.stop()
-
-    def _appear(self) -> None:
-        from unspool.cli.drawnbar import DrawnBar  # noqa: PLC0415 - only needed now
-
-        with self._lock:
-            if not self._over:
-                self._drawn = DrawnBar(self)
-                self._drawn.start()
+            self._over.set()
+            self._terminal.erase()
 
 
 @contextmanager
-def bar(name: str, *, counts_files: bool = False) -> Iterator[Bar]:
+def bar(name: str, terminal: Terminal) -> Iterator[Bar]:
     """Show a bar while inside, once it is time."""
-    shown = Bar(name, counts_files=counts_files)
+    shown = Bar(name, terminal)
+    threading.Thread(target=shown.draw_until_the_end, daemon=True).start()
     try:
         yield shown
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +10,11 @@ import click
 
 from unspool.cli.bar import bar
 from unspool.cli.command import in_short, printable
+from unspool.cli.meter import Amounts
+from unspool.cli.terminal import Terminal, terminal
 from unspool.cli.units import say_bytes, say_share
 from unspool.client.events import Advanced, Event, Observer, Observers, Rechecked, Repairing, Restarting, Retrying, Started
+from unspool.errors import FileChangedError, OverloadedError, StalledError, UnreachableError, UnspoolError
 
 LINE_INTERVAL = 10.0
 """Seconds between plain lines: a log should stay readable."""
@@ -23,8 +25,8 @@ def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotoni
     """Show the progress of one download while inside; yields what is to be told about it."""
     if quiet:
         yield Observers()
-    elif sys.stderr.isatty():
-        with _bar(name) as observer:
+    elif (drawable := terminal()) is not None:
+        with _bar(name, drawable) as observer:
             yield observer
     else:
         yield _Lines(name, now)
@@ -67,18 +69,42 @@ class _Lines:
             click.echo(in_short(f"{self._name}: {line}"), err=True)
 
 
+def say_trouble(error: UnspoolError) -> str:
+    """Return in a word or two why an attempt failed, for a bar; the line above it says it in full."""
+    match error:
+        case UnreachableError():
+            return "server gone"
+        case StalledError():
+            return "no answer"
+        case OverloadedError():
+            return "server busy"
+        case FileChangedError():
+            return "file changed"
+        case _:
+            return ""
+
+
 @contextmanager
-def _bar(name: str) -> Iterator[Observer]:
-    with bar(printable(name)) as shown:
+def _bar(name: str, drawable: Terminal) -> Iterator[Observer]:
+    with bar(printable(name), drawable) as shown:
+        total: int | None = None
+        resumed = 0
 
         class OnBar:
             def notify(self, event: Event) -> None:
+                nonlocal total, resumed
                 match event:
-                    case Advanced(good) | Rechecked(good, _):
-                        shown.completed = good
+                    case Advanced(good):
+                        shown.amounts = Amounts(good, resumed, total)
+                        return
+                    case Rechecked(good, _):
+                        shown.amounts = Amounts(good, good, total, checking=True)
                         return
                     case Started(_, size, resumed_from):
-                        shown.begin(size, resumed_from)
+                        total, resumed = size, resumed_from
+                        shown.begin(Amounts(resumed, resumed, total))
+                    case Retrying(error, _, wait, _) | Restarting(error, wait, _):
+                        shown.broke(say_trouble(error), wait)
                 if (line := say(event)) is not None:
                     shown.say(in_short(f"{name}: {line}"))
 

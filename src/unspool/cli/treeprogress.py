@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +10,11 @@ import click
 
 from unspool.cli.bar import bar
 from unspool.cli.command import in_short, printable
-from unspool.cli.progress import LINE_INTERVAL, say
-from unspool.cli.units import say_bytes
-from unspool.client.events import Event, FileFailed, Observer, TreeAdvanced
+from unspool.cli.meter import Amounts, Files
+from unspool.cli.progress import LINE_INTERVAL, say, say_trouble
+from unspool.cli.terminal import Terminal, terminal
+from unspool.cli.units import say_amount
+from unspool.client.events import Event, FileFailed, Observer, Retrying, TreeAdvanced
 
 
 @contextmanager
@@ -21,8 +22,8 @@ def tree_progress(name: str, *, quiet: bool, now: Callable[[], float] = time.mon
     """Show the progress of a tree while inside; yields what is to be told about it. Failures are shown even if `quiet`."""
     if quiet:
         yield _Failures()
-    elif sys.stderr.isatty():
-        with _bar(name) as observer:
+    elif (drawable := terminal()) is not None:
+        with _bar(name, drawable) as observer:
             yield observer
     else:
         yield _Lines(name, now)
@@ -32,10 +33,6 @@ def _say_failure(event: FileFailed) -> str:
     """Return the line about a file that failed; nearly every message names it itself."""
     message = event.error.message
     return in_short(f"unspool: {message}" if event.name in message else f"unspool: {event.name}: {message}")
-
-
-def _say_files(event: TreeAdvanced) -> str:
-    return f"{event.files}/{event.listed_files}{'' if event.listed_all else '+'} files"
 
 
 class _Failures:
@@ -60,26 +57,32 @@ class _Lines(_Failures):
         super().notify(event)
         line = say(event)
         if isinstance(event, TreeAdvanced) and self._now() >= self._next:
-            line = f"{_say_files(event)}, {say_bytes(event.good)} here"
+            more = "" if event.listed_all else "+"
+            amount = say_amount(event.good, event.listed_bytes if event.listed_all else None)
+            line = f"{event.files}/{event.listed_files}{more} files, {amount} here"
         if line is not None:
             self._next = self._now() + LINE_INTERVAL
             click.echo(in_short(f"{self._name}: {line}"), err=True)
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Observer]:
-    with bar(printable(name), counts_files=True) as shown:
+def _bar(name: str, drawable: Terminal) -> Iterator[Observer]:
+    with bar(printable(name), drawable) as shown:
 
         class OnBar:
             def notify(self, event: Event) -> None:
                 match event:
-                    case TreeAdvanced(_, good, _, listed_bytes, listed_all):
-                        # Until the listing is over, nobody knows how much of the whole this is.
-                        shown.completed, shown.total = good, listed_bytes if listed_all else None
-                        shown.files = _say_files(event)
+                    case TreeAdvanced(files, good, kept, listed_files, listed_bytes, listed_all):
+                        # Until the listing is complete, nobody knows how much of the whole this is.
+                        total = listed_bytes if listed_all else None
+                        shown.amounts = Amounts(good, kept, total, Files(files, listed_files, listed_all))
+                        return
                     case FileFailed():
                         shown.say(_say_failure(event))
-                    case _ if (line := say(event)) is not None:
-                        shown.say(in_short(f"{name}: {line}"))
+                        return
+                    case Retrying(error, _, wait, _):
+                        shown.broke(say_trouble(error), wait)
+                if (line := say(event)) is not None:
+                    shown.say(in_short(f"{name}: {line}"))
 
         yield OnBar()

@@ -21,14 +21,52 @@ _VERIFIED_EACH = {
 
 _STEP = 1024.0
 
+_DAY = 24 * 60 * 60
+
 
 def say_bytes(count: float) -> str:
     """Return a number of bytes in binary units, as `1.5 GiB`."""
+    size, unit = _unit_for(count)
+    return f"{_in_units(count, size)} {unit}"
+
+
+def say_amount(part: int, whole: int | None, *, padded: bool = False) -> str:
+    """Return how many bytes of how many, in the unit of the whole, as `7.0/48.0 MiB`; the part alone if nobody knows the whole.
+
+    Args:
+        part: bytes.
+        whole: bytes.
+        padded: put spaces before the part, so that its length does not change while it grows.
+    """
+    if whole is None:
+        return say_bytes(part)
+    size, unit = _unit_for(whole)
+    number = _in_units(whole, size)
+    return f"{_in_units(part, size).rjust(len(number) if padded else 0)}/{number} {unit}"
+
+
+def _unit_for(count: float) -> tuple[float, str]:
+    """Return the unit that a number of bytes is told in: how many bytes it is, and its name."""
+    size = 1.0
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < _STEP:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= _STEP
-    return f"{count:.1f} TiB"
+        if count < size * _STEP:
+            return size, unit
+        size *= _STEP
+    return size, "TiB"
+
+
+def _in_units(count: float, size: float) -> str:
+    return f"{count / size:.1f}" if size > 1 else f"{count:.0f}"
+
+
+def say_duration(seconds: float) -> str:
+    """Return a time as `0:04`, `12:34` or `1:02:03`; in days and hours if it is a day or more, as `3 d 04 h`."""
+    if seconds >= _DAY:
+        hours = round(seconds / 3600)
+        return f"{hours // 24} d {hours % 24:02} h"
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
 
 
 def say_count(count: int, one: str, many: str) -> str:

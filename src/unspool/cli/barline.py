@@ -1,0 +1,145 @@
+"""What the line of a bar says, for so many columns.
+
+    name.bin [==========>                   ] 19.0/48.0 MiB    10.1 MiB/s    0:03 left
+
+Rule 1: it is always shorter than the terminal is wide.
+Rule 2: a figure is shown whole or not at all. When columns are short, first the name is shortened, then the bar goes, then the
+        figures stand closer together. Only when they still do not fit is one left out: first the time left, then the files,
+        then the rate.
+"""
+
+from __future__ import annotations
+
+from unicodedata import category, east_asian_width
+
+from unspool.cli.meter import Amounts
+from unspool.cli.units import say_amount, say_bytes, say_duration
+from unspool.core.value import value
+
+_NAME_LEAST = 8
+"""Columns of a name that are worth more than space between the figures."""
+
+_NAME_BESIDE_BAR = 16
+"""Columns of a name that are worth more than a bar."""
+
+_BAR_LEAST, _BAR_MOST = 12, 42
+"""Columns of a bar. Below, it says less than the figures do; above, it says no more (rich: 40)."""
+
+_RATE_WIDTH = len("1023.9 MiB/s")
+_TIME_WIDTH = len("10:00:00 left")
+
+_DOTS = "..."
+_VARIATION = "\ufe0f"
+"""Asks for what is before it as an emoji, which is wider."""
+
+
+@value
+class Figure:
+    """A figure, as it is written when there is room, and then shorter and shorter."""
+
+    forms: tuple[str, ...]
+
+    def form(self, number: int) -> str:
+        """Return a form, or the shortest."""
+        return self.forms[min(number, len(self.forms) - 1)]
+
+
+def bar_line(name: str, amounts: Amounts, rate: float | None, status: tuple[str, ...], columns: int) -> str:
+    """Return the line of a bar on a terminal of so many columns.
+
+    Args:
+        name: what is fetched; printable.
+        amounts: how far it is.
+        rate: bytes per second; None if there is nothing to say of it.
+        status: what is said in place of a rate and a time left, in full and then shorter; () if there is nothing.
+        columns: of the terminal. The last one stays empty, since some terminals begin a new line when it is filled.
+    """
+    room = max(columns - 1, 0)
+    figures = figures_of(amounts, rate, status)
+    while figures:
+        order = sorted(figures)
+        for number in range(3):
+            text = ("  " if number == 0 else " ").join(figures[place].form(number) for place in order)
+            left = room - len(text) - 1
+            if number == 0 and left >= min(columns_of(name), _NAME_LEAST):
+                return f"{_name_and_bar(name, amounts, left)} {text}".lstrip()
+            if number > 0 and len(text) <= room:
+                return f"{shortened(name, left)} {text}".lstrip()
+        del figures[next(place for place in _LEFT_OUT if place in figures)]
+    return shortened(name, room)
+
+
+_FILES, _BYTES, _PACE, _TIME = range(4)
+"""The figures' places in the line."""
+
+_LEFT_OUT = (_TIME, _FILES, _PACE, _BYTES)
+"""What is left out first."""
+
+
+def figures_of(amounts: Amounts, rate: float | None, status: tuple[str, ...]) -> dict[int, Figure]:
+    """Return the figures of a line by their places."""
+    figures = {
+        _BYTES: Figure(
+            (say_amount(amounts.completed, amounts.total, padded=True), say_amount(amounts.completed, amounts.total))
+        )
+    }
+    if (files := amounts.files) is not None:
+        counts = f"{files.done}/{files.listed}{'' if files.listed_all else '+'}"
+        figures[_FILES] = Figure((f"{counts} files", counts))
+    if status:
+        figures[_PACE] = Figure(status)
+    elif rate is not None:
+        pace = f"{say_bytes(rate)}/s"
+        figures[_PACE] = Figure((pace.rjust(_RATE_WIDTH), pace))
+        if rate > 0 and amounts.total is not None:
+            time = say_duration(max(amounts.total - amounts.completed, 0) / rate)
+            figures[_TIME] = Figure((f"{time} left".rjust(_TIME_WIDTH), time))
+    return figures
+
+
+def _name_and_bar(name: str, amounts: Amounts, room: int) -> str:
+    wide = columns_of(name)
+    if amounts.total is None or room - _BAR_LEAST - 1 < min(wide, _NAME_BESIDE_BAR):
+        return shortened(name, room)
+    size = max(min(room - wide - 1, _BAR_MOST), _BAR_LEAST)
+    inside = size - 2
+    share = min(amounts.completed / amounts.total, 1.0) if amounts.total else 1.0
+    filled = int(share * inside)
+    bar = "=" * filled + (">" if filled < inside else "")
+    return f"{shortened(name, room - size - 1)} [{bar.ljust(inside)}]"
+
+
+# Columns
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes, at most."""
+    return sum(map(_columns, text))
+
+
+def _columns(character: str) -> int:
+    if character.isascii() or character == _VARIATION:
+        return 1
+    if category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return a text that takes at most so many columns, with its middle left out if need be: what matters is at its ends."""
+    if columns_of(text) <= columns:
+        return text
+    room = columns - len(_DOTS)
+    if room < 2:  # noqa: PLR2004 - one character at either end
+        return ""
+    return f"{_first(text, room - room // 2)}{_DOTS}{_first(text[::-1], room // 2)[::-1]}"
+
+
+def _first(text: str, columns: int) -> str:
+    """Return as much of the beginning of a text as has room."""
+    taken = 0
+    for count, character in enumerate(text):
+        taken += _columns(character)
+        if taken > columns:
+            return text[:count]
+    return text
