@@ -39,11 +39,30 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   `-- DestinationExistsError
     |-- BusyError                      another process holds this download                     exit 9
     `-- IncompleteTreeError            some of several files failed, the others are here       exit 10
+
+Rule 4: an error for which Python has a class of its own is of that class as well, so that `except FileNotFoundError` works.
+Code that catches OSError or ValueError around calls of ours lets errors of ours through first: they have been mapped already.
+
+    InvalidRequestError     ValueError
+    NotFoundError           FileNotFoundError    errno ENOENT
+    AccessError             PermissionError      errno EACCES
+    UnreachableError        ConnectionError
+    StalledError            TimeoutError         errno ETIMEDOUT
+    LocalFileError          OSError              errno as the operating system said
+    DestinationExistsError  FileExistsError      errno EEXIST
 """
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
+
+
+def _number(error: BaseException, number: int | None, name: str | None) -> None:
+    """Set what an OSError has of its own."""
+    if isinstance(error, OSError):
+        error.errno = number
+        error.filename = name
 
 
 class UnspoolError(Exception):
@@ -54,11 +73,14 @@ class UnspoolError(Exception):
         name: the file concerned, if it is about one.
         offset: the byte at which it happened, if it happened at one.
         retry_after: seconds the server asked to wait before the next attempt (google.rpc.RetryInfo), if it did.
+
+    Those that are an OSError as well have its `errno` (None if there is none to tell) and its `filename`, which is the name.
     """
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
     reason: ClassVar[str] = "INTERNAL"
+    _errno: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -72,6 +94,16 @@ class UnspoolError(Exception):
         self.name = name
         self.offset = offset
         self.retry_after = retry_after
+        _number(self, self._errno, name)
+
+    def __str__(self) -> str:
+        return self.message  # OSError would write its number before it
+
+    def __reduce__(self) -> tuple[object, ...]:
+        state = dict(vars(self))
+        if isinstance(self, OSError):  # these two are not in its `__dict__`
+            state.update(errno=self.errno, filename=self.filename)
+        return type(self), self.args, state
 
     @property
     def message(self) -> str:
@@ -79,7 +111,7 @@ class UnspoolError(Exception):
         return str(self.args[0])
 
 
-class InvalidRequestError(UnspoolError):
+class InvalidRequestError(UnspoolError, ValueError):
     """The request makes no sense, whatever the server holds."""
 
     exit_code = 2
@@ -111,11 +143,12 @@ class UnsupportedError(UnspoolError):
     reason = "UNSUPPORTED"
 
 
-class NotFoundError(UnspoolError):
+class NotFoundError(UnspoolError, FileNotFoundError):
     """There is no such file."""
 
     exit_code = 3
     reason = "FILE_NOT_FOUND"
+    _errno = errno.ENOENT
 
 
 class NotAFileError(NotFoundError):
@@ -124,11 +157,12 @@ class NotAFileError(NotFoundError):
     reason = "NOT_A_FILE"
 
 
-class AccessError(UnspoolError):
+class AccessError(UnspoolError, PermissionError):
     """The server does not let this caller have the file."""
 
     exit_code = 4
     reason = "ACCESS"
+    _errno = errno.EACCES
 
 
 class UnauthenticatedError(AccessError):
@@ -221,7 +255,7 @@ class TransferError(UnspoolError):
     reason = "TRANSFER"
 
 
-class UnreachableError(TransferError):
+class UnreachableError(TransferError, ConnectionError):
     """Nobody answers, or the connection broke."""
 
     retryable = True
@@ -245,11 +279,12 @@ class TruncatedError(TransferError):
     reason = "TRUNCATED"
 
 
-class StalledError(TransferError):
+class StalledError(TransferError, TimeoutError):
     """No message arrived within the idle timeout."""
 
     retryable = True
     reason = "STALLED"
+    _errno = errno.ETIMEDOUT
 
 
 class OverloadedError(TransferError):
@@ -273,17 +308,18 @@ class ServerError(TransferError):
     reason = "SERVER_ERROR"
 
 
-class LocalFileError(UnspoolError):
+class LocalFileError(UnspoolError, OSError):
     """The local file system refused: disk full, no permission, no such directory."""
 
     exit_code = 8
     reason = "LOCAL_FILE"
 
 
-class DestinationExistsError(LocalFileError):
+class DestinationExistsError(LocalFileError, FileExistsError):
     """A different file stands at the destination and may not be replaced."""
 
     reason = "DESTINATION_EXISTS"
+    _errno = errno.EEXIST
 
 
 class BusyError(UnspoolError):

@@ -136,6 +136,8 @@ class Revisions(MemoryStore):
 class TrackedBlock(Block):
     """A block that can be counted."""
 
+    __hash__ = object.__hash__
+
 
 class Counting(Wrapper):
     """Counts what passes.

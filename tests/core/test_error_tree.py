@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -105,3 +108,31 @@ def test_a_block_ends_after_its_last_byte() -> None:
     """Ends are one past the last byte, everywhere."""
     assert Block(5, b"abc", 0).end == 8
     assert Span(5, 8).length == 3
+
+
+def of_python() -> dict[str, str]:
+    """Read out of the module's docstring which class of Python's each error is as well."""
+    assert errors.__doc__ is not None
+    return dict(re.findall(r"^    (\w+Error) +(ValueError|OSError|\w+Error)(?: +errno .*)?$", errors.__doc__, re.MULTILINE))
+
+
+def test_the_classes_of_python_are_told() -> None:
+    """Which errors are a class of Python's as well is what the module says, and no other is."""
+    assert of_python() == {
+        kind.__name__: kind.__bases__[1].__name__ for kind in CLASSES if len(kind.__bases__) > 1 and kind is not UnspoolError
+    }
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_an_error_can_be_handed_to_another_process(kind: type[UnspoolError], again: Callable[[UnspoolError], object]) -> None:
+    """Copied or pickled, an error keeps its message and all that it knows, whichever class of Python's it is."""
+    error = kind("a.bin: gone", name="a.bin", offset=5, retry_after=1.5)
+    if isinstance(error, OSError):
+        error.errno = 28
+    other = again(error)
+    assert type(other) is kind
+    assert str(other) == other.message == "a.bin: gone"
+    assert (other.name, other.offset, other.retry_after) == ("a.bin", 5, 1.5)
+    if isinstance(other, OSError):
+        assert (other.errno, other.filename) == (28, "a.bin")

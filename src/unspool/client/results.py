@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unspool.core.model import Omission
-from unspool.core.value import value
 from unspool.core.whole import Verified
 from unspool.local.outcome import Failure
 
@@ -43,7 +42,7 @@ class Result:
     already_here: bool = False
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class TreeResult:
     """What fetching a tree came to. Each file listed is counted once: fetched, kept, failed or left out.
 

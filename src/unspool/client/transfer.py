@@ -300,6 +300,8 @@ class Transfer:
         try:
             async with self.seams.clock.timeout(self.options.idle_timeout):
                 answer = await coming
+        except UnspoolError:
+            raise
         except TimeoutError:
             seconds = self.options.idle_timeout
             raise StalledError(f"{about()}: the server sent nothing for {seconds:g} s") from None

@@ -13,7 +13,7 @@ from unspool.core.checksum import combine
 from unspool.core.model import Block, Bytes
 from unspool.core.receiver import Receiver
 from unspool.core.whole import check_whole
-from unspool.errors import LocalFileError
+from unspool.errors import LocalFileError, UnspoolError
 
 
 class Writer(Protocol):
@@ -73,7 +73,10 @@ async def _write(writer: Writer, block: Block) -> None:
                     f"the writer took {taken} of the {len(rest)} bytes at {block.end - len(rest)}", offset=block.end - len(rest)
                 )
             rest = rest[taken:]
+    except UnspoolError:
+        raise
     except OSError as error:
-        raise LocalFileError(
-            f"the writer refused the bytes at {block.end - len(rest)}: {error.strerror or error}", offset=block.end - len(rest)
-        ) from error
+        at = block.end - len(rest)
+        refused = LocalFileError(f"the writer refused the bytes at {at}: {error.strerror or error}", offset=at)
+        refused.errno = error.errno
+        raise refused from error

@@ -5,6 +5,7 @@ All offsets, sizes and lengths are bytes. Half-open spans throughout. Nothing he
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from unspool.core.value import value
@@ -31,7 +32,7 @@ class Span:
         return self.stop - self.start
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Attributes:
     """What is told of a file beside its bytes: stores fill it in, and whoever puts the file somewhere applies it.
 

@@ -61,4 +61,6 @@ class LocalCopy:
         try:
             yield
         except OSError as error:
-            raise LocalFileError(f"{self.path}: cannot be read: {error.strerror}") from error
+            refused = LocalFileError(f"{self.path}: cannot be read: {error.strerror}")
+            refused.errno = error.errno
+            raise refused from error

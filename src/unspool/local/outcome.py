@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from unspool.core.model import Bytes, FileInfo
 from unspool.core.tree import Place
-from unspool.core.value import value
 from unspool.errors import UnspoolError
 
 
@@ -37,7 +36,7 @@ class Arrived:
     confirmed: bool
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A file of a tree that is not here, and why."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unspool.errors import LocalFileError
+from unspool.errors import LocalFileError, UnspoolError
 
 
 @contextmanager
@@ -15,6 +15,8 @@ def mapped(path: Path) -> Iterator[None]:
     """Turn the operating system's errors about `path` into ours."""
     try:
         yield
+    except UnspoolError:
+        raise
     except OSError as error:
         raise local_error(error, path) from error
 
@@ -33,4 +35,6 @@ def local_error(error: OSError, path: Path) -> LocalFileError:
             hint = "the name is longer than the file system allows"
         case _:
             hint = (error.strerror or str(error)).lower()
-    return LocalFileError(f"{path}: {hint}")
+    refused = LocalFileError(f"{path}: {hint}")
+    refused.errno = error.errno
+    return refused

@@ -132,6 +132,8 @@ class Staging:
                 self._sync_names()
             else:
                 self._names_to_sync = True
+        except LocalFileError:
+            raise
         except OSError as error:
             self._drop(staged)
             raise local_error(error, self._path) from error

@@ -90,6 +90,8 @@ class TreeDestination:
                 if self._folds is None:
                     self._folds = self._home.folds()
                 undo.pop_all()
+        except UnspoolError:
+            raise
         except NotADirectoryError as error:
             raise LocalFileError(f"{self._path}: is not a directory; a tree needs one") from error
         except FileExistsError as error:
@@ -248,6 +250,8 @@ class TreeDestination:
             directory = self._directories.find(wanted.place.directory, make=True)
             assert directory is not None
             return Destination(os.dup(directory), self._path / str(wanted.place))
+        except UnspoolError:
+            raise
         except OSError as error:
             raise self._refused(error, str(wanted.place)) from error
 

@@ -22,7 +22,7 @@ from unspool.core.model import FileInfo, ListRequest, Omission, Page
 from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix
 from unspool.core.omissions import NAMED, Omissions, Reason
 from unspool.core.ours import is_ours
-from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError
+from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError, UnspoolError
 from unspool.stores.base import SmallFile
 from unspool.stores.localfile import LocalFile, check_regular, info_of, open_regular
 from unspool.stores.localsmall import read_small
@@ -173,6 +173,8 @@ class LocalStore:
                 except InvalidNameError as error:
                     log.warning("not listed, because no client could ask for it: %s", error)
                     yield _omission("NAME", name)
+                except UnspoolError:
+                    raise
                 except OSError as error:
                     # What is gone since it was seen is nobody's business: a listing is no snapshot.
                     if error.errno not in GONE + REFUSED:

@@ -44,6 +44,8 @@ def mapped(name: str) -> Iterator[None]:
     """Turn the operating system's errors about `name` into ours."""
     try:
         yield
+    except UnspoolError:
+        raise
     except OSError as error:
         raise ours(error, name) from error
 
