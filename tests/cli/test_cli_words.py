@@ -1,13 +1,19 @@
 """The words of the command line: numbers, advice."""
 
+import ast
 import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import unspool
 from unspool import errors
-from unspool.cli.advice import advice
+from unspool.cli import advice as advices
+from unspool.cli.advice import advice, with_flags
 from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
@@ -132,3 +138,30 @@ def test_a_server_that_cannot_be_reached_is_named_once(monkeypatch: pytest.Monke
     )
     assert advice(error, "localhost:1/a.bin") == error.message
     assert advice(error, "not:an:address") == error.message
+
+
+def messages() -> Iterator[tuple[Path, str]]:
+    """Yield every string of the library that is not a docstring."""
+    root = Path(unspool.__file__).parent
+    for path in root.rglob("*.py"):
+        if root / "cli" in path.parents:
+            continue
+        tree = ast.parse(path.read_text())
+        texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
+                yield path, node.value
+
+
+def test_the_library_knows_no_flags() -> None:
+    """Messages of the library name options and arguments. Flags and commands are the command line's."""
+    flags = {(path.name, text) for path, text in messages() if re.search(r"--[a-z]|the same command", text)}
+    assert flags == set()
+
+
+@pytest.mark.parametrize(("theirs", "ours"), advices._WORDS.items())
+def test_what_the_library_says_of_options_is_said_with_flags(theirs: str, ours: str) -> None:
+    """Each phrase that the command line translates is said somewhere in the library, and comes out with the flag."""
+    assert any(theirs in text for _, text in messages())
+    assert with_flags(f"a.bin: {theirs}, or not") == f"a.bin: {ours}, or not"
+    assert advice(UnspoolError(f"a.bin: {theirs}"), None) == f"a.bin: {ours}"

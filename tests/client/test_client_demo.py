@@ -331,7 +331,7 @@ async def test_what_was_begun_in_the_other_dialect(tmp_path: Path) -> None:
         await first.get(tmp_path / "b.bin")
     server = Tutorial()
     async with server.connected() as client:
-        with pytest.raises(UnsupportedError, match="--no-resume"):
+        with pytest.raises(UnsupportedError, match="resume=False"):
             await client.get(NAME, tmp_path / "b.bin")
         assert server.starts == []
         assert names_in(tmp_path) == [JOURNAL, PART]

@@ -35,7 +35,7 @@ def test_what_has_a_hash_is_frozen(kind: type) -> None:
 
 def test_results_are_frozen() -> None:
     """What came of a tree cannot be changed."""
-    result = TreeResult("", "here", 0, 0, 0, 0, 0, 0, (), "file", 0, 0.0)
+    result = TreeResult("", "here", 0, 0, 0, 0, 0, 0, 0, (), (), "file", 0, 0.0)
     with pytest.raises(FrozenInstanceError):
         result.files = 1  # type: ignore[misc]
     assert len({result, replace(result)}) == 1

@@ -168,7 +168,7 @@ def test_what_stands_in_the_part_files_place_is_never_committed(
             replace_it()
 
         monkeypatch.setattr(os, "fsync", late_fsync)
-    with pytest.raises(LocalFileError, match="removed meanwhile, or replaced; run the same command again"):
+    with pytest.raises(LocalFileError, match="removed meanwhile, or replaced; get it again"):
         part.commit(len(DATA), overwrite=overwrite)
     part.close()
     assert not destination.exists()

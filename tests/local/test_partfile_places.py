@@ -158,7 +158,7 @@ def link_like_standard_output(path: Path) -> None:
     [
         (directory, "is a directory"),
         (link_to_a_directory, "is a directory"),
-        (fifo, "is not a regular file; write to it with `-`"),
+        (fifo, "is not a regular file: open it and give it as a writer"),
         (link_to_a_fifo, "is not a regular file"),
         (link_to_a_device, "is not a regular file"),
         (link_like_standard_output, "is not a regular file"),
@@ -176,7 +176,7 @@ def test_a_device_is_not_replaced() -> None:
     refused(Path(os.devnull), "is not a regular file")
 
 
-@pytest.mark.parametrize(("make", "said"), [(directory, "is a directory"), (fifo, "is not a regular file; write to it")])
+@pytest.mark.parametrize(("make", "said"), [(directory, "is a directory"), (fifo, "is not a regular file: open it")])
 def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:
     """The destination is looked at again before the commit; the part file is kept."""
     destination = tmp_path / "a.bin"
@@ -240,7 +240,7 @@ def test_a_part_file_that_is_removed_under_us_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.ENOSPC, "the disk is full; what arrived is kept: make room and run the same command again"),
+        (errno.ENOSPC, "the disk is full; what arrived is kept: make room and get it again"),
         (errno.EDQUOT, "the disk is full"),
         (errno.EROFS, "not allowed to write there"),
         (errno.EACCES, "not allowed to write there"),

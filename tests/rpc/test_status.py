@@ -202,7 +202,7 @@ def test_a_server_that_speaks_something_else_is_told_apart() -> None:
     """UNIMPLEMENTED without a reason of ours comes with the hint which dialect it might be."""
     error = decode_error(grpc.StatusCode.UNIMPLEMENTED, "unknown service", (), server=SERVER)
     assert type(error) is UnsupportedError
-    assert error.message.endswith("(perhaps --dialect demo?)")
+    assert error.message.endswith('(perhaps dialect="demo"?)')
 
 
 @pytest.mark.parametrize("offset", ["", "-1", "1.5", "x", "٣", "9" * 20, "9" * 5000, " 1", "1\n"])

@@ -35,6 +35,17 @@ _ADVICE: dict[type[UnspoolError], str] = {
 }
 """Per class, for the ones below it too."""
 
+_WORDS: dict[str, str] = {
+    "get it again with resume=False": "run it again with --no-resume",
+    "get it again": "run the same command again",
+    "(resume=False)": "(--no-resume)",
+    "(overwrite=True)": "(--overwrite)",
+    '(perhaps dialect="demo"?)': "(perhaps --dialect demo?)",
+    "give the name of one (name=)": "name one with --name",
+    "open it and give it as a writer": "write to it with `-` and a redirect",
+}
+"""How the command line says what the library's messages say of options and calls. The first that fits a place is used."""
+
 
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 """The variables in which gRPC looks for a proxy, in its order."""
@@ -47,7 +58,7 @@ def advice(error: UnspoolError, url: str | None) -> str:
         error: its message names the file, unless it comes from below (a connection, a proxy).
         url: what the command was about, if about a file on a server.
     """
-    line = abridged(error.message)
+    line = abridged(with_flags(error.message))
     if isinstance(error, ConnectError):  # it names the server and what to check
         return line + (_through_a_proxy(url) if url is not None else "")
     if url is not None and isinstance(error, TransferError | AccessError | UnsupportedError) and not _is_named(line, url):
@@ -66,6 +77,13 @@ def _through_a_proxy(url: str) -> str:
     except InvalidRequestError:
         return ""
     return "" if direct else f" (tried through the proxy in {variable}; no_proxy lists what is reached without it)"
+
+
+def with_flags(message: str) -> str:
+    """Return a message of the library with flags where it names options."""
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _is_named(line: str, url: str) -> bool:

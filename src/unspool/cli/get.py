@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from unspool.cli.advice import with_flags
 from unspool.cli.command import binary_output, command, dialect_option, printable
 from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import check_filters, filter_options
@@ -194,7 +195,7 @@ async def _get_tree(
         result = await client.get_tree(address.name, directory, filters=filters, observers=[observer])
     if json:
         failures = [
-            {"name": failure.name, "reason": failure.error.reason, "message": failure.error.message}
+            {"name": failure.name, "reason": failure.error.reason, "message": with_flags(failure.error.message)}
             for failure in result.failures
         ]
         # Not asdict, which would copy the errors.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from unspool.cli.advice import with_flags
 from unspool.cli.bar import bar
 from unspool.cli.command import in_short, printable
 from unspool.cli.meter import Amounts
@@ -38,9 +39,9 @@ def say(event: Event) -> str | None:
         case Started(_, size, resumed_from) if resumed_from:
             return f"resumed at {say_share(resumed_from, size)}"
         case Retrying(error, _, wait, _):
-            return f"retrying in {wait:.1f} s: {error.message}"
+            return f"retrying in {wait:.1f} s: {with_flags(error.message)}"
         case Restarting(error, wait, _):
-            return f"beginning again from zero{f' in {wait:.1f} s' if wait else ''}: {error.message}"
+            return f"beginning again from zero{f' in {wait:.1f} s' if wait else ''}: {with_flags(error.message)}"
         case Repairing(bad):
             return f"{say_bytes(bad)} were damaged here, fetching them again"
         case _:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from unspool.cli.advice import with_flags
 from unspool.cli.bar import bar
 from unspool.cli.command import in_short, printable
 from unspool.cli.meter import Amounts, Files
@@ -31,7 +32,7 @@ def tree_progress(name: str, *, quiet: bool, now: Callable[[], float] = time.mon
 
 def _say_failure(event: FileFailed) -> str:
     """Return the line about a file that failed; nearly every message names it itself."""
-    message = event.error.message
+    message = with_flags(event.error.message)
     return in_short(f"unspool: {message}" if event.name in message else f"unspool: {event.name}: {message}")
 
 

@@ -22,13 +22,14 @@ from unspool.client.results import Result, TreeResult
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
 from unspool.client.verify import verify
-from unspool.client.writer import Writer, write_to
+from unspool.client.writer import Writer, check_writer, write_to
+from unspool.core.abridged import abridged
 from unspool.core.address import parse_server
 from unspool.core.filters import Filter, Filters
 from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
-from unspool.errors import InvalidRangeError, LocalFileError
+from unspool.errors import InvalidRangeError, InvalidRequestError, LocalFileError
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
 from unspool.options import Dialect, Metadata, TransferOptions
@@ -64,6 +65,7 @@ class Client:
     ) -> None:
         self.options = options or TransferOptions()
         self._always = tuple(observers)
+        self._closed = False
         if transport is None:
             target = parse_server(target)
         self._seams = Seams(
@@ -83,7 +85,8 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection. Transfers that are running fail."""
+        """Close the connection. Transfers that are running fail, and nothing more can be asked."""
+        self._closed = True
         await self._seams.transport.aclose()
 
     async def stat(self, name: str) -> FileInfo:
@@ -152,13 +155,14 @@ class Client:
         options = options or self.options
         observer = self._observers(observers)
         if isinstance(destination, (str, PathLike)):
-            path = Path(destination)
+            path = _path(destination)
             if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
                 path /= name.rpartition("/")[2]
             elif str(destination).endswith("/"):
                 raise LocalFileError(f"{destination}: no such directory; make it, or leave the last / away", name=name)
-            return await download(name, partial(Destination.at, path), self._seams, options, observer)
-        return await write_to(destination, name, Transfer(self._seams, options, observer))
+            return await download(name, partial(Destination.at, path), self._open_seams(), options, observer)
+        check_writer(destination)
+        return await write_to(destination, name, Transfer(self._open_seams(), options, observer))
 
     async def get_tree(
         self,
@@ -195,8 +199,8 @@ class Client:
         check_prefix(prefix)
         return await get_tree(
             prefix,
-            Path(destination),
-            self._seams,
+            _path(destination),
+            self._open_seams(),
             options or self.options,
             self._observers(observers),
             filters=Filters(filters),
@@ -244,13 +248,27 @@ class Client:
             VerificationError: the server has no checksum to compare with.
         """
         check_name(name)
-        return await verify(name, LocalCopy(Path(path), Path(path)), self._transfer())
+        local = _path(path)
+        return await verify(name, LocalCopy(local, local), self._transfer())
+
+    def _open_seams(self) -> Seams:
+        if self._closed:
+            raise InvalidRequestError(f"{self._seams.transport.source}: the client was closed: make another one")
+        return self._seams
 
     def _transfer(self) -> Transfer:
-        return Transfer(self._seams, self.options, self._observers())
+        return Transfer(self._open_seams(), self.options, self._observers())
 
     def _observers(self, more: Sequence[Observer] = ()) -> Observers:
         return Observers(*self._always, *more)
+
+
+def _path(path: str | PathLike[str]) -> Path:
+    """Return a path given by a caller. Raises InvalidRequestError if it is none."""
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise InvalidRequestError(f"{abridged(repr(path))} is not a path: give a string or a pathlib.Path") from error
 
 
 class Reading:

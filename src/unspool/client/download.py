@@ -98,7 +98,7 @@ class _Download:
         except (VerificationError, FileChangedError, UnsupportedError):
             if not self._options.overwrite:
                 raise DestinationExistsError(
-                    f"{copy.path}: exists and is not the server's file: allow it to be replaced (--overwrite), "
+                    f"{copy.path}: exists and is not the server's file: allow it to be replaced (overwrite=True), "
                     "or name another destination",
                     name=here.name,
                 ) from None
@@ -166,7 +166,7 @@ class _Download:
         if end is None:
             info = self._here.info = await with_checksum(info, self._transfer)
         theirs = info.crc32c if end is None else end.crc32c
-        return check_whole(info.name, self._here.part.checksum(info.size), theirs, "run it again with --no-resume")
+        return check_whole(info.name, self._here.part.checksum(info.size), theirs, "get it again with resume=False")
 
     def _result(self, verified: Verified, checksum: int, *, already_here: bool = False) -> Result:
         here, tally = self._here, self._transfer.tally

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from io import TextIOBase
 from typing import Any, Protocol
 
 from unspool.client.events import Advanced, Started
 from unspool.client.results import Result
 from unspool.client.transfer import Transfer
+from unspool.core.abridged import abridged
 from unspool.core.checksum import combine
 from unspool.core.model import Block, Bytes
 from unspool.core.receiver import Receiver
 from unspool.core.whole import check_whole
-from unspool.errors import LocalFileError, UnspoolError
+from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
 
 
 class Writer(Protocol):
@@ -22,6 +24,14 @@ class Writer(Protocol):
     def write(self, data: Bytes, /) -> Any:
         """Take the bytes; return how many were taken, or None for all."""
         ...
+
+
+def check_writer(writer: object) -> None:
+    """Refuse at once what bytes cannot be written to. Raises InvalidRequestError."""
+    if isinstance(writer, TextIOBase):
+        raise InvalidRequestError("the destination is a text file, which takes no bytes: open it with mode 'wb'")
+    if not callable(getattr(writer, "write", None)):
+        raise InvalidRequestError(f"the destination is {abridged(repr(writer))}: give a path, or a file opened with mode 'wb'")
 
 
 async def write_to(writer: Writer, name: str, transfer: Transfer) -> Result:
@@ -75,6 +85,10 @@ async def _write(writer: Writer, block: Block) -> None:
             rest = rest[taken:]
     except UnspoolError:
         raise
+    except TypeError as error:
+        raise InvalidRequestError(f"the writer does not take bytes ({error}): open a file with mode 'wb'") from error
+    except ValueError as error:
+        raise InvalidRequestError(f"the writer refused the bytes: {error}") from error
     except OSError as error:
         at = block.end - len(rest)
         refused = LocalFileError(f"the writer refused the bytes at {at}: {error.strerror or error}", offset=at)

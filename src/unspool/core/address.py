@@ -51,6 +51,7 @@ def parse_address(text: str) -> Address:
     Raises:
         InvalidRequestError: it is something else.
     """
+    _check_text(text)
     rest = text.removeprefix(SCHEME)
     host, slash, name = rest.partition("/")
     if host.endswith(":") and slash and name.startswith("/"):
@@ -64,6 +65,7 @@ def parse_server(text: str) -> str:
     Raises:
         InvalidRequestError: it is something else.
     """
+    _check_text(text)
     if _OF_GRPC.match(text):
         return text
     address = parse_address(text.removesuffix("/"))
@@ -83,6 +85,11 @@ def is_loopback(target: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise InvalidRequestError(f"{text!r} is not a string: a server is named by one, as localhost:{DEFAULT_PORT}")
 
 
 def parse_target(text: str, shown: str | None = None) -> str:

@@ -20,8 +20,10 @@ def check_name(name: str) -> tuple[str, ...]:
 
     Raises:
         InvalidNameError: it is empty, absolute, too long, not UTF-8, or has a part that is empty, `.`, `..`, or contains a
-            backslash or NUL.
+            backslash or NUL. Or it is not a string.
     """
+    if not isinstance(name, str):
+        raise InvalidNameError(f"{name!r} is not a string: a file is named by one")
     parts = tuple(name.split("/"))
     # Nearly all names are good, and very many are checked.
     if not name.isascii() or len(name) > MAX_NAME_BYTES or "\0" in name or "\\" in name or not _NOT_PARTS.isdisjoint(parts):
@@ -62,4 +64,6 @@ def check_prefix(prefix: str) -> tuple[str, ...]:
     Raises:
         InvalidNameError: as `check_name`.
     """
+    if not isinstance(prefix, str):
+        return check_name(prefix)
     return check_name(prefix.removesuffix("/")) if prefix else ()

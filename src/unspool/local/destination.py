@@ -62,7 +62,7 @@ class Destination:
             if stat.S_ISDIR(mode):
                 raise LocalFileError(f"{self.path}: is a directory")
             if not stat.S_ISREG(mode) or self._is_stream():
-                raise LocalFileError(f"{self.path}: is not a regular file; write to it with `-` and a redirect")
+                raise LocalFileError(f"{self.path}: is not a regular file: open it and give it as a writer")
 
     def check_directory(self) -> None:
         """Refuse to go on when the path leads to another directory by now: nobody would look for the file in this one."""
@@ -71,7 +71,7 @@ class Destination:
         except FileNotFoundError:
             raise LocalFileError(f"{self.path}: there is no such directory any more") from None
         if not there:
-            raise LocalFileError(f"{self.path}: its directory was moved or removed meanwhile; run the same command again")
+            raise LocalFileError(f"{self.path}: its directory was moved or removed meanwhile; get it again")
 
     def _is_stream(self) -> bool:
         """Whether it is like /dev/stdout: a link that leads, by way of /proc, to whatever that was redirected to."""

@@ -322,7 +322,7 @@ class PartFile:
         """Refuse to go on if somebody has removed or replaced the part file: what is beside the destination is not ours."""
         if not self._is_ours():
             self.destination.check_directory()
-            raise LocalFileError(f"{self.path}: it was removed meanwhile, or replaced; run the same command again")
+            raise LocalFileError(f"{self.path}: it was removed meanwhile, or replaced; get it again")
 
     def discard(self) -> None:
         """Remove part file and journal: they are of no use to anybody."""

@@ -25,7 +25,7 @@ def local_error(error: OSError, path: Path) -> LocalFileError:
     """Return what the operating system's error about `path` is to us, with the way out."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            hint = "the disk is full; what arrived is kept: make room and run the same command again"
+            hint = "the disk is full; what arrived is kept: make room and get it again"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             hint = "not allowed to write there"
         case errno.ENOENT | errno.ENOTDIR:

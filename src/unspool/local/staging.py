@@ -224,7 +224,7 @@ class Staging:
 
 def taken(path: Path) -> DestinationExistsError:
     """Return the error that something is there which may not be replaced."""
-    return DestinationExistsError(f"{path}: exists and is not the server's file: allow it to be replaced (--overwrite)")
+    return DestinationExistsError(f"{path}: exists and is not the server's file: allow it to be replaced (overwrite=True)")
 
 
 def ends_everything(error: LocalFileError) -> bool:

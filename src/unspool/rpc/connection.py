@@ -68,11 +68,14 @@ class Connection:
     def _open_line(self) -> _Line:
         if self._closed:
             raise self._closed_error()
+        loop = asyncio.get_running_loop()
+        if self._line is not None and self._line.loop is not loop:
+            raise self._foreign_error(self._line)
         if self._line is None:
             options = [*CHANNEL_OPTIONS, *(slow_options(self._window) if self._window is not None else ())]
             if is_loopback(self.target):
                 options.append(_NO_PROXY)
-            self._line = _Line(grpc.aio.insecure_channel(self.target, options=options))
+            self._line = _Line(grpc.aio.insecure_channel(self.target, options=options), loop)
         return self._line
 
     def renew(self, window: int | None = None) -> None:
@@ -104,11 +107,16 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close the channel; calls that are running fail."""
+        loop = asyncio.get_running_loop()
+        lines = [line for line in (self._line, *self._replaced) if line is not None]
+        for line in lines:
+            if line.loop is not loop and not line.loop.is_closed():
+                raise self._foreign_error(line)
         self._closed = True
-        for line in (self._line, *self._replaced):
-            if line is not None:
+        for line in lines:
+            if line.loop is loop:  # of a loop that has ended nothing is left to be closed
                 await line.channel.close()
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*(closing for closing in self._closing if closing.get_loop() is loop))
 
     def _let_go(self) -> None:
         """Close the channels that were replaced and whose last call is over."""
@@ -125,6 +133,10 @@ class Connection:
         if not metadata and (is_no_grpc(details) or line.failed_to_connect()):
             return ConnectError(explain(self.target, details))
         return status.decode_error(error.code(), details, metadata, server=self.target)
+
+    def _foreign_error(self, line: _Line) -> UnspoolError:
+        how = "an event loop that has ended" if line.loop.is_closed() else "another event loop"
+        return InvalidRequestError(f"{self.target}: the client was first used in {how}: make a client for each loop")
 
     def _closed_error(self) -> UnspoolError:
         return InvalidRequestError(f"{self.target}: the client was closed: nothing more can be asked with it")
@@ -160,9 +172,14 @@ class Connection:
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """One channel of gRPC's, how many calls are on it, and whether somebody stopped waiting for one of them."""
+    """One channel of gRPC's, how many calls are on it, and whether somebody stopped waiting for one of them.
+
+    Attributes:
+        loop: the event loop it was made in. It works in no other.
+    """
 
     channel: grpc.aio.Channel
+    loop: asyncio.AbstractEventLoop
     calls: int = 0
     given_up: bool = False
 

@@ -56,7 +56,7 @@ class DemoTransport:
         """
         if request.revision is not None:
             raise UnsupportedError(
-                f"{request.name}: the demo dialect has no revisions: what is here of one cannot be gone on with (--no-resume)",
+                f"{request.name}: the demo dialect has no revisions: what is here of one cannot be gone on with (resume=False)",
                 name=request.name,
             )
         number, surplus = divmod(request.start, CHUNK_SIZE)

@@ -194,7 +194,7 @@ def decode_error(
         kind = errors.ProtocolError
     said = f"{server}: {message or 'no more is said'} ({code.name})"
     if kind is errors.UnsupportedError:
-        said += "; it does not speak unspool.v1 (perhaps --dialect demo?)"
+        said += '; it does not speak unspool.v1 (perhaps dialect="demo"?)'
     return kind(said, retry_after=retry_after)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -64,13 +64,16 @@ class Server:
         self._store = store
         self._observers = observers
         self._share_port = share_port
+        self._state: Literal["new", "started", "stopped"] = "new"
 
     async def start(self) -> str:
         """Begin to listen; return `address`.
 
         Raises:
-            InvalidRequestError: the address cannot be listened on, or one of several is in use.
+            InvalidRequestError: the address cannot be listened on, one of several is in use, or the server was started before.
         """
+        if self._state != "new":
+            raise InvalidRequestError(f"{self.address}: this server was {self._state} already: make another one")
         options = self.options
         listen = parse_listen(self._listen)
         # In a thread: the host may have to be asked for at a name server.
@@ -100,6 +103,7 @@ class Server:
         await self._server.start()
         for service in ("", *services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._state = "started"
         return self.address
 
     async def _bind(self, listen: Listen, names: Sequence[str]) -> None:
@@ -117,8 +121,11 @@ class Server:
         """Drain and close: no new streams, then up to `grace` seconds for the running ones, then they are told to come back.
 
         Closing takes two seconds more at the most; only a connection whose other end takes nothing at all holds it up for
-        longer, until TCP gives it up (`keepalive_timeout`).
+        longer, until TCP gives it up (`keepalive_timeout`). A server that is not listening is left as it is.
         """
+        if self._state != "started":
+            return
+        self._state = "stopped"
         await self._health.enter_graceful_shutdown()
         await self._service.drain(self.options.grace if grace is None else grace)
         await self._server.stop(_CLOSING)

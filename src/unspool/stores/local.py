@@ -173,11 +173,9 @@ class LocalStore:
                 except InvalidNameError as error:
                     log.warning("not listed, because no client could ask for it: %s", error)
                     yield _omission("NAME", name)
-                except UnspoolError:
-                    raise
                 except OSError as error:
                     # What is gone since it was seen is nobody's business: a listing is no snapshot.
-                    if error.errno not in GONE + REFUSED:
+                    if isinstance(error, UnspoolError) or error.errno not in GONE + REFUSED:
                         raise
                     log.info("not listed: %r: %s", name, error.strerror)
                     if error.errno in REFUSED:

@@ -181,5 +181,5 @@ async def sample(channel: grpc.aio.Channel, name: str | None) -> pb.FileInfo:
                 best = info
     if best is None:
         said = f": {answer.code.name}: {answer.text}" if answer.code is not grpc.StatusCode.OK else ""
-        raise VerificationError(f"the listing has no file of 2 bytes to 64 MiB to read{said}; name one with --name")
+        raise VerificationError(f"the listing has no file of 2 bytes to 64 MiB to read{said}; give the name of one (name=)")
     return best

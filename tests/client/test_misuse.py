@@ -1,0 +1,171 @@
+"""What makes no sense is told at once, as an error of ours that says the way out: never an AttributeError, never a hang."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import unspool
+from client.lab import NAME, Lab
+from unspool import Client, MemoryStore, Server
+from unspool.errors import InvalidRequestError
+from unspool.testing import serve
+
+ANYWHERE = "localhost:1"
+
+
+class BytesPath:
+    """A path of bytes, which are no text."""
+
+    def __fspath__(self) -> bytes:
+        return b"x"
+
+
+@pytest.mark.parametrize("destination", [5, None, b"a.bin", object(), 1.5, ["a.bin"], BytesPath()])
+async def test_what_is_no_destination_is_refused(destination: Any) -> None:
+    """Neither a path nor a writer: the line shows what it was and says what is wanted; nothing was asked of the server."""
+    lab = Lab()
+    with pytest.raises(InvalidRequestError, match=r"path"):
+        await lab.client.get(NAME, destination)
+    for method in (lab.client.get_tree, lab.client.verify):
+        with pytest.raises(InvalidRequestError, match="not a path"):
+            await method(NAME, destination)
+    assert lab.starts == []
+
+
+@pytest.mark.parametrize("name", [5, None, b"a.bin", Path("a.bin")])
+async def test_what_is_no_name_is_refused(name: Any, tmp_path: Path) -> None:
+    """A file is named by a string, a server too."""
+    client = Lab().client
+    for asking in (client.stat(name), client.get(name, tmp_path / "b"), client.read(name), anext(client.list(name))):
+        with pytest.raises(InvalidRequestError, match="not a string"):
+            await asking
+    for make in (Client, lambda url: unspool.get(url, tmp_path / "b")):
+        with pytest.raises(InvalidRequestError, match="not a string"):
+            make(name)
+
+
+async def test_a_text_file_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    """A writer in text mode takes no bytes, and is told apart at once where that can be seen, else at the first block."""
+    lab = Lab()
+    with (tmp_path / "b").open("w") as text, pytest.raises(InvalidRequestError, match="mode 'wb'"):
+        await lab.client.get(NAME, text)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequestError, match="mode 'wb'"):
+        await lab.client.get(NAME, io.StringIO())  # type: ignore[arg-type]
+    assert lab.starts == []
+    with tempfile.NamedTemporaryFile("w") as wrapped, pytest.raises(InvalidRequestError, match="mode 'wb'"):
+        await lab.client.get(NAME, wrapped)
+
+
+async def test_a_writer_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    """A file that was closed, or opened for reading, is an error of ours as well."""
+    (tmp_path / "b").touch()
+    closed = (tmp_path / "b").open("wb")
+    closed.close()
+    with (tmp_path / "b").open("rb") as reader:
+        for writer in (closed, reader):
+            with pytest.raises(InvalidRequestError, match="the writer refused the bytes"):
+                await Lab().client.get(NAME, writer)
+
+
+CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
+    "stat": lambda client: client.stat("a"),
+    "get": lambda client: client.get("a", "there"),
+    "get-writer": lambda client: client.get("a", io.BytesIO()),
+    "get_tree": lambda client: client.get_tree("", "there"),
+    "read": lambda client: client.read("a"),
+    "list": lambda client: anext(client.list()),
+    "verify": lambda client: client.verify("a", "/dev/null"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("dialect", ["unspool", "demo"])
+async def test_a_closed_client_says_so(call: str, dialect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked of a client that was closed is refused with the way out, and nothing is made on the disk."""
+    monkeypatch.chdir(tmp_path)
+    client = Client(ANYWHERE, dialect=dialect)
+    await client.aclose()
+    await client.aclose()
+    with pytest.raises(InvalidRequestError, match="was closed: make another one"):
+        await CALLS[call](client)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def in_a_loop_of_its_own(main: Callable[[], Awaitable[object]]) -> object:
+    """Run something in another thread, with a loop that ends with it."""
+
+    async def run() -> object:
+        return await main()
+
+    return await asyncio.to_thread(asyncio.run, run())
+
+
+async def test_a_client_belongs_to_the_loop_it_was_first_used_in() -> None:
+    """Used after that one has ended, or in another one meanwhile, it is an error that says so; closing it is fine or told."""
+    async with serve(MemoryStore({"a": b"a"})) as address:
+        client = Client(address)
+        assert await in_a_loop_of_its_own(lambda: client.read("a")) == b"a"
+        for call in ("stat", "read", "list"):
+            with pytest.raises(InvalidRequestError, match="first used in an event loop that has ended: make a client for each"):
+                await CALLS[call](client)
+        await client.aclose()
+
+        async with Client(address) as here:
+            await here.read("a")
+            for what in (lambda: here.read("a"), here.aclose):
+                with pytest.raises(InvalidRequestError, match="first used in another event loop"):
+                    await in_a_loop_of_its_own(what)
+
+
+def test_a_client_that_outlives_its_loop_leaves_no_noise() -> None:
+    """The program that does so ends with our error alone, soon, and nothing is said at exit."""
+    program = (
+        "import asyncio, unspool\n"
+        "from unspool.testing import serve\n"
+        "client = None\n"
+        "async def first():\n"
+        "    global client\n"
+        "    async with serve(unspool.MemoryStore({'a': b'a'})) as address:\n"
+        "        client = unspool.Client(address)\n"
+        "        await client.read('a')\n"
+        "asyncio.run(first())\n"
+        "try:\n"
+        "    asyncio.run(client.stat('a'))\n"
+        "except unspool.UnspoolError as error:\n"
+        "    print(type(error).__name__)\n"
+        "asyncio.run(client.aclose())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "InvalidRequestError\n", "")
+
+
+async def test_a_server_can_be_stopped_whatever_became_of_it() -> None:
+    """Stopping one that never began to listen, or has stopped, does nothing; so it may stand in a `finally`."""
+    server = Server(MemoryStore({}))
+    await server.stop()
+    taken = Server(MemoryStore({}), await server.start())
+    with pytest.raises(InvalidRequestError, match="cannot listen"):
+        await taken.start()
+    await taken.stop()
+    await server.stop(0)
+    await server.stop()
+
+
+async def test_a_server_is_started_once() -> None:
+    """Starting one again, while it listens or after, is an error that says the way out."""
+    server = Server(MemoryStore({}))
+    await server.start()
+    with pytest.raises(InvalidRequestError, match="started already: make another one"):
+        await server.start()
+    await server.stop(0)
+    with pytest.raises(InvalidRequestError, match="stopped already: make another one"):
+        await server.start()
