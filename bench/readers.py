@@ -124,7 +124,7 @@ def listing(address: str, prefix: str) -> None:
         entries, first = 0, 0.0
         async with Client(address) as client:
             began = time.perf_counter()
-            async for page in client.list(prefix, recursive=True):
+            async for page in client.pages(prefix, recursive=True):
                 if not entries and page.files:
                     first = time.perf_counter() - began
                 entries += len(page.files)

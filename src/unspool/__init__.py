@@ -10,9 +10,10 @@ from unspool._version import __version__
 TYPE_CHECKING = False  # as type checkers read it; `typing` itself takes a while to import
 if TYPE_CHECKING:
     from unspool.client.blocking import get
-    from unspool.client.client import Client, Reading
+    from unspool.client.client import Client
+    from unspool.client.reading import Reading
     from unspool.client.results import Result, TreeResult
-    from unspool.core.model import FileInfo, Page
+    from unspool.core.model import Entry, FileInfo, Page, Prefix
     from unspool.core.retry import RetryPolicy
     from unspool.errors import UnspoolError
     from unspool.options import LimitOptions, ServerOptions, ServiceOptions, TransferOptions
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Client": "client.client",
+    "Entry": "core.model",
     "FileInfo": "core.model",
     "FileService": "server.service",
     "LimitOptions": "options",
     "LocalStore": "stores",
     "MemoryStore": "stores",
     "Page": "core.model",
-    "Reading": "client.client",
+    "Prefix": "core.model",
+    "Reading": "client.reading",
     "Result": "client.results",
     "RetryPolicy": "core.retry",
     "Server": "server.server",
@@ -42,12 +45,14 @@ _HOMES = {
 
 __all__ = [
     "Client",
+    "Entry",
     "FileInfo",
     "FileService",
     "LimitOptions",
     "LocalStore",
     "MemoryStore",
     "Page",
+    "Prefix",
     "Reading",
     "Result",
     "RetryPolicy",

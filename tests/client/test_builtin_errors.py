@@ -127,7 +127,7 @@ async def test_a_stall_that_the_server_tells_of_is_not_called_ours() -> None:
     async def told() -> None:
         raise StalledError("the proxy gave up")
 
-    transfer = Lab().client._transfer()
+    transfer = Lab().client._transfer(None, ())
     with pytest.raises(StalledError, match=r"^the proxy gave up$"):
         await transfer.bounded(told(), lambda: NAME)
 

@@ -138,7 +138,7 @@ async def read(client: Client) -> None:
 async def look(client: Client) -> None:
     """Stat and list."""
     assert (await client.stat(NAME)).size == len(DATA)
-    assert [page async for page in client.list(recursive=True)]
+    assert [page async for page in client.pages(recursive=True)]
 
 
 def tasks_but_the_servers() -> list[asyncio.Task[Any] | None]:

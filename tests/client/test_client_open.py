@@ -152,7 +152,7 @@ async def test_list_tells_what_there_is() -> None:
     lab = Lab(store=MemoryStore(dict.fromkeys(("a", "b/1", "b/c/2"), b"")))
 
     async def listed(prefix: str, *, recursive: bool = False) -> tuple[list[str], list[str]]:
-        pages = [page async for page in lab.client.list(prefix, recursive=recursive, page_size=1)]
+        pages = [page async for page in lab.client.pages(prefix, recursive=recursive, page_size=1)]
         return [info.name for page in pages for info in page.files], [name for page in pages for name in page.prefixes]
 
     assert await listed("") == (["a"], ["b/"])

@@ -322,7 +322,7 @@ async def test_stat_and_list_notice_a_stall() -> None:
         lab = Lab(budget=0, idle_timeout=9)
         client = lab.client_of(Silent(lab))
         with pytest.raises(StalledError):
-            await (client.stat(NAME) if call == "stat" else anext(client.list()))
+            await (client.stat(NAME) if call == "stat" else anext(client.pages()))
         assert lab.clock.now == 9
 
 
@@ -330,7 +330,7 @@ async def test_a_listing_that_has_told_nothing_is_begun_again() -> None:
     """A listing that breaks before its first entry is begun again; heartbeats are no entries, and nobody sees them."""
     lab = Lab()
     transport = Shaky(lab.transport, UnreachableError("gone"), UnreachableError("gone"))
-    pages = [page async for page in lab.client_of(transport).list(recursive=True)]
+    pages = [page async for page in lab.client_of(transport).pages(recursive=True)]
     assert [info.name for page in pages for info in page.files] == [NAME]
     assert transport.calls == 3
 
@@ -339,7 +339,7 @@ async def test_a_listing_that_has_told_something_is_not_begun_again() -> None:
     """A listing that breaks after its first entry fails: nothing says where it stopped."""
     lab = Lab(store=MemoryStore(dict.fromkeys("abc", b"")))
     transport = Shaky(lab.transport, UnreachableError("gone"), after=1)
-    listing = lab.client_of(transport).list(page_size=1)
+    listing = lab.client_of(transport).pages(page_size=1)
     assert [info.name for info in (await anext(listing)).files] == ["a"]
     with pytest.raises(UnreachableError):
         await anext(listing)

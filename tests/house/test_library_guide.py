@@ -15,7 +15,8 @@ from processes import serving
 BLOCKS = fenced(read("docs/library.md"), "python")
 
 PRINTED = {
-    'client.get("models/model.bin", "model.bin")  # to': "model.bin 3000000 file 0",
+    'client.get("models/model.bin", "model.bin")  # to': "model.bin 3000000 file 0\n",
+    "progress=show": "3000000 of 3000000 bytes",
     "unspool.get(": "file",
     "get_tree": "2 2 0 0",
     "models/missing.bin": "not there: models/missing.bin",

@@ -16,6 +16,7 @@ from unspool import (
     LocalStore,
     MemoryStore,
     Page,
+    Prefix,
     Reading,
     Result,
     RetryPolicy,
@@ -65,17 +66,24 @@ async def from_a_program() -> None:
         info = await client.stat("model.bin")
         assert_type(info, FileInfo)
         assert_type(info.crc32c, int | None)
-        async for page in client.list("models/", recursive=True, page_size=100):
+        assert_type(await client.exists("model.bin", options=options), bool)
+        async for entry in client.list("models/"):
+            assert_type(entry, FileInfo | Prefix)
+            assert_type(entry.name, str)
+        async for file in client.list("models/", recursive=True):
+            assert_type(file, FileInfo)
+        async for page in client.pages("models/", recursive=True, page_size=100):
             assert_type(page, Page)
             assert_type(page.files, tuple[FileInfo, ...])
             assert_type(page.prefixes, tuple[str, ...])
             assert_type(page.omitted[0].reason, str)
-        assert_type(await client.get("model.bin", "here", observers=[Shown()]), Result)
+        assert_type(await client.get("model.bin", "here", observers=[Shown()], progress=print), Result)
         assert_type(await client.get_tree("models", "here", options=options, observers=[Shown()]), TreeResult)
         assert_type(await client.read("model.bin", start=1, length=2, revision=info.revision), bytes)
         async with client.open("model.bin") as reading:
             assert_type(reading, Reading)
             assert_type(reading.info, FileInfo | None)
+            assert_type(await reading.read(100), bytes)
             async for data in reading:
                 assert_type(data, bytes | memoryview)
         assert_type(await client.verify("model.bin", Path("model.bin")), FileInfo)

@@ -51,7 +51,7 @@ async def test_a_whole_read_learns_the_checksum_on_the_way() -> None:
         assert (await summary_of(tap, ReadRequest("a"))).crc32c == crc32c(DATA)
         assert store.bytes_read == len(DATA)
         assert (await client.stat("a")).crc32c == crc32c(DATA)
-        assert [page.files[0].crc32c async for page in client.list()] == [crc32c(DATA)]
+        assert [page.files[0].crc32c async for page in client.pages()] == [crc32c(DATA)]
         assert (await summary_of(tap, ReadRequest("a", 7, 7))).crc32c == crc32c(DATA)
         assert store.bytes_read == len(DATA) + 7
 

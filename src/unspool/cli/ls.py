@@ -72,7 +72,7 @@ async def ls(
     omissions = Omissions(0)
     async with Client(address.target, options=TransferOptions(retry=retry)) as client:
         try:
-            async for page in client.list(address.name, recursive=recursive):
+            async for page in client.pages(address.name, recursive=recursive):
                 lines.add(() if chosen else page.prefixes, chosen.select(page.files, below(address.name)))
                 for omission in page.omitted:
                     omissions.add(omission)

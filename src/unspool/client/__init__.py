@@ -1,6 +1,7 @@
 """Asking a server for files, and making sure of what comes. No gRPC in here, but by way of `unspool.rpc`.
 
-client.py      Client: stat, list, get, get_tree, open, read, verify; blocking.py: the same for scripts
+client.py      Client: stat, exists, list, get, get_tree, open, read, verify; blocking.py: the same for scripts
+reading.py     a span that is being read; progress.py: `progress=fn(done, total)`, as an observer
 transport.py   the seam to a server
 transfer.py    one transfer: attempts(), the one way to try again
 download.py    one file to a path: resume, restart, repair, commit; unfinished.py: what is here of it

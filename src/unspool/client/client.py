@@ -1,23 +1,25 @@
-"""The client: stat, list, get, open, read, verify."""
+"""The client: stat, exists, list, get, open, read, verify."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self, overload
 
 from unspool.client.clock import Clock, SystemClock
 from unspool.client.dialects import connect
 from unspool.client.download import download
 from unspool.client.events import Observer, Observers
+from unspool.client.progress import Progress, observers_of
 from unspool.client.ratelimit import RateLimit
+from unspool.client.reading import Reading
 from unspool.client.results import Result, TreeResult
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
@@ -26,10 +28,10 @@ from unspool.client.writer import Writer, check_writer, write_to
 from unspool.core.abridged import abridged
 from unspool.core.address import parse_server
 from unspool.core.filters import Filter, Filters
-from unspool.core.model import Block, Bytes, FileInfo, ListRequest, Page
+from unspool.core.model import Entry, FileInfo, ListRequest, Page, Prefix
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
-from unspool.errors import InvalidRangeError, InvalidRequestError, LocalFileError
+from unspool.errors import InvalidRangeError, InvalidRequestError, LocalFileError, NotFoundError
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
 from unspool.options import Dialect, Metadata, TransferOptions
@@ -89,24 +91,96 @@ class Client:
         self._closed = True
         await self._seams.transport.aclose()
 
-    async def stat(self, name: str) -> FileInfo:
+    # Every call takes `options`, for this call only, and `observers`, which are told what happens after the client's own.
+
+    async def stat(self, name: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> FileInfo:
         """Return what the file is now.
 
         Raises:
             NotFoundError, AccessError, TransferError, ...: see `unspool.errors`.
         """
         check_name(name)
-        return await self._transfer().call(lambda: self._seams.transport.stat(name), name)
+        transfer = self._transfer(options, observers)
+        return await transfer.call(lambda: transfer.seams.transport.stat(name), name)
+
+    async def exists(self, name: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> bool:
+        """Return whether there is a file of that name. A directory is none.
+
+        Raises:
+            AccessError, TransferError, ...: what stands in the way of knowing; see `unspool.errors`.
+        """
+        try:
+            await self.stat(name, options=options, observers=observers)
+        except NotFoundError:
+            return False
+        return True
+
+    @overload
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        recursive: Literal[True],
+        page_size: int | None = None,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> AsyncGenerator[FileInfo, None]: ...
+
+    @overload
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        page_size: int | None = None,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> AsyncGenerator[Entry, None]: ...
 
     async def list(
-        self, prefix: str = "", *, recursive: bool = False, page_size: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        page_size: int | None = None,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> AsyncGenerator[Entry, None]:
+        """Yield what is below a prefix as it arrives, in no promised order: files, and prefixes for what is deeper.
+
+        If recursive, these are files only; `pages` tells of empty directories and of what the server leaves out, too.
+
+            async for entry in client.list("models"):
+                print(entry.name)
+
+        Arguments and errors as `pages`.
+        """
+        async with aclosing(
+            self.pages(prefix, recursive=recursive, page_size=page_size, options=options, observers=observers)
+        ) as pages:
+            async for page in pages:
+                for below in () if recursive else page.prefixes:
+                    yield Prefix(below)
+                for info in page.files:
+                    yield info
+
+    async def pages(
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        page_size: int | None = None,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
     ) -> AsyncGenerator[Page, None]:
-        """Yield the files below a prefix, page by page as they arrive, in no promised order.
+        """Yield what is below a prefix, page by page: what the server found at about the same time.
 
         Args:
             prefix: a name taken as a directory; "" is everything. The name of a file lists that file.
             recursive: all files below, and the empty directories as prefixes; otherwise one level.
             page_size: entries per page, as a wish.
+            options: for this call only.
+            observers: are told what happens, after the client's own.
 
         Raises:
             NotFoundError: nothing is there.
@@ -114,7 +188,7 @@ class Client:
                 not, for nothing says where it stopped.
         """
         check_prefix(prefix)
-        transfer = self._transfer()
+        transfer = self._transfer(options, observers)
         request = ListRequest(prefix, recursive, page_size)
         async for attempt in transfer.attempts():
             with attempt:
@@ -130,6 +204,7 @@ class Client:
         *,
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
+        progress: Progress | None = None,
     ) -> Result:
         """Download a file, whole and verified, or not at all.
 
@@ -147,13 +222,14 @@ class Client:
             destination: where to.
             options: for this call only.
             observers: are told what happens, after the client's own.
+            progress: is called as `progress(done, total)`, in bytes; see `Progress`.
 
         Raises:
             UnspoolError: one of the tree in `unspool.errors`. To a path, progress is kept.
         """
         check_name(name)
         options = options or self.options
-        observer = self._observers(observers)
+        observer = self._observers(observers_of(observers, progress))
         if isinstance(destination, (str, PathLike)):
             path = _path(destination)
             if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
@@ -172,6 +248,7 @@ class Client:
         filters: Sequence[Filter] = (),
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
+        progress: Progress | None = None,
     ) -> TreeResult:
         """Download all files below a prefix into a directory, each whole and verified, or not at all.
 
@@ -188,6 +265,7 @@ class Client:
                 left out so are not counted. Without filters all files are wanted.
             options: for this call only.
             observers: are told what happens, after the client's own.
+            progress: is called as `progress(done, total)`, in bytes of the whole tree; see `Progress`.
 
         Raises:
             NotFoundError: nothing is there.
@@ -202,13 +280,21 @@ class Client:
             _path(destination),
             self._open_seams(),
             options or self.options,
-            self._observers(observers),
+            self._observers(observers_of(observers, progress)),
             filters=Filters(filters),
         )
 
     @asynccontextmanager
     async def open(
-        self, name: str, *, start: int = 0, length: int | None = None, revision: str | None = None
+        self,
+        name: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        revision: str | None = None,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+        progress: Progress | None = None,
     ) -> AsyncGenerator[Reading, None]:
         """Open a span of a file, to be read as it arrives.
 
@@ -220,6 +306,9 @@ class Client:
             start: first byte wanted.
             length: how many; None is to the end of the file. Cut at the end of the file.
             revision: these bytes or fail.
+            options: for this call only.
+            observers: are told what happens, after the client's own.
+            progress: is called as `progress(done, total)`, in bytes of the span; see `Progress`.
 
         Raises:
             StartPastEndError: `start` lies beyond the end of the file.
@@ -228,19 +317,42 @@ class Client:
         check_name(name)
         if start < 0 or (length is not None and length < 0):
             raise InvalidRangeError(f"{name}: start {start} and length {length} must not be negative", name=name)
-        transfer = self._transfer()
+        transfer = self._transfer(options, observers)
         stop = None if length is None else start + length
         receiver = Receiver(name, start, stop, revision=revision, transfer_id=transfer.id)
         async with aclosing(transfer.blocks(receiver)) as blocks:
             first = await anext(blocks, None)
-            yield Reading(receiver, first, blocks)
+            reading = Reading(receiver, first, blocks, progress)
+            try:
+                yield reading
+            finally:
+                reading.close()
 
-    async def read(self, name: str, *, start: int = 0, length: int | None = None, revision: str | None = None) -> bytes:
+    async def read(
+        self,
+        name: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        revision: str | None = None,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+        progress: Progress | None = None,
+    ) -> bytes:
         """Return a span of a file, verified; arguments and errors as `open`. Holds it in memory."""
-        async with self.open(name, start=start, length=length, revision=revision) as reading:
-            return b"".join([data async for data in reading])
+        async with self.open(
+            name, start=start, length=length, revision=revision, options=options, observers=observers, progress=progress
+        ) as reading:
+            return await reading.read()
 
-    async def verify(self, name: str, path: str | PathLike[str]) -> FileInfo:
+    async def verify(
+        self,
+        name: str,
+        path: str | PathLike[str],
+        *,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> FileInfo:
         """Return the server's description of the file if the local one has the same bytes.
 
         Raises:
@@ -249,17 +361,17 @@ class Client:
         """
         check_name(name)
         local = _path(path)
-        return await verify(name, LocalCopy(local, local), self._transfer())
+        return await verify(name, LocalCopy(local, local), self._transfer(options, observers))
 
     def _open_seams(self) -> Seams:
         if self._closed:
             raise InvalidRequestError(f"{self._seams.transport.source}: the client was closed: make another one")
         return self._seams
 
-    def _transfer(self) -> Transfer:
-        return Transfer(self._open_seams(), self.options, self._observers())
+    def _transfer(self, options: TransferOptions | None, observers: Sequence[Observer]) -> Transfer:
+        return Transfer(self._open_seams(), options or self.options, self._observers(observers))
 
-    def _observers(self, more: Sequence[Observer] = ()) -> Observers:
+    def _observers(self, more: Sequence[Observer]) -> Observers:
         return Observers(*self._always, *more)
 
 
@@ -269,25 +381,3 @@ def _path(path: str | PathLike[str]) -> Path:
         return Path(path)
     except TypeError as error:
         raise InvalidRequestError(f"{abridged(repr(path))} is not a path: give a string or a pathlib.Path") from error
-
-
-class Reading:
-    """A span of a file, arriving: iterate over its verified bytes.
-
-    Attributes:
-        info: what the file is; None if the dialect does not tell.
-    """
-
-    def __init__(self, receiver: Receiver, first: Block | None, rest: AsyncIterator[Block]) -> None:
-        self.info = receiver.info
-        self._first = first
-        self._rest = rest
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Bytes:
-        block, self._first = self._first, None
-        if block is None:
-            block = await anext(self._rest)
-        return block.data

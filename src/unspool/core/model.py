@@ -97,6 +97,21 @@ class Page:
     omitted: tuple[Omission, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What a listing of one level has for all that is deeper: the part up to a `/` that some names have in common.
+
+    Attributes:
+        name: what to list to see them; ends in `/`.
+    """
+
+    name: str
+
+
+Entry: TypeAlias = FileInfo | Prefix
+"""What a listing is made of. Both have a `name`, and only that of a prefix ends in `/`."""
+
+
 @value
 class ReadRequest:
     """One span of one file, at one revision if pinned.

@@ -1,0 +1,43 @@
+"""Progress for those who want two numbers: a plain callable, as an observer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from unspool.client.events import Advanced, Event, Observer, Started, TreeAdvanced
+
+Progress: TypeAlias = Callable[[int, int | None], object]
+"""Is called with the bytes that are here and the bytes there are; the second is None while that is not known.
+
+It is called on the event loop, for every block, so it should be quick. The first number falls when a download begins again from
+zero. What it raises ends the transfer and is raised to the caller.
+"""
+
+
+class Told:
+    """An observer that calls a progress function.
+
+    Args:
+        progress: see `Progress`.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._size: int | None = None
+
+    def notify(self, event: Event) -> None:
+        """See `Observer.notify`."""
+        match event:
+            case Started(_, size, resumed_from, _):
+                self._size = size
+                self._progress(resumed_from, size)
+            case Advanced(good, _):
+                self._progress(good, self._size)
+            case TreeAdvanced(_, good, _, listed_bytes, listed_all):
+                self._progress(good, listed_bytes if listed_all else None)
+
+
+def observers_of(observers: Sequence[Observer], progress: Progress | None) -> tuple[Observer, ...]:
+    """Return who is told of one call."""
+    return (*observers, Told(progress)) if progress is not None else tuple(observers)
