@@ -281,3 +281,32 @@ def test_ls_is_silent_where_nothing_is_left_out(tmp_path: Path) -> None:
         assert unspool("ls", server.address).err == ""
         (tmp_path / "root" / "link").symlink_to("nothing")
         assert unspool("ls", server.address).err == "1 name was left out: 1 link that leads nowhere (-v names them)\n"
+
+
+@pytest.mark.parametrize("options", [["--record", "record"], ["--no-record"]])
+def test_a_record_is_kept_elsewhere_or_not_at_all(served: Served, tmp_path: Path, options: list[str]) -> None:
+    """--record and --no-record leave nothing of unspool's in DEST, and the next run finds what is here."""
+    for fetched in (2, 0):
+        done = unspool("get", "-r", *options, served.url("sub"), "out", cwd=tmp_path)
+        assert done.code == 0, done.err
+        assert f"{fetched} fetched" in done.err or options == ["--no-record"], (
+            "without a record what has no checksum comes again"
+        )
+        assert not (tmp_path / "out" / ".unspool-tree").exists()
+    assert (tmp_path / "record").exists() == ("--record" in options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("-r --record a --no-record URL out", "exclude each other"),
+        ("--record a URL out", "add --recursive"),
+        ("--no-record URL out", "add --recursive"),
+    ],
+)
+def test_2_is_a_record_of_no_tree(served: Served, tmp_path: Path, arguments: str, words: str) -> None:
+    """Options of a record that make no sense are a usage error."""
+    done = unspool("get", *arguments.replace("URL", served.url("sub")).split(), cwd=tmp_path)
+    assert done.code == 2
+    assert words in done.err
+    assert list(tmp_path.iterdir()) == []

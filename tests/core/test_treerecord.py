@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes
 from unspool.core.tree import Kept
-from unspool.core.treerecord import kept_of, key_of, row_of
+from unspool.core.treerecord import OWNER, kept_of, key_of, owner_of, owner_row, row_of
 
 TEXT = st.text(max_size=12)
 NUMBERS = st.integers(-(1 << 70), 1 << 70)
@@ -79,3 +79,27 @@ def test_rows_that_make_no_sense_are_no_rows(said: bytes) -> None:
 
     assert kept_of(b"a", sealed(said)) is None
     assert kept_of(b"a", sealed(b"1 2 3 4 - 1 r 5")) == Kept("r 5", 1, 2, 3, 4, Attributes(executable=True))
+
+
+PATHS = st.text(st.characters(blacklist_categories=[]), max_size=12)
+
+
+@given(TEXT.filter(lambda text: "\n" not in text), PATHS, TEXT, KEPT)
+def test_an_owner_is_read_as_written_and_is_no_file(source: str, directory: str, name: str, kept: Kept) -> None:
+    """The row of the owner comes back as it was; it says nothing of a file, and no file's row names an owner."""
+    key, said = owner_row(source, directory)
+    assert key == OWNER == key_of("")
+    assert owner_of(said) == (source, directory)
+    assert kept_of(key, said) is None
+    assert owner_of(row_of(name, kept)[1]) is None
+    assert owner_of(row_of("", kept)[1]) is None
+    assert owner_of(None) is None
+
+
+@given(PATHS, st.data())
+def test_a_damaged_owner_is_nobody(directory: str, data: st.DataObject) -> None:
+    """A row of the owner of which any byte was changed names nobody."""
+    _, said = owner_row("host:1", directory)
+    raw = bytearray(said)
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    assert owner_of(bytes(raw)) is None

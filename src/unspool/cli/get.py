@@ -11,7 +11,7 @@ import click
 
 from unspool.cli.advice import with_flags
 from unspool.cli.command import binary_output, command, dialect_option, printable
-from unspool.cli.completion import complete_paths
+from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import check_filters, filter_options
 from unspool.cli.getcommand import GetCommand
 from unspool.cli.patience import patience_options
@@ -44,6 +44,14 @@ MOST_JOBS = 64
 )
 @click.option("--recursive", "-r", is_flag=True, help="All files below URL, into the directory DEST.")
 @filter_options
+@click.option(
+    "--record",
+    metavar="DIRECTORY",
+    default=None,
+    shell_complete=complete_directories,
+    help="With -r: where the record is kept of what is here (default: in DEST).",
+)
+@click.option("--no-record", is_flag=True, help="With -r: keep no record; what is here is compared.")
 @click.option(
     "--jobs",
     "-j",
@@ -88,6 +96,8 @@ async def get(
     listed: str | None,
     recursive: bool,
     filters: list[Filter],
+    record: str | None,
+    no_record: bool,
     jobs: int | None,
     retry: RetryPolicy,
     idle_timeout: float,
@@ -117,6 +127,10 @@ async def get(
     from unspool.core.address import parse_address  # noqa: PLC0415
 
     check_filters(filters, recursive=recursive)
+    if no_record and record is not None:
+        raise click.UsageError("--record and --no-record exclude each other.")
+    if (no_record or record is not None) and not recursive:
+        raise click.UsageError("only a tree has a record: add --recursive.")
     options = TransferOptions(
         retry=retry,
         idle_timeout=idle_timeout,
@@ -147,7 +161,8 @@ async def get(
     async with connect(address.target) as client:
         if recursive and not await _is_file(client, address.name):
             directory = _directory(address.name, dest)
-            await _get_tree(client, address, directory, filters, verbose=verbose, quiet=quiet, json=json)
+            kept = record or not no_record
+            await _get_tree(client, address, directory, filters, record=kept, verbose=verbose, quiet=quiet, json=json)
             return
         with progress(address.name, quiet=quiet or json) as observer:
             result = await client.get(address.name, destination, observers=[observer])
@@ -185,14 +200,22 @@ def _directory(prefix: str, dest: str | None) -> str:
 
 
 async def _get_tree(
-    client: Client, address: Address, directory: str, filters: list[Filter], *, verbose: bool, quiet: bool, json: bool
+    client: Client,
+    address: Address,
+    directory: str,
+    filters: list[Filter],
+    *,
+    record: str | bool,
+    verbose: bool,
+    quiet: bool,
+    json: bool,
 ) -> None:
     from unspool.cli.omissions import describe_omission, echo_omissions  # noqa: PLC0415
     from unspool.cli.treeprogress import tree_progress  # noqa: PLC0415
     from unspool.errors import IncompleteTreeError  # noqa: PLC0415
 
     with tree_progress(str(address), quiet=quiet or json) as observer:
-        result = await client.get_tree(address.name, directory, filters=filters, observers=[observer])
+        result = await client.get_tree(address.name, directory, filters=filters, record=record, observers=[observer])
     if json:
         failures = [
             {"name": failure.name, "reason": failure.error.reason, "message": with_flags(failure.error.message)}

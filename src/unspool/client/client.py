@@ -246,6 +246,7 @@ class Client:
         destination: str | PathLike[str],
         *,
         filters: Sequence[Filter] = (),
+        record: str | PathLike[str] | bool = True,
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
         progress: Progress | None = None,
@@ -263,6 +264,10 @@ class Client:
             destination: the directory, which is made if it is not there; the one above it must be.
             filters: `("include", GLOB)` and `("exclude", GLOB)`, in their order: see `unspool.core.filters`. Files that are
                 left out so are not counted. Without filters all files are wanted.
+            record: the directory, outside of the destination, in which the record is kept of what is here. It is made if it
+                is not there, and is about one destination and one server: another's is refused. True keeps the record below
+                the destination; False keeps none, and then every file that is here is compared by checksum, or fetched
+                where the server has none.
             options: for this call only.
             observers: are told what happens, after the client's own.
             progress: is called as `progress(done, total)`, in bytes of the whole tree; see `Progress`.
@@ -282,6 +287,7 @@ class Client:
             options or self.options,
             self._observers(observers_of(observers, progress)),
             filters=Filters(filters),
+            record=record if isinstance(record, bool) else Path(record),
         )
 
     @asynccontextmanager

@@ -68,10 +68,17 @@ ENDS_ALL = (UnreachableError, StalledError, OverloadedError, StreamAgeError, Una
 
 
 async def get_tree(
-    prefix: str, destination: Path, seams: Seams, options: TransferOptions, observer: Observer, *, filters: Filters
+    prefix: str,
+    destination: Path,
+    seams: Seams,
+    options: TransferOptions,
+    observer: Observer,
+    *,
+    filters: Filters,
+    record: Path | bool,
 ) -> TreeResult:
     """Fetch all files below a prefix into a directory; see `Client.get_tree`."""
-    tree = _Tree(prefix, destination, seams, options, observer, filters=filters)
+    tree = _Tree(prefix, destination, seams, options, observer, filters=filters, record=record)
     try:
         return await tree.run()
     finally:
@@ -80,7 +87,15 @@ async def get_tree(
 
 class _Tree:
     def __init__(
-        self, prefix: str, path: Path, seams: Seams, options: TransferOptions, observer: Observer, *, filters: Filters
+        self,
+        prefix: str,
+        path: Path,
+        seams: Seams,
+        options: TransferOptions,
+        observer: Observer,
+        *,
+        filters: Filters,
+        record: Path | bool,
     ) -> None:
         self._prefix = prefix
         self._filters = filters
@@ -88,7 +103,9 @@ class _Tree:
         self._seams = seams
         self._options = options
         self._observer = observer
-        self._place = TreeDestination(path, prefix, overwrite=options.overwrite, resume=options.resume)
+        self._place = TreeDestination(
+            path, prefix, overwrite=options.overwrite, resume=options.resume, record=record, source=seams.transport.source
+        )
         self._disk = Disk()
         self._jobs = options.jobs or JOBS
         self._listing = Transfer(seams, options, observer)

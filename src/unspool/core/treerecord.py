@@ -5,12 +5,14 @@ Rule 1: a row is believed as a whole or not at all: its CRC32C covers all of it,
 Rule 2: it lags the data and never leads it: a row is added when the file has its final name.
 Rule 3: what it says of a file is true as long as that file is the one described: size, time of modification and inode.
 Rule 4: of two rows about one file the later one holds.
+Rule 5: a record that is kept away from its tree says whose it is, in a row that no file can have: the one with an empty key.
 
 Format, version 2: a key, which is the name; and what is said of it: the CRC32C (four bytes, the highest first) of the key's
 length in decimal, a blank, the key and what follows; then `SIZE CRC32C MODIFIED_NS INODE TOLD_NS EXECUTABLE REVISION`, the
 numbers in decimal. TOLD_NS is the server's time of modification, EXECUTABLE is 1 or 0; either is `-` if the local file was not
-given it. Texts are UTF-8. Version 1 had neither: the database says which version its rows have.
-Where the rows are is `unspool.local.record`'s business.
+given it. Of the owner is said, behind the CRC32C, `of SOURCE`, a line feed, and the directory. Texts are UTF-8. Version 1 had
+neither time, executable nor owner: the database says which version its rows have. Where the rows are is
+`unspool.local.record`'s business.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ _CRC = 4
 
 _EXECUTABLE = {b"1": True, b"0": False, b"-": None}
 _SPELLED = {value: spelling.decode() for spelling, value in _EXECUTABLE.items()}
+
+OWNER = b""
+"""The key of the row that says whose a record is. No file has an empty name."""
 
 
 def key_of(name: str) -> bytes:
@@ -54,6 +59,20 @@ def kept_of(key: bytes, said: object) -> Kept | None:
         return Kept(revision.decode(errors="surrogatepass"), int(size), int(checksum), int(modified_ns), int(inode), told)
     except (ValueError, KeyError):  # another version, or somebody else, may have written it
         return None
+
+
+def owner_row(source: str, directory: str) -> tuple[bytes, bytes]:
+    """Return the row that says which server and which directory a record is about: its key, and what is said."""
+    said = f"of {source}\n{directory}".encode(errors="surrogatepass")
+    return OWNER, _sum_of(OWNER, said) + said
+
+
+def owner_of(said: object) -> tuple[str, str] | None:
+    """Return the source and the directory that a record is about; None if its row is damaged or makes no sense."""
+    if type(said) is not bytes or said[:_CRC] != _sum_of(OWNER, said[_CRC:]):
+        return None
+    source, line_feed, directory = said[_CRC:].decode(errors="surrogatepass").partition("\n")
+    return (source[3:], directory) if line_feed and source.startswith("of ") else None
 
 
 def _sum_of(key: bytes, said: bytes) -> bytes:

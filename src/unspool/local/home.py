@@ -7,6 +7,8 @@
 Rule 1: one writer. The lock goes with the process, however it dies; what it had staged is removed by the next one.
 Rule 2: the record is not synced: what a power cut leaves of it is damage, or a row about a file that is not there.
 
+Rule 3: where the record is kept elsewhere, or none is, nothing of this is left when the tree is closed.
+
 Plain blocking calls, one at a time.
 """
 
@@ -17,17 +19,21 @@ import ctypes
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from unspool.core.ours import HOME
 from unspool.errors import BusyError
-from unspool.local.entries import make_directory, open_ours, status_of
-from unspool.local.record import Record
+from unspool.local.entries import is_at, make_directory, open_ours, remove, status_of
+from unspool.local.record import NoRecord, Record
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _LOCK = "lock"
+
+_TRIES = 100
+"""To lock a home that others remove: each of them had to end between two steps of ours."""
 
 
 class TreeHome:
@@ -37,6 +43,7 @@ class TreeHome:
         root: descriptor of the destination.
         path: the destination, for messages.
         anew: throw away what the record says.
+        record: lends the record that is used instead of the one here, once the home is locked; None uses the one here.
 
     Attributes:
         descriptor: of the directory.
@@ -47,23 +54,53 @@ class TreeHome:
         OSError: it cannot be had.
     """
 
-    def __init__(self, root: int, path: Path, *, anew: bool = False) -> None:
-        with contextlib.suppress(FileExistsError):
-            make_directory(HOME, root)
+    def __init__(
+        self,
+        root: int,
+        path: Path,
+        *,
+        anew: bool = False,
+        record: AbstractContextManager[Record | NoRecord] | None = None,
+    ) -> None:
+        self._root = root
         self._next = 0
-        with contextlib.ExitStack() as undo:
-            self.descriptor = os.open(HOME, DIRECTORY, dir_fd=root)
-            undo.callback(os.close, self.descriptor)
-            lock = open_ours(_LOCK, self.descriptor, os.O_RDWR | os.O_CREAT)
-            undo.callback(os.close, lock)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(f"{path}: another process is filling this tree; wait for it, or end it") from None
+        with ExitStack() as undo:
+            self.descriptor = self._lock(path, undo)
             self._tidy()
-            self.record = Record(self.descriptor, path, anew=anew)
-            undo.callback(self.record.close)
+            self.record: Record | NoRecord
+            if record is None:
+                self.record = Record(self.descriptor, path, anew=anew)
+                undo.callback(self.record.close)
+            else:
+                undo.callback(self._leave_nothing)
+                self.record = undo.enter_context(record)
             self._undo = undo.pop_all()
+
+    def _lock(self, path: Path, undo: ExitStack) -> int:
+        """Make and lock the directory; return its descriptor."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileExistsError):
+                make_directory(HOME, self._root)
+            with ExitStack() as attempt, contextlib.suppress(FileNotFoundError):
+                home = os.open(HOME, DIRECTORY, dir_fd=self._root)
+                attempt.callback(os.close, home)
+                lock = open_ours(_LOCK, home, os.O_RDWR | os.O_CREAT)
+                attempt.callback(os.close, lock)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    break
+                if is_at(lock, _LOCK, home) and is_at(home, HOME, self._root):  # nobody has removed it meanwhile
+                    undo.enter_context(attempt.pop_all())
+                    return home
+        raise BusyError(f"{path}: another process is filling this tree; wait for it, or end it")
+
+    def _leave_nothing(self) -> None:
+        """Remove the home, unless it has a record that earlier runs kept in it."""
+        with contextlib.suppress(OSError):
+            if os.listdir(self.descriptor) == [_LOCK]:  # noqa: PTH208 - names are wanted
+                remove(_LOCK, self.descriptor)
+                os.rmdir(HOME, dir_fd=self._root)
 
     def _tidy(self) -> None:
         """Remove what a process left that was killed."""

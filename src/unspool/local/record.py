@@ -27,7 +27,7 @@ from urllib.parse import quote
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.core.ours import HOME
 from unspool.core.tree import Kept
-from unspool.core.treerecord import kept_of, key_of
+from unspool.core.treerecord import OWNER, kept_of, key_of, owner_of
 from unspool.local.entries import open_ours, remove, status_of
 
 T = TypeVar("T")
@@ -95,24 +95,39 @@ _ERRORS = (sqlite3.Error, UnicodeError)
 """What SQLite says goes through Python's decoder, and may quote what is damaged."""
 
 
+class NoRecord:
+    """In place of a record where none is kept: it knows nothing, and notes nothing."""
+
+    def find(self, names: Iterable[str]) -> dict[str, Kept]:  # noqa: ARG002 - as `Record` has it
+        """See `Record.find`."""
+        return {}
+
+    def add(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """See `Record.add`."""
+
+    def close(self) -> None:
+        """See `Record.close`."""
+
+
 class Record:
     """The record of one tree, whose home is locked.
 
     Args:
         home: descriptor of the directory.
-        path: of the destination.
+        path: of the directory that the home is in.
         anew: throw away what it says.
+        called: the home's name there.
 
     Raises:
         FileExistsError: what stands in its place is not a regular file.
         OSError: it is refused to us.
     """
 
-    def __init__(self, home: int, path: Path, *, anew: bool = False) -> None:
+    def __init__(self, home: int, path: Path, *, anew: bool = False, called: str = HOME) -> None:
         self._home = home
         # SQLite knows only paths. This one is of the directory that is open, wherever it has been moved to.
         way = Path(f"/proc/self/fd/{home}")
-        self._path = (way if way.is_dir() else path.absolute() / HOME) / _NAME
+        self._path = (way if way.is_dir() else path.absolute() / called) / _NAME
         self._database: sqlite3.Connection | None = None
         self._takes_more = False
         if not self._is_plausible() or anew:
@@ -143,6 +158,19 @@ class Record:
         for some in _runs(keys):
             marks = ",".join("?" * len(some))
             yield from self._database.execute(f"SELECT name, said FROM files WHERE name IN ({marks})", some)  # noqa: S608
+
+    def owner(self) -> tuple[str, str] | None:
+        """Return the source and the directory that it says it is about; None if it does not, or is damaged."""
+        if self._database is not None:
+            with contextlib.suppress(*_ERRORS):
+                for _, said in self._rows([OWNER]):
+                    return owner_of(said)
+        return None
+
+    def begin_anew(self) -> None:
+        """Throw away what it says."""
+        self._end()
+        self._begin_anew()
 
     def add(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Add rows, all or none, instead of what was said of these files. Of no consequence if the disk refuses."""

@@ -13,6 +13,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from unspool.core.checksum import crc32c
@@ -24,9 +25,11 @@ from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
+from unspool.local.elsewhere import record_at
 from unspool.local.entries import READ, make_directory, status_of, unchanged
 from unspool.local.home import TreeHome, whole_file_system_syncer
 from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
+from unspool.local.record import NoRecord, Record
 from unspool.local.refusals import local_error
 from unspool.local.staging import Staging, taken, vouched
 from unspool.options import MIB
@@ -45,6 +48,8 @@ class TreeDestination:
         prefix: of the files on the server.
         overwrite: whether a different file may be replaced.
         resume: whether to believe the record of earlier runs.
+        record: the directory in which the record is kept; True keeps it below the destination, False keeps none.
+        source: the server, for a record that is kept elsewhere.
         folds: whether the file system takes names that differ in case for one; None finds out.
         sync_all: makes a whole file system durable; None syncs file by file.
 
@@ -59,6 +64,8 @@ class TreeDestination:
         *,
         overwrite: bool,
         resume: bool,
+        record: Path | bool = True,
+        source: str = "",
         folds: bool | None = None,
         sync_all: Syncer | None = whole_file_system_syncer(),  # noqa: B008 - the C library does not change
     ) -> None:
@@ -66,6 +73,8 @@ class TreeDestination:
         self._below = below(prefix)
         self._overwrite = overwrite
         self._resume = resume
+        self._record = record
+        self._source = source
         self._folds = folds
         self._sync_all = sync_all
         self.is_open = False
@@ -85,7 +94,7 @@ class TreeDestination:
             with contextlib.ExitStack() as undo:
                 self._root = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 undo.callback(os.close, self._root)
-                self._home = TreeHome(self._root, self._path, anew=not self._resume)
+                self._home = TreeHome(self._root, self._path, anew=not self._resume, record=self._other_record())
                 undo.callback(self._home.close)
                 if self._folds is None:
                     self._folds = self._home.folds()
@@ -109,6 +118,12 @@ class TreeDestination:
         )
         self._seen: set[str] = set()  # folded places, where the file system folds
         self.is_open = True
+
+    def _other_record(self) -> AbstractContextManager[Record | NoRecord] | None:
+        """Return what lends the record that is used instead of the one below the destination, if one is."""
+        if isinstance(self._record, Path):
+            return record_at(self._record, self._source, self._path, anew=not self._resume)
+        return None if self._record else contextlib.nullcontext(NoRecord())
 
     def again(self) -> None:
         """Begin once more: the same files are about to be looked at again."""

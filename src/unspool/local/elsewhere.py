@@ -1,0 +1,81 @@
+"""A record that is kept away from its tree, in a directory of its own.
+
+    PATH/lock             held (flock) by the one process that uses the record
+    PATH/record.sqlite    see `unspool.local.record`
+
+Rule 1: it is about one directory and one server. Another one's is refused and left as it is.
+Rule 2: a directory that holds something else is not used, nor is one that is part of a tree.
+
+Plain blocking calls, one at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unspool.core.ours import is_home
+from unspool.core.treerecord import owner_row
+from unspool.errors import BusyError, LocalFileError
+from unspool.local.entries import make_directory, open_ours
+from unspool.local.record import Record
+from unspool.local.refusals import mapped
+
+LOCK = "lock"
+
+_OURS = {LOCK, "record.sqlite", "record.sqlite-journal", "record.sqlite-wal"}
+
+_AGAIN = "name another record, remove this one, or begin it anew (--no-resume)"
+
+
+@contextmanager
+def record_at(path: Path, source: str, tree: Path, *, anew: bool) -> Iterator[Record]:
+    """Lend the record that is kept in the directory `path`, which is made if it is not there.
+
+    Args:
+        path: the directory. The one above it must exist.
+        source: the server the tree comes from.
+        tree: the directory it is put into, which exists.
+        anew: throw away what the record says, whoever it belongs to.
+
+    Raises:
+        BusyError: another process is using the record.
+        LocalFileError: it is another tree's, or cannot be had.
+    """
+    directory = os.path.realpath(tree)
+    real = Path(os.path.realpath(path))
+    if is_home(real.name):
+        raise LocalFileError(f"{path}: another tree keeps its own record there: name another directory for this one")
+    if real.is_relative_to(directory):
+        raise LocalFileError(f"{path}: is part of the tree itself: name a directory outside of it for the record")
+    with contextlib.ExitStack() as stack:
+        with mapped(path):
+            with contextlib.suppress(FileExistsError):
+                make_directory(str(real), None)
+            try:
+                home = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except NotADirectoryError:
+                raise LocalFileError(f"{path}: is not a directory, and a record needs one of its own") from None
+            stack.callback(os.close, home)
+            there = set(os.listdir(home))  # noqa: PTH208 - names are wanted
+            if strange := there - (_OURS if LOCK in there else set()):
+                raise LocalFileError(f"{path}: holds {min(strange)!r}, and a record needs a directory of its own")
+            lock = open_ours(LOCK, home, os.O_RDWR | os.O_CREAT)
+            stack.callback(os.close, lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BusyError(f"{path}: another process is using this record; wait for it, or end it") from None
+            record = Record(home, real.parent, anew=anew, called=real.name)
+            stack.callback(record.close)
+        owner = record.owner()
+        if owner is None:  # it is new, or nobody can tell whose it is
+            record.begin_anew()
+            record.add([owner_row(source, directory)])
+        elif owner != (source, directory):
+            raise LocalFileError(f"{path}: is the record of {owner[1]} with the files of {owner[0]}: {_AGAIN}")
+        yield record
