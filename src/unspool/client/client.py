@@ -287,7 +287,7 @@ class Client:
             options or self.options,
             self._observers(observers_of(observers, progress)),
             filters=Filters(filters),
-            record=record if isinstance(record, bool) else Path(record),
+            record=record if isinstance(record, bool) else _path(record),
         )
 
     @asynccontextmanager
