@@ -12,7 +12,7 @@ import click
 from unspool.cli.advice import with_flags
 from unspool.cli.command import binary_output, command, dialect_option, printable
 from unspool.cli.completion import complete_directories, complete_paths
-from unspool.cli.filtering import check_filters, filter_options
+from unspool.cli.filtering import filter_options
 from unspool.cli.getcommand import GetCommand
 from unspool.cli.patience import patience_options
 from unspool.cli.sizes import Size
@@ -52,6 +52,7 @@ MOST_JOBS = 64
     help="With -r: where the record is kept of what is here (default: in DEST).",
 )
 @click.option("--no-record", is_flag=True, help="With -r: keep no record; what is here is compared.")
+@click.option("--dry-run", "-n", is_flag=True, help="Print what would be fetched, and its size; make and write nothing.")
 @click.option(
     "--jobs",
     "-j",
@@ -98,6 +99,7 @@ async def get(
     filters: list[Filter],
     record: str | None,
     no_record: bool,
+    dry_run: bool,
     jobs: int | None,
     retry: RetryPolicy,
     idle_timeout: float,
@@ -121,16 +123,11 @@ async def get(
 
     Run it again after any interruption and it goes on from the last good byte.
     """
-    from unspool.cli.progress import progress  # noqa: PLC0415
+    from unspool.cli.dryrun import Plan, plan_file, plan_files, plan_tree  # noqa: PLC0415
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.client.ratelimit import RateLimit  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
 
-    check_filters(filters, recursive=recursive)
-    if no_record and record is not None:
-        raise click.UsageError("--record and --no-record exclude each other.")
-    if (no_record or record is not None) and not recursive:
-        raise click.UsageError("only a tree has a record: add --recursive.")
     options = TransferOptions(
         retry=retry,
         idle_timeout=idle_timeout,
@@ -148,24 +145,37 @@ async def get(
         limit_rate=None if limit_rate is None else RateLimit(limit_rate),
     )
     if url is None:
-        if recursive:
-            raise click.UsageError("--recursive takes one URL: run it once for each tree.")
         from unspool.cli.several import get_several  # noqa: PLC0415
 
-        await get_several(targets(urls, listed, dest), dest or ".", connect, options, quiet=quiet, json=json)
+        wanted = targets(urls, listed, dest)
+        if dry_run:
+            await plan_files(wanted, connect, Plan(quiet=quiet, json=json))
+        else:
+            await get_several(wanted, dest or ".", connect, options, quiet=quiet, json=json)
         return
     address = parse_address(url)
     if not recursive and (not address.name or address.name.endswith("/")):
         raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
-    destination = binary_output() if dest == "-" else dest or "."
     async with connect(address.target) as client:
         if recursive and not await _is_file(client, address.name):
             directory = _directory(address.name, dest)
             kept = record or not no_record
-            await _get_tree(client, address, directory, filters, record=kept, verbose=verbose, quiet=quiet, json=json)
-            return
-        with progress(address.name, quiet=quiet or json) as observer:
-            result = await client.get(address.name, destination, observers=[observer])
+            if dry_run:
+                await plan_tree(client, address, directory, filters, record=kept, plan=Plan(quiet=quiet, json=json))
+            else:
+                await _get_tree(client, address, directory, filters, record=kept, verbose=verbose, quiet=quiet, json=json)
+        elif dry_run:
+            await plan_file(client, address, dest, Plan(quiet=quiet, json=json))
+        else:
+            await _get_file(client, address, dest, quiet=quiet, json=json)
+
+
+async def _get_file(client: Client, address: Address, dest: str | None, *, quiet: bool, json: bool) -> None:
+    from unspool.cli.progress import progress  # noqa: PLC0415
+
+    destination = binary_output() if dest == "-" else dest or "."
+    with progress(address.name, quiet=quiet or json) as observer:
+        result = await client.get(address.name, destination, observers=[observer])
     if dest == "-":
         binary_output().flush()
     if json:
@@ -195,7 +205,7 @@ def _directory(prefix: str, dest: str | None) -> str:
     if directory == "-":
         raise click.UsageError("a tree cannot go to standard output: name a directory.")
     if not directory:
-        raise click.UsageError("everything the server has can go anywhere: name the directory.")
+        raise click.UsageError("the whole server has no name that a directory could get: name the directory.")
     return directory
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from unspool.cli.filtering import FilteringCommand
+from unspool.cli.filtering import FilteringCommand, check_filters
 from unspool.cli.targets import split_words
 
 _TO_A_FILE = "the destination is the second argument: unspool get URL FILE"
@@ -44,8 +44,21 @@ class GetCommand(FilteringCommand):
         listed = ctx.params["listed"] is not None
         try:
             urls, dest = split_words(ctx.params.pop("words"), listed=listed)
+            _check_tree(ctx, several=listed or len(urls) > 1)
         except click.UsageError as error:
             error.ctx = ctx  # which shows the usage
             raise
         ctx.params |= {"urls": urls, "dest": dest, "url": urls[0] if len(urls) == 1 and not listed else None}
         return rest
+
+
+def _check_tree(ctx: click.Context, *, several: bool) -> None:
+    """Refuse what makes no sense with a tree, or without one. Raises click.UsageError."""
+    given = ctx.params
+    check_filters(given["filters"], recursive=given["recursive"])
+    if given["recursive"] and several:
+        raise click.UsageError("--recursive takes one URL: run it once for each tree.")
+    if given["no_record"] and given["record"] is not None:
+        raise click.UsageError("--record and --no-record exclude each other.")
+    if (given["no_record"] or given["record"] is not None) and not given["recursive"]:
+        raise click.UsageError("only a tree has a record: add --recursive.")

@@ -20,7 +20,7 @@ from unspool.client.events import Observer, Observers
 from unspool.client.progress import Progress, observers_of
 from unspool.client.ratelimit import RateLimit
 from unspool.client.reading import Reading
-from unspool.client.results import Result, TreeResult
+from unspool.client.results import Result, TreePreviewPage, TreeResult
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
 from unspool.client.verify import verify
@@ -289,6 +289,40 @@ class Client:
             filters=Filters(filters),
             record=record if isinstance(record, bool) else _path(record),
         )
+
+    async def preview_tree(
+        self,
+        prefix: str,
+        destination: str | PathLike[str],
+        *,
+        filters: Sequence[Filter] = (),
+        record: str | PathLike[str] | bool = True,
+        options: TransferOptions | None = None,
+    ) -> AsyncGenerator[TreePreviewPage, None]:
+        """Yield what `get_tree` would fetch, page by page as the listing arrives. Makes, writes and locks nothing.
+
+        Arguments as `get_tree`. A file counts as here if the record vouches for it, or if it is read and agrees with a
+        checksum that the server lists; one that only a download could tell to be complete counts as to be fetched.
+
+        Raises:
+            NotFoundError: nothing is there.
+            LocalFileError: the destination cannot be looked at, or the record is another tree's.
+        """
+        from unspool.client.preview import preview_tree  # noqa: PLC0415 - as above
+
+        check_prefix(prefix)
+        pages = preview_tree(
+            prefix,
+            _path(destination),
+            self._open_seams(),
+            options or self.options,
+            self._observers(()),
+            filters=Filters(filters),
+            record=record if isinstance(record, bool) else _path(record),
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                yield page
 
     @asynccontextmanager
     async def open(

@@ -34,7 +34,7 @@ class Told:
                 self._progress(resumed_from, size)
             case Advanced(good, _):
                 self._progress(good, self._size)
-            case TreeAdvanced(_, good, _, listed_bytes, listed_all):
+            case TreeAdvanced(good=good, listed_bytes=listed_bytes, listed_all=listed_all):
                 self._progress(good, listed_bytes if listed_all else None)
 
 

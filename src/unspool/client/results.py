@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unspool.core.model import Omission
+from unspool.core.model import FileInfo, Omission
+from unspool.core.value import value
 from unspool.core.whole import Verified
 from unspool.local.outcome import Failure
 
@@ -77,3 +78,18 @@ class TreeResult:
     verified: Verified
     bytes_received: int
     seconds: float
+
+
+@value
+class TreePreviewPage:
+    """What would become of the files of one page of a listing.
+
+    Attributes:
+        wanted: files that would be fetched. Of a file that an earlier run left unfinished a part may be here already.
+        kept: how many are here already.
+        failures: files that could not be put into the destination as it is now.
+    """
+
+    wanted: tuple[FileInfo, ...]
+    kept: int
+    failures: tuple[Failure, ...]

@@ -76,6 +76,22 @@ def record_at(path: Path, source: str, tree: Path, *, anew: bool) -> Iterator[Re
         if owner is None:  # it is new, or nobody can tell whose it is
             record.begin_anew()
             record.add([owner_row(source, directory)])
-        elif owner != (source, directory):
-            raise LocalFileError(f"{path}: is the record of {owner[1]} with the files of {owner[0]}: {_AGAIN}")
+        else:
+            check_owner(path, owner, source, tree)
         yield record
+
+
+def check_owner(path: Path, owner: tuple[str, str], source: str, tree: Path) -> None:
+    """Refuse a record that says it is about something else.
+
+    Args:
+        path: of the record.
+        owner: the source and the directory that it says it is about.
+        source: the server that it is to be about.
+        tree: the directory that it is to be about.
+
+    Raises:
+        LocalFileError: it is about something else.
+    """
+    if owner != (source, os.path.realpath(tree)):
+        raise LocalFileError(f"{path}: is the record of {owner[1]} with the files of {owner[0]}: {_AGAIN}")

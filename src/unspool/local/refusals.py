@@ -11,11 +11,13 @@ from unspool.errors import LocalFileError, UnspoolError
 
 
 @contextmanager
-def mapped(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors about `path` into ours."""
+def mapped(path: Path, *but: type[OSError]) -> Iterator[None]:
+    """Turn the operating system's errors about `path` into ours, but for some."""
     try:
         yield
     except UnspoolError:
+        raise
+    except but:
         raise
     except OSError as error:
         raise local_error(error, path) from error

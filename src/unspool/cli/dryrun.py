@@ -1,0 +1,127 @@
+"""`unspool get --dry-run`: what would be fetched. Nothing is made or written."""
+
+from __future__ import annotations
+
+import json as jsons
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from unspool.cli.command import in_short, printable
+from unspool.cli.targets import Target
+from unspool.cli.units import say_bytes, say_count
+from unspool.client.client import Client
+from unspool.core.address import Address
+from unspool.core.model import FileInfo
+from unspool.errors import IncompleteTreeError, UnspoolError, VerificationError
+
+if TYPE_CHECKING:
+    from unspool.core.filters import Filter
+
+
+class Plan:
+    """What would be done so far, printed as it is found out.
+
+    Args:
+        quiet: print no totals.
+        json: print objects, one a line, the last one with the totals.
+    """
+
+    def __init__(self, *, quiet: bool, json: bool) -> None:
+        self._quiet = quiet
+        self._json = json
+        self._files = self._size = self._kept = self._failed = 0
+
+    def fetch(self, target: str, info: FileInfo) -> None:
+        """Take note of a file that would be fetched from `target`."""
+        self._files += 1
+        self._size += info.size
+        if self._json:
+            click.echo(jsons.dumps({"url": str(Address(target, info.name)), "name": info.name, "size": info.size}))
+        else:
+            click.echo(f"{info.size:>15}  {printable(info.name)}")
+
+    def keep(self, count: int = 1) -> None:
+        """Take note of files that are here already."""
+        self._kept += count
+
+    def fail(self, name: str, error: UnspoolError) -> None:
+        """Take note of a file that could not be had."""
+        self._failed += 1
+        message = error.message if name in error.message else f"{name}: {error.message}"
+        click.echo(in_short(f"unspool: {message}"), err=True)
+
+    def end(self) -> None:
+        """Print the totals. Raises IncompleteTreeError if some files could not be had."""
+        if self._json:
+            click.echo(jsons.dumps({"files": self._files, "size": self._size, "kept": self._kept, "failed": self._failed}))
+        elif not self._quiet:
+            failed = f", {self._failed} would fail" if self._failed else ""
+            files = say_count(self._files, "file", "files")
+            click.echo(f"would fetch {files}, {say_bytes(self._size)}; {self._kept} already here{failed}", err=True)
+        if self._failed:
+            raise IncompleteTreeError(f"{say_count(self._failed, 'file', 'files')} could not be had")
+
+
+async def plan_tree(
+    client: Client, address: Address, directory: str, filters: Sequence[Filter], *, record: str | bool, plan: Plan
+) -> None:
+    """Print what `get -r` would fetch."""
+    async for page in client.preview_tree(address.name, directory, filters=filters, record=record):
+        for info in page.wanted:
+            plan.fetch(address.target, info)
+        for failure in page.failures:
+            plan.fail(failure.name, failure.error)
+        plan.keep(page.kept)
+    plan.end()
+
+
+async def plan_file(client: Client, address: Address, dest: str | None, plan: Plan) -> None:
+    """Print whether `get` would fetch a file."""
+    path = Path(dest or ".")
+    if os.path.isdir(path):  # noqa: PTH112, ASYNC240 - unlike Path.is_dir, this raises nothing
+        path /= address.name.rpartition("/")[2]
+    await _look(client, Target(address, path), plan, to_output=dest == "-")
+    plan.end()
+
+
+async def plan_files(targets: Sequence[Target], connect: Callable[[str], Client], plan: Plan) -> None:
+    """Print which of several files `get` would fetch, server by server."""
+    by_server: dict[str, list[Target]] = {}
+    for target in targets:
+        by_server.setdefault(target.address.target, []).append(target)
+    for server, its_targets in by_server.items():
+        async with connect(server) as client:
+            for target in its_targets:
+                try:
+                    await _look(client, target, plan)
+                except UnspoolError as error:
+                    plan.fail(str(target.address), error)
+    plan.end()
+
+
+async def _look(client: Client, target: Target, plan: Plan, *, to_output: bool = False) -> None:
+    name, path = target.address.name, target.path
+    info = await client.stat(name)
+    if not to_output and _size_of(path) == info.size:
+        try:
+            await client.verify(name, path)
+        except VerificationError:
+            pass
+        else:
+            plan.keep()
+            return
+    plan.fetch(target.address.target, info)
+
+
+def _size_of(path: Path) -> int | None:
+    """Return the size of a regular file; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -1,0 +1,49 @@
+"""A tree, previewed: what `get_tree` would fetch, page by page as the listing arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
+from functools import partial
+from pathlib import Path
+
+from unspool.client.events import Observer
+from unspool.client.results import TreePreviewPage
+from unspool.client.transfer import Seams, Transfer
+from unspool.core.filters import Filters
+from unspool.core.model import ListRequest
+from unspool.core.tree import below
+from unspool.local.preview import TreePreview
+from unspool.options import TransferOptions
+
+
+async def preview_tree(
+    prefix: str,
+    destination: Path,
+    seams: Seams,
+    options: TransferOptions,
+    observer: Observer,
+    *,
+    filters: Filters,
+    record: Path | bool,
+) -> AsyncGenerator[TreePreviewPage, None]:
+    """Yield what would become of the files below a prefix; see `Client.preview_tree`."""
+    transfer = Transfer(seams, options, observer)
+    opens = partial(
+        TreePreview,
+        destination,
+        prefix,
+        overwrite=options.overwrite,
+        resume=options.resume,
+        record=record,
+        source=seams.transport.source,
+    )
+    with closing(await asyncio.to_thread(opens)) as place:
+        async for attempt in transfer.attempts():
+            with attempt:
+                async with aclosing(transfer.pages(ListRequest(prefix, recursive=True))) as pages:
+                    async for page in pages:
+                        attempt.final = True  # what has been yielded cannot be taken back
+                        looked = await asyncio.to_thread(place.look, filters.select(page.files, below(prefix)))
+                        yield TreePreviewPage(tuple(one.info for one in looked.wanted), looked.kept, tuple(looked.failures))

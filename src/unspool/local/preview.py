@@ -1,0 +1,109 @@
+"""What would become of the files of a tree: which are here already, and which would be fetched.
+
+Rule 1: nothing is made, written or locked, neither in the destination nor in a record.
+Rule 2: a file counts as here only if the record vouches for it, or its bytes agree with the server's checksum. Where the server
+        lists no checksum, and there is no record, it counts as to be fetched.
+
+Plain blocking calls, one at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from unspool.core.model import FileInfo
+from unspool.core.ours import HOME
+from unspool.core.tree import Kept, Local, Verdict, below, judge, place_of
+from unspool.core.whole import agreement
+from unspool.errors import LocalFileError, ProtocolError, UnspoolError
+from unspool.local.copy import LocalCopy
+from unspool.local.directories import Directories
+from unspool.local.elsewhere import check_owner
+from unspool.local.entries import status_of
+from unspool.local.outcome import Failure, Outcome, Wanted
+from unspool.local.peek import PeekedRecord
+from unspool.local.refusals import local_error, mapped
+from unspool.local.staging import taken
+
+
+class TreePreview:
+    """The directory that a tree would be put into.
+
+    Args:
+        path: the directory, which need not be there.
+        prefix: of the files on the server.
+        overwrite: whether a different file may be replaced.
+        resume: whether to believe the record.
+        record: where it is kept, as `TreeDestination` has it.
+        source: the server.
+
+    Raises:
+        LocalFileError: the directory cannot be looked at, or the record is another tree's.
+    """
+
+    def __init__(self, path: Path, prefix: str, *, overwrite: bool, resume: bool, record: Path | bool, source: str) -> None:
+        self._path = path
+        self._below = below(prefix)
+        self._overwrite = overwrite
+        self._undo = contextlib.ExitStack()
+        self._directories: Directories | None = None
+        self._record: PeekedRecord | None = None
+        with contextlib.suppress(FileNotFoundError), mapped(path, FileNotFoundError):
+            root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._undo.callback(os.close, root)
+            self._directories = Directories(root, path)
+            self._undo.callback(self._directories.close)
+        if resume and record is not False:
+            self._record = PeekedRecord(record if isinstance(record, Path) else path / HOME)
+            self._undo.callback(self._record.close)
+            if isinstance(record, Path) and (owner := self._record.owner()) is not None:
+                check_owner(record, owner, source, path)
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._undo.close()
+
+    def look(self, infos: Iterable[FileInfo]) -> Outcome:
+        """Return what would become of some files: `kept`, `wanted` and `failures`."""
+        out = Outcome()
+        infos = list(infos)
+        known = {} if self._record is None else self._record.find(info.name for info in infos)
+        for info in infos:
+            try:
+                self._look_at(info, known.get(info.name), out)
+            except UnspoolError as error:
+                out.failures.append(Failure(info.name, error))
+            except OSError as error:
+                out.failures.append(Failure(info.name, local_error(error, self._path / info.name)))
+        return out
+
+    def _look_at(self, info: FileInfo, kept: Kept | None, out: Outcome) -> None:
+        if info.size < 0:
+            raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
+        place = place_of(info.name, self._below)
+        if place is None:
+            out.left_out += 1
+            return
+        directory = None if self._directories is None else self._directories.find(place.directory)
+        status = None if directory is None else status_of(place.base, directory)
+        local = None
+        if status is not None:
+            if stat.S_ISREG(status.st_mode):
+                local = Local(status.st_size, status.st_mtime_ns, status.st_ino)
+            elif not stat.S_ISLNK(status.st_mode):
+                raise LocalFileError(f"{self._path / str(place)}: is there already, and is not a regular file")
+        verdict, checksum = judge(info, kept, local)
+        if verdict is Verdict.COMPARE and checksum is not None:
+            copy = LocalCopy(self._path / str(place), place.base, directory)
+            verdict = Verdict.HERE if agreement(copy.checksum(threading.Event()), checksum) else Verdict.FETCH
+        if verdict is Verdict.HERE:
+            out.kept += 1
+        elif status is not None and not self._overwrite:
+            raise taken(self._path / str(place))
+        else:
+            out.wanted.append(Wanted(info, place))
