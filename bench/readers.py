@@ -162,8 +162,9 @@ def watched_get(*arguments: str) -> None:
 
 def _run(main: Callable[[], Coroutine[Any, Any, dict[str, float]]]) -> None:
     """Run as unspool's own programs do."""
-    from unspool.loops import run
+    from unspool.loops import keep_freed_memory, run
 
+    keep_freed_memory()
     _say(run(main()))
 
 

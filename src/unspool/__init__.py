@@ -9,7 +9,9 @@ from unspool._version import __version__
 
 TYPE_CHECKING = False  # as type checkers read it; `typing` itself takes a while to import
 if TYPE_CHECKING:
-    from unspool.client.blocking import get
+    from collections.abc import Sequence
+
+    from unspool.client.blocking import exists, get, get_tree, list, open, read, stat, verify
     from unspool.client.client import Client
     from unspool.client.reading import Reading
     from unspool.client.results import Result, TreeResult
@@ -40,7 +42,14 @@ _HOMES = {
     "TransferOptions": "options",
     "TreeResult": "client.results",
     "UnspoolError": "errors",
+    "exists": "client.blocking",
     "get": "client.blocking",
+    "get_tree": "client.blocking",
+    "list": "client.blocking",
+    "open": "client.blocking",
+    "read": "client.blocking",
+    "stat": "client.blocking",
+    "verify": "client.blocking",
 }
 
 __all__ = [
@@ -63,7 +72,14 @@ __all__ = [
     "TreeResult",
     "UnspoolError",
     "__version__",
+    "exists",
     "get",
+    "get_tree",
+    "list",
+    "open",
+    "read",
+    "stat",
+    "verify",
 ]
 
 
@@ -77,5 +93,5 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(f"{__name__}.{home}"), name)
 
 
-def __dir__() -> list[str]:
+def __dir__() -> Sequence[str]:
     return sorted(__all__)

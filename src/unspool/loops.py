@@ -7,8 +7,6 @@ import ctypes
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from unspool.errors import InvalidRequestError
-
 T = TypeVar("T")
 
 _M_TRIM_THRESHOLD = -1
@@ -17,30 +15,19 @@ _LARGEST_KEPT = 32 << 20  # glibc's limit for this threshold on 64 bits
 _MOST_KEPT = 64 << 20
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a new loop: uvloop's where there is one (measured: +10 %), else asyncio's.
-
-    Raises:
-        InvalidRequestError: a loop is running in this thread already.
-    """
-    if _is_running():
-        main.close()
-        raise InvalidRequestError("an event loop is running here already: use unspool.Client, and await it")
-    keep_freed_memory()
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a new loop: uvloop's where there is one (measured: +10 %), else asyncio's."""
     try:
-        from uvloop import new_event_loop  # noqa: PLC0415 - not on every platform
+        import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
-        return asyncio.run(main)
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on a new loop, as `asyncio.run` does."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(main)
-
-
-def _is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def keep_freed_memory() -> None:
@@ -48,6 +35,9 @@ def keep_freed_memory() -> None:
 
     glibc returns what is as large as our blocks to the kernel as soon as it is freed, and every new block is then paid for in
     page faults: two thirds of a server's processor time, measured (docs/benchmarks.md). Other C libraries are left alone.
+
+    It is a setting of the whole process. The commands call this when they start; the library does not, for the process is its
+    user's, who may.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""Which event loop runs the programs, and the one blocking door for scripts."""
+"""Which event loop runs the programs."""
 
 import asyncio
 import subprocess
@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import unspool
-from cli.serveddir import Served
-from unspool.errors import InvalidRequestError, NotFoundError
 from unspool.loops import run
 
 
@@ -32,18 +29,3 @@ def test_asyncio_runs_it_where_there_is_none() -> None:
         "assert run(loops_module()) == 'asyncio'\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent.parent, check=True)
-
-
-def test_a_script_can_download_without_asyncio(served: Served, tmp_path: Path) -> None:
-    """`unspool.get` blocks until the file is there, and raises the errors of unspool."""
-    result = unspool.get(served.url("sub/data.bin"), tmp_path)
-    assert result.path == str(tmp_path / "data.bin")
-    assert (tmp_path / "data.bin").read_bytes() == served.files["sub/data.bin"]
-    with pytest.raises(NotFoundError):
-        unspool.get(served.url("nope"), tmp_path)
-
-
-async def test_inside_a_loop_it_is_refused(served: Served, tmp_path: Path) -> None:
-    """Where a loop is running the blocking door cannot work, and says what to use instead."""
-    with pytest.raises(InvalidRequestError, match=r"use unspool\.Client"):
-        unspool.get(served.url("hello.txt"), tmp_path)

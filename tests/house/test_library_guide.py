@@ -17,7 +17,7 @@ BLOCKS = fenced(read("docs/library.md"), "python")
 PRINTED = {
     'client.get("models/model.bin", "model.bin")  # to': "model.bin 3000000 file 0\n",
     "progress=show": "3000000 of 3000000 bytes",
-    "unspool.get(": "file",
+    "unspool.open(": "file\nmodels/model.bin\nmodels/small.txt\nb'small\\n'\n1024\n",
     "get_tree": "2 2 0 0",
     "models/missing.bin": "not there: models/missing.bin",
     "RetryPolicy(budget=30)": "",

@@ -35,6 +35,17 @@ def from_a_script() -> None:
     """Download without knowing of asyncio."""
     result = unspool.get("localhost:50051/model.bin", "model.bin")
     assert_type(result, Result)
+    assert_type(unspool.get_tree("localhost:50051/models", "here", progress=print), TreeResult)
+    assert_type(unspool.stat("localhost:50051/model.bin"), FileInfo)
+    assert_type(unspool.exists("localhost:50051/model.bin"), bool)
+    assert_type(unspool.read("localhost:50051/model.bin", start=1, length=2), bytes)
+    assert_type(unspool.verify("localhost:50051/model.bin", Path("model.bin")), FileInfo)
+    for entry in unspool.list("localhost:50051"):
+        assert_type(entry, FileInfo | Prefix)
+    for info in unspool.list("localhost:50051", recursive=True):
+        assert_type(info, FileInfo)
+    with unspool.open("localhost:50051/model.bin") as file:
+        assert_type(file, io.BufferedReader)
     assert_type(result.path, str | None)
     assert_type(result.crc32c, int)
     unspool.get("localhost:50051/model.bin", Path("models"), dialect="demo")

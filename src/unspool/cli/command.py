@@ -40,7 +40,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         import asyncio  # noqa: PLC0415 - it is not needed to print the help
 
         from unspool.cli.descriptors import fill_standard, raise_limit  # noqa: PLC0415
-        from unspool.loops import run  # noqa: PLC0415
+        from unspool.loops import keep_freed_memory, run  # noqa: PLC0415
 
         gc.set_threshold(*_COLLECTIONS)
         url = arguments.get("url")
@@ -52,6 +52,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         try:
             fill_standard()
             raise_limit()
+            keep_freed_memory()
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is progress to keep
             run(_ended_by_signals(functools.partial(work, **arguments), ended_by))

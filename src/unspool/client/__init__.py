@@ -1,6 +1,7 @@
 """Asking a server for files, and making sure of what comes. No gRPC in here, but by way of `unspool.rpc`.
 
-client.py      Client: stat, exists, list, get, get_tree, open, read, verify; blocking.py: the same for scripts
+client.py      Client: stat, exists, list, get, get_tree, open, read, verify
+blocking.py    the same for scripts, by portal.py; remotefile.py: a file of Python's
 reading.py     a span that is being read; progress.py: `progress=fn(done, total)`, as an observer
 transport.py   the seam to a server
 transfer.py    one transfer: attempts(), the one way to try again

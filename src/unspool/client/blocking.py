@@ -1,17 +1,49 @@
-"""The door for scripts: returns when it is done."""
+"""Blocking calls: what `Client` does, for scripts, notebooks and threads. Each is a call by the portal, and nothing more.
+
+Every function takes the server and the file's name in one URL, `HOST:PORT/NAME` or `unspool://HOST:PORT/NAME`, and otherwise
+what the method of `Client` of the same name takes. They may be called in any thread, also where an event loop runs (which waits
+meanwhile). Ctrl-C ends a call as a cancellation does: progress is kept. Observers and progress functions are called in a thread
+of unspool's own.
+
+Each call has a connection of its own; who asks many small things of one server is better served by a `Client`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from os import PathLike
+from typing import Literal, TypeVar, overload
 
 from unspool.client.client import Client
 from unspool.client.events import Observer
-from unspool.client.results import Result
+from unspool.client.portal import portal
+from unspool.client.progress import Progress
+from unspool.client.remotefile import BUFFER, RemoteFile
+from unspool.client.results import Result, TreeResult
 from unspool.client.writer import Writer
-from unspool.core.address import parse_address
-from unspool.loops import run
+from unspool.core.address import Address, parse_address
+from unspool.core.model import Entry, FileInfo, Page, Prefix
 from unspool.options import Dialect, TransferOptions
+
+T = TypeVar("T")
+
+
+def _ask(
+    url: str,
+    what: Callable[[Client, str], Awaitable[T]],
+    options: TransferOptions | None,
+    observers: Sequence[Observer],
+    dialect: Dialect = "unspool",
+) -> T:
+    """Have a client made, asked and closed, and wait for the answer."""
+    address = parse_address(url)
+
+    async def main() -> T:
+        async with Client(address.target, dialect=dialect, options=options, observers=observers) as client:
+            return await what(client, address.name)
+
+    return portal().call(main)
 
 
 def get(
@@ -21,16 +53,145 @@ def get(
     options: TransferOptions | None = None,
     dialect: Dialect = "unspool",
     observers: Sequence[Observer] = (),
+    progress: Progress | None = None,
 ) -> Result:
-    """Download a file, blocking until it is done: `unspool.get("host:50051/model.bin", "model.bin")`.
+    """Download a file: `unspool.get("host:50051/model.bin", "model.bin")`. See `Client.get`."""
+    return _ask(url, lambda client, name: client.get(name, destination, progress=progress), options, observers, dialect)
 
-    For scripts; where an event loop is running, use `Client`. Arguments and errors as `Client.get`, with the server and the
-    file's name in one URL, `HOST:PORT/NAME` or `unspool://HOST:PORT/NAME`.
+
+def get_tree(
+    url: str,
+    destination: str | PathLike[str],
+    *,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Progress | None = None,
+) -> TreeResult:
+    """Download all files below a prefix into a directory. See `Client.get_tree`."""
+    return _ask(url, lambda client, name: client.get_tree(name, destination, progress=progress), options, observers)
+
+
+def stat(url: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> FileInfo:
+    """Return what the file is now. See `Client.stat`."""
+    return _ask(url, lambda client, name: client.stat(name), options, observers)
+
+
+def exists(url: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> bool:
+    """Return whether there is such a file. See `Client.exists`."""
+    return _ask(url, lambda client, name: client.exists(name), options, observers)
+
+
+def verify(
+    url: str, path: str | PathLike[str], *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()
+) -> FileInfo:
+    """Return the server's description of the file if the local one has the same bytes. See `Client.verify`."""
+    return _ask(url, lambda client, name: client.verify(name, path), options, observers)
+
+
+def read(
+    url: str,
+    *,
+    start: int = 0,
+    length: int | None = None,
+    revision: str | None = None,
+    options: TransferOptions | None = None,
+    dialect: Dialect = "unspool",
+    observers: Sequence[Observer] = (),
+    progress: Progress | None = None,
+) -> bytes:
+    """Return a span of a file, verified; it is held in memory. See `Client.read`."""
+    return _ask(
+        url,
+        lambda client, name: client.read(name, start=start, length=length, revision=revision, progress=progress),
+        options,
+        observers,
+        dialect,
+    )
+
+
+def open(
+    url: str,
+    *,
+    revision: str | None = None,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    buffer_size: int = BUFFER,
+) -> io.BufferedReader:
+    """Open a file to be read like a local one that was opened with mode "rb": `read`, `seek`, `tell`, `readinto`, lines.
+
+    All that is read is verified and of one revision, the one there is now. Seeking asks nothing of the server; the next read
+    does. `raw.info` says what the file is. Close it, best by a `with`. A forked child may go on with it.
+
+    Args:
+        url: the file.
+        revision: these bytes or fail.
+        options: of every read.
+        observers: are told what happens.
+        buffer_size: bytes that are asked for at once after a seek. Whoever reads on gets one stream.
+
+    Raises:
+        FileChangedError: the file is not at `revision`; or, when it is read, not at the one it was opened at.
+        UnspoolError: see `unspool.errors`.
     """
+    file = RemoteFile(parse_address(url), portal(), options, observers)
+    try:
+        file.look(revision)
+    except BaseException:
+        file.close()
+        raise
+    return io.BufferedReader(file, buffer_size)
+
+
+@overload
+def list(
+    url: str,
+    *,
+    recursive: Literal[True],
+    page_size: int | None = None,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+) -> Iterator[FileInfo]: ...
+
+
+@overload
+def list(
+    url: str,
+    *,
+    recursive: bool = False,
+    page_size: int | None = None,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+) -> Iterator[Entry]: ...
+
+
+def list(
+    url: str,
+    *,
+    recursive: bool = False,
+    page_size: int | None = None,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+) -> Iterator[Entry]:
+    """Yield what is below a prefix (`HOST:PORT` or `HOST:PORT/PREFIX`) as it arrives. See `Client.list`."""
     address = parse_address(url)
+    client = Client(address.target, options=options, observers=observers)
+    return _entries(client, address, recursive=recursive, page_size=page_size)
 
-    async def main() -> Result:
-        async with Client(address.target, dialect=dialect, options=options) as client:
-            return await client.get(address.name, destination, observers=observers)
 
-    return run(main())
+def _entries(client: Client, address: Address, *, recursive: bool, page_size: int | None) -> Iterator[Entry]:
+    shared = portal()
+    pages = client.pages(address.name, recursive=recursive, page_size=page_size)
+
+    async def next_page() -> Page | None:
+        return await anext(pages, None)
+
+    async def close() -> None:
+        await pages.aclose()
+        await client.aclose()
+
+    try:
+        while (page := shared.call(next_page)) is not None:
+            yield from map(Prefix, page.prefixes)
+            yield from page.files
+    finally:
+        shared.dismiss(close)

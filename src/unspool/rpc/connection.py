@@ -12,7 +12,7 @@ import grpc
 from unspool.core.address import is_loopback
 from unspool.errors import ConnectError, InvalidRequestError, UnspoolError
 from unspool.options import Metadata
-from unspool.rpc import status
+from unspool.rpc import forks, status
 from unspool.rpc.connecting import explain, is_no_grpc
 
 # What a client may rely on: nothing here needs a server's consent.
@@ -75,7 +75,10 @@ class Connection:
             options = [*CHANNEL_OPTIONS, *(slow_options(self._window) if self._window is not None else ())]
             if is_loopback(self.target):
                 options.append(_NO_PROXY)
-            self._line = _Line(grpc.aio.insecure_channel(self.target, options=options), loop)
+            forks.check()
+            channel = grpc.aio.insecure_channel(self.target, options=options)
+            forks.note(channel)
+            self._line = _Line(channel, loop)
         return self._line
 
     def renew(self, window: int | None = None) -> None:
@@ -116,6 +119,8 @@ class Connection:
         for line in lines:
             if line.loop is loop:  # of a loop that has ended nothing is left to be closed
                 await line.channel.close()
+        self._line = None
+        self._replaced.clear()
         await asyncio.gather(*(closing for closing in self._closing if closing.get_loop() is loop))
 
     def _let_go(self) -> None:

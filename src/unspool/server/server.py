@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from unspool.core.address import HostPort, Listen, parse_listen
 from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
+from unspool.rpc import forks
 from unspool.server.ports import claim
 from unspool.server.report import Observer
 from unspool.server.service import FileService
@@ -74,6 +75,7 @@ class Server:
         """
         if self._state != "new":
             raise InvalidRequestError(f"{self.address}: this server was {self._state} already: make another one")
+        forks.check()
         options = self.options
         listen = parse_listen(self._listen)
         # In a thread: the host may have to be asked for at a name server.
@@ -91,6 +93,7 @@ class Server:
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
             ]
         )
+        forks.note(self._server)
         self._service = FileService(self._store, options.service, options.limits, self._observers)
         self._service.add_to(self._server)
         services = self._service.services
