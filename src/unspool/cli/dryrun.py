@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from unspool.cli.advice import with_flags
 from unspool.cli.command import in_short, printable
 from unspool.cli.targets import Target
 from unspool.cli.units import say_bytes, say_count
@@ -52,7 +53,8 @@ class Plan:
     def fail(self, name: str, error: UnspoolError) -> None:
         """Take note of a file that could not be had."""
         self._failed += 1
-        message = error.message if name in error.message else f"{name}: {error.message}"
+        said = with_flags(error.message)
+        message = said if name in said else f"{name}: {said}"
         click.echo(in_short(f"unspool: {message}"), err=True)
 
     def end(self) -> None:

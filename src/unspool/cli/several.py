@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from unspool.cli.advice import with_flags
 from unspool.cli.command import printable
 from unspool.cli.targets import Target
 from unspool.cli.treeprogress import tree_progress
@@ -64,5 +65,5 @@ async def get_several(
 
 def _describe(outcome: Result | UnspoolError) -> dict[str, object]:
     if isinstance(outcome, UnspoolError):
-        return {"error": outcome.message, "reason": outcome.reason, "exit_code": outcome.exit_code}
+        return {"error": with_flags(outcome.message), "reason": outcome.reason, "exit_code": outcome.exit_code}
     return dataclasses.asdict(outcome)

@@ -29,7 +29,7 @@ LOCK = "lock"
 
 _OURS = {LOCK, "record.sqlite", "record.sqlite-journal", "record.sqlite-wal"}
 
-_AGAIN = "name another record, remove this one, or begin it anew (--no-resume)"
+_AGAIN = "name another record, remove this one, or begin it anew (resume=False)"
 
 
 @contextmanager
