@@ -9,6 +9,10 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, settings
 
+from unspool.testing import ASSERTING
+
+pytest.register_assert_rewrite(*ASSERTING)
+
 # `ci` is the same every time; `deep` looks for what has not been seen yet.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])

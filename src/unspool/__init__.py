@@ -13,35 +13,49 @@ if TYPE_CHECKING:
 
     from unspool.client.blocking import exists, get, get_tree, list, open, read, stat, verify
     from unspool.client.client import Client
+    from unspool.client.events import Event, Observer
+    from unspool.client.progress import Progress
     from unspool.client.reading import Reading
-    from unspool.client.results import Result, TreeResult
-    from unspool.core.model import Entry, FileInfo, Page, Prefix
+    from unspool.client.results import Failure, Result, TreeResult
+    from unspool.client.writer import Writer
+    from unspool.core.model import Attributes, Entry, FileInfo, Page, Prefix
     from unspool.core.retry import RetryPolicy
     from unspool.errors import UnspoolError
     from unspool.options import LimitOptions, ServerOptions, ServiceOptions, TransferOptions
+    from unspool.server.report import CallEnd, CallObserver
     from unspool.server.server import Server
     from unspool.server.service import FileService
-    from unspool.stores import LocalStore, MemoryStore
+    from unspool.stores import LocalStore, MemoryStore, OpenFile, Store
 
 _HOMES = {
+    "Attributes": "core.model",
+    "CallEnd": "server.report",
+    "CallObserver": "server.report",
     "Client": "client.client",
     "Entry": "core.model",
+    "Event": "client.events",
+    "Failure": "client.results",
     "FileInfo": "core.model",
     "FileService": "server.service",
     "LimitOptions": "options",
     "LocalStore": "stores",
     "MemoryStore": "stores",
+    "Observer": "client.events",
+    "OpenFile": "stores",
     "Page": "core.model",
     "Prefix": "core.model",
+    "Progress": "client.progress",
     "Reading": "client.reading",
     "Result": "client.results",
     "RetryPolicy": "core.retry",
     "Server": "server.server",
     "ServerOptions": "options",
     "ServiceOptions": "options",
+    "Store": "stores",
     "TransferOptions": "options",
     "TreeResult": "client.results",
     "UnspoolError": "errors",
+    "Writer": "client.writer",
     "exists": "client.blocking",
     "get": "client.blocking",
     "get_tree": "client.blocking",
@@ -53,24 +67,34 @@ _HOMES = {
 }
 
 __all__ = [
+    "Attributes",
+    "CallEnd",
+    "CallObserver",
     "Client",
     "Entry",
+    "Event",
+    "Failure",
     "FileInfo",
     "FileService",
     "LimitOptions",
     "LocalStore",
     "MemoryStore",
+    "Observer",
+    "OpenFile",
     "Page",
     "Prefix",
+    "Progress",
     "Reading",
     "Result",
     "RetryPolicy",
     "Server",
     "ServerOptions",
     "ServiceOptions",
+    "Store",
     "TransferOptions",
     "TreeResult",
     "UnspoolError",
+    "Writer",
     "__version__",
     "exists",
     "get",

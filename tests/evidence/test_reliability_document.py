@@ -11,7 +11,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 TEXT = (REPO / "docs" / "reliability.md").read_text()
 
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", TEXT)))
+NAMED = sorted(set(re.findall(r"`((?:tests|src)/[\w/]+\.py)(?:::(\w+))?`", TEXT)))
 
 
 @pytest.mark.parametrize(("path", "function"), NAMED, ids=[function or path for path, function in NAMED])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ PRINTED = {
     "RetryPolicy(budget=30)": "",
     "class Shown": "models/model.bin: 3000000 bytes, 0 here already",
     'LocalStore("models")': "serving on 127.0.0.1:",
+    "StoreContract)": "",
     "FileService(": "b'hello\\n'",
     "FaultyStore(": "the disk is broken",
 }
@@ -54,6 +56,22 @@ def test_a_block_of_the_guide_runs(tmp_path: Path, address: str, mark: str, prin
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert printed in done.stdout
+
+
+def test_the_guides_store_keeps_the_contract(tmp_path: Path) -> None:
+    """The guide's own store passes the tests that it says how to run, and pytest explains one that fails."""
+    (block,) = [each for each in BLOCKS if "StoreContract)" in each]
+
+    def run(module: str) -> str:
+        (tmp_path / "test_store.py").write_text(module)
+        command = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider", "test_store.py"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=110).stdout
+
+    passed = re.search(r"^(\d+) passed in", run(block), re.MULTILINE)
+    assert passed is not None
+    assert int(passed[1]) > 50
+    broken = run(block.replace("min(start + run_size(start), span.stop)", "span.stop"))
+    assert re.search(r"^E +(AssertionError: )?assert \d+ <= \d+$", broken, re.MULTILINE)
 
 
 def test_every_block_is_run() -> None:

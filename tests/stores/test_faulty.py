@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.store_contract import BYTES, Stock, StoreContract, block_sizes, read, read_file, spans
 from stores.disk import overwrite
 from unspool.core.model import Span
 from unspool.errors import DataLossError, PermissionDeniedError
 from unspool.stores import LocalStore, MemoryStore
 from unspool.testing import FaultyStore
+from unspool.testing.stock import BYTES, Stock, block_sizes, read, read_file, spans
+from unspool.testing.storecontract import StoreContract
 
 LOST = DataLossError("a.bin: lost")
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.store_contract import BYTES, Stock, StoreContract, listed, read, read_file
 from stores.disk import descriptors_below, overwrite, replace
 from unspool.core.model import Span
 from unspool.errors import InvalidRequestError, NotFoundError
 from unspool.stores import LocalStore, open_store
+from unspool.testing.stock import BYTES, Stock, listed, read, read_file
+from unspool.testing.storecontract import StoreContract
 
 
 @asynccontextmanager

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from contract.store_contract import BYTES, read, read_file
 from stores.disk import overwrite, replace
 from unspool.core.model import Bytes, Span
 from unspool.errors import DataLossError, FileChangedError, ServerError
 from unspool.stores import LocalStore
+from unspool.testing.stock import BYTES, read, read_file
 
 OTHER = bytes(byte ^ 0xFF for byte in BYTES)
 WHOLE = Span(0, len(BYTES))

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.store_contract import in_one_fixture, listed, read_file
 from unspool.errors import InvalidNameError, NotAFileError, NotFoundError, OutsideRootError, UnspoolError
 from unspool.stores import LocalStore
+from unspool.testing.stock import in_one_fixture, listed, read_file
 
 INSIDE, OUTSIDE = b"inside", b"outside"
 

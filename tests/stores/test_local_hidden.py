@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.store_contract import listed
-from contract.store_contract import read_file as info_and_bytes
 from unspool.core.names import is_hidden
 from unspool.errors import NotFoundError
 from unspool.stores import LocalStore, open_store
+from unspool.testing.stock import listed
+from unspool.testing.stock import read_file as info_and_bytes
 
 HIDDEN = [".env", ".git/config", "sub/.env", "sub/.cache/deep/plain", "..data", "sub/...", ".unspool"]
 PLAIN = ["a.txt", "sub/b", "sub/c.d", "trailing."]

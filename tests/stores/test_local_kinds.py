@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from contract.store_contract import listed
 from unspool.errors import NotAFileError, NotFoundError, OutsideRootError
 from unspool.stores import LocalStore
+from unspool.testing.stock import listed
 
 
 def make_fifo(path: Path) -> None:

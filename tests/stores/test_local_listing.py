@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.store_contract import in_one_fixture, listed, read_file
 from unspool.core.model import ListRequest
 from unspool.core.names import check_name
 from unspool.errors import DataLossError, InvalidNameError, NotFoundError, OverloadedError
 from unspool.stores import LocalStore
+from unspool.testing.stock import in_one_fixture, listed, read_file
 
 
 class Scan:

@@ -12,12 +12,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from contract.store_contract import BYTES, Stock, StoreContract, read
 from stores.disk import overwrite
 from unspool.core.model import Span
 from unspool.errors import DataLossError, ServerError
 from unspool.stores import LocalStore
 from unspool.stores.pagecache import PageCache
+from unspool.testing.stock import BYTES, Stock, read
+from unspool.testing.storecontract import StoreContract
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="only Linux says what is in memory")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from contract.store_contract import BYTES, listed, read, read_file
 from stores.disk import Stuck, descriptors_below, overwrite, until
 from unspool.core.model import ListRequest, Span
 from unspool.errors import FileChangedError, OverloadedError, ServerError, UnspoolError
 from unspool.stores import LocalStore, local
+from unspool.testing.stock import BYTES, listed, read, read_file
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open descriptors are counted in /proc")
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from contract.store_contract import BYTES, good, read_all_small
 from stores.disk import Stuck, descriptors_below, overwrite, replace, until
 from unspool.errors import (
     DataLossError,
@@ -25,6 +24,7 @@ from unspool.errors import (
 )
 from unspool.stores import LocalStore, localsmall
 from unspool.stores.base import SmallFile
+from unspool.testing.stock import BYTES, good, read_all_small
 
 OTHER = bytes(byte ^ 0xFF for byte in BYTES)
 MUCH = 1 << 20

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.store_contract import BYTES, Stock, StoreContract, read, read_file
 from unspool.core.checksum import crc32c
 from unspool.core.model import Span
 from unspool.errors import FileChangedError, InvalidNameError
 from unspool.stores import MemoryStore
+from unspool.testing.stock import BYTES, Stock, read, read_file
+from unspool.testing.storecontract import StoreContract
 
 
 class TestMemoryStore(StoreContract):

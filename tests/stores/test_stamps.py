@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contract.store_contract import BYTES, good
 from stores.disk import overwrite
 from unspool.stores import LocalStore, localsmall
 from unspool.stores.stamps import COARSEST_NS, TICK_NS, seconds_until_a_write_shows
+from unspool.testing.stock import BYTES, good
 
 OTHER = bytes(byte ^ 0xFF for byte in BYTES)
 SECOND = 10**9

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from contract.batch_contract import batch, messages_of
-from contract.store_contract import read
 from unspool.core.checksum import crc32c
 from unspool.core.model import Frame, ReadRequest
 from unspool.stores import LocalStore, filesystems, writers
 from unspool.testing import StoreTransport
+from unspool.testing.stock import read
 
 MIB = 1 << 20
 OVERLAYFS = 0x794C7630

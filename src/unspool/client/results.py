@@ -9,6 +9,8 @@ from unspool.core.value import value
 from unspool.core.whole import Verified
 from unspool.local.outcome import Failure
 
+__all__ = ["Failure", "Result", "TreeResult"]
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

@@ -88,7 +88,7 @@ class CallEnd:
     batch: BatchEnd | None = None
 
 
-class Observer(Protocol):
+class CallObserver(Protocol):
     """Is told what happens at a server, on the event loop; it should be quick."""
 
     def notify(self, event: CallEnd) -> None:
@@ -100,7 +100,7 @@ class Log:
     """The observer that logs one line for each call that ended; always there."""
 
     def notify(self, event: CallEnd) -> None:
-        """See `Observer.notify`."""
+        """See `CallObserver.notify`."""
         log.info(
             "%s %s from=%d bytes=%d seconds=%.3f outcome=%s attempt=%d transfer=%s peer=%s%s%s",
             event.method,
@@ -125,8 +125,8 @@ class Reports:
         observers: are told, after the log.
     """
 
-    def __init__(self, observers: Sequence[Observer] = ()) -> None:
-        self._observers: tuple[Observer, ...] = (Log(), *observers)
+    def __init__(self, observers: Sequence[CallObserver] = ()) -> None:
+        self._observers: tuple[CallObserver, ...] = (Log(), *observers)
 
     @contextmanager
     def reported(self, call: Call) -> Iterator[None]:

@@ -17,7 +17,7 @@ from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
 from unspool.rpc import forks
 from unspool.server.ports import claim
-from unspool.server.report import Observer
+from unspool.server.report import CallObserver
 from unspool.server.service import FileService
 from unspool.stores.base import Store
 
@@ -55,7 +55,7 @@ class Server:
         store: Store,
         listen: str = "127.0.0.1:0",
         options: ServerOptions | None = None,
-        observers: Sequence[Observer] = (),
+        observers: Sequence[CallObserver] = (),
         *,
         share_port: bool = False,
     ) -> None:

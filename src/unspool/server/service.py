@@ -13,7 +13,7 @@ from unspool.options import LimitOptions, ServiceOptions
 from unspool.server import dialects
 from unspool.server.admission import Admission
 from unspool.server.entry import Entry
-from unspool.server.report import Observer, Reports
+from unspool.server.report import CallObserver, Reports
 from unspool.server.streams import Streams
 from unspool.stores.base import Store
 
@@ -45,7 +45,7 @@ class FileService:
         store: Store,
         options: ServiceOptions | None = None,
         limits: LimitOptions | None = None,
-        observers: Sequence[Observer] = (),
+        observers: Sequence[CallObserver] = (),
     ) -> None:
         options, limits = options or ServiceOptions(), limits or LimitOptions()
         self._streams = Streams(limits)

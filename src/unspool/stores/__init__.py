@@ -1,4 +1,4 @@
-"""Where the server's bytes come from. Each kind of store is loaded when it is first wanted."""
+"""Where the server's bytes come from, and what a store of one's own needs. Each name is loaded when it is first wanted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,41 @@ from typing import TYPE_CHECKING
 from unspool.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from unspool.stores.base import OpenFile, Store
+    from unspool.core.model import ListRequest, Span
+    from unspool.core.names import check_name, check_prefix
+    from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
     from unspool.stores.local import LocalStore
     from unspool.stores.memory import MemoryStore
     from unspool.stores.small import read_one_by_one
 
-__all__ = ["LocalStore", "MemoryStore", "OpenFile", "Store", "open_store", "read_one_by_one"]
+__all__ = [
+    "ListRequest",
+    "LocalStore",
+    "MemoryStore",
+    "OpenFile",
+    "RunSize",
+    "SmallFile",
+    "Span",
+    "Store",
+    "check_name",
+    "check_prefix",
+    "open_store",
+    "read_one_by_one",
+]
 
-_HOMES = {"LocalStore": "local", "MemoryStore": "memory", "OpenFile": "base", "Store": "base", "read_one_by_one": "small"}
+_HOMES = {
+    "ListRequest": "core.model",
+    "LocalStore": "stores.local",
+    "MemoryStore": "stores.memory",
+    "OpenFile": "stores.base",
+    "RunSize": "stores.base",
+    "SmallFile": "stores.base",
+    "Span": "core.model",
+    "Store": "stores.base",
+    "check_name": "core.names",
+    "check_prefix": "core.names",
+    "read_one_by_one": "stores.small",
+}
 
 _KINDS: dict[str, str] = {"file": "unspool.stores.local"}
 """Of each scheme: the module whose `open_url` opens such a store."""
@@ -46,4 +73,4 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"unspool.{home}"), name)

@@ -1,4 +1,4 @@
-"""What a store is: where the server's bytes come from. The docstrings are the contract; `tests/contract` runs it.
+"""What a store is: where the server's bytes come from. The docstrings are the contract; `unspool.testing` runs it.
 
 A store knows nothing of gRPC, streams or clients. It raises only errors of `unspool.errors`. Names are checked with
 `unspool.core.names` by the store itself, so that no caller can forget to.

@@ -1,4 +1,14 @@
-"""For tests, of unspool and of what is built on it: real servers on loopback, fake clocks, and faults on demand."""
+"""For tests, of unspool and of what is built on it: real servers on loopback, fake clocks, faults on demand, contracts.
+
+`StoreContract` and `Stock` need pytest, pytest-asyncio and hypothesis (`pip install unspool[contract]`), and are loaded when
+they are first wanted; the rest needs none of these.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from unspool.testing.clock import FakeClock
 from unspool.testing.faults import FaultyTransport, StoreTransport
@@ -6,4 +16,24 @@ from unspool.testing.loopback import serve
 from unspool.testing.recorder import Recorder
 from unspool.testing.stores import FaultyStore
 
-__all__ = ["FakeClock", "FaultyStore", "FaultyTransport", "Recorder", "StoreTransport", "serve"]
+if TYPE_CHECKING:
+    from unspool.testing.stock import Stock
+    from unspool.testing.storecontract import StoreContract
+
+__all__ = ["FakeClock", "FaultyStore", "FaultyTransport", "Recorder", "Stock", "StoreContract", "StoreTransport", "serve"]
+
+_HOMES = {"Stock": "unspool.testing.stock", "StoreContract": "unspool.testing.storecontract"}
+
+ASSERTING = ("unspool.testing.stock", "unspool.testing.smallcontract", "unspool.testing.storecontract")
+"""Modules whose assertions pytest is to explain."""
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs pytest (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest  # noqa: PLC0415 - see above
+
+    pytest.register_assert_rewrite(*(module for module in ASSERTING if module not in sys.modules))
+    return getattr(import_module(home), name)

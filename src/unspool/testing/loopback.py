@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from unspool.options import ServerOptions
-from unspool.server.report import Observer
+from unspool.server.report import CallObserver
 from unspool.server.server import Server
 from unspool.stores.base import Store
 
@@ -15,7 +15,7 @@ from unspool.stores.base import Store
 async def serve(
     store: Store,
     options: ServerOptions | None = None,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[CallObserver] = (),
 ) -> AsyncGenerator[str, None]:
     """Serve a store on a free port of 127.0.0.1; yields `HOST:PORT`. Leaving does not wait for streams that still run."""
     server = Server(store, "127.0.0.1:0", options, observers)

@@ -1,6 +1,6 @@
-"""What every store keeps: the docstrings of `unspool.stores.base`, run.
+"""What every store keeps: the docstrings of `unspool.stores.base`, run by pytest.
 
-A store's tests inherit from `StoreContract` and say how to come by a store with a hand in it:
+The tests of a store inherit from `StoreContract` and say how to come by a store with a hand in it:
 
     class TestMyStore(StoreContract):
         @asynccontextmanager
@@ -8,154 +8,41 @@ A store's tests inherit from `StoreContract` and say how to come by a store with
             store = MyStore()
             yield Stock(store, put=store.put, remove=store.remove)
             await store.aclose()
+
+They need pytest, pytest-asyncio in its mode `auto`, and hypothesis: `pip install unspool[contract]`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
 from itertools import count
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import FileInfo, ListRequest, Span
-from unspool.errors import FileChangedError, InvalidNameError, InvalidRequestError, NotAFileError, NotFoundError, UnspoolError
-from unspool.stores.base import OpenFile, SmallFile, Store
-
-
-@dataclass(frozen=True)
-class Stock:
-    """A store that is empty at first, and the hand that changes what is in it, also under its readers.
-
-    Attributes:
-        put: makes these bytes the file's, in a way that readers of the old ones can notice (for a directory: in place).
-        remove: takes a file away.
-    """
-
-    store: Store
-    put: Callable[[str, bytes], object]
-    remove: Callable[[str], object]
-
-
-BYTES = bytes(range(251)) * 8
-"""A small file in which no two offsets near each other look alike."""
-
-NOT_NAMES = [
-    "",
-    "/",
-    "/a",
-    "a/",
-    "a//b",
-    ".",
-    "./a",
-    "a/./b",
-    "a/.",
-    "..",
-    "../a",
-    "a/../b",
-    "a/..",
-    "a\\b",
-    "..\\a",
-    "\0",
-    "a\0b",
-    "\ud800",
-    "a/\udcff",
-    "x" * 4097,
-    "ä" * 2049,
-    "/".join(["deep"] * 1000),
-]
-UNUSUAL_NAMES = ["-rf", "...", "..a", " ", "a b", "ä", "日本.bin", "🙂", "a\nb", "data:,x", "a%2fb", "~", "*", "CON", "a" * 255]
-
-in_one_fixture = settings(
-    # The examples share one store and keep out of each other's way by name.
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors, HealthCheck.too_slow]
+from unspool.core.model import ListRequest, Span
+from unspool.errors import FileChangedError, NotAFileError, NotFoundError
+from unspool.testing.smallcontract import NameContract, SmallFileContract
+from unspool.testing.stock import (
+    BYTES,
+    Stock,
+    block_sizes,
+    fewer_examples,
+    in_one_fixture,
+    listed,
+    names,
+    read,
+    read_file,
+    spans,
+    trees,
 )
-fewer_examples = settings(in_one_fixture, max_examples=max(10, in_one_fixture.max_examples // 3))
-
-spans = st.tuples(st.integers(0, len(BYTES)), st.integers(0, len(BYTES))).map(lambda ends: Span(min(ends), max(ends)))
-block_sizes = st.one_of(st.integers(1, 300), st.integers(1, 2 * len(BYTES)))
-names = st.lists(st.sampled_from(["a", "b", "ab", "b.txt"]), min_size=1, max_size=4).map("/".join)
 
 
-@st.composite
-def trees(draw: st.DrawFn) -> frozenset[str]:
-    """Names that fit together: none of them is also a directory of another."""
-    chosen = draw(st.frozensets(names, max_size=12))
-    return frozenset(name for name in chosen if not any(other.startswith(f"{name}/") for other in chosen))
-
-
-async def read(file: OpenFile, span: Span | None = None, block_size: int = 500) -> bytes:
-    """Return the bytes of a span, by default of the whole file; the runs are checked for their sizes."""
-    data = bytearray()
-    async with aclosing(file.read(span or Span(0, file.info.size), lambda _: block_size)) as runs:
-        async for run in runs:
-            assert 1 <= len(run) <= block_size
-            data += run
-    return bytes(data)
-
-
-async def read_file(store: Store, name: str) -> tuple[FileInfo, bytes]:
-    """Open a file, read all of it, close it."""
-    async with aclosing(await store.open(name)) as file:
-        return file.info, await read(file)
-
-
-async def read_all_small(store: Store, names: list[str], most_bytes: int) -> list[SmallFile]:
-    """Ask for small files until all are answered; none is too large."""
-    answers: list[SmallFile] = []
-    while len(answers) < len(names):
-        more = await store.read_small(names[len(answers) :], most_bytes)
-        assert more, "a file that fits was not answered"
-        answers += more
-    return answers
-
-
-def good(answer: SmallFile) -> tuple[FileInfo, bytes]:
-    """Return what is not an error: what the file is, and its bytes."""
-    assert not isinstance(answer, UnspoolError), answer
-    return answer[:2]
-
-
-async def listed(
-    store: Store, prefix: str = "", *, recursive: bool = True, page_size: int = 1000
-) -> tuple[dict[str, FileInfo], set[str]]:
-    """Return the files and the prefixes of a listing; each of them is listed once, and no page is empty or too large.
-
-    A page that says nothing but what was left out is not empty.
-    """
-    files: list[FileInfo] = []
-    prefixes: list[str] = []
-    async with aclosing(store.list(ListRequest(prefix, recursive, page_size))) as pages:
-        async for page in pages:
-            assert page.omitted or page.files or page.prefixes
-            assert len(page.files) + len(page.prefixes) <= page_size
-            files += page.files
-            prefixes += page.prefixes
-    by_name = {info.name: info for info in files}
-    assert len(by_name) == len(files), "a file is listed twice"
-    assert len(set(prefixes)) == len(prefixes), "a prefix is listed twice"
-    return by_name, set(prefixes)
-
-
-class StoreContract(ABC):
+class StoreContract(NameContract, SmallFileContract):
     """The promises of a store."""
-
-    @abstractmethod
-    def stocked(self, directory: Path) -> AbstractAsyncContextManager[Stock]:
-        """Open an empty store, which may use `directory`; leaving closes it."""
-
-    @pytest.fixture
-    async def stock(self, tmp_path: Path) -> AsyncGenerator[Stock, None]:
-        """An empty store and the hand in it."""
-        async with self.stocked(tmp_path) as stock:
-            yield stock
 
     # What a file is
 
@@ -310,58 +197,6 @@ class StoreContract(ABC):
         await stock.store.aclose()
         await stock.store.aclose()
 
-    # Names
-
-    @pytest.mark.parametrize("name", NOT_NAMES, ids=lambda name: ascii(name[:12]))
-    async def test_what_is_no_name_is_refused(self, stock: Stock, name: str) -> None:
-        """What is no relative, plain UTF-8 name is refused as such, in every method."""
-        stock.put("a/b", b"x")
-        with pytest.raises(InvalidNameError) as caught:
-            await stock.store.stat(name)
-        assert isinstance(caught.value, InvalidRequestError)
-        with pytest.raises(InvalidNameError):
-            await stock.store.open(name)
-        if name not in {"", "a/"}:  # everything, and a prefix with its one '/'
-            with pytest.raises(InvalidNameError):
-                await listed(stock.store, name)
-
-    @pytest.mark.parametrize("name", UNUSUAL_NAMES, ids=lambda name: ascii(name[:12]))
-    async def test_unusual_names_are_names(self, stock: Stock, name: str) -> None:
-        """A name may be any other text: it is listed, opened and read like a plain one."""
-        stock.put(f"dir/{name}", BYTES)
-        assert set((await listed(stock.store))[0]) == {f"dir/{name}"}
-        assert await read_file(stock.store, f"dir/{name}") == (await stock.store.stat(f"dir/{name}"), BYTES)
-
-    @pytest.mark.parametrize("name", ["missing", "dir/missing", "missing/a", "a.bin/a", "A.BIN"])
-    async def test_a_missing_file_is_not_found(self, stock: Stock, name: str) -> None:
-        """A name that nothing has, also below a file, is not found; the error says which name."""
-        stock.put("a.bin", BYTES)
-        stock.put("dir/a.bin", BYTES)
-        for asking in (stock.store.stat, stock.store.open):
-            with pytest.raises(NotFoundError) as caught:
-                await asking(name)
-            assert not isinstance(caught.value, NotAFileError)
-            assert caught.value.name == name
-            assert name in caught.value.message
-
-    @pytest.mark.parametrize("name", ["dir", "dir/sub"])
-    async def test_a_directory_is_not_a_file(self, stock: Stock, name: str) -> None:
-        """What only leads to other names is found, but is no file."""
-        stock.put("dir/sub/a.bin", BYTES)
-        for asking in (stock.store.stat, stock.store.open):
-            with pytest.raises(NotAFileError) as caught:
-                await asking(name)
-            assert caught.value.name == name
-
-    @given(name=st.text(max_size=20))
-    @in_one_fixture
-    async def test_any_text_is_a_name_or_an_error_of_ours(self, stock: Stock, name: str) -> None:
-        """Whatever text is asked for, the store answers, or raises an error of unspool's."""
-        for asking in (stock.store.stat(name), stock.store.open(name), listed(stock.store, name)):
-            with suppress(UnspoolError):
-                assert await asking == ({}, set()), "an empty store lists nothing"
-                assert name == ""
-
     # Listing
 
     async def test_an_empty_store_lists_nothing(self, stock: Stock) -> None:
@@ -436,7 +271,7 @@ class StoreContract(ABC):
         for number in range(10):
             stock.put(f"{number}", b"x")
         pages = stock.store.list(ListRequest(recursive=True, page_size=3))
-        assert len((await anext(pages)).files) == 3
+        assert 1 <= len((await anext(pages)).files) <= 3
         await pages.aclose()
         with pytest.raises(StopAsyncIteration):
             await anext(pages)
@@ -515,93 +350,6 @@ class StoreContract(ABC):
             stock.put("a.bin", BYTES[::-1])
             with suppress(FileChangedError):
                 assert await read(file) == BYTES
-
-    # Many small files
-
-    async def test_small_files_are_what_open_and_read_say(self, stock: Stock) -> None:
-        """Files that are asked for together are each what they are alone, in the order asked for, doubled ones too."""
-        contents = {f"{'dir/' * (number % 3)}{number}.bin": BYTES[: 97 * number] for number in range(20)}
-        for name, data in contents.items():
-            stock.put(name, data)
-        wanted = [*contents, *reversed(contents), "0.bin", "0.bin"]
-        answers = await read_all_small(stock.store, wanted, 10 * len(BYTES))
-        assert list(map(good, answers)) == [await read_file(stock.store, name) for name in wanted]
-
-    @given(sizes=st.lists(st.integers(0, 50), min_size=1, max_size=12), most_bytes=st.integers(1, 120))
-    @fewer_examples
-    async def test_small_files_fit_into_what_there_is_room_for(self, stock: Stock, sizes: list[int], most_bytes: int) -> None:
-        """The answers are for the first files, no larger together than asked; none only if the first is larger by itself."""
-        top = f"small-{next(_numbers)}"
-        for number, size in enumerate(sizes):
-            stock.put(f"{top}/{number}", BYTES[:size])
-        rest = [f"{top}/{number}" for number in range(len(sizes))]
-        while rest:
-            answers = await stock.store.read_small(rest, most_bytes)
-            assert len(answers) <= len(rest)
-            assert sum(len(data) for _, data in map(good, answers)) <= most_bytes
-            assert [info.name for info, _ in map(good, answers)] == rest[: len(answers)]
-            if not answers:
-                assert (await stock.store.stat(rest[0])).size > most_bytes
-            rest = rest[max(len(answers), 1) :]
-
-    async def test_what_is_wrong_with_a_small_file_stands_in_its_place(self, stock: Stock) -> None:
-        """An error is the answer for its own name, the same that `open` raises, and those around it are answered."""
-        stock.put("dir/a", BYTES)
-        for name in ("missing", "dir", "dir/a/b", "../a", "", "missing/a", "a\0", "dir//a"):
-            with pytest.raises(UnspoolError) as caught:
-                await stock.store.open(name)
-            before, wrong, after = await read_all_small(stock.store, ["dir/a", name, "dir/a"], 10 * len(BYTES))
-            assert good(before) == good(after) == await read_file(stock.store, "dir/a")
-            assert isinstance(wrong, UnspoolError)
-            assert (type(wrong), wrong.message, wrong.name) == (type(caught.value), caught.value.message, caught.value.name)
-
-    @given(known=st.lists(st.sampled_from(["now", "another", None]), max_size=6), most_bytes=st.integers(1, 120))
-    @fewer_examples
-    async def test_small_files_that_the_caller_has_are_not_read(
-        self, stock: Stock, known: list[str | None], most_bytes: int
-    ) -> None:
-        """A file at the revision that is known is answered without its bytes and takes no room; all others are as ever."""
-        top = f"known-{next(_numbers)}"
-        names = [f"{top}/{number}" for number in range(6)]
-        for name in names:
-            stock.put(name, BYTES[:50])
-        infos = [await stock.store.stat(name) for name in names]
-        revisions = [info.revision if said == "now" else said for info, said in zip(infos, known, strict=False)]
-        answers = await stock.store.read_small(names, most_bytes, revisions)
-        sizes = [0 if said == "now" else 50 for said in known] + [50] * (6 - len(known))
-        assert [(info, len(data)) for info, data in map(good, answers)] == list(zip(infos, sizes, strict=True))[: len(answers)]
-        assert sum(sizes[: len(answers)]) <= most_bytes
-        assert answers or sizes[0] > most_bytes
-
-    @given(name=st.text(max_size=20))
-    @fewer_examples
-    async def test_any_text_among_small_files_is_answered(self, stock: Stock, name: str) -> None:
-        """Whatever text is asked for among others, the answer is an error of ours, and nothing is raised."""
-        (answer,) = await stock.store.read_small([name], 100)
-        assert isinstance(answer, UnspoolError), "an empty store has no files"
-
-    @given(steps=st.integers(0, 4))
-    @fewer_examples
-    async def test_reading_small_files_can_be_cancelled_at_any_time(self, stock: Stock, steps: int) -> None:
-        """Who is cancelled while waiting for small files leaves the store fit for use."""
-        stock.put("a.bin", BYTES)
-        reading = asyncio.ensure_future(stock.store.read_small(["a.bin"] * 5, 10 * len(BYTES)))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
-        assert good((await stock.store.read_small(["a.bin"], len(BYTES)))[0])[1] == BYTES
-
-    async def test_small_files_are_read_as_they_are_now(self, stock: Stock) -> None:
-        """A file that was put, changed or removed is answered so at once."""
-        stock.put("a", b"old")
-        old, _ = good((await stock.store.read_small(["a"], 10))[0])
-        stock.put("a", b"new")
-        new, data = good((await stock.store.read_small(["a"], 10))[0])
-        assert (data, new.revision == old.revision) == (b"new", False)
-        stock.remove("a")
-        assert isinstance((await stock.store.read_small(["a"], 10))[0], NotFoundError)
 
 
 _numbers = count()

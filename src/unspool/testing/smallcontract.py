@@ -1,0 +1,153 @@
+"""What every store keeps about names, and about many small files at once; see `unspool.testing.storecontract`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unspool.errors import InvalidNameError, InvalidRequestError, NotAFileError, NotFoundError, UnspoolError
+from unspool.testing.stock import (
+    BYTES,
+    NOT_NAMES,
+    UNUSUAL_NAMES,
+    Stock,
+    StoreTests,
+    fewer_examples,
+    good,
+    in_one_fixture,
+    listed,
+    read_all_small,
+    read_file,
+)
+
+_numbers = count()
+
+
+class NameContract(StoreTests):
+    """The promises about names."""
+
+    @pytest.mark.parametrize("name", NOT_NAMES, ids=lambda name: ascii(name[:12]))
+    async def test_what_is_no_name_is_refused(self, stock: Stock, name: str) -> None:
+        """What is no relative, plain UTF-8 name is refused as such, in every method."""
+        stock.put("a/b", b"x")
+        with pytest.raises(InvalidNameError) as caught:
+            await stock.store.stat(name)
+        assert isinstance(caught.value, InvalidRequestError)
+        with pytest.raises(InvalidNameError):
+            await stock.store.open(name)
+        if name not in {"", "a/"}:  # everything, and a prefix with its one '/'
+            with pytest.raises(InvalidNameError):
+                await listed(stock.store, name)
+
+    @pytest.mark.parametrize("name", UNUSUAL_NAMES, ids=lambda name: ascii(name[:12]))
+    async def test_unusual_names_are_names(self, stock: Stock, name: str) -> None:
+        """A name may be any other text: it is listed, opened and read like a plain one."""
+        stock.put(f"dir/{name}", BYTES)
+        assert set((await listed(stock.store))[0]) == {f"dir/{name}"}
+        assert await read_file(stock.store, f"dir/{name}") == (await stock.store.stat(f"dir/{name}"), BYTES)
+
+    @pytest.mark.parametrize("name", ["missing", "dir/missing", "missing/a", "a.bin/a", "A.BIN"])
+    async def test_a_missing_file_is_not_found(self, stock: Stock, name: str) -> None:
+        """A name that nothing has, also below a file, is not found; the error says which name."""
+        stock.put("a.bin", BYTES)
+        stock.put("dir/a.bin", BYTES)
+        for asking in (stock.store.stat, stock.store.open):
+            with pytest.raises(NotFoundError) as caught:
+                await asking(name)
+            assert not isinstance(caught.value, NotAFileError)
+            assert caught.value.name == name
+            assert name in caught.value.message
+
+    @pytest.mark.parametrize("name", ["dir", "dir/sub"])
+    async def test_a_directory_is_not_a_file(self, stock: Stock, name: str) -> None:
+        """What only leads to other names is found, but is no file."""
+        stock.put("dir/sub/a.bin", BYTES)
+        for asking in (stock.store.stat, stock.store.open):
+            with pytest.raises(NotAFileError) as caught:
+                await asking(name)
+            assert caught.value.name == name
+
+    @given(name=st.text(max_size=20))
+    @in_one_fixture
+    async def test_any_text_is_a_name_or_an_error_of_ours(self, stock: Stock, name: str) -> None:
+        """Whatever text is asked for, the store answers, or raises an error of unspool's."""
+        for asking in (stock.store.stat(name), stock.store.open(name), listed(stock.store, name)):
+            with suppress(UnspoolError):
+                assert await asking == ({}, set()), "an empty store lists nothing"
+                assert name == ""
+
+
+class SmallFileContract(StoreTests):
+    """The promises of `Store.read_small`."""
+
+    async def test_small_files_are_what_open_and_read_say(self, stock: Stock) -> None:
+        """Files that are asked for together are each what they are alone, in the order asked for, doubled ones too."""
+        contents = {f"{'dir/' * (number % 3)}{number}.bin": BYTES[: 97 * number] for number in range(20)}
+        for name, data in contents.items():
+            stock.put(name, data)
+        wanted = [*contents, *reversed(contents), "0.bin", "0.bin"]
+        answers = await read_all_small(stock.store, wanted, 10 * len(BYTES))
+        assert list(map(good, answers)) == [await read_file(stock.store, name) for name in wanted]
+
+    @given(sizes=st.lists(st.integers(0, 50), min_size=1, max_size=12), most_bytes=st.integers(1, 120))
+    @fewer_examples
+    async def test_small_files_fit_into_what_there_is_room_for(self, stock: Stock, sizes: list[int], most_bytes: int) -> None:
+        """The answers are for the first files, no larger together than asked; none only if the first is larger by itself."""
+        top = f"small-{next(_numbers)}"
+        for number, size in enumerate(sizes):
+            stock.put(f"{top}/{number}", BYTES[:size])
+        rest = [f"{top}/{number}" for number in range(len(sizes))]
+        while rest:
+            answers = await stock.store.read_small(rest, most_bytes)
+            assert len(answers) <= len(rest)
+            assert sum(len(data) for _, data in map(good, answers)) <= most_bytes
+            assert [info.name for info, _ in map(good, answers)] == rest[: len(answers)]
+            if not answers:
+                assert (await stock.store.stat(rest[0])).size > most_bytes
+            rest = rest[max(len(answers), 1) :]
+
+    async def test_what_is_wrong_with_a_small_file_stands_in_its_place(self, stock: Stock) -> None:
+        """An error is the answer for its own name, the same that `open` raises, and those around it are answered."""
+        stock.put("dir/a", BYTES)
+        for name in ("missing", "dir", "dir/a/b", "../a", "", "missing/a", "a\0", "dir//a"):
+            with pytest.raises(UnspoolError) as caught:
+                await stock.store.open(name)
+            before, wrong, after = await read_all_small(stock.store, ["dir/a", name, "dir/a"], 10 * len(BYTES))
+            assert good(before) == good(after) == await read_file(stock.store, "dir/a")
+            assert isinstance(wrong, UnspoolError)
+            assert (type(wrong), wrong.message, wrong.name) == (type(caught.value), caught.value.message, caught.value.name)
+
+    @given(name=st.text(max_size=20))
+    @fewer_examples
+    async def test_any_text_among_small_files_is_answered(self, stock: Stock, name: str) -> None:
+        """Whatever text is asked for among others, the answer is an error of ours, and nothing is raised."""
+        (answer,) = await stock.store.read_small([name], 100)
+        assert isinstance(answer, UnspoolError), "an empty store has no files"
+
+    @given(steps=st.integers(0, 4))
+    @fewer_examples
+    async def test_reading_small_files_can_be_cancelled_at_any_time(self, stock: Stock, steps: int) -> None:
+        """Who is cancelled while waiting for small files leaves the store fit for use."""
+        stock.put("a.bin", BYTES)
+        reading = asyncio.ensure_future(stock.store.read_small(["a.bin"] * 5, 10 * len(BYTES)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+        assert good((await stock.store.read_small(["a.bin"], len(BYTES)))[0])[1] == BYTES
+
+    async def test_small_files_are_read_as_they_are_now(self, stock: Stock) -> None:
+        """A file that was put, changed or removed is answered so at once."""
+        stock.put("a", b"old")
+        old, _ = good((await stock.store.read_small(["a"], 10))[0])
+        stock.put("a", b"new")
+        new, data = good((await stock.store.read_small(["a"], 10))[0])
+        assert (data, new.revision == old.revision) == (b"new", False)
+        stock.remove("a")
+        assert isinstance((await stock.store.read_small(["a"], 10))[0], NotFoundError)
