@@ -72,7 +72,8 @@ def _before() -> None:
         close()
     _in_use = _threads_run()
     if _in_use and _may_end:
-        gc.collect()  # a channel that nobody refers to may be waiting for it
+        if _closers:  # what they closed may be garbage that still refers to a channel
+            gc.collect()
         deadline = time.monotonic() + _PATIENCE
         while _in_use and not _alive and time.monotonic() < deadline:
             time.sleep(_STEP)
