@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.served import Served, damaged
 from unspool.core import receiver as receivers
 from unspool.core.model import HEARTBEAT, Block, Frame, Header, Summary
-from unspool.core.receiver import TABLE, Piece, Receiver, State
+from unspool.core.receiver import TABLE, Event, Receiver, State
 from unspool.errors import (
     BlockCorruptError,
     FileChangedError,
@@ -46,36 +46,36 @@ def receiver_in(state: State, *, all_blocks: bool = False) -> Receiver:
     return receiver
 
 
-def give(receiver: Receiver, piece: Piece) -> None:
-    """Give the receiver a piece with which nothing is wrong but, perhaps, that it comes now."""
+def give(receiver: Receiver, event: Event) -> None:
+    """Give the receiver a event with which nothing is wrong but, perhaps, that it comes now."""
     at = receiver.position
-    match piece:
-        case Piece.HEADER:
+    match event:
+        case Event.HEADER:
             receiver.receive(Frame(FILE.header(at)))
-        case Piece.BLOCK:
+        case Event.BLOCK:
             receiver.receive(Frame(block=FILE.block(at, at + 10)))
-        case Piece.SUMMARY:
+        case Event.SUMMARY:
             receiver.receive(Frame(summary=FILE.summary(at)))
-        case Piece.HEARTBEAT:
+        case Event.HEARTBEAT:
             receiver.receive(HEARTBEAT)
-        case Piece.END:
+        case Event.END:
             receiver.end_of_stream()
 
 
-@pytest.mark.parametrize(("state", "piece"), list(product(State, Piece)), ids=lambda value: value.name)
-def test_every_piece_in_every_state_does_what_the_table_says(state: State, piece: Piece) -> None:
+@pytest.mark.parametrize(("state", "event"), list(product(State, Event)), ids=lambda value: value.name)
+def test_every_piece_in_every_state_does_what_the_table_says(state: State, event: Event) -> None:
     """What is in the table leads on; what is not is an error, leaves the receiver idle and loses no byte."""
-    receiver = receiver_in(state, all_blocks=piece is Piece.SUMMARY)
+    receiver = receiver_in(state, all_blocks=event is Event.SUMMARY)
     before = receiver.position
-    follows = TABLE.get((state, piece))
+    follows = TABLE.get((state, event))
     if follows is not None:
-        give(receiver, piece)
+        give(receiver, event)
         assert receiver.state is follows
-        assert receiver.position == before + (10 if piece is Piece.BLOCK else 0)
+        assert receiver.position == before + (10 if event is Event.BLOCK else 0)
     else:
         with pytest.raises(UnspoolError) as caught:
-            give(receiver, piece)
-        assert type(caught.value) is (TruncatedError if piece is Piece.END else SequenceError)
+            give(receiver, event)
+        assert type(caught.value) is (TruncatedError if event is Event.END else SequenceError)
         assert receiver.state is State.IDLE
         assert receiver.position == before
 
@@ -85,17 +85,17 @@ def test_the_table_drawn_in_the_docstring_is_the_table() -> None:
     assert receivers.__doc__ is not None
     lines = receivers.__doc__.splitlines()
     first = next(number for number, line in enumerate(lines) if line.split()[:2] == ["state", "header"])
-    columns = [Piece[word.upper()] for word in lines[first].split()[1:]]
-    assert columns == list(Piece)
-    drawn: dict[tuple[State, Piece], str] = {}
+    columns = [Event[word.upper()] for word in lines[first].split()[1:]]
+    assert columns == list(Event)
+    drawn: dict[tuple[State, Event], str] = {}
     for line in lines[first + 1 : first + 1 + len(State)]:
         state, *cells = re.split(r"\s{2,}", line.strip())
-        drawn |= {(State[state], piece): cell for piece, cell in zip(columns, cells, strict=False)}
+        drawn |= {(State[state], event): cell for event, cell in zip(columns, cells, strict=False)}
     expected = {
-        (state, piece): TABLE[state, piece].name
-        if (state, piece) in TABLE
-        else ("cut" if piece is Piece.END else "out of order")
-        for state, piece in product(State, Piece)
+        (state, event): TABLE[state, event].name
+        if (state, event) in TABLE
+        else ("cut" if event is Event.END else "out of order")
+        for state, event in product(State, Event)
     }
     assert drawn == expected
 

@@ -16,7 +16,7 @@ from unspool.core.checksum import combine, crc32c
 from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.core.omissions import NAMED, REASONS
-from unspool.core.receiver import TABLE, Piece, Receiver, State
+from unspool.core.receiver import TABLE, Event, Receiver, State
 from unspool.core.retry import RetryBudget, RetryPolicy
 from unspool.demo import files_pb2
 from unspool.options import ServerOptions, TransferOptions
@@ -41,15 +41,15 @@ def every_error() -> dict[str, type[errors.UnspoolError]]:
 
 def test_the_states_are_the_receivers() -> None:
     """The table of states in the document is the receiver's table, cell by cell."""
-    columns = [Piece.HEADER, Piece.BLOCK, Piece.SUMMARY, Piece.HEARTBEAT, Piece.END]
+    columns = [Event.HEADER, Event.BLOCK, Event.SUMMARY, Event.HEARTBEAT, Event.END]
     rows = table_after(DOCUMENT, "<!-- table: states -->")
     assert [row[0] for row in rows] == ["opening", "receiving", "complete"]
     allowed = {}
     for name, *cells in rows:
-        for piece, cell in zip(columns, cells, strict=True):
-            if cell == ("cut" if piece is Piece.END else "out of order"):
+        for event, cell in zip(columns, cells, strict=True):
+            if cell == ("cut" if event is Event.END else "out of order"):
                 continue
-            allowed[State[name.upper()], piece] = State[cell.upper()]
+            allowed[State[name.upper()], event] = State[cell.upper()]
     assert allowed == TABLE
 
 

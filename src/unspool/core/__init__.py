@@ -1,1 +1,1 @@
-"""The pure core: no await, clock, files, logging, gRPC or protobuf in here."""
+"""The pure core: nothing here uses await, a clock, files, logging, gRPC or protobuf."""

@@ -1,13 +1,13 @@
-"""Text that somebody else chose the length of, cut to what a person reads."""
+"""Shortens text from outside, such as a peer's error message, so that it fits into a message of ours."""
 
 from __future__ import annotations
 
 MOST_CHARACTERS = 300
-"""Of a text from elsewhere within a message: four lines of a terminal."""
+"""Longest text from outside in a message: about four lines of a terminal."""
 
 
 def abridged(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Return a text of at most so many characters, with its middle left out if need be: what matters is at its ends."""
+    """Return `text`, shortened to at most `most` characters. The middle is cut, because the ends say the most."""
     if len(text) <= most:
         return text
     half = (most - 3) // 2

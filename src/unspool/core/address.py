@@ -1,4 +1,4 @@
-"""Where a file is: `HOST:PORT/NAME`, or the same after `unspool://`. And where a server listens."""
+"""Addresses of files (`HOST:PORT/NAME`, with or without `unspool://`) and the addresses that a server listens on."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from unspool.errors import InvalidRequestError
 SCHEME = "unspool://"
 
 DEFAULT_PORT = 50051
-"""Where a server listens unless told otherwise: the port of the tutorial, and of gRPC's examples."""
+"""The port where none is given: the one of the tutorial and of gRPC's examples."""
 
 
 _OF_GRPC = re.compile(r"(?:unix|unix-abstract|vsock|dns|ipv4|ipv6|xds):(?![0-9]+$)")
-"""How names begin that gRPC resolves by itself. A host may be called `dns`, too, but then a port follows."""
+"""Prefixes of the target names that gRPC itself resolves. A host may also be called `dns`; then a port number follows."""
 
 
 _SERVER = r"(?:[^/:\[\]]+|\[[^/\[\]]*:[^/\[\]]*\]):[0-9]{1,5}"
-"""A host and a port, both written out; an IPv6 host has brackets, and a colon in them."""
+"""A host and a port, both required. An IPv6 host is in brackets and contains a colon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server (`HOST:PORT`) and a name on it, which may be empty. The name stands as it is: nothing is percent-decoded."""
+    """A server (`HOST:PORT`) and a name on it, which may be empty. The name is literal: nothing is percent-decoded."""
 
     target: str
     name: str
@@ -36,7 +36,7 @@ class Address:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a URL of a file rather than a path: it has the scheme, or a port and a name behind it."""
+    """Whether a text is a URL of a file and not a path: it begins with the scheme, or with `HOST:PORT/` and a name."""
     return text.startswith(SCHEME) or re.match(f"{_SERVER}/.", text, re.DOTALL) is not None
 
 
@@ -46,10 +46,10 @@ def is_server(text: str) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """Parse `[unspool://]HOST[:PORT][/NAME]`; an IPv6 host stands in brackets.
+    """Parse `[unspool://]HOST[:PORT][/NAME]`. An IPv6 host is in brackets.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: the text has another form.
     """
     _check_text(text)
     rest = text.removeprefix(SCHEME)
@@ -60,10 +60,10 @@ def parse_address(text: str) -> Address:
 
 
 def parse_server(text: str) -> str:
-    """Return the target that a text names: `[unspool://]HOST[:PORT]`, or a name of gRPC's own (`unix:PATH`), as it stands.
+    """Parse `[unspool://]HOST[:PORT]` and return `HOST:PORT`. A gRPC target name (`unix:PATH`) is returned unchanged.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: the text has another form.
     """
     _check_text(text)
     if _OF_GRPC.match(text):
@@ -75,7 +75,7 @@ def parse_server(text: str) -> str:
 
 
 def is_loopback(target: str) -> bool:
-    """Whether a target, as `parse_server` returns it, is on this machine by its name alone: loopback, or a unix socket."""
+    """Whether a target (as `parse_server` returns it) is on this machine, judged by name: loopback, or a unix socket."""
     if target.startswith(("unix:", "unix-abstract:")):
         return True
     host = target.rpartition(":")[0].strip("[]").lower()
@@ -93,7 +93,11 @@ def _check_text(text: str) -> None:
 
 
 def parse_target(text: str, shown: str | None = None) -> str:
-    """Parse `HOST[:PORT]` and return `HOST:PORT`. Raises InvalidRequestError if it is something else."""
+    """Parse `HOST[:PORT]` and return `HOST:PORT`. Error messages quote `shown`, which is `text` if not given.
+
+    Raises:
+        InvalidRequestError: the text has another form.
+    """
     shown = shown or text
     if text.startswith("["):
         host, bracket, after = text.partition("]")
@@ -111,7 +115,7 @@ def parse_target(text: str, shown: str | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """A TCP port on the addresses of a host; an IPv6 host stands in brackets. Port 0 means any free port."""
+    """A TCP port on all addresses of a host. An IPv6 host is in brackets. Port 0 means any free port."""
 
     host: str
     port: int
@@ -122,7 +126,7 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class UnixSocket:
-    """A Unix socket in the file system. `str` gives gRPC's name for it, which clients use too."""
+    """A Unix socket in the file system. `str()` gives its gRPC target name, which clients connect to."""
 
     path: str
 
@@ -131,7 +135,7 @@ class UnixSocket:
 
 
 Listen: TypeAlias = HostPort | UnixSocket
-"""Where a server listens."""
+"""An address that a server listens on."""
 
 EVERYWHERE = "[::]"
 """The host that stands for all interfaces, IPv6 and IPv4."""
@@ -140,17 +144,17 @@ _ONLY_A_PORT = re.compile(r":?([0-9]+)")
 
 
 def parse_listen(text: str) -> Listen:
-    """Parse where a server is to listen.
+    """Parse an address to listen on.
 
     `HOST[:PORT]` is a port on every address of the host. `PORT` and `:PORT` are a port on all interfaces, as in nginx and Go.
-    `unix:PATH` and `unix:///PATH` are a Unix socket; as in gRPC's own names, `%` and two digits stand for a byte.
+    `unix:PATH` and `unix:///PATH` are a Unix socket. The path is percent-decoded, as in gRPC's target names.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: the text has another form.
     """
     if text.startswith("unix:"):
         rest = text.removeprefix("unix:")
-        # After two slashes gRPC would read the name of a machine; there is none, so a third slash begins the path.
+        # In a gRPC target name an authority follows two slashes. A Unix socket has none, so the path begins with a third slash.
         path = unquote(rest.removeprefix("//"))
         if path in ("", "/") or "\0" in path or (rest.startswith("//") and not path.startswith("/")):
             raise InvalidRequestError(f"{text!r} does not name a Unix socket: write unix:PATH or unix:///PATH")

@@ -1,10 +1,11 @@
-"""CRC32C (Castagnoli, RFC 3720 appendix B.4): of bytes, and of runs whose checksums are already known.
+"""CRC32C (Castagnoli, RFC 3720 appendix B.4) of bytes, and of joined runs whose checksums are known.
 
-Rule 1: bytes are summed once. The checksum of a whole is combined from the checksums of its parts, in any order of arrival.
+Rule 1: bytes are summed once. The checksum of a whole file is combined from the checksums of its parts, which may arrive in any
+        order.
 Rule 2: the empty run has checksum 0.
 
-Combining rests on CRC being linear: appending n bytes multiplies the checksum before them by x^(8n) modulo the polynomial
-(as zlib's crc32_combine does for its own polynomial).
+Combining works because CRC is linear: appending n bytes multiplies the checksum of what precedes them by x^(8n) modulo the
+polynomial. zlib's crc32_combine does the same for its own polynomial.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ _ONE = 1 << 31  # the polynomial "1" in reversed bit order
 
 
 def crc32c(data: Bytes, before: int = 0) -> int:
-    """Return the CRC32C of `data`, 0 to 2**32-1; or of a run with checksum `before` and `data` joined."""
+    """Return the CRC32C of `data`, 0 to 2**32-1. With `before`, the checksum of a preceding run, return that of both joined."""
     return _crc32c(data, before)
 
 
 def combine(first: int, second: int, second_length: int) -> int:
-    """Return the CRC32C of two runs joined, from their checksums and the length in bytes of the second."""
+    """Return the CRC32C of two joined runs, from their checksums and the length in bytes of the second."""
     if not second_length:
         return first
     return _multiply(_power_of_x(8 * second_length), first) ^ second
@@ -42,7 +43,7 @@ def _multiply(a: int, b: int) -> int:
     return product
 
 
-# Blocks come in one size but for the last, and segments too: a small cache meets nearly every call.
+# All blocks but the last have the same size, and so have all segments: a small cache serves nearly every call.
 @lru_cache(maxsize=256)
 def _power_of_x(exponent: int) -> int:
     """Return x**exponent modulo the polynomial, by squaring."""

@@ -1,9 +1,9 @@
 r"""Glob patterns for names, with rclone's syntax: `*.txt`, `/top/**`, `img.{png,jp*g}`, `[a-z]?`.
 
-Rule 1: a pattern is matched in time proportional to the name, whatever the pattern and whatever the name. Names come from a
-        server, and a regular expression with a few stars can be kept busy for hours by one long name. So a pattern becomes an
-        automaton: all ways to match are followed at once, and what has been worked out is remembered, up to a limit.
-Rule 2: what means something to rclone and is not supported here is an error, and never taken literally.
+Rule 1: for a given pattern, matching takes time proportional to the length of the name. Names come from a server, and one long
+        name can keep a backtracking regular expression with a few stars busy for hours. So a pattern is compiled to an
+        automaton that follows all possible matches at once. It caches the transitions it has computed, up to a limit.
+Rule 2: rclone syntax that is not supported here is an error. It is never taken literally.
 
     *          any characters, but no `/`
     **         any characters
@@ -11,8 +11,8 @@ Rule 2: what means something to rclone and is not supported here is an error, an
     [a-z]      one of these characters; [!a-z] or [^a-z]: one of the others; never `/`
     {a,b}      one of these patterns; braces may be nested
     \c         the character c itself, where c is not a letter or a digit
-    /          at the beginning: the name begins here. Otherwise a pattern matches at the beginning and after each `/`
-    /          at the end: everything below, as with `/**`
+    /          first: the match begins where the name begins. Without it a match may also begin after any `/`
+    /          last: everything below that directory, as with `/**`
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import TypeAlias
 from unspool.errors import InvalidRequestError
 
 _MOST_STEPS = 10_000
-"""Steps from state to state that are remembered, at about 100 bytes each. Usual patterns on ASCII names need some hundred."""
+"""Transitions in the cache, at about 100 bytes each. Usual patterns on ASCII names need a few hundred."""
 
 _LONGEST = 1000
-"""Characters of a pattern. Each may be a node, and a step that is not remembered looks at all of them."""
+"""Longest pattern, in characters. Each may become a node, and a transition that is not cached visits all nodes."""
 
 _Accepts: TypeAlias = Callable[[str], bool]
 
@@ -35,10 +35,10 @@ class Glob:
     """A pattern that names are matched against.
 
     Args:
-        pattern: see above.
+        pattern: in the syntax described above.
 
     Raises:
-        InvalidRequestError: it is no pattern, or uses what is not supported.
+        InvalidRequestError: the pattern is invalid, or uses unsupported syntax.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -53,7 +53,7 @@ class Glob:
         return state.matches
 
     def _forget(self) -> None:
-        """Begin with no steps remembered."""
+        """Empty the cache of transitions."""
         self._states: dict[frozenset[int], _State] = {}
         self._remembered = 0
         self._start = self._state(self._graph.start)
@@ -65,7 +65,7 @@ class Glob:
         return state
 
     def _step(self, state: _State, character: str) -> _State:
-        """Return the state after a character, and remember it."""
+        """Compute the state after a character, and cache it."""
         if self._remembered >= _MOST_STEPS:
             self._forget()
         self._remembered += 1
@@ -74,7 +74,7 @@ class Glob:
 
 
 class _State:
-    """A set of nodes that a match may be at, and the states that follow it by character."""
+    """The set of nodes that are reachable after some characters, and the cached next state for each character."""
 
     __slots__ = ("matches", "nodes", "steps")
 
@@ -85,11 +85,11 @@ class _State:
 
 
 class _Graph:
-    """A pattern as nodes: from each, some are reached by a character, and others freely.
+    """A pattern as an automaton. Some edges consume a character, the others (`_free`) none.
 
     Attributes:
-        start: the nodes that a match begins at.
-        end: the node of a name that matches.
+        start: the nodes where matching begins.
+        end: the node that is reached if the name matches.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -105,7 +105,7 @@ class _Graph:
             self._at = 1
         else:
             node, before = self._node(), self._node()
-            self._free[first] += [node, before]  # the beginning of the name, or whatever is before another part of it
+            self._free[first] += [node, before]  # at the beginning of the name, or after any `/`
             self._steps[before] += [(_anything, before), (_is("/"), node)]
         self.end = self._parse(node)
         self.start = self._with_free({first})
@@ -127,11 +127,11 @@ class _Graph:
         self._free.append([])
         return len(self._steps) - 1
 
-    # Parsing: each part leads from the node where the last one ended to a new one.
+    # Parsing: each part of the pattern adds edges from the node where the previous part ended to a new node.
 
     def _parse(self, node: int) -> int:
-        """Add the nodes of the pattern behind a node; return the last one."""
-        groups: list[tuple[int, list[int]]] = []  # of the braces that are open: where they begin, and where their parts end
+        """Add the pattern's nodes after `node`; return the last one."""
+        groups: list[tuple[int, list[int]]] = []  # for each open brace: its first node, and the last node of each alternative
         while self._at < len(self._text):
             character = self._next()
             if character == "*":
@@ -204,7 +204,7 @@ class _Graph:
         return character
 
     def _class(self) -> _Accepts:
-        """Parse a class of characters, whose bracket has been read."""
+        """Parse a character class. Its opening bracket has been read."""
         negated = self._peek() in ("!", "^")
         if negated:
             self._at += 1

@@ -1,11 +1,12 @@
-"""The journal: the small record beside a part file that says what of it is good, and of which file.
+"""The journal: a small file beside a part file. It says which file the part file belongs to, and which of its bytes are good.
 
-Rule 1: it checks itself. Any flipped bit, any truncation, any unknown version reads as "no journal": start over.
-Rule 2: it lags the data and never leads it: it claims only bytes that were verified and handed to the file system.
-Rule 3: even so it is not believed blindly: whoever resumes reads the good part again and compares the segments' CRC32C.
+Rule 1: the journal checks itself. A flipped bit, a truncation or an unknown version reads as "no journal", and the download
+        starts over.
+Rule 2: the journal lags the data and never leads it: it claims only bytes that were verified and written to the file system.
+Rule 3: the journal's claims are checked again. A resumed download reads the good part and compares the segments' CRC32C.
 
-Format, version 1: one line `unspool-journal 1 CRC` (CRC32C of all that follows, eight hex digits), then one line of JSON with
-sorted keys and no white space.
+Format, version 1: one line `unspool-journal 1 CRC` (CRC32C of everything after that line, eight hex digits), then one line of
+JSON with sorted keys and no white space.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MAGIC = "unspool-journal"
 _VERSION = 1
 
 _LARGEST_SIZE = (1 << 63) - 1
-"""Of a file, in bytes, on any system and on the wire."""
+"""Largest file size in bytes that file systems and the wire format can represent."""
 
 
 @value
@@ -29,13 +30,13 @@ class Journal:
     """What a part file holds.
 
     Attributes:
-        name: of the file on the server.
-        source: where it came from (the server's address and dialect). It identifies the file only where there is no
-            revision; otherwise any server that has the revision will do.
-        revision: what the bytes belong to; None if the dialect has no revisions.
-        size: of the whole file; None if the dialect does not tell.
+        name: name of the file on the server.
+        source: the server's address and dialect. It matters only if there is no revision; otherwise the download may go on
+            with any server that has the revision.
+        revision: revision of the bytes; None if the dialect has no revisions.
+        size: size of the whole file; None if the dialect does not send it.
         segment_size: bytes per segment.
-        segments: segment number to its good part.
+        segments: the good part of each segment, by segment number.
     """
 
     name: str
@@ -46,11 +47,11 @@ class Journal:
     segments: dict[int, Segment] = field(default_factory=dict)
 
     def is_about(self, name: str, source: str) -> bool:
-        """Whether a download of `name` from `source` may build on it; the revision is for the server to decide."""
+        """Whether a download of `name` from `source` may resume from it. The server checks the revision."""
         return self.name == name and (self.revision is not None or self.source == source)
 
     def encode(self) -> bytes:
-        """Return it as bytes."""
+        """Return the journal as bytes."""
         body = json.dumps(
             {
                 "name": self.name,
@@ -67,7 +68,7 @@ class Journal:
 
 
 def decode(data: bytes) -> Journal | None:
-    """Return the journal that `data` holds, or None if it holds no undamaged journal of a known version."""
+    """Return the journal in `data`, or None if it is damaged or has an unknown version."""
     head, _, body = data.partition(b"\n")
     body = body.removesuffix(b"\n")
     if head != f"{_MAGIC} {_VERSION} {crc32c(body):08x}".encode():
@@ -82,14 +83,14 @@ def decode(data: bytes) -> Journal | None:
             segment_size=fields["segment_size"],
             segments={number: Segment(length, checksum) for number, length, checksum in fields["segments"]},
         )
-        # Only what this version would write itself is believed: it leaves no second spelling for damage to hide in.
+        # Accept only the exact bytes that this version would write: JSON has other spellings, and damage could hide in them.
         return journal if _makes_sense(journal) and journal.encode() == data else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _makes_sense(journal: Journal) -> bool:
-    """Whether the fields are of their kind, and could be true, whoever wrote them."""
+    """Whether the fields have the right types and plausible values. A correct checksum does not guarantee that."""
     texts = [journal.name, journal.source, "" if journal.revision is None else journal.revision]
     size = _LARGEST_SIZE if journal.size is None else journal.size
     numbers = [size, journal.segment_size]

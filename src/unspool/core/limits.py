@@ -1,4 +1,4 @@
-"""How much a server gives to whom: counting and pacing, as pure arithmetic. Times are seconds of any clock that only grows."""
+"""The server's limits as pure arithmetic: rates, counts and block sizes. Times are seconds of any monotonic clock."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections import OrderedDict
 
 
 class Pace:
-    """So many per second, with a burst: a token bucket that may go into debt.
+    """A rate limit with a burst: a token bucket that may go into debt.
 
-    Whoever takes is never refused; the return value says how long to wait before going on. Taking more than the burst at once
-    is fine: the debt is waited for.
+    `take` never refuses. It returns how long the caller must wait before it goes on. An amount larger than the burst is allowed
+    and leads to a longer wait.
 
     Args:
-        rate: per second; greater than 0.
-        burst: how many may be taken at once after a rest.
+        rate: tokens per second; greater than 0.
+        burst: tokens that may be taken without a wait after an idle period.
     """
 
     def __init__(self, rate: float, burst: float) -> None:
@@ -23,25 +23,25 @@ class Pace:
         self._free_at = -math.inf  # when everything taken so far has been paid for
 
     def take(self, amount: float, now: float) -> float:
-        """Take, and return the seconds to wait before going on (0 if none)."""
+        """Take `amount` tokens, and return the seconds to wait before going on (0 if none)."""
         self._free_at = self._after(amount, now)
         return max(self._free_at - now, 0.0)
 
     def wait_for(self, amount: float, now: float) -> float:
-        """Return how long to wait until `amount` can be taken without waiting; nothing is taken."""
+        """Return the seconds that `take` would return for `amount`. Nothing is taken."""
         return max(self._after(amount, now) - now, 0.0)
 
     def _after(self, amount: float, now: float) -> float:
-        """When everything taken so far and `amount` more will have been paid for; rest beyond the burst does not count."""
+        """Return the time when the debt, with `amount` added, is paid. Idle time earns no more than the burst."""
         return max(self._free_at, now - self._burst / self._rate) + amount / self._rate
 
 
 class Paces:
-    """A pace for each of many peers; the ones that have not been seen for longest are forgotten first.
+    """One `Pace` for each peer. When there are too many peers, the least recently used one is dropped.
 
     Args:
-        rate, burst: of each.
-        most: peers to remember.
+        rate, burst: those of each peer's `Pace`.
+        most: peers to keep.
     """
 
     def __init__(self, rate: float, burst: float, most: int = 10_000) -> None:
@@ -51,7 +51,7 @@ class Paces:
         self._paces: OrderedDict[str, Pace] = OrderedDict()
 
     def of(self, peer: str) -> Pace:
-        """Return the pace of a peer."""
+        """Return the `Pace` of a peer."""
         pace = self._paces.get(peer)
         if pace is None:
             pace = self._paces[peer] = Pace(self._rate, self._burst)
@@ -62,7 +62,7 @@ class Paces:
 
 
 class Slots:
-    """So many at a time, in all and for each peer."""
+    """Counts the streams that are running, with a limit for all peers together and a limit for each peer."""
 
     def __init__(self, in_all: int, per_peer: int) -> None:
         self._in_all = in_all
@@ -71,7 +71,7 @@ class Slots:
         self.taken = 0
 
     def full_for(self, peer: str) -> str | None:
-        """Return what is in the way of one more for `peer`, in words, or None."""
+        """Return a message that says which limit stops another stream of `peer`, or None if there is room."""
         if self.taken >= self._in_all:
             return f"{self._in_all} streams are running, which is the limit in all"
         if self._taken.get(peer, 0) >= self._per_peer:
@@ -79,12 +79,12 @@ class Slots:
         return None
 
     def take(self, peer: str) -> None:
-        """Take one; `full_for` must have been asked."""
+        """Take a slot. The caller must have checked `full_for`."""
         self.taken += 1
         self._taken[peer] = self._taken.get(peer, 0) + 1
 
     def give_back(self, peer: str) -> None:
-        """Give one back."""
+        """Release a slot."""
         self.taken -= 1
         left = self._taken[peer] - 1
         if left:
@@ -94,42 +94,45 @@ class Slots:
 
 
 class BlockSizes:
-    """How large the blocks of a stream may be: the faster its reader and the fewer the streams, the larger.
+    """The block size of each stream: larger for fast readers, and larger when there are few streams.
 
-    A stream begins small and doubles with every block that its reader took at once; a reader that keeps a block waiting gets
-    smaller ones. So a thousand readers that take nothing hold a thousand small blocks, and one that takes all gets large ones.
+    A stream begins with small blocks. The size doubles after every block that is sent without delay, and halves after one that
+    takes long. So a thousand stalled readers hold a thousand small blocks, and a single fast reader gets large ones.
 
     Args:
-        budget: bytes that the blocks of all streams may take together, copies included.
+        budget: bytes that the blocks of all streams may use together, copies included.
     """
 
     SMALLEST = 32 * 1024
-    """Smallest block, unless the client asks for less; the tutorial's chunk. Below it only the cost per message grows."""
+    """Smallest block in bytes, unless the client asks for less; the tutorial's chunk size. Smaller ones only cost more."""
 
     COPIES = 4
-    """How often a block stands in memory at the worst: read ahead, read, serialised, in gRPC's hands."""
+    """Most copies of a block in memory at one time: read ahead, read, serialised, and buffered by gRPC."""
 
     PROMPT = 0.02
-    """A send that returns within this many seconds met a reader that was waiting; one that takes ten times as long, did not."""
+    """Seconds. If a send returns within this time, the reader keeps up; if it takes ten times as long, the reader is slow."""
 
     TURNS = 8
-    """How many streams the time above is for. With more of them each waits longer for its turn, whatever its reader does: 256
-    took 64 KiB each every 25 ms, measured. The time grows with them, to ten times what it is."""
+    """Streams up to which `PROMPT` holds. With more streams each send waits longer for its turn, even if the reader is fast:
+    measured, 256 streams sent 64 KiB each every 25 ms. So the time grows with the number of streams, up to ten times."""
 
     def __init__(self, budget: int) -> None:
         self._share = budget // self.COPIES
 
     def largest(self, streams: int) -> int:
-        """Return the largest block any of so many streams may use now: a power of two, as segments are, so that edges meet."""
+        """Return the largest block that each of `streams` streams may use.
+
+        It is a power of two, as the segment size is, so that no block lies across the edge of a segment.
+        """
         share = max(self._share // max(streams, 1), self.SMALLEST)
         return 1 << share.bit_length() - 1
 
     def first(self, wanted: int, streams: int, length: int) -> int:
-        """Return the size of a stream's first block; a small span goes in one."""
+        """Return the size of a stream's first block. A span of at most `wanted` bytes goes in one block if possible."""
         return min(wanted, self.largest(streams), max(length, 1) if length <= wanted else 2 * self.SMALLEST)
 
     def next(self, size: int, seconds: float, wanted: int, streams: int) -> int:
-        """Return the size of the next block, after one of `size` took `seconds` to send."""
+        """Return the size of the next block, after a block of `size` bytes took `seconds` to send."""
         prompt = self.PROMPT * min(max(streams / self.TURNS, 1), 10)
         if seconds <= prompt:
             size *= 2

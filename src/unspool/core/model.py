@@ -1,6 +1,7 @@
-"""The words of unspool as values: what a file is, and what goes over the wire about it.
+"""The data types of unspool: files, listings, requests and the messages of a read.
 
-All offsets, sizes and lengths are bytes. Half-open spans throughout. Nothing here knows how it is sent or stored.
+All offsets, sizes and lengths are in bytes, and all spans are half-open. These types do not depend on how they are sent or
+stored.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from unspool.core.value import value
 from unspool.errors import UnspoolError
 
 Bytes: TypeAlias = bytes | memoryview
-"""A run of bytes nobody will change; a memoryview where that saves a copy."""
+"""Bytes that do not change. A memoryview is used where it saves a copy."""
 
 
 @value
@@ -28,13 +29,13 @@ class Span:
 
     @property
     def length(self) -> int:
-        """How many bytes it covers."""
+        """Number of bytes in the span."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is told of a file beside its bytes: stores fill it in, and whoever puts the file somewhere applies it.
+    """Metadata of a file. The store fills it in, and the client applies it to the local file.
 
     Attributes:
         modified_ns: when the bytes last changed, in nanoseconds since 1970 UTC, by the store's clock; None if unknown.
@@ -52,13 +53,13 @@ NO_ATTRIBUTES = Attributes()
 
 @value
 class FileInfo:
-    """What a file is at one revision. Copied with `dataclasses.replace`, so that no copy forgets a field.
+    """A file at one revision. Copy it with `dataclasses.replace`, which keeps all fields.
 
     Attributes:
-        name: its relative, `/`-separated key.
+        name: the file's relative, `/`-separated key.
         size: length in bytes.
-        revision: strong validator; same revision, same bytes. Never empty.
-        attributes: what else is told of it.
+        revision: strong validator: same revision, same bytes. Never empty.
+        attributes: the file's metadata.
         crc32c: CRC32C of the whole file; None if not known yet.
     """
 
@@ -71,12 +72,12 @@ class FileInfo:
 
 @value
 class Omission:
-    r"""A name that a listing leaves out, or several of which only the number is told.
+    r"""One name that a listing leaves out, or a number of names that are only counted.
 
     Attributes:
-        reason: why, as a word of PROTOCOL.md's table; a server may send others.
-        name: from the top of the store, for people: bytes that are no UTF-8 are written `\xNN`. "" if it is not told.
-        count: how many names, at least 1; of a named one, 1.
+        reason: why, as one of the words in PROTOCOL.md's table. A server may send others.
+        name: the full name in the store, for people to read: bytes that are not UTF-8 are written `\xNN`. "" if not given.
+        count: how many names, at least 1. It is 1 if `name` is given.
     """
 
     reason: str
@@ -88,8 +89,8 @@ class Omission:
 class Page:
     """One page of a listing: files, and prefixes, each ending in `/`.
 
-    Of one level, the prefixes are the directories there. Of all below, they are the directories in which nothing is listed.
-    What was left out is told as well, by name as far as there is room.
+    In a listing of one level the prefixes are the directories at that level. In a recursive listing they are the directories in
+    which nothing is listed. `omitted` says what was left out; only some of it is named.
     """
 
     files: tuple[FileInfo, ...] = ()
@@ -99,17 +100,17 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What a listing of one level has for all that is deeper: the part up to a `/` that some names have in common.
+    """A directory in a listing of one level: the common part, up to a `/`, of the names below it.
 
     Attributes:
-        name: what to list to see them; ends in `/`.
+        name: the prefix to list to see these names. Ends in `/`.
     """
 
     name: str
 
 
 Entry: TypeAlias = FileInfo | Prefix
-"""What a listing is made of. Both have a `name`, and only that of a prefix ends in `/`."""
+"""An entry of a listing. Both types have a `name`; only a prefix's name ends in `/`."""
 
 
 @value
@@ -118,9 +119,9 @@ class ReadRequest:
 
     Attributes:
         start: first byte wanted.
-        length: how many; None is to the end of the file, 0 is none.
-        revision: these bytes or fail; None takes whatever the file is now.
-        block_size: largest block wanted, or None; a wish that the server clamps.
+        length: bytes wanted; None reads to the end of the file, 0 reads nothing.
+        revision: the read fails if the file is at another revision; None reads the current one.
+        block_size: largest block wanted; the server clamps it. None leaves it to the server.
         transfer_id, attempt: for logs only.
     """
 
@@ -135,10 +136,10 @@ class ReadRequest:
 
 @value
 class Header:
-    """Opens a read: what will really be sent.
+    """Opens a read: says which bytes will be sent.
 
-    A dialect that says nothing about the file (the tutorial's) leaves `info` and `length` None: such a read can be
-    received, but not pinned and not verified.
+    A dialect that does not describe the file (the tutorial's) leaves `info` and `length` None. Such a read can be received, but
+    it cannot be pinned to a revision, and the whole file cannot be verified.
     """
 
     info: FileInfo | None
@@ -148,7 +149,7 @@ class Header:
 
 @value
 class Block:
-    """One run of bytes with its absolute offset and the CRC32C the sender computed over it."""
+    """A run of bytes, its absolute offset, and the CRC32C that the sender computed for it."""
 
     offset: int
     data: Bytes
@@ -156,13 +157,19 @@ class Block:
 
     @property
     def end(self) -> int:
-        """One past its last byte."""
+        """Offset one past the last byte."""
         return self.offset + len(self.data)
 
 
 @value
 class Summary:
-    """Closes a read: one past the last byte sent, whether that is the end of the file, the whole file's CRC32C if known."""
+    """Closes a read.
+
+    Attributes:
+        end: offset one past the last byte sent.
+        at_end: whether that is the end of the file.
+        crc32c: CRC32C of the whole file; None if not known.
+    """
 
     end: int
     at_end: bool
@@ -171,7 +178,7 @@ class Summary:
 
 @value
 class Frame:
-    """One message of a read: any of the three, taken in this order. With none of them it is a heartbeat."""
+    """One message of a read. It may carry all three parts, which are processed in this order. Without any it is a heartbeat."""
 
     header: Header | None = None
     block: Block | None = None
@@ -182,20 +189,20 @@ HEARTBEAT = Frame()
 
 
 def is_heartbeat(frame: Frame) -> bool:
-    """Whether a frame carries nothing."""
+    """Whether a frame carries no header, block or summary."""
     return frame.header is None and frame.block is None and frame.summary is None
 
 
 @value
 class WantedFile:
-    """One file of a batch, wanted to its end.
+    """One file of a batch. It is read to its end.
 
     Attributes:
-        name: of the file.
-        revision: these bytes or fail; None takes whatever the file is now.
-        start: first byte wanted. The header says whether the server knows that: an older one sends all of the file.
-        unless_revision: the caller has the bytes of this revision. If the file is at it, the frames are a header and a summary
-            at the end of the file, without a byte. An older server sends the bytes.
+        name: name of the file.
+        revision: the read fails if the file is at another revision; None reads the current one.
+        start: first byte wanted. An older server ignores it and sends the whole file; the header says which bytes are sent.
+        unless_revision: the revision that the caller already has. If the file is at it, the server sends a header and a summary
+            and no bytes. An older server sends the bytes.
     """
 
     name: str
@@ -206,11 +213,11 @@ class WantedFile:
 
 @value
 class BatchRequest:
-    """Whole files, read with one stream, in the order in which they are named.
+    """Several files that are read with one stream, in the order given.
 
     Attributes:
         files: the files wanted.
-        block_size: largest block wanted, or None; a wish that the server clamps.
+        block_size: largest block wanted; the server clamps it. None leaves it to the server.
         transfer_id, attempt: for logs only.
     """
 
@@ -222,11 +229,12 @@ class BatchRequest:
 
 @value
 class Piece:
-    """One frame of one file of a batch, or the error that ends this file and no other.
+    """One frame of one file of a batch, or the error that ends this file. An error does not end the other files.
 
     Attributes:
-        index: which of the files asked for, from 0. Never descends.
-        frame: header, block, summary as a read of that file alone would carry them; None if there is an error.
+        index: position of the file in the request, from 0. It never decreases within a stream.
+        frame: the frame that a read of this file alone would carry; None if there is an error.
+        error: why the file cannot be sent; None if there is a frame.
     """
 
     index: int
@@ -235,13 +243,13 @@ class Piece:
 
     @property
     def ends_file(self) -> bool:
-        """Whether nothing more of its file follows."""
+        """Whether this is the last piece of its file."""
         return self.error is not None or (self.frame is not None and self.frame.summary is not None)
 
 
 @value
 class ListRequest:
-    """The files below a prefix, one level or all; `page_size` is a wish that the server clamps."""
+    """A listing of the files below a prefix, one level or recursive. The server clamps `page_size`."""
 
     prefix: str = ""
     recursive: bool = False

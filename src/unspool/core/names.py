@@ -1,8 +1,8 @@
-"""What a file's name may be. Every room that takes a name from outside calls this one function.
+"""Which names are valid. All code that takes a name from outside calls `check_name`.
 
-A name is a relative key: UTF-8, parts separated by `/`. What a file system, a shell or another operating system could read
-as something else (`..`, a leading `/`, a backslash, NUL) is not a name. Confinement against symbolic links is the store's
-business; this rule is about the text alone.
+A name is a relative key: UTF-8, with parts separated by `/`. Anything that a file system, a shell or another operating system
+could interpret differently (`..`, a leading `/`, a backslash, NUL) is invalid. These rules concern only the text of a name; the
+store makes sure that symbolic links do not lead outside.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from unspool.errors import InvalidNameError
 
 MAX_NAME_BYTES = 4096
-"""Longest name, in UTF-8 bytes: PATH_MAX of Linux; S3 and GCS allow 1024."""
+"""Longest name in UTF-8 bytes: PATH_MAX on Linux. S3 and GCS allow 1024."""
 
 _NOT_PARTS = frozenset({"", ".", ".."})
 
@@ -19,20 +19,20 @@ def check_name(name: str) -> tuple[str, ...]:
     """Check a name and return its parts.
 
     Raises:
-        InvalidNameError: it is empty, absolute, too long, not UTF-8, or has a part that is empty, `.`, `..`, or contains a
-            backslash or NUL. Or it is not a string.
+        InvalidNameError: the name is not a string; is empty, absolute, too long or not UTF-8; contains a backslash or NUL; or
+            has a part that is empty, `.` or `..`.
     """
     if not isinstance(name, str):
         raise InvalidNameError(f"{name!r} is not a string: a file is named by one")
     parts = tuple(name.split("/"))
-    # Nearly all names are good, and very many are checked.
+    # A fast check first: very many names are checked, and nearly all are valid.
     if not name.isascii() or len(name) > MAX_NAME_BYTES or "\0" in name or "\\" in name or not _NOT_PARTS.isdisjoint(parts):
-        _object_to(name, parts)
+        _check_slowly(name, parts)
     return parts
 
 
-def _object_to(name: str, parts: tuple[str, ...]) -> None:
-    """Raise InvalidNameError for what is wrong with a name, if anything is."""
+def _check_slowly(name: str, parts: tuple[str, ...]) -> None:
+    """Raise InvalidNameError, with a message that says what is wrong, if the name is invalid."""
     if not name:
         raise InvalidNameError("the file name is empty: name a file relative to what is served", name=name)
     shown = repr(name if len(name) <= 80 else name[:77] + "...")  # noqa: PLR2004 - what fits on a line
@@ -54,15 +54,15 @@ def _object_to(name: str, parts: tuple[str, ...]) -> None:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a part of a name begins with a dot: a dotfile, or a file in a directory that is one."""
+    """Whether a part of a name begins with a dot: the file is a dotfile, or it is in a hidden directory."""
     return name.startswith(".") or "/." in name
 
 
 def check_prefix(prefix: str) -> tuple[str, ...]:
-    """Check a listing's prefix and return its parts: empty for everything; one trailing `/` is allowed.
+    """Check a listing's prefix and return its parts. The empty prefix lists everything; one trailing `/` is allowed.
 
     Raises:
-        InvalidNameError: as `check_name`.
+        InvalidNameError: as for `check_name`.
     """
     if not isinstance(prefix, str):
         return check_name(prefix)

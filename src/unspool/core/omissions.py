@@ -1,6 +1,6 @@
-"""What listings leave out, and why: all of it counted, some of it named.
+"""Names that listings leave out, and why: all are counted, some are named.
 
-Rule 1: bounded. Of the names only so many are kept; a reason that this version does not know is counted as `OTHER`.
+Rule 1: memory is bounded. A limited number of names is kept, and a reason that this version does not know counts as `OTHER`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ Reason: TypeAlias = Literal[
 REASONS: frozenset[str] = frozenset(get_args(Reason))
 
 NAMED = 100
-"""Names of what is left out that a server tells with one page: a person reads no more of them."""
+"""Most omitted names that a server sends with one page: nobody reads more than these."""
 
 
 class Omissions:
-    """Counts what is left out, and keeps some of the names.
+    """Counts omitted names, and keeps some of them.
 
     Args:
-        most_names: how many.
+        most_names: how many names to keep.
 
     Attributes:
-        counts: how many were left out, by reason.
+        counts: number of omitted names, by reason.
     """
 
     def __init__(self, most_names: int) -> None:
@@ -40,7 +40,7 @@ class Omissions:
         return bool(self.counts)
 
     def add(self, omission: Omission) -> None:
-        """Take note of one or more names of one reason."""
+        """Add one omission, which may stand for several names."""
         reason = omission.reason if omission.reason in REASONS else "OTHER"
         self.counts[reason] = self.counts.get(reason, 0) + omission.count
         unnamed = omission.count
@@ -51,5 +51,5 @@ class Omissions:
             self._unnamed[reason] = self._unnamed.get(reason, 0) + unnamed
 
     def told(self) -> tuple[Omission, ...]:
-        """Return it all: first the names that were kept, then the number of the others, reason by reason."""
+        """Return all omissions: first the names that were kept, then one count of the others for each reason."""
         return (*self._named, *(Omission(reason, count=count) for reason, count in self._unnamed.items()))

@@ -1,7 +1,8 @@
-"""The names that are ours: what unspool keeps beside a file's destination, and below a tree's.
+"""The names of unspool's own files: those beside a file's destination, and the directory below a tree's destination.
 
-Rule 1: such a name is never a file's of anybody else. In what case it is spelled makes no difference, as on some file systems.
-Rule 2: they fit wherever the destination's own name fits, and no two destinations of one directory share them.
+Rule 1: these names are reserved: no downloaded or served file may have one. Case makes no difference, because some file systems
+        ignore it.
+Rule 2: they fit wherever the destination's own name fits, and no two destinations in one directory share them.
 """
 
 from __future__ import annotations
@@ -11,25 +12,25 @@ import hashlib
 from unspool.core.value import value
 
 HOME = ".unspool-tree"
-"""The directory below a tree's destination in which its record and what has yet to be named are."""
+"""The directory below a tree's destination that holds the tree's record and the files that have no final name yet."""
 
 PART_SUFFIX = ".unspool-part"
 JOURNAL_SUFFIX = ".unspool-journal"
 SCRATCH_SUFFIX = f"{JOURNAL_SUFFIX}.new"
-"""Of what becomes the journal."""
+"""Suffix of the temp file that is renamed to the journal."""
 WHOLE_SUFFIX = ".unspool-whole"
-"""Of what becomes the destination, for the moment of a commit: another name of the part file, which nobody else uses."""
+"""Suffix of a second link to the part file. A commit makes it and renames it to the destination."""
 
 _MARK = ".unspool-"
-"""What all of them have in common."""
+"""Occurs in every reserved name."""
 
 _DIGITS = 16
-"""Of the digest that tells long names apart: 64 bits."""
+"""Hex digits of the digest that makes shortened names unique: 64 bits."""
 
 
 @value
 class Beside:
-    """The names beside a destination's: its part file, its journal, what becomes the journal, and what becomes the file."""
+    """The names of the files beside a destination; each suffix above says what its file is for."""
 
     part: str
     journal: str
@@ -38,15 +39,15 @@ class Beside:
 
 
 def beside(name: str, name_max: int) -> Beside:
-    """Return the names that go with a destination's, also if it leaves no room for a suffix.
+    """Return the names of the files beside a destination. A name too long for a suffix is shortened.
 
     Args:
         name: the last part of the destination's path, as Python decodes it.
-        name_max: bytes that a name may have there.
+        name_max: longest name in bytes that the file system allows.
     """
     raw = name.encode(errors="surrogateescape")
     if len(raw) + len(SCRATCH_SUFFIX) > name_max:
-        # Cut at a character, and told apart from other long names by a digest of the whole.
+        # Cut between characters, and add a digest of the whole name so that the result is unique.
         digest = hashlib.sha256(raw).hexdigest()[:_DIGITS]
         kept = raw[: name_max - len(SCRATCH_SUFFIX) - _DIGITS - 1].decode(errors="ignore")
         name = f"{kept}.{digest}"
@@ -54,16 +55,16 @@ def beside(name: str, name_max: int) -> Beside:
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a name is one under which an unfinished download is kept."""
+    """Whether a name is that of a part file, a journal or one of their temp files."""
     return name.lower().endswith((PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX))
 
 
 def is_ours(name: str) -> bool:
-    """Whether a name is one of ours, of whichever kind."""
-    # Asked for every entry of a listing, and the answer is nearly always no.
+    """Whether a name is reserved for unspool's own files."""
+    # A fast check first: this is called for every entry of a listing, and the answer is nearly always no.
     return _MARK in name.lower() and (is_unfinished(name) or is_home(name))
 
 
 def is_home(name: str) -> bool:
-    """Whether a name is the one under which a tree's record is kept."""
+    """Whether a name is that of the directory that holds a tree's record."""
     return name.lower() == HOME

@@ -1,35 +1,35 @@
-"""How many streams are enough: found out by trying.
+"""How many streams to use for a file, found by trial.
 
-Nothing tells beforehand whether one stream fills the way to the server: a long link, a busy core or an object store behind it
-may hold back each stream and not their sum. So one stream begins; while there is much left, another is tried, and stays if
-the whole has become faster by it. The first try that brings nothing is taken back, and the last.
+It cannot be known in advance whether one stream uses all the bandwidth: a long link, a busy core or an object store behind the
+server may limit each stream but not their sum. So a download begins with one stream. While much is left to fetch, it adds one
+more stream, and keeps it if the total rate has risen. The first stream that gains nothing is removed, and the trials end.
 """
 
 from __future__ import annotations
 
 MOST_STREAMS = 8
-"""Most streams it will try: half of aria2's and rclone's upper limits, twice their usual 4."""
+"""Most streams to try: half of aria2's and rclone's upper limits, and twice their usual 4."""
 
 _TRIAL = 1.0
-"""Seconds after which a number of streams is judged: some round trips of a long link, and its congestion window has grown."""
+"""Seconds of each trial: several round trips of a long link, so that the congestion window has time to grow."""
 
 _WORTH = 15.0
-"""Seconds that the rest must take, at the present speed, for another stream to be worth its trial, which costs what is on the
-way to it when it is ended: 0.3 s on a link of 100 ms and 1 Gbit/s that one stream fills, measured."""
+"""Seconds that the rest must take at the present rate to justify a trial. A failed trial wastes the bytes in flight when its
+stream ends: measured, 0.3 s on a link of 100 ms and 1 Gbit/s that one stream fills."""
 
 _GAIN = 1.15
-"""How much faster the whole must have become by one stream more: above what measurements on a busy machine differ by."""
+"""Factor by which one more stream must raise the total rate: above the noise of measurements on a busy machine."""
 
 
 class Ramp:
     """Decides, while bytes arrive, how many streams there should be.
 
     Args:
-        wanted: how many the user wants; None finds out.
-        now: the time, in seconds on any clock that does not go back.
+        wanted: how many streams the user wants; None finds the number by trial.
+        now: the time in seconds, on any monotonic clock.
 
     Attributes:
-        streams: how many there should be now.
+        streams: how many streams there should be now.
     """
 
     def __init__(self, wanted: int | None, now: float) -> None:
@@ -40,7 +40,7 @@ class Ramp:
         self._rate = 0.0
 
     def advance(self, now: float, received: int, left: int | None) -> None:
-        """Take note of the bytes received so far and left to fetch (None: unknown)."""
+        """Update `streams`, from the bytes received so far and the bytes left to fetch (None: unknown)."""
         if not self._trying or now - self._since < _TRIAL:
             return
         rate = (received - self._received) / (now - self._since)

@@ -1,9 +1,10 @@
-"""Who fetches what: the missing bytes of one file, divided among streams.
+"""Divides the missing bytes of one file into ranges, one for each stream.
 
-Rule 1: a range belongs to one stream at a time, and no byte to two ranges.
-Rule 2: who has nothing left gets the first that nobody has; if there is none, the second half of the one with the most left.
-Rule 3: a range is divided at the edge of a segment, and only if both halves are worth a stream: so that of every range the
-        journal can say how far it is good.
+Rule 1: a range belongs to one stream at a time, and no byte belongs to two ranges.
+Rule 2: an idle stream takes the first waiting range. If none is waiting, it takes the second half of the range with the most
+        bytes left.
+Rule 3: a range is divided at the edge of a segment, so that the journal can say how far each range is good. It is divided only
+        if both halves are at least a segment long.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from unspool.core.model import Block
 
 @dataclass(slots=True, eq=False)
 class Range:
-    """What one stream is to fetch. Its end may move towards its start while it runs, when somebody takes half of it.
+    """The bytes that one stream fetches. `stop` moves down while the stream runs if another stream takes the second half.
 
     Attributes:
-        position: the next byte wanted; whoever fetches moves it on.
-        stop: one past the last byte wanted; None while nobody knows where the file ends.
+        position: the next byte wanted; the fetching code advances it.
+        stop: one past the last byte wanted; None while the file's size is unknown.
     """
 
     position: int
@@ -29,11 +30,11 @@ class Range:
 
     @property
     def done(self) -> bool:
-        """Whether all of it was fetched."""
+        """Whether the whole range was fetched."""
         return self.position == self.stop
 
     def cut(self, block: Block) -> Block:
-        """Return as much of a verified block as lies before the end, which may have moved while it came."""
+        """Return the part of a verified block before `stop`, which may have moved since the block was requested."""
         if self.stop is None or block.end <= self.stop:
             return block
         data = memoryview(block.data)[: self.stop - block.offset]
@@ -44,8 +45,8 @@ class Ranges:
     """The ranges of one file.
 
     Args:
-        missing: what is missing, as pairs of the first byte and one past the last; None for where nobody knows the end yet.
-        segment_size: where ranges are divided: at its multiples.
+        missing: the missing spans, as pairs of the first byte and one past the last, or None if the end is not known yet.
+        segment_size: ranges are divided at multiples of it.
     """
 
     def __init__(self, missing: Iterable[tuple[int, int | None]], segment_size: int) -> None:
@@ -54,7 +55,7 @@ class Ranges:
         self._taken: list[Range] = []
 
     def known_to_end_at(self, size: int, segment_size: int) -> None:
-        """Take note of the file's size, and of the size of the segments that follows from it."""
+        """Set the file's size, and the segment size that follows from it."""
         self._segment_size = segment_size
         for each in (*self._waiting, *self._taken):
             if each.stop is None:
@@ -62,7 +63,7 @@ class Ranges:
 
     @property
     def left(self) -> int | None:
-        """How many bytes are still to be fetched; None if nobody knows."""
+        """Number of bytes still to be fetched; None if the file's size is unknown."""
         total = 0
         for each in (*self._waiting, *self._taken):
             if each.stop is None:
@@ -71,7 +72,7 @@ class Ranges:
         return total
 
     def take(self) -> Range | None:
-        """Return a range for a stream that has none, or None if there is none worth it."""
+        """Return a range for an idle stream, or None if no range is waiting or long enough to divide."""
         mine: Range | None
         if self._waiting:
             mine = self._waiting.pop(0)
@@ -83,13 +84,13 @@ class Ranges:
         return mine
 
     def give_back(self, taken: Range) -> None:
-        """Let go of a range: what is left of it is for others."""
+        """Return a range. If it is not done, the rest of it waits for another stream."""
         self._taken.remove(taken)
         if not taken.done:
             self._waiting.append(taken)
 
     def _half(self, of: Range) -> Range | None:
-        """Take the second half of a range, if it and what stays are a segment each at least."""
+        """Cut off the second half of a range and return it, if both halves are at least a segment long."""
         if of.stop is None:
             return None
         size = self._segment_size

@@ -1,15 +1,15 @@
-"""One read as a table of states: frames in, verified blocks out, or a named error.
+"""Receives one read as a state machine: frames go in, and verified blocks or errors come out.
 
-A receiver outlives attempts. Each attempt is one stream: `next_request` opens it, `receive` takes its frames, `end_of_stream`
-takes its end. Whatever an attempt does, the receiver only ever moves forward over bytes it has verified.
+A receiver lasts for several attempts. Each attempt is one stream: `next_request` opens it, `receive` takes its frames, and
+`end_of_stream` takes its end. The position advances only over verified bytes.
 
-Rule 1: a block is given out only when it begins where the last one ended, lies within what the header promised, and agrees
-        with its CRC32C. There is no other way for bytes to get out.
-Rule 2: the first header pins the revision. Every later attempt asks for it, and a header with another one is refused even if
-        the server offers it.
+Rule 1: a block is returned only if it begins where the last one ended, lies within the bytes that the header promised, and
+        matches its CRC32C. No other code path returns bytes.
+Rule 2: the first header pins the revision. Every later attempt asks for that revision, and a header with another one is
+        refused.
 Rule 3: the header must offer exactly the bytes asked for.
-Rule 4: the end is said, not inferred: without its summary a stream was cut.
-Rule 5: what a revision's checksum is, is said once: whichever header or summary says it, no other may say otherwise.
+Rule 4: a read is complete only with a summary. A stream that ends without one was cut.
+Rule 5: a revision has one checksum. If a header or summary gives one, a later header or summary must not give another.
 
     state      header        block         summary       heartbeat     end
     IDLE       out of order  out of order  out of order  out of order  cut           (between attempts)
@@ -17,8 +17,8 @@ Rule 5: what a revision's checksum is, is said once: whichever header or summary
     RECEIVING  out of order  RECEIVING     COMPLETE      RECEIVING     cut
     COMPLETE   out of order  out of order  out of order  out of order  COMPLETE
 
-Any error leaves the receiver IDLE, at the byte after the last verified one. What is checked in which order, and what a fault is
-called, is told in PROTOCOL.md, section 3; the tests compare.
+After any error the receiver is IDLE, at the byte after the last verified one. PROTOCOL.md, section 3, lists the checks in their
+order and the error for each; a test compares the two.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from unspool.errors import (
 
 
 class State(Enum):
-    """Where in a stream the receiver is."""
+    """State of the receiver within a stream."""
 
     IDLE = auto()
     OPENING = auto()
@@ -52,8 +52,8 @@ class State(Enum):
     COMPLETE = auto()
 
 
-class Piece(Enum):
-    """What can arrive."""
+class Event(Enum):
+    """What can arrive: a part of a frame, a heartbeat, or the end of the stream."""
 
     HEADER = auto()
     BLOCK = auto()
@@ -62,32 +62,32 @@ class Piece(Enum):
     END = auto()
 
 
-TABLE: dict[tuple[State, Piece], State] = {
-    (State.OPENING, Piece.HEADER): State.RECEIVING,
-    (State.OPENING, Piece.HEARTBEAT): State.OPENING,
-    (State.RECEIVING, Piece.BLOCK): State.RECEIVING,
-    (State.RECEIVING, Piece.SUMMARY): State.COMPLETE,
-    (State.RECEIVING, Piece.HEARTBEAT): State.RECEIVING,
-    (State.COMPLETE, Piece.END): State.COMPLETE,
+TABLE: dict[tuple[State, Event], State] = {
+    (State.OPENING, Event.HEADER): State.RECEIVING,
+    (State.OPENING, Event.HEARTBEAT): State.OPENING,
+    (State.RECEIVING, Event.BLOCK): State.RECEIVING,
+    (State.RECEIVING, Event.SUMMARY): State.COMPLETE,
+    (State.RECEIVING, Event.HEARTBEAT): State.RECEIVING,
+    (State.COMPLETE, Event.END): State.COMPLETE,
 }
-"""What may follow what. A pair that is not here is an error: a cut for an END, else something out of order."""
+"""The allowed transitions. Any other END means that the stream was cut; any other event is out of order."""
 
 
 class Receiver:
-    """Receives one span of one file, over as many attempts as it takes.
+    """Receives one span of one file, in one or more attempts.
 
     Attributes:
-        info: what the file is, as far as is known: from `pinned` or the headers.
+        info: the file's description, from `pinned` or the latest header; None until one is known.
         position: the byte after the last verified one.
-        summary: of the read, once complete; with the whole file's checksum if any header or summary told it.
+        summary: the read's summary, once complete. It has the whole file's checksum if any header or summary gave it.
 
     Args:
-        name: of the file.
+        name: name of the file.
         start: first byte wanted.
         stop: one past the last byte wanted; None for the end of the file.
-        pinned: what the file is known to be, from earlier reads; its revision is asked for. None takes what comes first.
-        revision: a revision to ask for where no more than that is known of the file.
-        transfer_id: passed on for the logs.
+        pinned: the file's description from an earlier read; requests ask for its revision. None accepts the first revision.
+        revision: the revision to ask for, if it is known but the rest of the description is not.
+        transfer_id: sent with each request, for the logs.
     """
 
     def __init__(
@@ -117,15 +117,15 @@ class Receiver:
 
     @property
     def complete(self) -> bool:
-        """Whether every byte of the span was given out and the summary agreed."""
+        """Whether every byte of the span was returned and the summary agreed."""
         return self.state is State.COMPLETE
 
     def whereabouts(self) -> str:
-        """Say where it is, for a message."""
+        """Return the file and the position, for a message."""
         return f"{self.name}: at byte {self.position}"
 
     def next_request(self, attempt: int, block_size: int | None = None) -> ReadRequest:
-        """Open an attempt: return the request for exactly the bytes that are still missing, in blocks of at most that size."""
+        """Start an attempt: return a request for the bytes that are still missing, in blocks of at most `block_size`."""
         self.state = State.OPENING
         return ReadRequest(
             name=self.name,
@@ -138,32 +138,32 @@ class Receiver:
         )
 
     def shorten(self, stop: int) -> None:
-        """Want only the bytes before `stop`, from the next attempt on; the present one was promised more."""
+        """From the next attempt on, ask only for the bytes before `stop`. The running attempt must keep its promise."""
         self._wanted_stop = stop
 
     def receive(self, frame: Frame) -> Block | None:
-        """Take one frame; return its block, verified, or None if it has none.
+        """Process one frame; return its block, verified, or None if it has none.
 
-        A frame's summary is checked before its block is given out.
+        If the frame has a summary, it is checked before the block is returned.
 
         Raises:
-            FileChangedError: the header is of another revision than the pinned one.
-            StartIgnoredError: the header offers other bytes than the ones asked for.
-            StartPastEndError: the header is of a file that ends before the first byte wanted.
+            FileChangedError: the header has a different revision from the pinned one.
+            StartIgnoredError: the header offers other bytes than those asked for.
+            StartPastEndError: the file ends before the first byte wanted, according to the header.
             SequenceError, TooMuchDataError, BlockCorruptError, TruncatedError, ProtocolError: as their docstrings say.
         """
         try:
             if frame.header is not None:
-                self._step(Piece.HEADER)
+                self._step(Event.HEADER)
                 self._open(frame.header)
             if frame.block is not None:
-                self._step(Piece.BLOCK)
+                self._step(Event.BLOCK)
                 self._verify(frame.block)
             if frame.summary is not None:
-                self._step(Piece.SUMMARY)
+                self._step(Event.SUMMARY)
                 self._close(frame.summary, frame.block.end if frame.block is not None else self.position)
             if is_heartbeat(frame):
-                self._step(Piece.HEARTBEAT)
+                self._step(Event.HEARTBEAT)
         except UnspoolError:
             self.state = State.IDLE
             raise
@@ -172,26 +172,26 @@ class Receiver:
         return frame.block
 
     def end_of_stream(self) -> None:
-        """Take the stream's end with status OK.
+        """Process the end of a stream that ended with status OK.
 
         Raises:
             TruncatedError: the summary had not arrived.
         """
         try:
-            self._step(Piece.END)
+            self._step(Event.END)
         except UnspoolError:
             self.state = State.IDLE
             raise
 
-    def _step(self, piece: Piece) -> None:
-        follows = TABLE.get((self.state, piece))
+    def _step(self, event: Event) -> None:
+        follows = TABLE.get((self.state, event))
         if follows is not None:
             self.state = follows
-        elif piece is Piece.END:
+        elif event is Event.END:
             raise self._error(TruncatedError, f"the stream ended without its summary, at byte {self.position}")
         else:
             where = self.state.name.lower()
-            raise self._error(SequenceError, f"a {piece.name.lower()} arrived out of order (while {where})")
+            raise self._error(SequenceError, f"a {event.name.lower()} arrived out of order (while {where})")
 
     def _open(self, header: Header) -> None:
         info = header.info
@@ -282,17 +282,22 @@ class Receiver:
 
 @value
 class Whole:
-    """A file that came in one frame: its one block, and whether the server said the CRC32C of the whole as well."""
+    """A file that came in one frame.
+
+    Attributes:
+        block: the block that holds the whole file.
+        confirmed: whether the server also sent the CRC32C of the whole file.
+    """
 
     block: Block
     confirmed: bool
 
 
 def whole_file(pinned: FileInfo, frame: Frame) -> Whole | None:
-    """Return the whole of a file, if the frame is that and there is nothing whatever to object to; else None.
+    """Return the file in `frame` if the frame holds all of it and passes every check; else None.
 
-    For files of which there are very many: it finds out at once what a Receiver does in small steps, and never gives out
-    what one that is pinned to the file would not. None means no more than that a Receiver has to be asked.
+    This is a fast path for many small files. It accepts only frames that a Receiver pinned to the file would also accept. None
+    does not mean that the frame is bad, only that a Receiver has to check it.
     """
     header, block, summary = frame.header, frame.block, frame.summary
     if header is None or block is None or summary is None or header.info is None:

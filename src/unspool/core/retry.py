@@ -1,13 +1,14 @@
-"""When to try again, and when to begin again: the budgets and the waits of one transfer, as a pure machine.
+"""Retries and restarts of one transfer: how many there may be, and how long to wait before each.
 
-Rule 1: the budget counts attempts in a row that brought no new byte. Progress refills it, so a transfer that moves is never
-        given up, and one that does not move ends.
-Rule 2: waits double up to a cap, with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015), and begin anew
-        after progress. A wait the server asked for (RetryInfo) is the least that is waited.
-Rule 3: a server that has not answered yet is not part of a transfer: connecting to it is tried for `connect_wait` seconds, and
-        costs nothing of the budget.
-Rule 4: beginning again from zero is counted apart, and nothing refills that: a file that changes faster than it can be fetched
-        brings bytes for ever. The first time is at once; then the waits double, so that who writes to it may finish.
+Rule 1: the budget limits consecutive attempts without a new byte. Progress resets it, so a transfer that makes progress is
+        never given up, and one that makes none ends.
+Rule 2: backoff doubles up to a cap, with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015), and is reset by
+        progress. If the server asked for a wait (RetryInfo), that is the minimum.
+Rule 3: failures to connect to a server that has never answered do not use the budget. They are retried for `connect_wait`
+        seconds.
+Rule 4: restarts from zero have a limit of their own, which progress does not reset: a file that keeps changing would otherwise
+        be fetched for ever. The first restart is immediate. Later ones back off, so that the program that writes the file may
+        finish.
 """
 
 from __future__ import annotations
@@ -18,27 +19,26 @@ from dataclasses import dataclass
 from unspool.errors import UnspoolError
 
 _LONGEST_CONNECT_WAIT = 1.0
-"""Seconds between two attempts to connect to a server that is waited for: it should not have to wait for us when it is up."""
+"""Most seconds between two attempts to connect, so that a server that has just started is found soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How stubborn a transfer is.
+    """How a transfer retries. All waits are in seconds.
 
     Attributes:
-        budget: attempts in a row without a new byte before giving up; 0 never tries again. Ten, with the waits below, ride
-            out about a minute of a server being away: a restart, a rolling deploy. (Bazel and aria2 allow 5,
-            remote-apis-sdks 6.)
-        first_wait: upper bound of the first wait, seconds (remote-apis-sdks: 0.225).
-        longest_wait: upper bound of any wait of our own, seconds (google-cloud-storage: 60; gRPC: 120).
-        longest_retry_after: the longest wait a server may ask for, seconds; more is cut to this, so that no server can hang
+        budget: consecutive attempts without a new byte before giving up; 0 never retries. Ten, with the waits below, cover an
+            outage of about a minute: a restart, a rolling deploy. (Bazel and aria2 allow 5, remote-apis-sdks 6.)
+        first_wait: upper bound of the first wait (remote-apis-sdks: 0.225).
+        longest_wait: upper bound of the backoff (google-cloud-storage: 60; gRPC: 120).
+        longest_retry_after: the longest wait that a server may ask for. A longer one is cut to this, so that no server can hang
             a client.
-        connect_wait: seconds to go on trying to connect to a server that has not answered yet, from the first attempt on. By
-            default one failure is the end (curl, wget: 0 as well): an address that was mistyped never answers, and a server
-            that has answered once gets the whole budget.
-        restarts: times a file that changed on the server is begun again from zero before giving up (as many as Bazel and
-            aria2 try anything).
-        restart_wait: upper bound of the wait before the second of them, seconds; with five, the waits come to 8 to 15 s.
+        connect_wait: how long to keep trying to connect to a server that has never answered, from the first attempt on. By
+            default the first failure is final (curl, wget: 0 as well), because a mistyped address never answers. A server that
+            has answered once gets the whole budget.
+        restarts: how often to start again from zero because the file changed on the server (Bazel and aria2 allow 5 tries of
+            anything).
+        restart_wait: upper bound of the wait before the second restart. With five restarts the waits add up to 8 to 15 s.
     """
 
     budget: int = 10
@@ -51,7 +51,7 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """The budget of one transfer. `random` returns a float in [0, 1)."""
+    """The retry state of one transfer. `random` returns a float in [0, 1)."""
 
     def __init__(self, policy: RetryPolicy, random: Callable[[], float]) -> None:
         self._policy = policy
@@ -61,7 +61,7 @@ class RetryBudget:
         self._connects = 0
 
     def next_wait(self, error: UnspoolError, *, progressed: bool) -> float | None:
-        """Return the seconds to wait before the next attempt, or None if there is to be none.
+        """Return the seconds to wait before the next attempt, or None to give up.
 
         Args:
             error: what ended the attempt.
@@ -92,11 +92,11 @@ class RetryBudget:
         return min(wait * (1 + self._random()) / 2, left)
 
     def next_restart(self) -> float | None:
-        """Return the seconds to wait before beginning again from zero, or None if that is not to be done once more."""
+        """Return the seconds to wait before starting again from zero, or None to give up."""
         if self._restarts >= self._policy.restarts:
             return None
         self._restarts += 1
         if self._restarts == 1:
             return 0.0
         bound = min(self._policy.longest_wait, self._policy.restart_wait * 2.0 ** min(self._restarts - 2, 32))
-        return bound * (1 + self._random()) / 2  # at least half of it: what is waited for needs time
+        return bound * (1 + self._random()) / 2  # at least half: the program that writes the file needs time

@@ -1,9 +1,9 @@
-"""What is known of a file's bytes: a table of segments, each with how much of it is good and the CRC32C of that much.
+"""Which bytes of a file are good: a table of segments, each with the length and the CRC32C of its good part.
 
-Rule 1: a segment is good from its own start, without a hole; its length says how far.
-Rule 2: runs may arrive in any order of segments (parallel parts, repairs), but within one segment in order. What cannot be
-        joined to its segment is not recorded: knowing less is always safe.
-Rule 3: the checksum of the whole is combined from the segments; no byte is summed twice.
+Rule 1: the good part of a segment begins at the segment's start and has no hole.
+Rule 2: segments may fill in any order (parallel streams, repairs), but the bytes within a segment must arrive in order. A run
+        that does not continue the good part is not recorded: it is always safe to know less.
+Rule 3: the checksum of the whole file is combined from those of the segments; no byte is summed twice.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from unspool.core.model import Block, Span
 from unspool.core.value import value
 
 SEGMENT_SIZE = 16 << 20
-"""Smallest segment: what a kill may cost at most, and (at 2 GB/s) 8 ms to check again on resume."""
+"""Smallest segment, in bytes: the most that a kill may cost. Checking it again on resume takes 8 ms at 2 GB/s."""
 
 MAX_SEGMENTS = 4096
-"""Most segments of a file of known size: keeps its journal below 128 KiB up to 16 TiB of file (3 ms to write anew, at most)."""
+"""Most segments of a file of known size: keeps the journal of a file of up to 16 TiB below 128 KiB (at most 3 ms to write)."""
 
 
 def segment_size_for(size: int | None) -> int:
@@ -41,36 +41,36 @@ class SegmentTable:
     """The good bytes of one file.
 
     Args:
-        segment_size: bytes per segment; the last one of the file may be shorter.
-        segments: what is known already, by segment number.
+        segment_size: bytes per segment; the last segment of the file may be shorter.
+        segments: the known good parts, by segment number.
     """
 
     def __init__(self, segment_size: int, segments: dict[int, Segment] | None = None) -> None:
         self.segment_size = segment_size
         self._segments = dict(segments or {})
-        # Counted along: it is asked for with every block, and from another thread than the one that records.
+        # Kept as a running total, because it is read for every block, and from another thread than the one that records.
         self._good_bytes = sum(segment.length for segment in self._segments.values())
 
     @property
     def segments(self) -> dict[int, Segment]:
-        """A copy of the table: segment number to its good part."""
+        """A copy of the table: the good part of each segment, by segment number."""
         return dict(self._segments)
 
     @property
     def good_bytes(self) -> int:
-        """How many bytes are known to be good."""
+        """Number of bytes that are known to be good."""
         return self._good_bytes
 
     def span_of(self, number: int) -> Span:
-        """Return the bytes of the file that are the good part of segment `number`."""
+        """Return the span of the good part of segment `number`."""
         start = number * self.segment_size
         known = self._segments.get(number)
         return Span(start, start + (known.length if known else 0))
 
     def record(self, block: Block) -> bool:
-        """Note a run of good bytes; return whether it completed a segment.
+        """Record a verified block; return whether it completed a segment.
 
-        The block's checksum is believed. A block that reaches over a segment's edge is summed again in parts.
+        The block's checksum is not computed again, unless the block crosses the edge of a segment: then each part is summed.
         """
         number, within = divmod(block.offset, self.segment_size)
         if within + len(block.data) <= self.segment_size:
@@ -94,19 +94,19 @@ class SegmentTable:
         return good + length == self.segment_size
 
     def forget(self, number: int) -> None:
-        """Take a segment for not good after all."""
+        """Mark a segment as not good."""
         known = self._segments.pop(number, None)
         if known is not None:
             self._good_bytes -= known.length
 
     def forget_within(self, span: Span) -> None:
-        """Take for not good every segment whose good part reaches into `span`."""
+        """Mark as not good every segment whose good part overlaps `span`."""
         for number in range(span.start // self.segment_size, -(-span.stop // self.segment_size)):
             if span.length and span.start < self.span_of(number).stop:
                 self.forget(number)
 
     def gaps(self, size: int) -> Iterator[Span]:
-        """Yield, in order, the spans of a file of `size` bytes that are not known to be good; neighbours are joined."""
+        """Yield, in order, the spans of a file of `size` bytes that are not known to be good. Adjacent spans are merged."""
         start = None
         position = 0
         number = 0
@@ -126,7 +126,7 @@ class SegmentTable:
     def first_gap(self, size: int | None) -> Span | None:
         """Return the first span that is not known to be good, or None.
 
-        With `size` None (unknown) the span is empty and marks where the unbroken good bytes from the file's start end.
+        If `size` is None (unknown), the span is empty and lies where the good bytes from the file's start end.
         """
         if size is not None:
             return next(self.gaps(size), None)
@@ -139,7 +139,7 @@ class SegmentTable:
         return Span(position, position)
 
     def checksum(self, size: int) -> int | None:
-        """Return the CRC32C of the whole file of `size` bytes; None while a gap is left, or if the last segment goes beyond."""
+        """Return the CRC32C of the file of `size` bytes; None if a gap is left, or if the last segment goes beyond `size`."""
         if self.first_gap(size) is not None:
             return None
         whole = length = 0

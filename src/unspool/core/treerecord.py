@@ -1,18 +1,18 @@
-"""The record of a tree: what is here already, and which bytes it is. One row a file, each checking itself.
+"""The record of a tree: which files are here already, and at which revision. Each file has one row with its own checksum.
 
-Rule 1: a row is believed as a whole or not at all: its CRC32C covers all of it, the name included. Damage makes a file unknown,
-        never wrong, and a row that got to another name says nothing of that one.
-Rule 2: it lags the data and never leads it: a row is added when the file has its final name.
-Rule 3: what it says of a file is true as long as that file is the one described: size, time of modification and inode.
+Rule 1: a row is used as a whole or not at all. Its CRC32C covers the whole row, the name included. A damaged row makes a file
+        unknown and never wrong, and a row that ends up under another name is ignored.
+Rule 2: the record lags the data and never leads it: a row is added after the file has its final name.
+Rule 3: a row holds only while the local file has the recorded size, modification time and inode.
 Rule 4: of two rows about one file the later one holds.
-Rule 5: a record that is kept away from its tree says whose it is, in a row that no file can have: the one with an empty key.
+Rule 5: a record that is kept outside its tree says which tree it belongs to. That row has the empty key, which no file has.
 
-Format, version 2: a key, which is the name; and what is said of it: the CRC32C (four bytes, the highest first) of the key's
-length in decimal, a blank, the key and what follows; then `SIZE CRC32C MODIFIED_NS INODE TOLD_NS EXECUTABLE REVISION`, the
-numbers in decimal. TOLD_NS is the server's time of modification, EXECUTABLE is 1 or 0; either is `-` if the local file was not
-given it. Of the owner is said, behind the CRC32C, `of SOURCE`, a line feed, and the directory. Texts are UTF-8. Version 1 had
-neither time, executable nor owner: the database says which version its rows have. Where the rows are is
-`unspool.local.record`'s business.
+Format, version 2: each row has a key, which is the name, and a value. The value begins with a CRC32C (four bytes, big-endian)
+of the key's length in decimal, a space, the key and the rest of the value. The rest is `SIZE CRC32C MODIFIED_NS INODE TOLD_NS
+EXECUTABLE REVISION`, with numbers in decimal. TOLD_NS is the server's modification time, and EXECUTABLE is 1 or 0; either is
+`-` if the local file was not given it. In the owner's row the rest is `of SOURCE`, a line feed, and the directory. Text is
+UTF-8. Version 1 had no TOLD_NS, EXECUTABLE or owner. The database stores the version of its rows; `unspool.local.record` says
+where the rows are kept.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _EXECUTABLE = {b"1": True, b"0": False, b"-": None}
 _SPELLED = {value: spelling.decode() for spelling, value in _EXECUTABLE.items()}
 
 OWNER = b""
-"""The key of the row that says whose a record is. No file has an empty name."""
+"""The key of the row that says which tree the record belongs to. No file has an empty name."""
 
 
 def key_of(name: str) -> bytes:
-    """Return what a file's row is found by."""
-    return name.encode(errors="surrogatepass")  # what is no name has no row, but may be asked for
+    """Return the key of a file's row."""
+    return name.encode(errors="surrogatepass")  # an invalid name has no row, but may be looked up
 
 
 def row_of(name: str, kept: Kept) -> tuple[bytes, bytes]:
-    """Return the row that says what a file is: its key, and what is said."""
+    """Return the row of a file: its key and its value."""
     key = key_of(name)
     told = f"{'-' if kept.told.modified_ns is None else kept.told.modified_ns} {_SPELLED[kept.told.executable]}"
     text = f"{kept.size} {kept.crc32c} {kept.modified_ns} {kept.inode} {told} {kept.revision}"
@@ -45,11 +45,11 @@ def row_of(name: str, kept: Kept) -> tuple[bytes, bytes]:
 
 
 def kept_of(key: bytes, said: object) -> Kept | None:
-    """Return what a row says; None if it is damaged or makes no sense: then it says nothing.
+    """Decode the row of a file; return None if it is damaged or invalid.
 
     Args:
-        key: that the row was looked for with.
-        said: whatever was found.
+        key: the key that was looked up.
+        said: the value that was found, of any type.
     """
     if type(said) is not bytes or said[:_CRC] != _sum_of(key, said[_CRC:]):
         return None
@@ -57,18 +57,18 @@ def kept_of(key: bytes, said: object) -> Kept | None:
         size, checksum, modified_ns, inode, told_ns, executable, revision = said[_CRC:].split(b" ", 6)
         told = Attributes(None if told_ns == b"-" else int(told_ns), executable=_EXECUTABLE[executable])
         return Kept(revision.decode(errors="surrogatepass"), int(size), int(checksum), int(modified_ns), int(inode), told)
-    except (ValueError, KeyError):  # another version, or somebody else, may have written it
+    except (ValueError, KeyError):  # written by another version or another program
         return None
 
 
 def owner_row(source: str, directory: str) -> tuple[bytes, bytes]:
-    """Return the row that says which server and which directory a record is about: its key, and what is said."""
+    """Return the row that says which server and which directory a record is about: its key and its value."""
     said = f"of {source}\n{directory}".encode(errors="surrogatepass")
     return OWNER, _sum_of(OWNER, said) + said
 
 
 def owner_of(said: object) -> tuple[str, str] | None:
-    """Return the source and the directory that a record is about; None if its row is damaged or makes no sense."""
+    """Decode the owner's row: return the source and the directory, or None if the row is damaged or invalid."""
     if type(said) is not bytes or said[:_CRC] != _sum_of(OWNER, said[_CRC:]):
         return None
     source, line_feed, directory = said[_CRC:].decode(errors="surrogatepass").partition("\n")

@@ -1,4 +1,4 @@
-"""Whose turn it is among many who wait, as pure bookkeeping."""
+"""A fair queue: which of many waiting streams is next, as pure bookkeeping."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ T = TypeVar("T")
 
 
 class Queue(Generic[T]):
-    """Those who wait for a turn. Peers come in turns, and of each peer those who have waited longest.
+    """Items that wait for a turn. Peers take turns, and each peer's items are served first in, first out.
 
-    So while somebody of a peer waits, any other peer has at most one turn before that peer's next.
+    So while a peer has an item in the queue, any other peer gets at most one turn before that peer's next.
     """
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[T]] = OrderedDict()  # the peer whose turn is next is the first
 
     def __bool__(self) -> bool:
-        """Whether anybody waits."""
+        """Whether any item is waiting."""
         return bool(self._waiting)
 
     def add(self, peer: str, one: T) -> None:
-        """Have one more wait, on behalf of a peer."""
+        """Add an item of a peer."""
         self._waiting.setdefault(peer, deque()).append(one)
 
     def remove(self, peer: str, one: T) -> None:
-        """Take out one who does not want to wait any more, if he is there."""
+        """Remove an item that no longer waits. Does nothing if it is not in the queue."""
         waiting = self._waiting.get(peer)
         if waiting is not None:
             with suppress(ValueError):
@@ -36,9 +36,9 @@ class Queue(Generic[T]):
                 del self._waiting[peer]
 
     def next(self) -> T:
-        """Take out the one whose turn it is; somebody has to wait."""
+        """Remove and return the next item. The queue must not be empty."""
         peer, waiting = self._waiting.popitem(last=False)
         one = waiting.popleft()
         if waiting:
-            self._waiting[peer] = waiting  # behind all others
+            self._waiting[peer] = waiting  # after all other peers
         return one

@@ -1,6 +1,6 @@
-"""Whether a whole file is what the server says it is: the one place where that is judged.
+"""Compares the checksum of a whole file with the server's. No other code makes this decision.
 
-Rule 1: what the server does not say confirms nothing, and contradicts nothing.
+Rule 1: a checksum that the server does not send neither confirms nor contradicts the file.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from typing import Literal, TypeAlias
 from unspool.errors import FileMismatchError
 
 Verified: TypeAlias = Literal["file", "blocks", "none"]
-"""How far a result was verified: `file`, the whole against the server's checksum; `blocks`, every block, but the server gave
-no checksum of the whole; `none`, because the dialect has no checksums."""
+"""What was verified. `file`: the whole file against the server's checksum. `blocks`: every block, but the server sent no
+checksum of the whole file. `none`: nothing, because the dialect has no checksums."""
 
 
 def agreement(ours: int | None, *theirs: int | None) -> bool | None:
-    """Compare the CRC32C of a whole file with all that the server says of it.
+    """Compare the CRC32C of a whole local file with every checksum that the server sent for it.
 
     Args:
-        ours: of what is here; None if it is not all here, which agrees with nothing.
-        theirs: each what it says in one place; None where it says nothing.
+        ours: CRC32C of the local file; None if it is incomplete, which matches no checksum.
+        theirs: the server's checksums, one from each place that can carry one; None where there is none.
 
     Returns:
-        True if it says the same, False if it says anything else, None if it says nothing.
+        True if there are any and all are equal to `ours`, False if one differs, None if there are none.
     """
     confirmed = None
     for said in theirs:
@@ -35,16 +35,16 @@ def agreement(ours: int | None, *theirs: int | None) -> bool | None:
 
 
 def check_whole(name: str, ours: int | None, theirs: int | None, hint: str = "") -> Verified:
-    """Return how far a file is verified whose every block was right.
+    """Check the checksum of a file whose every block has been verified, and return what is verified now.
 
     Args:
-        name: of the file.
-        ours: CRC32C of what is here; None if it is not all here.
-        theirs: what the server says of the whole; None if nothing.
-        hint: what to do if they disagree.
+        name: name of the file.
+        ours: CRC32C of the local file; None if it is incomplete.
+        theirs: the server's CRC32C of the whole file; None if it sent none.
+        hint: advice for the error message.
 
     Raises:
-        FileMismatchError: they disagree.
+        FileMismatchError: the checksums differ.
     """
     agrees = agreement(ours, theirs)
     if agrees is False:

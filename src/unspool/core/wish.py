@@ -1,36 +1,38 @@
-"""How large the blocks are to be that a client asks for: as large as the server likes, as long as each of them comes in time.
+"""The block size that a client asks for: the server's choice, unless a block of that size would not arrive within the timeout.
 
-A block counts when all of it is here. On a slow way one of the usual size takes longer than a stall does, and comes again and
-again in vain; and whatever stands in buffers on the way hides that from the server. Only the client sees what arrives.
+A block counts only when all of it has arrived. On a slow connection a block of the usual size takes longer than the idle
+timeout, so every attempt stalls and its bytes are lost. The server does not notice, because buffers on the way take its blocks;
+only the client sees what arrives.
 
-Rule 1: a block should take an eighth of the idle timeout, and if the largest so far took more than a quarter, smaller ones are
-        asked for at once: what is on its way by then is little, for the way is slow.
-Rule 2: after a stall, smaller ones are asked for: as what had arrived suggests, or an eighth if nothing had.
-Rule 3: when the way turns out to carry much more, larger ones are asked for. A stall on a fast way, of a server that was
-        restarted, say, costs a quarter of a second of small blocks.
+Rule 1: a block should take an eighth of the idle timeout. If the largest so far took more than a quarter, the client asks for
+        smaller blocks at once. That loses few bytes in flight, because the connection is slow.
+Rule 2: after a stall the client asks for smaller blocks. The size follows from the bytes that had arrived; if there were none,
+        it is an eighth of the size before.
+Rule 3: when the connection turns out to be much faster, the client asks for larger blocks. So a stall on a fast connection, as
+        when the server restarts, costs only a quarter of a second of small blocks.
 """
 
 from __future__ import annotations
 
 SMALLEST = 1024
-"""Bytes. Below it a block is hardly more than what is around it; with 30 s for each, it comes over 34 bytes a second."""
+"""Bytes. In smaller blocks the overhead dominates. Within 30 s, one block of this size arrives even at 34 bytes a second."""
 
 USUAL = 1 << 20
-"""Bytes. From here on it is left to the server again, for that is what servers send."""
+"""Bytes. Servers send blocks of this size, so from here on the client leaves the size to the server again."""
 
 _FIRST = 64 * 1024
-"""Bytes of the first block of a server that is not told: what did not come, if nothing did."""
+"""Bytes. The first block that a server sends by default, so what is missing if a stream stalls before any block arrives."""
 
 _SURE = 0.25
-"""Seconds of waiting after which a speed is believed that asks for larger blocks."""
+"""Seconds that the client must have waited for blocks before it trusts a high rate and asks for larger ones."""
 
 
 class BlockWish:
-    """Watches what arrives, and decides how large the blocks are to be that are asked for.
+    """Chooses the block size to ask for, from the blocks that arrive.
 
     Args:
-        most: the largest that is wanted in any case; None leaves it to the server.
-        idle_timeout: seconds within which a block must come.
+        most: upper limit of the block size; None leaves it to the server.
+        idle_timeout: seconds within which a block must arrive.
 
     Attributes:
         size: the largest block to ask for now; None leaves it to the server.
@@ -44,30 +46,30 @@ class BlockWish:
 
     @property
     def small(self) -> bool:
-        """Whether smaller blocks are asked for than is wanted."""
+        """Whether the size is below the limit, because the connection is slow."""
         return self.size != self._most
 
     def begin(self) -> None:
-        """Take note that blocks of that size are asked for now."""
+        """Begin to measure anew."""
         self._waited = 0.0
         self._bytes = self._largest = 0
 
     def received(self, size: int, waited: float) -> bool:
-        """Take note of a block, and of the seconds it was waited for; return whether to ask anew, for other sizes."""
+        """Record a block of `size` bytes that took `waited` seconds; return whether to make a new request with another size."""
         self._waited += waited
         self._bytes += size
         self._largest = max(self._largest, size)
-        in_time = self._bytes * self._idle_timeout  # over the seconds waited: what comes within a timeout
+        in_time = self._bytes * self._idle_timeout  # divided by the seconds waited: bytes that arrive within the timeout
         if self._largest * self._waited > in_time / 4:
             return self._shrink(in_time / self._waited / 8)
         if self.size is not None and self.small and self._waited >= _SURE and in_time / self._waited / 8 >= 8 * self.size:
             return self._grow(in_time / self._waited / 8)
         if self._waited > self._idle_timeout / 4:
-            self.begin()  # what was long ago says little of now
+            self.begin()  # the rate may have changed, so forget old measurements
         return False
 
     def stalled(self) -> None:
-        """Take note that nothing came for as long as is waited."""
+        """Record that no block arrived within the idle timeout."""
         if self._bytes:
             self._shrink(self._bytes * self._idle_timeout / (self._waited + self._idle_timeout) / 8)
         else:
@@ -88,5 +90,5 @@ class BlockWish:
 
 
 def power_of_two(size: float) -> int:
-    """Return the power of two at or below a size, as segments are."""
+    """Return the largest power of two that is not above `size`. Segment sizes are powers of two, too."""
     return 1 << max(int(size), 1).bit_length() - 1
