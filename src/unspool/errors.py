@@ -1,8 +1,8 @@
-"""Every error that leaves unspool, as one tree.
+"""All errors that unspool raises, as one tree.
 
-Rule 1: no foreign exception (grpc's, an operating-system error) crosses the public boundary; each seam maps it once.
-Rule 2: the class says what happened, and with it who must act: `retryable` (the same request may succeed if sent again),
-`exit_code` (what the command line returns) and `reason` (the word on the wire, UPPER_SNAKE, see PROTOCOL.md).
+Rule 1: no foreign exception (gRPC's, an operating-system error) reaches the caller. Each seam maps it once.
+Rule 2: the class says what happened. It has `retryable` (the same request may succeed if sent again), `exit_code` (what the
+command line returns) and `reason` (the word on the wire, UPPER_SNAKE, see PROTOCOL.md).
 Rule 3: the message is one plain line: what happened, to which name, at which byte, and what to do next.
 
     UnspoolError
@@ -40,8 +40,8 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |-- BusyError                      another process holds this download                     exit 9
     `-- IncompleteTreeError            some of several files failed, the others are here       exit 10
 
-Rule 4: an error for which Python has a class of its own is of that class as well, so that `except FileNotFoundError` works.
-Code that catches OSError or ValueError around calls of ours lets errors of ours through first: they have been mapped already.
+Rule 4: if Python has a class for an error, ours is a subclass of it, so that `except FileNotFoundError` works. Inside unspool,
+code that catches OSError or ValueError must first re-raise UnspoolError, because that has been mapped already.
 
     InvalidRequestError     ValueError
     NotFoundError           FileNotFoundError    errno ENOENT
@@ -59,22 +59,22 @@ from typing import ClassVar
 
 
 def _number(error: BaseException, number: int | None, name: str | None) -> None:
-    """Set what an OSError has of its own."""
+    """Set the attributes that only an OSError has."""
     if isinstance(error, OSError):
         error.errno = number
         error.filename = name
 
 
 class UnspoolError(Exception):
-    """Something unspool could not do.
+    """Base class of all errors that unspool raises.
 
     Args:
         message: one plain line for a person.
-        name: the file concerned, if it is about one.
-        offset: the byte at which it happened, if it happened at one.
-        retry_after: seconds the server asked to wait before the next attempt (google.rpc.RetryInfo), if it did.
+        name: the file concerned, if the error concerns one.
+        offset: the byte offset of the error, if it has one.
+        retry_after: seconds that the server asked to wait before the next attempt (google.rpc.RetryInfo), if it did.
 
-    Those that are an OSError as well have its `errno` (None if there is none to tell) and its `filename`, which is the name.
+    An error that is also an OSError has `errno` (None if unknown) and `filename`, which equals `name`.
     """
 
     exit_code: ClassVar[int] = 1
@@ -97,11 +97,11 @@ class UnspoolError(Exception):
         _number(self, self._errno, name)
 
     def __str__(self) -> str:
-        return self.message  # OSError would write its number before it
+        return self.message  # OSError's own __str__ puts the errno first
 
     def __reduce__(self) -> tuple[object, ...]:
         state = dict(vars(self))
-        if isinstance(self, OSError):  # these two are not in its `__dict__`
+        if isinstance(self, OSError):  # these two are not in `__dict__`
             state.update(errno=self.errno, filename=self.filename)
         return type(self), self.args, state
 
@@ -112,7 +112,7 @@ class UnspoolError(Exception):
 
 
 class InvalidRequestError(UnspoolError, ValueError):
-    """The request makes no sense, whatever the server holds."""
+    """The request is invalid, whatever files the server has."""
 
     exit_code = 2
     reason = "INVALID_REQUEST"
@@ -166,52 +166,52 @@ class AccessError(UnspoolError, PermissionError):
 
 
 class UnauthenticatedError(AccessError):
-    """The server does not know who is asking."""
+    """The server could not identify the caller."""
 
     reason = "UNAUTHENTICATED"
 
 
 class PermissionDeniedError(AccessError):
-    """The server knows who is asking, and refuses."""
+    """The server identified the caller and refuses the request."""
 
     reason = "PERMISSION_DENIED"
 
 
 class OutsideRootError(PermissionDeniedError):
-    """The name leads, through a symbolic link, out of what is served."""
+    """The name leads through a symbolic link to a file outside the served directory."""
 
     reason = "OUTSIDE_ROOT"
 
 
 class FileChangedError(UnspoolError):
-    """The file is not, or not any more, at the revision that was pinned (AIP-154: ABORTED)."""
+    """The file is not at the pinned revision, or no longer at it (AIP-154: ABORTED)."""
 
     exit_code = 5
     reason = "FILE_CHANGED"
 
 
 class FileKeepsChangingError(FileChangedError):
-    """The file changed on the server again and again while it was downloaded."""
+    """The file kept changing on the server during the download."""
 
     reason = "FILE_KEEPS_CHANGING"
 
 
 class VerificationError(UnspoolError):
-    """Bytes and the server's word about them do not agree."""
+    """The bytes do not agree with what the server says about them."""
 
     exit_code = 6
     reason = "VERIFICATION"
 
 
 class BlockCorruptError(VerificationError):
-    """A block's bytes are not what its CRC32C says. Asking again from this byte may help."""
+    """A block does not match its CRC32C. A retry from this byte may help."""
 
     retryable = True
     reason = "BLOCK_CORRUPT"
 
 
 class FileMismatchError(VerificationError):
-    """Every block was right, but the whole is not what the server says it is."""
+    """Every block was right, but the checksum of the whole file differs from the server's."""
 
     reason = "FILE_MISMATCH"
 
@@ -229,44 +229,44 @@ class ProtocolError(VerificationError):
 
 
 class StartIgnoredError(ProtocolError):
-    """The server, or something between, offers other bytes than the ones asked for."""
+    """The server, or a proxy, offers other bytes than those asked for."""
 
     reason = "START_IGNORED"
 
 
 class SequenceError(ProtocolError):
-    """A block does not begin where the one before it ended. Asking again from the last good byte may help."""
+    """A block does not begin where the previous one ended. A retry from the last good byte may help."""
 
     retryable = True
     reason = "SEQUENCE"
 
 
 class TooMuchDataError(ProtocolError):
-    """More bytes arrived than the header promised. Asking again from the last good byte may help."""
+    """More bytes arrived than the header promised. A retry from the last good byte may help."""
 
     retryable = True
     reason = "TOO_MUCH_DATA"
 
 
 class TransferError(UnspoolError):
-    """The transfer broke. What arrived is kept; the same call again goes on from there."""
+    """The transfer broke. The bytes that arrived are kept; the same call again resumes from there."""
 
     exit_code = 7
     reason = "TRANSFER"
 
 
 class UnreachableError(TransferError, ConnectionError):
-    """Nobody answers, or the connection broke."""
+    """The server does not answer, or the connection broke."""
 
     retryable = True
     reason = "UNAVAILABLE"
 
 
 class ConnectError(UnreachableError):
-    """No connection could be made: no such host, nobody listens there, or what answers does not speak gRPC.
+    """No connection could be made: the host is unknown, nothing listens on the port, or the peer does not speak gRPC.
 
-    A client raises it when the server never answered (`RetryPolicy.connect_wait` says how long to go on trying); when a server
-    that did answer goes away, it raises `UnreachableError`.
+    The client raises it if the server has never answered (`RetryPolicy.connect_wait` says how long to keep trying). If a server
+    that has answered before goes away, the client raises `UnreachableError`.
     """
 
     reason = "CONNECT"
@@ -288,21 +288,21 @@ class StalledError(TransferError, TimeoutError):
 
 
 class OverloadedError(TransferError):
-    """The server is over a limit and asks to come back later."""
+    """The server is at a limit and asks the client to try again later."""
 
     retryable = True
     reason = "OVERLOADED"
 
 
 class StreamAgeError(TransferError):
-    """The stream had run for as long as the server lets one run; going on takes another."""
+    """The server ended the stream because it reached the maximum age. The transfer goes on with another stream."""
 
     retryable = True
     reason = "STREAM_AGE"
 
 
 class ServerError(TransferError):
-    """The server failed in a way it did not foresee; its log says more."""
+    """The server failed unexpectedly; its log has the details."""
 
     retryable = True
     reason = "SERVER_ERROR"
@@ -316,7 +316,7 @@ class LocalFileError(UnspoolError, OSError):
 
 
 class DestinationExistsError(LocalFileError, FileExistsError):
-    """A different file stands at the destination and may not be replaced."""
+    """The destination has a different file, which may not be replaced."""
 
     reason = "DESTINATION_EXISTS"
     _errno = errno.EEXIST
@@ -330,7 +330,7 @@ class BusyError(UnspoolError):
 
 
 class IncompleteTreeError(UnspoolError):
-    """Some files of a tree, or of several, could not be had, each for a reason of its own; the others are here."""
+    """Some of several files, or of the files of a tree, could not be fetched. The others are complete."""
 
     exit_code = 10
     reason = "INCOMPLETE_TREE"

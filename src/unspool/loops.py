@@ -1,4 +1,4 @@
-"""How unspool's own programs run: which event loop, and how their memory is kept."""
+"""Process settings of unspool's own programs: the event loop and the memory allocator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_KEPT = 64 << 20
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return a new loop: uvloop's where there is one (measured: +10 %), else asyncio's."""
+    """Return a new event loop: uvloop's if it is installed (measured: 10 % faster), else asyncio's."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
@@ -25,19 +25,19 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a new loop, as `asyncio.run` does."""
+    """Run a coroutine on a new event loop, as `asyncio.run` does, and return its result."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(main)
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep freed blocks for the next ones, up to 64 MiB.
+    """Make glibc keep up to 64 MiB of freed memory for the next allocations. Other C libraries are left as they are.
 
-    glibc returns what is as large as our blocks to the kernel as soon as it is freed, and every new block is then paid for in
-    page faults: two thirds of a server's processor time, measured (docs/benchmarks.md). Other C libraries are left alone.
+    By default glibc returns allocations as large as our blocks to the kernel as soon as they are freed. Every new block then
+    costs page faults: two thirds of a server's processor time, measured (docs/benchmarks.md).
 
-    It is a setting of the whole process. The commands call this when they start; the library does not, for the process is its
-    user's, who may.
+    The setting applies to the whole process, so the library does not change it. The commands call this when they start, and an
+    application may call it too.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
