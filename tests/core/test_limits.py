@@ -16,7 +16,7 @@ MIB = 1 << 20
     takes=st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e9)), max_size=30),
 )
 def test_no_more_than_rate_and_burst_gets_through(rate: float, burst: float, takes: list[tuple[float, float]]) -> None:
-    """Whoever waits as told never gets more than the burst and the rate times the time that passed."""
+    """A caller that waits as told never gets more than the burst plus the rate times the elapsed time."""
     pace = Pace(rate, burst)
     now = taken = 0.0
     for pause, amount in takes:
@@ -121,7 +121,7 @@ def test_many_streams_that_take_turns_get_large_blocks_all_the_same() -> None:
 
 
 def test_a_small_file_is_one_block() -> None:
-    """What fits into one block is not cut for a reader nobody knows yet."""
+    """A span that fits into one block is sent in one block, even to a reader whose speed is unknown."""
     assert BlockSizes(64 * MIB).first(MIB, 1, length=1_000_000) == 1_000_000
     assert BlockSizes(64 * MIB).first(MIB, 1, length=0) == 1
 

@@ -51,7 +51,7 @@ def test_a_wish_is_kept_to(wanted: int) -> None:
 
 
 def test_an_unknown_size_is_for_one_stream() -> None:
-    """Where nobody knows how much is left, no other stream is tried."""
+    """While the size is unknown, no other stream is tried."""
     ramp = Ramp(None, 0.0)
     for second in range(1, 10):
         ramp.advance(float(second), second * MB, None)

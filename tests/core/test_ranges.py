@@ -1,4 +1,4 @@
-"""Who fetches what: however streams take, move on, give back and go, every missing byte is fetched, and by one of them."""
+"""Ranges: however streams take ranges, advance and return them, every missing byte is fetched, by exactly one stream."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_missing_byte_is_fetched_once(missing: list[tuple[int, int]], data
 
 @given(st.integers(0, 100), st.integers(0, 200))
 def test_a_range_is_divided_at_a_segment(position: int, length: int) -> None:
-    """Who takes half of a range begins at a segment's edge, and both halves are a segment at least; else it is left whole."""
+    """A range is divided at a segment's edge, and only if both halves are at least a segment long."""
     ranges = Ranges([(position, position + length)], SEGMENT)
     first = ranges.take()
     assert first is not None
@@ -80,7 +80,7 @@ def test_a_range_is_divided_at_a_segment(position: int, length: int) -> None:
 
 
 def test_gaps_are_taken_in_order_before_any_is_divided() -> None:
-    """What nobody has begun comes first, from the front, so that a single stream reads the file forwards."""
+    """Waiting ranges are taken first, from the front, so that a single stream reads the file forwards."""
     ranges = Ranges([(0, 8), (16, 24), (40, 200)], SEGMENT)
     assert [taken.position for taken in (ranges.take(), ranges.take(), ranges.take()) if taken] == [0, 16, 40]
     half = ranges.take()
@@ -117,7 +117,7 @@ def test_a_size_that_is_learned_late_makes_no_difference(missing: list[tuple[int
 
 
 def test_a_block_over_the_end_is_cut_and_summed_again() -> None:
-    """What lies beyond the end of a range that became shorter is somebody else's; the rest keeps a checksum that is its own."""
+    """Bytes beyond the new end of a shortened range are cut off the block, and the rest gets its own checksum."""
     file = Served(bytes(range(100)))
     one = Range(0, 30)
     assert one.cut(file.block(10, 40)) == file.block(10, 30)

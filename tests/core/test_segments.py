@@ -143,7 +143,7 @@ def test_a_damaged_block_over_an_edge_does_not_spread_its_checksum() -> None:
 
 @pytest.mark.parametrize("length", [10, 16])
 def test_the_checksum_of_a_block_within_a_segment_is_believed(length: int) -> None:
-    """No byte is summed twice: the table takes the receiver's word for a block that lies within one segment."""
+    """No byte is summed twice: the table uses the checksum of a block that lies within one segment."""
     table = SegmentTable(16)
     block = Served().block(0, length)
     table.record(damaged(block))

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from unspool.core.turns import Queue
 
 STEPS = st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=80)
-"""Who comes to wait, one after another; None is a turn that is given."""
+"""The peers whose items are added, in order; None takes the next item."""
 
 
 def add(queue: Queue[tuple[str, int]], waiting: list[tuple[str, int]], peer: str, number: int) -> None:
-    """Have one more wait, in the queue and in the list that it is compared with."""
+    """Add an item to the queue, and to the list that it is compared with."""
     queue.add(peer, (peer, number))
     waiting.append((peer, number))
 
 
 @given(STEPS)
 def test_no_peer_is_passed_over_twice_by_another(steps: list[str | None]) -> None:
-    """While somebody of a peer waits, any other peer has at most one turn before that peer's next."""
+    """While a peer has an item in the queue, any other peer gets at most one turn before that peer's next."""
     queue: Queue[tuple[str, int]] = Queue()
     waiting: list[tuple[str, int]] = []
     passed_over: dict[str, Counter[str]] = {}
@@ -43,7 +43,7 @@ def test_no_peer_is_passed_over_twice_by_another(steps: list[str | None]) -> Non
 
 @given(STEPS)
 def test_of_one_peer_the_first_to_come_is_the_first_to_go(steps: list[str | None]) -> None:
-    """Each turn is of the one who has waited longest for that peer, and everybody gets one."""
+    """Each turn goes to the peer's oldest item, and every item gets a turn."""
     queue: Queue[tuple[str, int]] = Queue()
     waiting: list[tuple[str, int]] = []
     for number, step in enumerate(steps + [None] * len(steps)):
@@ -59,7 +59,7 @@ def test_of_one_peer_the_first_to_come_is_the_first_to_go(steps: list[str | None
 
 @given(STEPS, st.data())
 def test_who_does_not_wait_any_more_is_no_longer_there(steps: list[str | None], data: st.DataObject) -> None:
-    """Who is taken out gets no turn, all others get theirs, and taking out who is not there changes nothing."""
+    """A removed item gets no turn, all others get theirs, and removing an item that is not there changes nothing."""
     queue: Queue[tuple[str, int]] = Queue()
     waiting: list[tuple[str, int]] = []
     for number, step in enumerate(steps):

@@ -60,7 +60,7 @@ class Way:
 
 @given(st.floats(50, 1e6), st.integers(1, 20 * MIB))
 def test_everything_comes_on_any_way(rate: float, size: int) -> None:
-    """From 50 bytes a second on: at most three stalls, a few more questions, and little that comes in vain."""
+    """At 50 bytes a second or more: at most three stalls, a few more requests, and few lost bytes."""
     way = Way(rate)
     way.carry(size, BlockWish(None, IDLE))
     assert way.stalls <= 3
@@ -70,7 +70,7 @@ def test_everything_comes_on_any_way(rate: float, size: int) -> None:
 
 @given(st.floats(300e3, 1e10), st.integers(1, 50 * MIB))
 def test_a_fast_way_is_left_alone(rate: float, size: int) -> None:
-    """Where a mebibyte comes within a few seconds, nothing is ever asked anew."""
+    """If a mebibyte arrives within a few seconds, no request is ever repeated."""
     way = Way(rate)
     way.carry(size, BlockWish(None, IDLE))
     assert (way.stalls, way.asked, way.sizes) == (0, 0, [None, None])
@@ -92,7 +92,7 @@ def test_a_stall_costs_a_fast_way_little(stalls: int, rate: float) -> None:
 
 @given(st.integers(1 * KIB, 2 * MIB), st.lists(st.floats(50, 1e9), min_size=1, max_size=6))
 def test_never_more_than_wanted_is_asked_for(most: int, rates: list[float]) -> None:
-    """Who wants blocks of at most so many bytes asks for no more, whatever the way does in between."""
+    """A client with a block size limit never asks for larger blocks, whatever the rate."""
     wish = BlockWish(most, IDLE)
     for rate in rates:
         way = Way(rate)

@@ -60,7 +60,7 @@ def begun(destination: Path, data: bytes = DATA) -> PartFile:
 
 
 def test_another_process_is_told_at_once_and_gets_it_when_the_first_is_killed(tmp_path: Path) -> None:
-    """Two processes never share a part file; a kill -9 gives it free, with what was good."""
+    """Two processes never share a part file; a kill -9 releases it, with its good bytes."""
     destination = tmp_path / "a.bin"
     with another_process(destination) as process:
         part = part_at(destination)
@@ -106,7 +106,7 @@ def commit_without_overwriting(part: PartFile) -> None:
 def test_the_holder_may_end_between_our_opening_and_our_locking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[PartFile], None]
 ) -> None:
-    """What we locked may be the final file by then, or nowhere: we take a part file of our own, and never write into theirs."""
+    """The file we locked may be committed or removed by then: we make a new part file, and never write into theirs."""
     destination = tmp_path / "a.bin"
     holder = begun(destination)
     flock = fcntl.flock
@@ -199,7 +199,7 @@ def descriptors() -> int:
 
 
 def test_a_link_in_place_of_the_part_file_is_not_followed(tmp_path: Path) -> None:
-    """Somebody who can guess the part file's name cannot make us write to a file of their choice."""
+    """A user who guesses the part file's name cannot make us write to a file of their choice."""
     (tmp_path / "precious").write_bytes(b"precious")
     part = part_at(tmp_path / "a.bin")
     part.path.symlink_to(tmp_path / "precious")

@@ -1,4 +1,4 @@
-"""What stands in our places and is not ours: it is looked at before it is used, named, and left as it is."""
+"""Files with our names that are not ours: they are checked before use, named in the error, and left as they are."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def refused(destination: Path, place: Path, said: str) -> None:
 
 @pytest.mark.parametrize("suffix", [PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX, PART_SUFFIX.upper()])
 def test_such_names_are_no_destinations(tmp_path: Path, suffix: str) -> None:
-    """A file that is named as our own would be taken for one of ours some day: nobody gets it here."""
+    """A destination with a reserved name is refused, because a later run would take it for a file of unspool's."""
     with pytest.raises(LocalFileError, match="unspool keeps unfinished downloads under such names: name another"):
         part_at(tmp_path / f"x{suffix}")
 
 
 def test_a_file_of_the_users_that_is_named_like_a_part_file_stays(tmp_path: Path) -> None:
-    """Bytes without a journal beside them are not of an unfinished download: they are not overwritten, and not removed."""
+    """A part file with bytes and without a journal is not ours: it is neither overwritten nor removed."""
     mine = tmp_path / f"x{PART_SUFFIX}"
     mine.write_bytes(b"precious")
     refused(tmp_path / "x", mine, "is not empty and has no journal beside it")
@@ -53,13 +53,13 @@ def test_a_file_of_the_users_that_is_named_like_a_part_file_stays(tmp_path: Path
 
 
 def test_an_empty_part_file_is_ours(tmp_path: Path) -> None:
-    """What a process leaves that is killed before the first byte is in nobody's way."""
+    """A process that was killed before the first byte leaves nothing that stops the next run."""
     (tmp_path / f"x{PART_SUFFIX}").touch()
     begun(tmp_path / "x")
 
 
 def test_a_part_file_with_another_name_is_not_written_to(tmp_path: Path) -> None:
-    """A hard link would have its other name overwritten."""
+    """A part file with another hard link is refused, because that file would be overwritten too."""
     begun(tmp_path / "x")
     part = tmp_path / f"x{PART_SUFFIX}"
     os.link(part, tmp_path / "other")
@@ -69,7 +69,7 @@ def test_a_part_file_with_another_name_is_not_written_to(tmp_path: Path) -> None
 
 
 def test_a_file_at_the_place_of_a_commit_is_not_replaced(tmp_path: Path) -> None:
-    """The name that a file has for the moment of a commit may be somebody's, too."""
+    """A file with the name of a commit's temporary link is refused if it is not the part file."""
     begun(tmp_path / "x")
     mine = tmp_path / f"x{WHOLE_SUFFIX}"
     mine.write_bytes(b"precious")
@@ -105,7 +105,7 @@ def test_what_is_no_file_is_told_and_hangs_nobody(tmp_path: Path, suffix: str, m
 
 
 def test_a_journal_of_gigabytes_is_not_read(tmp_path: Path) -> None:
-    """What is larger than any journal is told, and not taken into memory."""
+    """A journal file larger than any journal is an error, and is not read into memory."""
     begun(tmp_path / "x")
     journal = tmp_path / f"x{JOURNAL_SUFFIX}"
     with journal.open("r+b") as file:

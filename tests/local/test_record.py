@@ -87,7 +87,7 @@ def test_what_was_added_is_found(tmp_path: Path) -> None:
 
 
 def test_any_text_may_be_asked_for(tmp_path: Path) -> None:
-    """What is no name, or far too long for one, is not known, and no trouble; a revision too long for a row is not noted."""
+    """An invalid or overlong name is not found, and is no error; a revision too long for a row is not recorded."""
     odd = {"\udcff": Kept("r", 1, 2, 3, 4), "a\0b": Kept("\ud800", 1, 2, 3, 4), "é" * 2048: Kept("r" * 9000, 1 << 64, 2, 3, 4)}
     note(tmp_path, odd | {"long": Kept("r" * MIB, 1, 2, 3, 4)})
     assert known_of(tmp_path, [*odd, "x" * MIB, "long", "\udcfe"]) == odd

@@ -123,7 +123,7 @@ def test_a_symbolic_link_at_a_files_place_is_replaced_itself(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("what", [".unspool-tree", ".unspool-tree/lock", ".unspool-tree/record.sqlite"])
 def test_a_link_in_place_of_what_is_unspools_own_is_refused(tmp_path: Path, what: str) -> None:
-    """Whoever plants a link where the record or the lock belongs gets an error, and no write through it."""
+    """A link in place of the record or the lock is an error, and nothing is written through it."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "file").write_bytes(b"precious")
     link = tmp_path / "out" / what
@@ -282,7 +282,7 @@ def test_without_syncing_all_at_once_each_is_synced(tmp_path: Path, monkeypatch:
 
 
 def test_a_group_is_named_when_it_is_large_or_its_time_is_up(tmp_path: Path) -> None:
-    """What a kill costs is bounded: a thousand files, or what had come when somebody said that it is time."""
+    """The cost of a kill is bounded: a group is committed after a thousand files, or when the caller commits it."""
     with opened(tmp_path) as place:
         wanted = place.look([info(f"{number}") for number in range(1002)]).wanted
         assert place.write([whole(one) for one in wanted[:999]]).fetched == 0

@@ -1,11 +1,11 @@
-"""Where bytes go on this machine: by descriptor, so that nothing between a check and a use can lead elsewhere.
+"""Writes files to the local disk. Directories are used by descriptor, so that no path can change between a check and a use.
 
-destination.py   one final name, in a directory that is opened once; entries.py: what is done with names there
+destination.py   one final name, in a directory that is opened once; entries.py: operations on names in a directory
 partfile.py      one file: lock, write, journal, commit
-tree.py          a tree: what is here, what has to be written, when it gets its name
-home.py          what unspool keeps below a tree's destination: the lock, the record, files without a name yet
-directories.py   the only way to a directory below a tree's destination: part by part
-staging.py       how files that have arrived get their names, many at once
-copy.py          a local file that is to be compared
-disk.py          the thread in which all that is done; refusals.py: what it is told there, as our errors
+tree.py          a tree: which files are here, which have to be fetched, and writing them
+home.py          what unspool keeps below a tree's destination: the lock, the record, staged files
+directories.py   opens the directories below a tree's destination, part by part
+staging.py       gives final names to files that have arrived, many at a time
+copy.py          a local file that is compared with the server's
+disk.py          the thread that does all of this; refusals.py: maps operating-system errors
 """

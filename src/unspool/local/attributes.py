@@ -1,9 +1,10 @@
-"""What is told of a file beside its bytes, given to the local one.
+"""Applies the server's file attributes to local files.
 
-Rule 1: a file that is executable on the server becomes executable here for whoever may read it, as with `rsync --executability`
-        and git: the umask decides who that is.
-Rule 2: one that is not loses nothing here, unless it was this program that made it executable: what a user allowed stays.
-Rule 3: what the file system refuses, or cannot represent, is no error: the bytes are what matters.
+Rule 1: if a file is executable on the server, everyone who may read the local file may also execute it, as with
+        `rsync --executability` and git. The umask decides who may read it.
+Rule 2: if a file is not executable on the server, the execute permission is removed only if unspool has set it. Permission
+        that a user has given stays.
+Rule 3: it is not an error if the file system refuses an attribute or cannot represent it, because the bytes are right.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _RUN = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 def apply(attributes: Attributes, descriptor: int, *, takes_back: bool = False) -> None:
-    """Give an open file its attributes. One that has them already is not touched.
+    """Set the attributes of an open file. A file that has them already is not changed.
 
     Args:
-        attributes: those; None stands for what is to be left as it is.
-        descriptor: the file.
-        takes_back: whether an executable file was made so by us (rule 2).
+        attributes: the attributes to set; those that are None are not changed.
+        descriptor: the open file.
+        takes_back: whether unspool made the file executable and so may undo that (rule 2).
     """
     status = os.fstat(descriptor)
     mode = stat.S_IMODE(status.st_mode)
@@ -34,8 +35,8 @@ def apply(attributes: Attributes, descriptor: int, *, takes_back: bool = False) 
     elif takes_back and attributes.executable is not None:
         wanted &= ~_RUN
     if wanted != mode:
-        with contextlib.suppress(OSError):  # not ours to change, or a file system without permissions
+        with contextlib.suppress(OSError):  # not our file, or a file system without permissions
             os.fchmod(descriptor, wanted)
     if attributes.modified_ns not in (None, status.st_mtime_ns):
-        with contextlib.suppress(OSError, OverflowError):  # not ours to date, or a time that no file can have
+        with contextlib.suppress(OSError, OverflowError):  # not our file, or a time that the file system cannot store
             os.utime(descriptor, ns=(attributes.modified_ns, attributes.modified_ns))

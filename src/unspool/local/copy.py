@@ -1,4 +1,4 @@
-"""A local file that is to be compared with the server's: its size, and its checksum."""
+"""A local file that is compared with the server's: its size and its checksum."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.errors import LocalFileError
 
-_PIECE = 8 << 20
-"""Bytes read at a time: long enough to hide the thread's cost, short enough that a cancel is obeyed at once."""
+_READ_SIZE = 8 << 20
+"""Bytes per read: large enough that the overhead of a read does not matter, small enough that a cancel takes effect at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalCopy:
-    """Where a local file is. Plain blocking calls; they raise LocalFileError if it cannot be read.
+    """A local file. Its methods block, and raise LocalFileError if the file cannot be read.
 
     Attributes:
-        path: for messages.
-        name: what is opened: a name in the directory, or a path where that is None.
-        directory: a descriptor, which stays the caller's.
+        path: the path, for messages.
+        name: the name to open in `directory`, or a path if that is None.
+        directory: descriptor of the directory. The caller keeps it open and closes it.
     """
 
     path: Path
@@ -32,14 +32,14 @@ class LocalCopy:
     directory: int | None = None
 
     def is_file(self) -> bool:
-        """Whether there is a regular file."""
+        """Whether it is a regular file."""
         try:
             return stat.S_ISREG(os.stat(self.name, dir_fd=self.directory).st_mode)
         except OSError:
             return False
 
     def size(self) -> int:
-        """Return how many bytes it has."""
+        """Return its size in bytes."""
         with self._readable():
             status = os.stat(self.name, dir_fd=self.directory)
         if stat.S_ISDIR(status.st_mode):
@@ -47,13 +47,13 @@ class LocalCopy:
         return status.st_size
 
     def checksum(self, enough: threading.Event) -> int:
-        """Return the CRC32C of the whole; of as much as was read, once `enough` is set."""
+        """Return the CRC32C of the file. If `enough` is set meanwhile, return that of the bytes read so far."""
         checksum = 0
         with self._readable():
             descriptor = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
             with os.fdopen(descriptor, "rb", buffering=0) as file:
-                while not enough.is_set() and (piece := file.read(_PIECE)):
-                    checksum = crc32c(piece, checksum)
+                while not enough.is_set() and (data := file.read(_READ_SIZE)):
+                    checksum = crc32c(data, checksum)
         return checksum
 
     @contextmanager

@@ -1,7 +1,7 @@
-"""A destination: one final name in one directory, which is opened once.
+"""A destination: the final name of a file, in a directory that is opened once.
 
-Rule 1: all that is done about it goes by the directory's descriptor. Whatever the path leads to later, what is put there is in
-        the directory that was checked.
+Rule 1: all operations use the directory's descriptor. Even if the path leads elsewhere later, files are put into the directory
+        that was checked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unspool.local.entries import READ, WAY_THROUGH, status_of, unchanged
 from unspool.local.refusals import mapped
 
 _USUAL_NAME_MAX = 255
-"""Bytes of a file name on every common file system, where the system does not say."""
+"""Longest file name in bytes, if the system does not say. Every common file system has this limit."""
 
 
 class Destination:
@@ -29,13 +29,13 @@ class Destination:
 
     Args:
         directory: descriptor of the directory; closed by `close`.
-        path: what the user knows the destination as. Its last part is the name; the rest is for messages.
+        path: the destination as the user gave it. Its last part is the name; the rest is for messages.
 
     Attributes:
-        beside: the names of what is kept beside it while it is unfinished.
+        beside: the names of the part file, the journal and their temp files.
 
     Raises:
-        LocalFileError: `path` cannot be that of a file.
+        LocalFileError: `path` cannot be the path of a file.
     """
 
     def __init__(self, directory: int, path: Path) -> None:
@@ -46,14 +46,14 @@ class Destination:
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Open the directory that a path leads to, which must exist. Raises LocalFileError if it cannot be opened."""
+        """Open the directory of `path`, which must exist. Raises LocalFileError if it cannot be opened."""
         _name_of(path)
         with mapped(path):
             directory = os.open(path.parent, WAY_THROUGH)
         return cls(directory, path)
 
     def check(self) -> None:
-        """Refuse a destination that a rename would wreck, or that cannot be."""
+        """Raise LocalFileError if something other than a regular file has the name."""
         with mapped(self.path):
             try:
                 mode = os.stat(self.name, dir_fd=self.directory).st_mode
@@ -65,7 +65,7 @@ class Destination:
                 raise LocalFileError(f"{self.path}: is not a regular file: open it and give it as a writer")
 
     def check_directory(self) -> None:
-        """Refuse to go on when the path leads to another directory by now: nobody would look for the file in this one."""
+        """Raise LocalFileError if the path now leads to another directory, where the user would not find the file."""
         try:
             there = os.path.samestat(self.path.parent.stat(), os.fstat(self.directory))
         except FileNotFoundError:
@@ -74,7 +74,7 @@ class Destination:
             raise LocalFileError(f"{self.path}: its directory was moved or removed meanwhile; get it again")
 
     def _is_stream(self) -> bool:
-        """Whether it is like /dev/stdout: a link that leads, by way of /proc, to whatever that was redirected to."""
+        """Whether it is a link into /proc. /dev/stdout is one: it leads to the file that standard output is redirected to."""
         status = status_of(self.name, self.directory)
         return (
             status is not None
@@ -83,26 +83,26 @@ class Destination:
         )
 
     def permissions(self) -> int | None:
-        """Return who may read, write and run what is there, without the right to run as somebody else; None if nothing is."""
+        """Return the permission bits of the file there, without set-user-ID and the like; None if there is no file."""
         try:
             return os.stat(self.name, dir_fd=self.directory).st_mode & 0o777
         except FileNotFoundError:
             return None
 
     def copy(self) -> LocalCopy:
-        """Return what is there, to be compared."""
+        """Return the file there, for a comparison."""
         return LocalCopy(self.path, self.name, self.directory)
 
     def status(self) -> os.stat_result | None:
-        """Return what is there itself, a symbolic link not followed; None if nothing is."""
+        """Return the status of the entry there, without following a symbolic link; None if there is no entry."""
         with mapped(self.path):
             return status_of(self.name, self.directory)
 
     def give(self, attributes: Attributes, found: os.stat_result) -> None:
-        """Give what is there its attributes, if it is still the regular file that was found. What a link leads to is left."""
+        """Set the attributes of the file there, if it is still the regular file in `found`. A link's target is not changed."""
         if not stat.S_ISREG(found.st_mode):
             return
-        with contextlib.suppress(OSError):  # its bytes are right, and nothing else was promised
+        with contextlib.suppress(OSError):  # the bytes are right; attributes are best effort
             descriptor = os.open(self.name, READ, dir_fd=self.directory)
             try:
                 if unchanged(found, os.fstat(descriptor)):
@@ -111,7 +111,7 @@ class Destination:
                 os.close(descriptor)
 
     def close(self) -> None:
-        """Let go of the directory. Closing twice is fine."""
+        """Close the directory. A second call does nothing."""
         directory, self.directory = self.directory, -1
         if directory >= 0:
             os.close(directory)

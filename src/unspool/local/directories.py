@@ -1,4 +1,4 @@
-"""The directories below a destination, opened part by part, so that nothing leads out of it."""
+"""Opens the directories below a destination part by part, so that no symbolic link can lead outside."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from unspool.local.entries import make_directory
 from unspool.local.home import DIRECTORY
 
 _MOST_OPEN = 64
-"""Directories kept open: a listing that goes through a tree in order needs as many as the tree is deep."""
+"""Most directories to keep open. An ordered walk through a tree needs as many as the tree is deep."""
 
 
 class Directories:
-    """Descriptors of the directories below one.
+    """A cache of descriptors of the directories below a root directory.
 
-    Each part is opened below the one before it, and not if it is a symbolic link: whoever plants one in the destination cannot
-    lead a file out of it.
+    Each part of a path is opened relative to the previous part, and symbolic links are refused. So a link that another user
+    plants in the destination cannot lead a file outside.
 
     Args:
-        root: descriptor of the directory at the top.
-        path: of the same, for messages.
+        root: descriptor of the root directory.
+        path: path of the root directory, for messages.
 
     Attributes:
-        grown: directories below which something new has appeared; for whoever has to sync them, and then clears it.
+        grown: directories with new entries. The caller syncs them and clears the set.
     """
 
     def __init__(self, root: int, path: Path) -> None:
@@ -35,18 +35,20 @@ class Directories:
         self._root = root
         self._path = path
         self._open: OrderedDict[str, int] = OrderedDict()
-        self._absent: str | None = None  # the one that was looked for last, and was not there
+        self._absent: str | None = None  # the directory that was last found to be missing
 
     def forget(self) -> None:
-        """Look again for what was not there: others may have made it meanwhile."""
+        """Forget which directory was missing, because another process may have created it."""
         self._absent = None
 
     def find(self, directory: str, *, make: bool = False) -> int | None:
-        """Return a directory's descriptor, which is good until the next call; None if it is not there and not to be made.
+        """Return a directory's descriptor, which is valid until the next call.
+
+        If the directory does not exist, it is created if `make` is true; otherwise the result is None.
 
         Raises:
-            LocalFileError: there is something else in its way.
-            OSError: as the system says.
+            LocalFileError: a part of the path is not a directory.
+            OSError: any other error of the operating system.
         """
         if not directory:
             return self._root
@@ -96,6 +98,6 @@ class Directories:
         return os.open(part, DIRECTORY, dir_fd=descriptor)
 
     def close(self) -> None:
-        """Close them all, but not the one at the top."""
+        """Close all directories except the root."""
         while self._open:
             os.close(self._open.popitem()[1])

@@ -1,4 +1,4 @@
-"""The thread in which one download's local disk works, one call at a time, in the order in which they were asked for."""
+"""The worker thread for one download's disk operations. It runs one call at a time, in the order of submission."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Closable(Protocol):
-    """What has to be closed."""
+    """An object with a `close` method."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release its resources."""
         ...
 
 
@@ -22,21 +22,21 @@ C = TypeVar("C", bound=Closable)
 
 
 class Disk:
-    """A thread of its own: a slow disk keeps neither heartbeats nor Ctrl-C waiting."""
+    """A worker thread, so that a slow disk does not block the event loop, heartbeats or Ctrl-C."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unspool-disk")
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have something done."""
+        """Run `work` in the thread; return a future."""
         return self._thread.submit(work)
 
     async def do(self, work: Callable[[], T]) -> T:
-        """Have something done, and wait for it."""
+        """Run `work` in the thread, and wait for its result."""
         return await asyncio.wrap_future(self.submit(work))
 
     async def open(self, work: Callable[[], C]) -> C:
-        """Have something opened, and wait for it. What nobody waits for any more is closed."""
+        """Run `work`, which opens something, and wait for its result. If the caller is cancelled, the result is closed."""
         opening = self.submit(work)
         try:
             return await asyncio.wrap_future(opening)
@@ -45,7 +45,7 @@ class Disk:
             raise
 
     def close(self) -> None:
-        """Block until all is done, so that nothing is left running."""
+        """Block until all submitted work is done, and end the thread."""
         self._thread.shutdown(wait=True)
 
 

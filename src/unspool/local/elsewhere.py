@@ -1,12 +1,12 @@
-"""A record that is kept away from its tree, in a directory of its own.
+"""A record that is kept outside its tree, in a directory of its own.
 
-    PATH/lock             held (flock) by the one process that uses the record
+    PATH/lock             held (flock) by the process that uses the record
     PATH/record.sqlite    see `unspool.local.record`
 
-Rule 1: it is about one directory and one server. Another one's is refused and left as it is.
-Rule 2: a directory that holds something else is not used, nor is one that is part of a tree.
+Rule 1: a record belongs to one directory and one server. The record of another one is refused and not changed.
+Rule 2: a directory that holds other files, or that is part of the tree, is refused.
 
-Plain blocking calls, one at a time.
+All calls block. Only one may run at a time.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _AGAIN = "name another record, remove this one, or begin it anew (resume=False)"
 
 @contextmanager
 def record_at(path: Path, source: str, tree: Path, *, anew: bool) -> Iterator[Record]:
-    """Lend the record that is kept in the directory `path`, which is made if it is not there.
+    """Open, lock and finally close the record in the directory `path`, which is created if it does not exist.
 
     Args:
-        path: the directory. The one above it must exist.
-        source: the server the tree comes from.
-        tree: the directory it is put into, which exists.
-        anew: throw away what the record says, whoever it belongs to.
+        path: the directory. Its parent must exist.
+        source: the server that the tree comes from.
+        tree: the destination of the tree, which must exist.
+        anew: discard the record's contents, even those of another tree.
 
     Raises:
         BusyError: another process is using the record.
-        LocalFileError: it is another tree's, or cannot be had.
+        LocalFileError: it is the record of another tree, or cannot be opened.
     """
     directory = os.path.realpath(tree)
     real = Path(os.path.realpath(path))
@@ -73,7 +73,7 @@ def record_at(path: Path, source: str, tree: Path, *, anew: bool) -> Iterator[Re
             record = Record(home, real.parent, anew=anew, called=real.name)
             stack.callback(record.close)
         owner = record.owner()
-        if owner is None:  # it is new, or nobody can tell whose it is
+        if owner is None:  # it is new, or does not say which tree it belongs to
             record.begin_anew()
             record.add([owner_row(source, directory)])
         else:
@@ -82,16 +82,16 @@ def record_at(path: Path, source: str, tree: Path, *, anew: bool) -> Iterator[Re
 
 
 def check_owner(path: Path, owner: tuple[str, str], source: str, tree: Path) -> None:
-    """Refuse a record that says it is about something else.
+    """Refuse a record that belongs to another server or directory.
 
     Args:
-        path: of the record.
-        owner: the source and the directory that it says it is about.
-        source: the server that it is to be about.
-        tree: the directory that it is to be about.
+        path: path of the record.
+        owner: the source and the directory that the record names.
+        source: the server that it should name.
+        tree: the directory that it should name.
 
     Raises:
-        LocalFileError: it is about something else.
+        LocalFileError: they differ.
     """
     if owner != (source, os.path.realpath(tree)):
         raise LocalFileError(f"{path}: is the record of {owner[1]} with the files of {owner[0]}: {_AGAIN}")

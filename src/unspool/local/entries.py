@@ -1,7 +1,7 @@
-"""Entries of directories, by descriptor: a name means something only in a directory that is open.
+"""Operations on directory entries, by the directory's descriptor and a name in it.
 
-A path is looked up anew by every call that takes one, and somebody may have put a symbolic link into it meanwhile. What is
-here takes a directory's descriptor and one name in it.
+A call that takes a path looks it up again, and meanwhile another process may have put a symbolic link into it. A descriptor
+always means the same directory.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import stat
 from pathlib import Path
 
 WAY_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-"""A directory that files are put into need not be readable, only searchable and writable; Linux can open it so."""
+"""Flags to open a destination's directory. With O_PATH (Linux) it need not be readable, only searchable and writable."""
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""How a file of the user's is opened to be looked at. Not blocking: what was a file a moment ago may be a pipe now."""
+"""Flags to open a user's file for reading. Non-blocking, because a pipe may have replaced the file meanwhile."""
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What file systems say that cannot link (FAT, many network ones)."""
+"""Errors of file systems that do not support hard links (FAT, many network file systems)."""
 
 
 def status_of(name: str, directory: int) -> os.stat_result | None:
-    """Return what is at a name, links not followed; None if nothing is."""
+    """Return the status of a directory entry, without following links; None if there is none."""
     try:
         return os.lstat(name, dir_fd=directory)
     except FileNotFoundError:
@@ -31,7 +31,7 @@ def status_of(name: str, directory: int) -> os.stat_result | None:
 
 
 def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether a file is the one it was, and has not been written to, as far as its status shows."""
+    """Whether two statuses show the same file with the same size and modification time."""
     return (before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns) == (
         *(after.st_dev, after.st_ino),
         *(after.st_size, after.st_mtime_ns),
@@ -39,51 +39,51 @@ def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
 
 
 def is_at(descriptor: int, name: str, directory: int) -> bool:
-    """Whether the open file is the one that has the name now."""
+    """Whether the name in the directory now leads to the open file."""
     status = status_of(name, directory)
     return status is not None and os.path.samestat(os.fstat(descriptor), status)
 
 
 def has_no_links(error: OSError) -> bool:
-    """Whether an error says that this file system cannot link, or not this file."""
+    """Whether an error says that the file system does not support hard links, or not to this file."""
     return error.errno in _NO_LINKS
 
 
 def link_open(descriptor: int, name: str, directory: int) -> None:
-    """Give an open file another name, whatever its own names mean by now.
+    """Make a hard link to an open file, even if its own names now lead to other files.
 
     Raises:
-        FileExistsError: something has the name.
-        FileNotFoundError: the file has no name left, or the system does not tell how to link what is open.
+        FileExistsError: the name exists.
+        FileNotFoundError: the file has no name left, or there is no /proc.
     """
-    # By way of /proc, as open(2) advises: linkat's own flag for it needs privileges.
+    # Through /proc, as open(2) advises: linkat's own flag for this, AT_EMPTY_PATH, needs privileges.
     os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=directory, follow_symlinks=True)
 
 
 def appear(source: str, source_directory: int, name: str, directory: int) -> None:
-    """Give a file another name, if nothing has that.
+    """Move a file to a new name that must not exist.
 
     Raises:
-        FileExistsError: something has it.
+        FileExistsError: the name exists.
     """
     try:
-        # A rename would replace what another process put there meanwhile; a link refuses to.
+        # A rename would replace a file that another process has just created there; a link fails.
         os.link(source, name, src_dir_fd=source_directory, dst_dir_fd=directory, follow_symlinks=False)
     except OSError as error:
         if not has_no_links(error):
             raise
     else:
-        with contextlib.suppress(OSError):  # the file has its name; who finds the other one as well removes it
+        with contextlib.suppress(OSError):  # the file has its new name; a later run removes the old one
             os.unlink(source, dir_fd=source_directory)
         return
     rename_unless_taken(source, source_directory, name, directory)
 
 
 def rename_unless_taken(source: str, source_directory: int, name: str, directory: int) -> None:
-    """Rename a file to a name that nothing has, where that cannot be made sure of: what appears just then is not noticed.
+    """Rename a file to a name that must not exist, on a file system without links. A file that appears just then is replaced.
 
     Raises:
-        FileExistsError: something has it.
+        FileExistsError: the name exists.
     """
     if status_of(name, directory) is not None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
@@ -91,25 +91,24 @@ def rename_unless_taken(source: str, source_directory: int, name: str, directory
 
 
 def remove(name: str, directory: int) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file if it exists."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=directory)
 
 
 def open_ours(name: str, directory: int, flags: int) -> int:
-    """Open a file that is ours, creating it if the flags say so: no link, no pipe, no device; return its descriptor.
+    """Open one of unspool's own files, creating it if the flags say so; return its descriptor. Links are not followed.
 
-    A umask may have taken from us the right to what we have created ourselves: then that is no obstacle, and the file's
-    permissions stay what they are.
+    If the umask has denied us access to a file of our own, it is opened all the same. Its permissions do not change.
 
     Raises:
-        FileExistsError: what is there is not a regular file.
-        OSError: as the system says.
+        FileExistsError: there is something, but it is not a regular file.
+        OSError: any other error of the operating system.
     """
     status = status_of(name, directory)
     if status is not None:
         _check_regular(status, name)
-    # Not blocking, and no terminal: what was a file a moment ago may be something else now.
+    # Non-blocking, and never a controlling terminal: a pipe or a device may have replaced the file meanwhile.
     flags |= os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
         descriptor = os.open(name, flags, 0o666, dir_fd=directory)
@@ -135,7 +134,7 @@ def _open_in_spite_of_permissions(name: str, directory: int, flags: int) -> int:
     try:
         status = os.fstat(found)
         _check_regular(status, name)
-        # By way of /proc, as open(2) says of what O_PATH has opened.
+        # Through /proc, as open(2) describes for descriptors opened with O_PATH.
         way = Path(f"/proc/self/fd/{found}")
         mode = stat.S_IMODE(status.st_mode)
         way.chmod(mode | stat.S_IRUSR | stat.S_IWUSR)
@@ -148,11 +147,11 @@ def _open_in_spite_of_permissions(name: str, directory: int, flags: int) -> int:
 
 
 def make_directory(name: str, directory: int | None) -> None:
-    """Create a directory in which we can work, whatever the umask. Raises FileExistsError if something has the name.
+    """Create a directory that we may read, write and search, whatever the umask. Raises FileExistsError if the name exists.
 
     Args:
-        name: of the directory; a path where `directory` is None.
-        directory: a descriptor.
+        name: name of the new directory, or a path if `directory` is None.
+        directory: descriptor of its parent.
     """
     os.mkdir(name, dir_fd=directory)
     mode = stat.S_IMODE(os.lstat(name, dir_fd=directory).st_mode)
@@ -161,10 +160,10 @@ def make_directory(name: str, directory: int | None) -> None:
 
 
 def write_new(name: str, directory: int, data: bytes) -> None:
-    """Write a small file, in place of what an earlier run left; not through a link that somebody else may have put there.
+    """Create a small file and write it. A regular file that an earlier run left is removed first. Links are not followed.
 
     Raises:
-        FileExistsError: what is there is not a regular file.
+        FileExistsError: there is something, but it is not a regular file.
     """
     status = status_of(name, directory)
     if status is not None:
@@ -176,12 +175,12 @@ def write_new(name: str, directory: int, data: bytes) -> None:
 
 
 def read_small(name: str, directory: int, most: int) -> bytes:
-    """Return what is in a small file of ours; not through a link.
+    """Return the contents of a small file of unspool's own. Links are not followed.
 
     Raises:
-        FileNotFoundError: there is none.
-        FileExistsError: what is there is not a regular file.
-        OSError: it is longer than `most` (EFBIG), or as the system says.
+        FileNotFoundError: there is no such file.
+        FileExistsError: there is something, but it is not a regular file.
+        OSError: it is longer than `most` bytes (EFBIG), or any other error of the operating system.
     """
     with os.fdopen(open_ours(name, directory, os.O_RDONLY), "rb") as file:
         if os.fstat(file.fileno()).st_size > most:
@@ -190,7 +189,7 @@ def read_small(name: str, directory: int, most: int) -> bytes:
 
 
 def sync(directory: int) -> None:
-    """Make a directory's names durable."""
+    """Make a directory's entries durable (fsync)."""
     descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         os.fsync(descriptor)

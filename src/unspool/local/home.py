@@ -1,15 +1,15 @@
-"""What unspool keeps below a tree's destination: a lock, the record, and files that have yet to get their names.
+"""What unspool keeps below a tree's destination: a lock, the record, and staged files, which have no final name yet.
 
-    DEST/.unspool-tree/lock             held (flock) by the one process that fills this tree
+    DEST/.unspool-tree/lock             held (flock) by the process that fills this tree
     DEST/.unspool-tree/record.sqlite    see `unspool.local.record`
-    DEST/.unspool-tree/17               a file that is whole, or not, and has no name yet
+    DEST/.unspool-tree/17               a staged file, complete or not
 
-Rule 1: one writer. The lock goes with the process, however it dies; what it had staged is removed by the next one.
-Rule 2: the record is not synced: what a power cut leaves of it is damage, or a row about a file that is not there.
+Rule 1: one writer. The kernel releases the lock when the process ends. The next process removes the staged files it left.
+Rule 2: the record is not synced. A power cut may damage it, or leave a row about a file that does not exist; both are detected.
+Rule 3: if the record is kept elsewhere, or there is none, this directory is removed when the tree is closed, unless an
+        earlier run has left its record in it.
 
-Rule 3: where the record is kept elsewhere, or none is, nothing of this is left when the tree is closed.
-
-Plain blocking calls, one at a time.
+All calls block. Only one may run at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK = "lock"
 
 _TRIES = 100
-"""To lock a home that others remove: each of them had to end between two steps of ours."""
+"""Most tries to lock a directory that other processes remove. Each failed try needs one that ends at just that moment."""
 
 
 class TreeHome:
@@ -42,16 +42,16 @@ class TreeHome:
     Args:
         root: descriptor of the destination.
         path: the destination, for messages.
-        anew: throw away what the record says.
-        record: lends the record that is used instead of the one here, once the home is locked; None uses the one here.
+        anew: discard the record's contents.
+        record: opens another record to use, once the directory is locked; None uses the record in this directory.
 
     Attributes:
-        descriptor: of the directory.
-        record: what is here already.
+        descriptor: descriptor of the directory.
+        record: the record in use.
 
     Raises:
-        BusyError: another process has it.
-        OSError: it cannot be had.
+        BusyError: another process holds the lock.
+        OSError: the directory cannot be created or opened.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class TreeHome:
             self._undo = undo.pop_all()
 
     def _lock(self, path: Path, undo: ExitStack) -> int:
-        """Make and lock the directory; return its descriptor."""
+        """Create and lock the directory; return its descriptor."""
         for _ in range(_TRIES):
             with contextlib.suppress(FileExistsError):
                 make_directory(HOME, self._root)
@@ -90,27 +90,27 @@ class TreeHome:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     break
-                if is_at(lock, _LOCK, home) and is_at(home, HOME, self._root):  # nobody has removed it meanwhile
+                if is_at(lock, _LOCK, home) and is_at(home, HOME, self._root):  # no other process has removed it
                     undo.enter_context(attempt.pop_all())
                     return home
         raise BusyError(f"{path}: another process is filling this tree; wait for it, or end it")
 
     def _leave_nothing(self) -> None:
-        """Remove the home, unless it has a record that earlier runs kept in it."""
+        """Remove the directory, unless it holds the record of earlier runs."""
         with contextlib.suppress(OSError):
             if os.listdir(self.descriptor) == [_LOCK]:  # noqa: PTH208 - names are wanted
                 remove(_LOCK, self.descriptor)
                 os.rmdir(HOME, dir_fd=self._root)
 
     def _tidy(self) -> None:
-        """Remove what a process left that was killed."""
+        """Remove the staged files of a process that was killed."""
         with os.scandir(self.descriptor) as entries:
             left = [entry.name for entry in entries if entry.name[0].isdigit()]
         for name in left:
             os.unlink(name, dir_fd=self.descriptor)
 
     def stage(self) -> tuple[str, int]:
-        """Create a file that has no name yet; return what it is called here, and its descriptor."""
+        """Create a staged file; return its name in this directory, and its descriptor."""
         self._next += 1
         name = str(self._next)
         return name, os.open(name, NEW, 0o666, dir_fd=self.descriptor)
@@ -121,7 +121,7 @@ class TreeHome:
             os.unlink(name, dir_fd=self.descriptor)
 
     def folds(self) -> bool:
-        """Whether this file system takes two names for one that differ in case, or in how Unicode spells them."""
+        """Whether the file system treats names as equal that differ only in case or in their Unicode normalisation."""
         name, descriptor = self.stage()
         os.close(descriptor)
         probe, other = f"{name}-Caf\u00e9", (f"{name}-caf\u00e9", f"{name}-Cafe\u0301")
@@ -132,12 +132,12 @@ class TreeHome:
             self.drop(probe)
 
     def close(self) -> None:
-        """Let others at it."""
+        """Close the record, and unlock the directory."""
         self._undo.close()
 
 
 def whole_file_system_syncer() -> Callable[[int], None] | None:
-    """Return what makes everything durable that was written to the file system of a descriptor; None where nothing does."""
+    """Return a function that syncs the whole file system of a descriptor (syncfs); None if the system has none."""
     try:
         syncfs = ctypes.CDLL(None, use_errno=True).syncfs
     except (OSError, AttributeError):

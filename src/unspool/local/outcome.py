@@ -1,4 +1,4 @@
-"""What is known of the files of a tree, between the disk's side and the network's."""
+"""What `client/tree.py` (network) and `local/tree.py` (disk) tell each other about the files of a tree."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Wanted:
     """A file that has to be fetched.
 
     Attributes:
-        info: what it is; of its attributes, those that the local file is to have.
-        place: where it belongs.
-        mode: the permissions of what it replaces.
-        takes_back: whether what it replaces was made executable by us.
+        info: the file, with only those attributes that the local file should get.
+        place: its path below the destination.
+        mode: the permissions of the file that it replaces; None if it replaces none.
+        takes_back: whether unspool made the replaced file executable.
     """
 
     info: FileInfo
@@ -28,7 +28,14 @@ class Wanted:
 
 @dataclass(slots=True)
 class Arrived:
-    """A small file that is whole and verified: its blocks, the CRC32C of all, and whether the server said the same of it."""
+    """A small file that is complete and verified.
+
+    Attributes:
+        wanted: the file.
+        blocks: its bytes, in order.
+        crc32c: CRC32C of the whole file.
+        confirmed: whether the server sent the same checksum for the whole file.
+    """
 
     wanted: Wanted
     blocks: list[Bytes]
@@ -38,7 +45,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file of a tree that is not here, and why."""
+    """A file of a tree that could not be fetched, and why."""
 
     name: str
     error: UnspoolError
@@ -46,13 +53,13 @@ class Failure:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some files. Sizes are bytes.
+    """The results for some files. Sizes are in bytes.
 
     Attributes:
-        directories: empty ones that are here.
-        wanted: have yet to be fetched.
-        elsewhere: arrived, but belong on another file system, where they cannot be put in one step from here.
-        left_out: belong to the record of another tree.
+        directories: number of empty directories that exist now.
+        wanted: files that have to be fetched.
+        elsewhere: files that arrived, but belong on another file system, to which a staged file cannot be renamed.
+        left_out: number of files that are part of another tree's record.
     """
 
     listed: int = 0

@@ -1,20 +1,20 @@
-"""Where the bytes go: a part file and its journal beside the destination, one writer, an atomic commit.
+"""Writes one file: a part file and its journal beside the destination, with one writer and an atomic commit.
 
-Rule 1: the destination's directory entry changes once, from what it was to the whole file: to the file that is open and was
-        verified, whatever has the part file's name by then.
-Rule 2: the data is written before the journal claims it. Neither is synced on the way: after a power cut the journal may claim
-        pages that never reached the disk, and `recheck` finds them out.
-Rule 3: who builds on a part file reads it again first and keeps only the segments whose CRC32C agrees.
-Rule 4: one writer. The part file is locked (flock), so the lock goes with the process, however it dies.
-Rule 5: closing is not aborting: it keeps what is good. A part file that holds nothing good is removed.
-Rule 6: a symbolic link at the destination is replaced itself; what it points to stays as it is. A link to what is not a regular
-        file (`/dev/stdout`) is refused like that thing itself.
-Rule 7: everything is done in the destination's directory as it was opened; no path is looked up twice.
-Rule 8: what stands in our places is looked at before it is used. A part file with bytes has had a journal beside it since
-        before the first of them, and no other name: one that has not is somebody else's, and is left as it is (aria2 keeps the
-        same rule about its control file).
+Rule 1: the destination's directory entry changes once, from the old file to the complete one. A commit links the open, verified
+        file, even if another file has the part file's name by then.
+Rule 2: data is written before the journal claims it. Neither is synced before the commit, so after a power cut the journal may
+        claim pages that never reached the disk. `recheck` detects them.
+Rule 3: before a download resumes, the part file is read again, and only segments whose CRC32C agrees are kept.
+Rule 4: one writer. The part file is locked (flock), and the kernel releases the lock when the process ends.
+Rule 5: `close` keeps the good bytes for the next run. A part file without good bytes is removed.
+Rule 6: a symbolic link at the destination is replaced, and its target is not changed. A link to something other than a regular
+        file (`/dev/stdout`) is refused, like its target.
+Rule 7: all operations use the destination's directory as it was opened; no path is looked up twice.
+Rule 8: existing files with our names are checked before they are used. A part file has a journal before its first byte is
+        written, and has no hard links. A file that breaks this rule is not ours: it is refused and left as it is (aria2 has the
+        same rule for its control file).
 
-Plain blocking calls: the caller decides which thread waits for the disk, and calls one at a time.
+All calls block. Only one may run at a time; the caller chooses the thread.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ from unspool.local.entries import (
 from unspool.local.refusals import mapped
 
 _READ_SIZE = 1 << 20
-"""Bytes per read when checking again: fits the processor's cache, so that summing them costs no second trip to memory."""
+"""Bytes per read of `recheck`: they fit the processor's cache, so that the checksum does not load them from memory again."""
 
 _LARGEST_JOURNAL = 64 << 20
-"""Bytes. One of 4096 segments has 150 kB; where the size is not known, a file of 16 TiB has a million segments."""
+"""Bytes. A journal of 4096 segments has 150 kB. If the size was not known, a file of 16 TiB has a million segments."""
 
 
 class PartFile:
     """The unfinished local copy of one file.
 
-    Nothing is touched before `acquire`. Every method may raise LocalFileError.
+    The file system is not touched before `acquire`. Every method may raise LocalFileError.
 
     Args:
-        destination: what it becomes; closed with it.
+        destination: the final name. It is closed together with the part file.
     """
 
     def __init__(self, destination: Destination) -> None:
@@ -78,17 +78,17 @@ class PartFile:
     # Beginning
 
     def acquire(self) -> None:
-        """Lock the part file, creating it if need be, and load its journal.
+        """Lock the part file, creating it if it does not exist, and load its journal.
 
         Raises:
             BusyError: another process holds it.
         """
         with mapped(self.destination.path):
             self.destination.check()
-            self._check_places()
+            self._check_names()
             while not self._lock():
                 pass
-            if os.fstat(self._descriptor).st_size:  # else a journal is what a commit left that died before removing it
+            if os.fstat(self._descriptor).st_size:  # if it is empty, the journal is left from a commit that was killed
                 self.journal = journals.decode(self._read_journal())
             if self.journal is not None:
                 self._table = SegmentTable(self.journal.segment_size, self.journal.segments)
@@ -98,8 +98,8 @@ class PartFile:
     def _directory(self) -> int:
         return self.destination.directory
 
-    def _check_places(self) -> None:
-        """Refuse to begin where something stands in our places that cannot be ours."""
+    def _check_names(self) -> None:
+        """Refuse to begin if something other than a regular file has one of our names."""
         names = self._names
         for name in (names.part, names.journal, names.scratch, names.whole):
             status = status_of(name, self._directory)
@@ -107,7 +107,7 @@ class PartFile:
                 raise self._not_ours("is not a regular file", name)
 
     def _read_journal(self) -> bytes:
-        """Return what is at the journal's place. It need not be a journal: damage is no reason to leave what is ours."""
+        """Return the contents of the journal file. They may be damaged: the download then starts over."""
         try:
             with mapped(self.journal_path):
                 return read_small(self._names.journal, self._directory, _LARGEST_JOURNAL)
@@ -122,16 +122,16 @@ class PartFile:
         return LocalFileError(f"{path}: {why}, so it is not of an unfinished download: remove it, or name another destination")
 
     def _lock(self) -> bool:
-        """Open and lock the part file; return whether it was the part file still when that was done."""
+        """Open and lock the part file; return whether it still had the part file's name once it was locked."""
         self._descriptor = open_ours(self._names.part, self._directory, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between opening and locking, the one who held it may have committed it: then this is the final file.
+            # Between our open and our lock, another process may have committed the file: then we have opened the final file.
             if is_at(self._descriptor, self._names.part, self._directory):
                 if not is_at(self._descriptor, self.destination.name, self._directory):
                     self._check_no_other_name()
                     return True
-                # Or somebody died in the middle of a commit without overwriting, and the file has both names: finish that.
+                # A commit without overwrite was killed halfway, so the file has both names: finish the commit.
                 os.unlink(self._names.part, dir_fd=self._directory)
         except BlockingIOError:
             self._let_go()
@@ -143,20 +143,20 @@ class PartFile:
         return False
 
     def _check_no_other_name(self) -> None:
-        """Refuse a part file that is another file as well: what is written to one would be in the other."""
+        """Refuse a part file that has another hard link: our writes would change that file, too."""
         names = os.fstat(self._descriptor).st_nlink
         if is_at(self._descriptor, self._names.whole, self._directory):
-            names -= 1  # somebody died in the middle of a commit
+            names -= 1  # a commit was killed halfway
         elif status_of(self._names.whole, self._directory) is not None:
             raise self._not_ours("is another file than the part file", self._names.whole)
         if names > 1:
             raise self._not_ours("has another name too (a hard link)")
 
     def recheck(self) -> int:
-        """Read one more segment that the journal claims, and forget it if it is not what the journal says.
+        """Read one more segment that the journal claims, and mark it as not good if its checksum differs.
 
         Returns:
-            how many segments are left to check. Until there is none, nothing may be built on the part file.
+            how many segments are left to check. The download must not resume before this is 0.
         """
         if self._unchecked:
             with mapped(self.path):
@@ -164,12 +164,12 @@ class PartFile:
                 span = self._table.span_of(number)
                 if self._sum(span) != self._table.segments[number].crc32c:
                     self._table.forget(number)
-                self._unchecked.pop()  # only now: what could not be read has yet to be checked
+                self._unchecked.pop()  # not earlier: after a read error the segment is still unchecked
                 self._unchecked_bytes -= span.length
         return len(self._unchecked)
 
     def _sum(self, span: Span) -> int | None:
-        """Return the CRC32C of what the part file holds there; None if it ends before."""
+        """Return the CRC32C of a span of the part file; None if the file ends before it does."""
         buffer = memoryview(bytearray(min(_READ_SIZE, span.length)))
         checksum, position = 0, span.start
         while position < span.stop:
@@ -181,7 +181,7 @@ class PartFile:
         return checksum
 
     def begin(self, journal: Journal) -> None:
-        """Start over: forget all there is, and note what comes now (`journal`, with no segments)."""
+        """Start over: empty the part file, and write `journal`, which has no segments."""
         with mapped(self.path):
             os.ftruncate(self._descriptor, 0)
             self._table = SegmentTable(journal.segment_size)
@@ -194,11 +194,11 @@ class PartFile:
 
     @property
     def good_bytes(self) -> int:
-        """How many bytes are known to be good; those that have yet to be checked again are not."""
+        """Number of bytes that are known to be good, without segments that are still to be checked again."""
         return self._table.good_bytes - self._unchecked_bytes
 
     def first_gap(self, size: int | None) -> Span | None:
-        """Return the first span missing of `size` bytes, or None. With the size unknown: where the good bytes end, empty."""
+        """Return the first missing span, as `SegmentTable.first_gap` does."""
         return self._table.first_gap(size)
 
     @property
@@ -207,13 +207,13 @@ class PartFile:
         return self._table.segment_size
 
     def gaps(self, size: int) -> Iterator[Span]:
-        """Yield the spans that are missing of `size` bytes, in order."""
+        """Yield, in order, the missing spans of a file of `size` bytes."""
         return self._table.gaps(size)
 
     def write(self, block: Block, *, checkpoint: bool = False) -> None:
-        """Write a verified block where it belongs; journal it if it completes a segment, or if `checkpoint` says so."""
+        """Write a verified block at its offset. Write the journal if that completes a segment, or if `checkpoint` is true."""
         with mapped(self.path):
-            # Where there is no revision, other bytes may come for those that are here already.
+            # Without a revision, the server may send other bytes for a span that has been written already.
             self._table.forget_within(Span(block.offset, block.end))
             rest, position = memoryview(block.data), block.offset
             while rest:
@@ -239,41 +239,41 @@ class PartFile:
     # Ending
 
     def checksum(self, size: int) -> int | None:
-        """Return the CRC32C of the whole file, put together from its segments; None while bytes are missing."""
+        """Return the CRC32C of the whole file, combined from its segments; None while bytes are missing."""
         return self._table.checksum(size)
 
     def recheck_all(self) -> None:
-        """Have `recheck` go over every segment again."""
+        """Mark every segment for `recheck`."""
         self._unchecked = sorted(self._table.segments, reverse=True)
         self._unchecked_bytes = self._table.good_bytes
 
     def commit(self, size: int, *, overwrite: bool, attributes: Attributes = NO_ATTRIBUTES) -> None:
-        """Make the part file the destination. The bytes are the caller's responsibility; that they last is this method's.
+        """Make the part file the destination, durably. The caller has verified its bytes.
 
-        Order: length, permissions, attributes, sync of the file, rename, sync of the directory, journal removed.
+        Order: truncate, permissions, attributes, fsync of the file, rename, fsync of the directory, removal of the journal.
 
         Args:
-            size: of the whole file.
-            overwrite: whether what is there may be replaced.
-            attributes: what the file is to have, as far as it can.
+            size: size of the whole file.
+            overwrite: whether an existing file may be replaced.
+            attributes: attributes to set, as far as the file system supports them.
 
         Raises:
-            DestinationExistsError: something is there, and `overwrite` is false.
+            DestinationExistsError: the destination exists, and `overwrite` is false.
         """
         with mapped(self.destination.path):
             self.destination.check_directory()
             self.destination.check()
             os.ftruncate(self._descriptor, size)
-            # Who may read, write and run it stays; new bytes do not inherit the right to run as somebody else.
+            # The permissions of the old file are kept, but not set-user-ID and the like: those were given to the old bytes.
             if (permissions := self.destination.permissions()) is not None:
                 os.fchmod(self._descriptor, permissions)
             apply(attributes, self._descriptor)
             os.fsync(self._descriptor)
             self._give_name(overwrite=overwrite)
-        # From here on the file is there, whole: what still goes wrong must not make it look as if it were not.
+        # The complete file has its final name now, so errors from here on are not reported as a failed download.
         with contextlib.suppress(OSError):
             sync(self._directory)
-        # The part file's name goes last: while it is there and locked, nobody else has a journal here.
+        # The part file's name is removed last: while it exists and is locked, no other process writes a journal here.
         with contextlib.suppress(OSError):
             self._remove_journal()
         with contextlib.suppress(OSError):
@@ -282,22 +282,22 @@ class PartFile:
         self._release()
 
     def _give_name(self, *, overwrite: bool) -> None:
-        """Give the open file its final name: this file, whatever has the part file's name by now."""
+        """Give the open file its final name, even if another file has the part file's name by now."""
         self._check_ours()
         names, name, directory = self._names, self.destination.name, self._directory
         try:
             if overwrite:
-                if not is_at(self._descriptor, names.whole, directory):  # as a process left it that was killed in this moment
+                if not is_at(self._descriptor, names.whole, directory):  # a killed commit may have left the link
                     link_open(self._descriptor, names.whole, directory)
                 os.replace(names.whole, name, src_dir_fd=directory, dst_dir_fd=directory)
             else:
                 link_open(self._descriptor, name, directory)
         except FileExistsError:
-            raise self._taken() from None
+            raise self._exists_error() from None
         except OSError as error:
             if not (has_no_links(error) or isinstance(error, FileNotFoundError)):
                 raise
-            # The next best: who takes the part file's name just between these two is not noticed.
+            # Without links, rename. A file that replaces the part file between the check and the rename goes unnoticed.
             self._check_ours()
             self._rename(overwrite=overwrite)
 
@@ -309,40 +309,40 @@ class PartFile:
         try:
             rename_unless_taken(part, directory, name, directory)
         except FileExistsError:
-            raise self._taken() from None
+            raise self._exists_error() from None
 
-    def _taken(self) -> DestinationExistsError:
+    def _exists_error(self) -> DestinationExistsError:
         return DestinationExistsError(f"{self.destination.path}: exists, and is not to be overwritten")
 
     def _is_ours(self) -> bool:
-        """Whether the part file's name is still that of the open file."""
+        """Whether the part file's name still leads to the open file."""
         return is_at(self._descriptor, self._names.part, self._directory)
 
     def _check_ours(self) -> None:
-        """Refuse to go on if somebody has removed or replaced the part file: what is beside the destination is not ours."""
+        """Refuse to go on if the part file was removed or replaced: the files beside the destination are not ours then."""
         if not self._is_ours():
             self.destination.check_directory()
             raise LocalFileError(f"{self.path}: it was removed meanwhile, or replaced; get it again")
 
     def discard(self) -> None:
-        """Remove part file and journal: they are of no use to anybody."""
+        """Remove the part file and the journal."""
         with mapped(self.path):
             if self._is_ours():
                 with contextlib.suppress(OSError):
-                    os.ftruncate(self._descriptor, 0)  # bytes without a journal would be a stranger's (rule 8)
+                    os.ftruncate(self._descriptor, 0)  # a later run would refuse bytes without a journal (rule 8)
                 self._remove_journal()
                 remove(self._names.part, self._directory)
         self._release()
 
     def _remove_journal(self) -> None:
         remove(self._names.journal, self._directory)
-        # Of a process that was killed while it wrote the one, or gave the other its name.
+        # A process that was killed may have left the journal's temp file, or the link of a commit.
         remove(self._names.scratch, self._directory)
         if is_at(self._descriptor, self._names.whole, self._directory):
             remove(self._names.whole, self._directory)
 
     def close(self) -> None:
-        """Keep what is good for the next run, and let others at it. Closing twice is fine."""
+        """Keep the good bytes for the next run, and release the lock. A second call does nothing."""
         if self._descriptor < 0:
             self.destination.close()
             return
@@ -351,7 +351,7 @@ class PartFile:
                 self.discard()
             elif self.journal is not None and self.journal.segments != self._table.segments and self._is_ours():
                 with mapped(self.path):
-                    # On a full disk, the piece of a block that went in last takes the room that the journal needs.
+                    # Cut off bytes of a partly written block: on a full disk they use the space that the journal needs.
                     os.ftruncate(self._descriptor, max(self._table.span_of(n).stop for n in self._table.segments))
                     self._write_journal()
         finally:

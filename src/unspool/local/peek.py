@@ -1,7 +1,7 @@
-"""What a tree's record says, read without changing anything: for a run that only tells what it would do.
+"""Reads a tree's record without changing anything, for a dry run.
 
-Rule 1: nothing is locked, made or written, so another process may be adding rows meanwhile. Rows check themselves, and what
-        cannot be read is not known: at worst a file that is here is taken for one that is not.
+Rule 1: nothing is locked, created or written, so another process may add rows meanwhile. Each row has a checksum, and rows that
+        cannot be read are ignored. At worst a file that is here counts as missing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from unspool.local.entries import open_ours
 _NAME = "record.sqlite"
 
 _AT_ONCE = 100
-"""Names of one statement, as in `unspool.local.record`."""
+"""Names per SQL statement, as in `unspool.local.record`."""
 
 _ERRORS = (sqlite3.Error, UnicodeError)
 
 
 class PeekedRecord:
-    """The record in a directory; one that is not there knows nothing.
+    """The record in a directory, opened read-only. If there is none, it is empty.
 
     Args:
         home: the directory.
@@ -37,14 +37,14 @@ class PeekedRecord:
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError, *_ERRORS):
             directory = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             stack.callback(os.close, directory)
-            stack.callback(os.close, open_ours(_NAME, directory, os.O_RDONLY))  # a regular file, and not a pipe
-            # Immutable: SQLite takes no lock, and looks for no journal, which it might write back.
+            stack.callback(os.close, open_ours(_NAME, directory, os.O_RDONLY))  # fails unless it is a regular file
+            # Immutable: SQLite takes no lock, and does not look for a journal, which it might roll back.
             self._database = sqlite3.connect(
                 f"file:{quote(os.fsencode(home.absolute() / _NAME))}?mode=ro&immutable=1", uri=True, check_same_thread=False
             )
 
     def find(self, names: Iterable[str]) -> dict[str, Kept]:
-        """Return what is known of these files, by name."""
+        """Return the entries of these files, by name. Files without an entry are left out."""
         keys = {key_of(name): name for name in names}
         found: dict[str, Kept] = {}
         with contextlib.suppress(*_ERRORS):
@@ -54,14 +54,14 @@ class PeekedRecord:
         return found
 
     def owner(self) -> tuple[str, str] | None:
-        """Return the source and the directory that it says it is about, if it says so."""
+        """Return the source and the directory that the record belongs to; None if it does not say."""
         with contextlib.suppress(*_ERRORS):
             for _, said in self._rows([OWNER]):
                 return owner_of(said)
         return None
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the record."""
         if self._database is not None:
             self._database.close()
 

@@ -1,10 +1,10 @@
-"""What would become of the files of a tree: which are here already, and which would be fetched.
+"""Predicts what fetching a tree would do: which files are here already, and which would be fetched.
 
-Rule 1: nothing is made, written or locked, neither in the destination nor in a record.
-Rule 2: a file counts as here only if the record vouches for it, or its bytes agree with the server's checksum. Where the server
-        lists no checksum, and there is no record, it counts as to be fetched.
+Rule 1: nothing is created, written or locked, in the destination or in a record.
+Rule 2: a file counts as here only if the record confirms it, or if its bytes match the server's checksum. Without a checksum or
+        a record, it counts as to be fetched.
 
-Plain blocking calls, one at a time.
+All calls block. Only one may run at a time.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from unspool.local.staging import taken
 
 
 class TreePreview:
-    """The directory that a tree would be put into.
+    """The destination of a tree, opened read-only.
 
     Args:
-        path: the directory, which need not be there.
-        prefix: of the files on the server.
+        path: the directory, which need not exist.
+        prefix: prefix of the files on the server.
         overwrite: whether a different file may be replaced.
-        resume: whether to believe the record.
-        record: where it is kept, as `TreeDestination` has it.
+        resume: whether to use the record.
+        record: where the record is kept, as for `TreeDestination`.
         source: the server.
 
     Raises:
-        LocalFileError: the directory cannot be looked at, or the record is another tree's.
+        LocalFileError: the directory cannot be opened, or the record belongs to another tree.
     """
 
     def __init__(self, path: Path, prefix: str, *, overwrite: bool, resume: bool, record: Path | bool, source: str) -> None:
@@ -65,11 +65,11 @@ class TreePreview:
                 check_owner(record, owner, source, path)
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close the directories and the record."""
         self._undo.close()
 
     def look(self, infos: Iterable[FileInfo]) -> Outcome:
-        """Return what would become of some files: `kept`, `wanted` and `failures`."""
+        """Return which of some files would be `kept`, `wanted` or `failures`."""
         out = Outcome()
         infos = list(infos)
         known = {} if self._record is None else self._record.find(info.name for info in infos)

@@ -1,14 +1,14 @@
-"""Where the record of a tree is kept: an SQLite database in the tree's home, of which little is in memory at any time.
+"""The database of a tree's record: SQLite, in the tree's home directory. Only a small part of it is in memory at any time.
 
-    DEST/.unspool-tree/record.sqlite            one row a file: see `unspool.core.treerecord`
-    DEST/.unspool-tree/record.sqlite-journal    while the tree is being filled: what a change is taken back with
+    DEST/.unspool-tree/record.sqlite            one row per file: see `unspool.core.treerecord`
+    DEST/.unspool-tree/record.sqlite-journal    while the tree is being filled: SQLite's rollback journal
 
-Rule 1: what is wrong with the record is no concern of the run. A damaged one is replaced by an empty one, and what the disk
-        refuses is not noted: files are compared, or fetched again.
-Rule 2: a kill at any moment costs the rows that were being added, and no others.
-Rule 3: nothing is used but regular files in the home, and once it is open no file is looked up by a path any more.
+Rule 1: a faulty record does not fail the run. A damaged record is replaced by an empty one, and rows that the disk refuses are
+        dropped. The files concerned are compared or fetched again.
+Rule 2: a kill at any moment loses only the rows that were being added.
+Rule 3: only regular files in the home directory are used. Once the database is open, no file is looked up by its path.
 
-Plain blocking calls, one at a time, from whichever thread.
+All calls block. Only one may run at a time, in any thread.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ from unspool.local.entries import open_ours, remove, status_of
 T = TypeVar("T")
 
 _NAME, _JOURNAL, _LOG = "record.sqlite", "record.sqlite-journal", "record.sqlite-wal"
-"""The last one is never ours, but SQLite would read it."""
+"""unspool never writes the last one, but SQLite would read it."""
 
 _TABLE = "CREATE TABLE files (name BLOB PRIMARY KEY, said BLOB NOT NULL) WITHOUT ROWID"
 
 _ID, _VERSION = 0x756E7370, 2
-"""What SQLite's header says of the file, besides being SQLite's: `unsp`, and the version of the format. A record of version 1,
-which knew nothing of attributes, is replaced by an empty one."""
+"""The application id (`unsp`) and the user version (the version of the format) in SQLite's header. A record of version 1, which
+had no attributes, is replaced by an empty one."""
 
 _HEAD = b"SQLite format 3\0", b"\1\1", _VERSION.to_bytes(4, "big"), _ID.to_bytes(4, "big")
 _HEAD_SPANS = slice(0, 16), slice(18, 20), slice(60, 64), slice(68, 72)
-"""How the file begins, and where (sqlite.org/fileformat.html): the second is 1, 1 for a database with a rollback journal."""
+"""Expected fields of the header, and where they are (sqlite.org/fileformat.html). The second means no WAL."""
 
 _POINTER = bytes.fromhex("d9d505f920a163d7")
-"""How a journal ends that names another file, which SQLite would remove. Ours never does: there is one database."""
+"""The end of a journal that names a super-journal, which SQLite would remove. Ours never does: there is only one database."""
 
 _AT_ONCE = 100
-"""Rows of one statement. Measured: 2.0 us to find one and 2.0 to add it; one by one 3.2 and 2.9; with more not much less."""
+"""Rows per statement. Measured per row: 2.0 us to find and 2.0 us to add; one by one 3.2 and 2.9; more gain little."""
 
 _STATEMENTS = 8
-"""Of which SQLite keeps what it has made of them: of each number of rows there is one."""
+"""Prepared statements that SQLite caches. There is one for each number of rows."""
 
 _CACHE_KIB = 512
-"""Of the database in memory. A listing is in order, or nearly: what comes next is next to what came."""
+"""Size of SQLite's page cache. Listings are nearly in order, so consecutive rows are mostly on the same pages."""
 
 _LONGEST = 16 << 10
-"""Bytes that may be said of a file; more is not noted. A revision is whatever the server says."""
+"""Longest value of a row, in bytes; longer ones are not recorded. The server chooses the revision, which may be long."""
 
 _SETTINGS = (
     "trusted_schema=OFF",
@@ -67,11 +67,11 @@ _SETTINGS = (
     "temp_store=MEMORY",
     f"cache_size=-{_CACHE_KIB}",
     "locking_mode=EXCLUSIVE",
-    # Why a rollback journal that is truncated: without one on the disk (OFF, MEMORY) a kill in the middle of a commit leaves a
-    # broken tree of pages, and all is to be compared again. Held open in exclusive mode and not removed (DELETE), or removed at
-    # the end (WAL), it is looked up by its path once, when the record is opened, and never again.
+    # Without a journal on disk (OFF, MEMORY), a kill during a commit would damage the database, and all files would be compared
+    # again. In exclusive mode a truncated journal stays open, so its path is looked up only when the record is opened. Modes
+    # DELETE and WAL remove their journal by its path.
     "journal_mode=TRUNCATE",
-    # What a kill leaves the kernel writes in any order: a power cut may leave damage, which is noticed.
+    # No fsync: after a kill the kernel still writes everything. A power cut may damage the record, which is detected.
     "synchronous=OFF",
 )
 
@@ -86,17 +86,17 @@ _REFUSALS = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 }
-"""What SQLite says when it is the system that does not let it. Everything else is damage."""
+"""SQLite's error codes when the system refuses an operation. All other codes mean damage."""
 
 _PRIMARY = 0xFF
-"""Of SQLite's codes: the rest of the bits is detail."""
+"""Mask of the primary part of SQLite's extended error codes."""
 
 _ERRORS = (sqlite3.Error, UnicodeError)
-"""What SQLite says goes through Python's decoder, and may quote what is damaged."""
+"""Python decodes SQLite's error messages, and these may quote damaged text: hence UnicodeError."""
 
 
 class NoRecord:
-    """In place of a record where none is kept: it knows nothing, and notes nothing."""
+    """Replaces the record if none is kept. It is always empty."""
 
     def find(self, names: Iterable[str]) -> dict[str, Kept]:  # noqa: ARG002 - as `Record` has it
         """See `Record.find`."""
@@ -113,19 +113,19 @@ class Record:
     """The record of one tree, whose home is locked.
 
     Args:
-        home: descriptor of the directory.
-        path: of the directory that the home is in.
-        anew: throw away what it says.
-        called: the home's name there.
+        home: descriptor of the home directory.
+        path: path of the home's parent directory.
+        anew: discard the record's contents.
+        called: name of the home in its parent directory.
 
     Raises:
-        FileExistsError: what stands in its place is not a regular file.
-        OSError: it is refused to us.
+        FileExistsError: something other than a regular file has the name of the database.
+        OSError: the database file cannot be opened or created.
     """
 
     def __init__(self, home: int, path: Path, *, anew: bool = False, called: str = HOME) -> None:
         self._home = home
-        # SQLite knows only paths. This one is of the directory that is open, wherever it has been moved to.
+        # SQLite accepts only paths. This one leads to the open directory, even if it has been moved.
         way = Path(f"/proc/self/fd/{home}")
         self._path = (way if way.is_dir() else path.absolute() / called) / _NAME
         self._database: sqlite3.Connection | None = None
@@ -137,10 +137,10 @@ class Record:
             self._open()
         except (OSError, *_ERRORS) as error:
             self._end()
-            self._get_over(error)
+            self._recover(error)
 
     def find(self, names: Iterable[str]) -> dict[str, Kept]:
-        """Return what is known of these files, by name."""
+        """Return the entries of these files, by name. Files without an entry are left out."""
         keys = {key: name for name in names if len(key := key_of(name)) <= MAX_NAME_BYTES}
         found: dict[str, Kept] = {}
         if self._database is None:
@@ -150,7 +150,7 @@ class Record:
                 if key in keys and (kept := kept_of(key, said)) is not None:
                     found[keys[key]] = kept
         except _ERRORS as error:
-            self._get_over(error)
+            self._recover(error)
         return found
 
     def _rows(self, keys: list[bytes]) -> Iterator[tuple[bytes, object]]:
@@ -160,7 +160,7 @@ class Record:
             yield from self._database.execute(f"SELECT name, said FROM files WHERE name IN ({marks})", some)  # noqa: S608
 
     def owner(self) -> tuple[str, str] | None:
-        """Return the source and the directory that it says it is about; None if it does not, or is damaged."""
+        """Return the source and the directory that the record belongs to; None if it does not say, or is damaged."""
         if self._database is not None:
             with contextlib.suppress(*_ERRORS):
                 for _, said in self._rows([OWNER]):
@@ -168,19 +168,19 @@ class Record:
         return None
 
     def begin_anew(self) -> None:
-        """Throw away what it says."""
+        """Discard the record's contents."""
         self._end()
         self._begin_anew()
 
     def add(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Add rows, all or none, instead of what was said of these files. Of no consequence if the disk refuses."""
+        """Add rows, all or none, and replace earlier rows of the same files. Errors of the disk are ignored."""
         rows = [row for row in rows if len(row[1]) <= _LONGEST]
         if not rows or not self._takes_more:
             return
         try:
             self._put(rows)
         except _ERRORS as error:
-            if self._get_over(error) and self._takes_more:
+            if self._recover(error) and self._takes_more:
                 with contextlib.suppress(*_ERRORS):
                     self._put(rows)
 
@@ -193,17 +193,17 @@ class Record:
                 self._database.execute(f"INSERT OR REPLACE INTO files VALUES {marks}", values)  # noqa: S608
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the database."""
         self._end()
         with contextlib.suppress(OSError):
             status = status_of(_JOURNAL, self._home)
-            if status is not None and status.st_size == 0:  # else the next one needs it
+            if status is not None and status.st_size == 0:  # if it is not empty, the next run needs it
                 remove(_JOURNAL, self._home)
 
     # Beginning and end
 
     def _is_plausible(self) -> bool:
-        """Look at what is there before SQLite does; return whether it may be a record."""
+        """Check the files before SQLite opens them; return whether they may be a record."""
         if self._end_of(_LOG) is not None or self._end_of(_JOURNAL) == _POINTER:
             return False
         try:
@@ -211,14 +211,14 @@ class Record:
         except FileNotFoundError:
             return False
         try:
-            _let_us(record)
+            _restore_access(record)
             head = os.pread(record, _HEAD_SPANS[-1].stop, 0)
             return tuple(head[span] for span in _HEAD_SPANS) == _HEAD
         finally:
             os.close(record)
 
     def _end_of(self, name: str) -> bytes | None:
-        """Return the last bytes of a file, if it is there."""
+        """Return the last bytes of a file; None if it does not exist."""
         try:
             descriptor = open_ours(name, self._home, os.O_RDONLY)
         except FileNotFoundError:
@@ -229,13 +229,13 @@ class Record:
             os.close(descriptor)
 
     def _begin_anew(self) -> None:
-        """Put an empty record in place of what is there. If the disk refuses that there is none."""
+        """Replace the record by an empty one. If the disk refuses that, there is no record."""
         try:
-            for name in (_LOG, _JOURNAL, _NAME):  # in this order: what changes back a record goes before it
+            for name in (_LOG, _JOURNAL, _NAME):  # the logs first, or SQLite would apply them to the new database
                 remove(name, self._home)
             record = os.open(_NAME, _NEW, 0o666, dir_fd=self._home)
             try:
-                _let_us(record)
+                _restore_access(record)
             finally:
                 os.close(record)
             self._open()
@@ -243,19 +243,19 @@ class Record:
             self._end()
 
     def _open(self) -> None:
-        """Open the record, which is there, and empty or plausible.
+        """Open the database. It exists, and is empty or plausible.
 
         Raises:
-            sqlite3.Error: it is damaged, or refused to us.
+            sqlite3.Error: it is damaged, or the system refuses access.
             UnicodeError: it is damaged.
-            OSError: what has been opened is not in the home.
+            OSError: SQLite has opened a file outside the home directory.
         """
-        # No locks: the home is locked, and they would go with the first descriptor of this file that is closed.
+        # No locks: the home is locked already, and POSIX drops file locks when any descriptor of the file is closed.
         way = f"file:{quote(os.fsencode(self._path))}?mode=rw&nolock=1"
         database = self._database = sqlite3.connect(
             way, uri=True, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
         )
-        if not self._is_open(_NAME):  # a directory above has become another one, just now
+        if not self._is_open(_NAME):  # the path has just been changed to lead elsewhere
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), _NAME)
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * (_LONGEST + MAX_NAME_BYTES))
         for setting in _SETTINGS:
@@ -267,27 +267,27 @@ class Record:
                 database.execute(_TABLE)
         elif database.execute("SELECT sql FROM sqlite_master").fetchall() != [(_TABLE,)]:
             raise sqlite3.DatabaseError("not a record")
-        # Rows out of order, or pages that are another's, would hide what is added. A million rows take 0.3 s and no memory.
+        # Rows out of order, or misplaced pages, would hide rows that are added. A million rows take 0.3 s and no memory.
         elif database.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
             raise sqlite3.DatabaseError("damaged")
         else:
-            with contextlib.suppress(sqlite3.OperationalError):  # of a full disk: what the record says can be read
-                database.execute(f"PRAGMA user_version={_VERSION}")  # a change, for which the journal is opened
+            with contextlib.suppress(sqlite3.OperationalError):  # on a full disk the record can still be read
+                database.execute(f"PRAGMA user_version={_VERSION}")  # a write, so that SQLite opens the journal
         self._takes_more = self._is_open(_JOURNAL)
 
     def _is_open(self, name: str) -> bool:
-        """Whether a file of the home is open in this process: SQLite has opened a path, which may have led elsewhere."""
+        """Whether this process has opened the file in the home: SQLite opens a path, which may have led elsewhere."""
         status = status_of(name, self._home)
         if status is None:
             return False
         for number in os.listdir("/dev/fd"):  # noqa: PTH208 - names are wanted
-            with contextlib.suppress(OSError):  # what the list was read from is closed by now
+            with contextlib.suppress(OSError):  # the descriptor that the list was read from is closed by now
                 if os.path.samestat(os.fstat(int(number)), status):
                     return True
         return False
 
-    def _get_over(self, error: Exception) -> bool:
-        """Do without the record, or with an empty one if this one is damaged; return whether it was."""
+    def _recover(self, error: Exception) -> bool:
+        """Handle an error: replace a damaged record by an empty one. Return whether it was damaged."""
         if isinstance(error, sqlite3.Error):
             damaged = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY not in _REFUSALS
         else:
@@ -311,7 +311,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # it may have been taken back already
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled it back already
             database.execute("ROLLBACK")
         raise
 
@@ -321,8 +321,8 @@ def _runs(items: list[T]) -> Iterator[list[T]]:
         yield items[at : at + _AT_ONCE]
 
 
-def _let_us(descriptor: int) -> None:
-    """Give us the right to a file of ours that a umask has taken: SQLite opens it as any other, and each time."""
+def _restore_access(descriptor: int) -> None:
+    """Give the owner the permissions that a umask has denied, because SQLite has to open the file like any other."""
     mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
     if mode & _OUR_RIGHTS != _OUR_RIGHTS:
         os.fchmod(descriptor, mode | _OUR_RIGHTS)

@@ -1,4 +1,4 @@
-"""What the operating system refuses, as an error of ours with the way out."""
+"""Maps errors of the operating system to unspool's errors, with advice in the message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unspool.errors import LocalFileError, UnspoolError
 
 @contextmanager
 def mapped(path: Path, *but: type[OSError]) -> Iterator[None]:
-    """Turn the operating system's errors about `path` into ours, but for some."""
+    """Map an OSError about `path` to a LocalFileError. Errors of the classes in `but` are not mapped."""
     try:
         yield
     except UnspoolError:
@@ -24,7 +24,7 @@ def mapped(path: Path, *but: type[OSError]) -> Iterator[None]:
 
 
 def local_error(error: OSError, path: Path) -> LocalFileError:
-    """Return what the operating system's error about `path` is to us, with the way out."""
+    """Return the LocalFileError for an operating-system error about `path`, with advice in the message."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             hint = "the disk is full; what arrived is kept: make room and get it again"

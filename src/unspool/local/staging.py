@@ -1,12 +1,12 @@
-"""Files that have arrived and have no names yet, and how they get them: many at once.
+"""Writes small files to the staging directory, and gives them their final names in groups.
 
-Rule 1: a file gets its name when it is whole, verified and durable: staged without a name, synced, renamed, and only then
-        noted in the record.
-Rule 2: that is done for a group at once, because syncing each would take longer than fetching it. What a kill costs is the
-        group that has no names yet; how long one may wait for more files is for who has a clock (`GROUP_SECONDS`).
-Rule 3: what the disk refuses to one name is that file's failure. What it refuses to all (it is full) ends the tree.
+Rule 1: a file gets its final name when it is complete, verified and durable: it is staged, synced, renamed, and then added to
+        the record.
+Rule 2: this is done for a group of files at once, because syncing each file takes longer than fetching it. A kill costs the
+        staged group. The caller has the clock, and commits a group after `GROUP_SECONDS`.
+Rule 3: an error that concerns one name fails that file. An error that concerns all files (the disk is full) ends the tree.
 
-Plain blocking calls, one at a time.
+All calls block. Only one may run at a time.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from unspool.local.refusals import local_error
 from unspool.options import MIB
 
 _GROUP_FILES, _GROUP_BYTES = 1000, 64 * MIB
-"""What is named at once, at most: what a kill costs. Measured on ext4: 25 us a file to sync 1000, 400 us to sync one by one."""
+"""Limits of a group, and so of what a kill costs. Measured on ext4: syncing 1000 files at once takes 25 us per file, and
+syncing them one by one 400 us."""
 
 GROUP_SECONDS = 2.0
-"""How long a file may wait for others, at most: what a kill costs where few arrive. As often as a large file's journal."""
+"""Most seconds that a file stays staged, when few files arrive: the interval of a large file's journal."""
 
 _FEW = 32
-"""Files up to which each is synced by itself: syncing a whole file system waits for what others write to it, too."""
+"""Largest group whose files are synced one by one: syncing the file system also waits for the data of other programs."""
 
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""What the system says that it would say of every other file as well."""
+"""Errors that every other file would get as well."""
 
 
 @dataclass(slots=True)
@@ -50,15 +51,15 @@ class _Staged:
 
 
 class Staging:
-    """The group of files that is coming together.
+    """The group of files that are staged.
 
     Args:
         root: descriptor of the destination.
-        path: of the same, for messages.
-        home: where files without a name are, and the record.
-        directories: where they go.
+        path: path of the destination, for messages.
+        home: holds the staged files and the record.
+        directories: the directories below the destination.
         overwrite: whether a different file may be replaced.
-        sync_all: makes the whole file system of a descriptor durable; None syncs file by file.
+        sync_all: syncs the whole file system of a descriptor; None syncs file by file.
     """
 
     def __init__(
@@ -82,10 +83,10 @@ class Staging:
         self._names_to_sync = False
 
     def write(self, arrived: Iterable[Arrived]) -> Outcome:
-        """Write small files down; give names to what has come together, if that is enough.
+        """Stage small files. If the group is large enough, commit it.
 
         Raises:
-            LocalFileError: the disk refuses everything.
+            LocalFileError: an error that every other file would get as well.
         """
         for one in arrived:
             try:
@@ -115,10 +116,10 @@ class Staging:
             os.close(descriptor)
 
     def commit(self) -> Outcome:
-        """Give names to all that has been written down.
+        """Give all staged files their final names.
 
         Raises:
-            LocalFileError: the disk refuses everything.
+            LocalFileError: an error that every other file would get as well.
         """
         out = Outcome()
         staged, self._staged, self._bytes = self._staged, [], 0
@@ -143,7 +144,7 @@ class Staging:
         return out
 
     def _make_durable(self, staged: list[_Staged]) -> bool:
-        """Sync the files; return whether that was done one by one."""
+        """Sync the staged files; return whether they were synced one by one."""
         if self._sync_all is not None and len(staged) > _FEW:
             self._sync_all(self._root)
             return False
@@ -162,7 +163,7 @@ class Staging:
                 os.fsync(descriptor)
 
     def _name(self, one: _Staged, out: Outcome) -> bool:
-        """Give a staged file its name; return whether it has it now."""
+        """Give a staged file its final name; return whether that succeeded."""
         wanted = one.wanted
         try:
             directory = self._directories.find(wanted.place.directory, make=True)
@@ -195,15 +196,15 @@ class Staging:
             raise taken(self._path / str(place)) from None
 
     def finish(self) -> Outcome:
-        """Give names to what is left, and make all names durable.
+        """Commit the last group, and make all names durable.
 
         Raises:
-            LocalFileError: the disk refuses everything.
+            LocalFileError: an error that every other file would get as well.
         """
         out = self.commit()
         try:
             if self._sync_all is None:
-                self._sync_names()  # of directories alone: files have been seen to
+                self._sync_names()  # only directories are left; files have been synced
             elif self._names_to_sync or self._directories.grown:
                 self._sync_all(self._root)
         except OSError as error:
@@ -213,7 +214,7 @@ class Staging:
         return out
 
     def close(self) -> None:
-        """Drop what has no name."""
+        """Remove the staged files."""
         self._drop(self._staged)
         self._staged = []
 
@@ -223,17 +224,17 @@ class Staging:
 
 
 def taken(path: Path) -> DestinationExistsError:
-    """Return the error that something is there which may not be replaced."""
+    """Return the error for an existing file that may not be replaced."""
     return DestinationExistsError(f"{path}: exists and is not the server's file: allow it to be replaced (overwrite=True)")
 
 
 def ends_everything(error: LocalFileError) -> bool:
-    """Whether the disk would refuse all other files as well."""
+    """Whether every other file would get this error as well."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FATAL
 
 
 def vouched(descriptor: int, info: FileInfo, checksum: int, *, takes_back: bool) -> Kept:
-    """Give the open file its attributes (see `apply`), and return what the record may say of it."""
+    """Set the attributes of the open file (see `apply`), and return its entry for the record."""
     apply(info.attributes, descriptor, takes_back=takes_back)
     status = os.fstat(descriptor)
     return Kept(info.revision, info.size, checksum, status.st_mtime_ns, status.st_ino, info.attributes)
