@@ -11,11 +11,11 @@ MIB = 1 << 20
 
 
 @pytest.mark.parametrize(("streams", "largest"), [(1, MIB), (32, MIB), (64, MIB // 2), (256, MIB // 8)])
-def test_a_prompt_reader_settles_at_what_there_is_for_it(streams: int, largest: int) -> None:
-    """A prompt reader's blocks double up to its share, and then they are settled, so that the store may read well ahead."""
+def test_a_prompt_reader_gets_the_largest_blocks_allowed(streams: int, largest: int) -> None:
+    """A fast reader's blocks double in size up to its share, and then stay at that size."""
     size = BlockSize(BlockSizes(128 * MIB), MIB, lambda: streams)
     sizes = [size.first(100 * MIB)]
-    while not size.settled:
+    while not size.at_largest:
         sizes.append(size.next(0.001))
         assert len(sizes) < 10
     assert sizes == [2**n for n in range(16, largest.bit_length())]

@@ -1,1 +1,1 @@
-"""A request and a store in, frames out: what every door of a server answers with. No gRPC in here."""
+"""Turns a request and a store into frames, for every dialect of the server. Does not use gRPC."""

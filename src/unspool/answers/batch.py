@@ -1,9 +1,9 @@
-"""What answers a batch: a store and a request in, pieces out, message by message.
+"""Answers batches: turns a store and a request into pieces, message by message.
 
-Rule 1: in order. Each file is answered before the next one, so whoever takes the pieces has one file to think of at a time.
-Rule 2: small files are read many at a time and sent many to a message; one that is larger than a message is read as alone.
-Rule 3: bounded. While one message is on its way the next is read, and no more.
-Rule 4: what is wrong with a file is said in its place, and the next one is answered. What nobody foresaw ends the stream.
+Rule 1: in order. Each file is answered completely before the next one, so the client handles one file at a time.
+Rule 2: small files are read many at a time, and a message carries many. A file larger than a message is read as by ReadFile.
+Rule 3: bounded. While one message is sent, at most the next one is read.
+Rule 4: a file that cannot be read is answered with its error, and the batch continues. An unexpected exception ends the stream.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ FULL_MESSAGE = 512 * 1024
 256 and 512 KiB, no less at 1 MiB."""
 
 _LARGEST_HEADS = 1 << 20
-"""Most bytes of names, revisions and errors in one message; with the files' own bytes, well below gRPC's 4 MiB."""
+"""Most bytes of names, revisions and errors in one message. With the files' bytes, a message stays well below gRPC's 4 MiB."""
 
 _LARGEST_ERROR = 2048
-"""Most bytes that an error takes: its message, which is cut to half of this, and numbers."""
+"""Most bytes of an error: its message, which is cut to half of this, and numbers."""
 
 _REST_OF_HEAD = 300
-"""Most bytes around a small file, its name and revision aside: numbers, tags and a media type."""
+"""Most bytes that a small file takes besides its name, revision and content: numbers, tags and a media type."""
 
 
 class BatchMaker:
@@ -43,8 +43,8 @@ class BatchMaker:
     Args:
         store: where the bytes come from.
         maker: makes the frames of large files.
-        checksums: what is known of them.
-        options: sizes.
+        checksums: the checksums known so far.
+        options: block and batch sizes.
     """
 
     def __init__(self, store: Store, maker: FrameMaker, checksums: Checksums, options: ServiceOptions) -> None:
@@ -56,15 +56,15 @@ class BatchMaker:
     async def messages(
         self, wanted: BatchRequest, patience: Patience, sizes: Callable[[int], Sizes] = AsWanted
     ) -> AsyncGenerator[tuple[Piece, ...], None]:
-        """Yield the pieces that answer a batch, each tuple to be sent as one message.
+        """Yield the pieces that answer a batch. Each tuple is one message.
 
         Args:
-            wanted: which files.
-            patience: how the store is waited for.
-            sizes: called with the largest message or block wanted, returns how large they are to be.
+            wanted: the request.
+            patience: how to wait for the store.
+            sizes: called with the largest message or block wanted; returns the sizes to use.
 
         Raises:
-            InvalidRequestError: more files are wanted than one batch may have.
+            InvalidRequestError: the request names more files than a batch may have.
         """
         if len(wanted.files) > self._options.largest_batch:
             raise InvalidRequestError(
@@ -94,7 +94,7 @@ class BatchMaker:
                     index += answers
                     if index < len(files) and not patience.crowded:
                         ahead = asyncio.ensure_future(self._read_ahead(files[index:], room, patience))
-                    while messages:  # nothing is held while the next is waited for
+                    while messages:  # hold no message while waiting for the next one
                         yield messages.pop(0)
                 else:
                     async with aclosing(self._large(index, wanted, patience, sizes)) as pieces:
@@ -114,7 +114,7 @@ class BatchMaker:
         room: _Room,
         patience: Patience,
     ) -> tuple[int, list[tuple[Piece, ...]]]:
-        """Return how many of the next files are small, and their messages, made in one turn."""
+        """Return how many of the next files are small and fit, and their messages, all made within one turn."""
         answers = await ahead if ahead is not None else None
         async with patience.turn():
             if answers is None:
@@ -130,7 +130,7 @@ class BatchMaker:
         return await self._store.read_small([file.name for file in files], room.bytes, known if any(known) else ())
 
     def _small(self, index: int, files: Sequence[WantedFile], answers: Sequence[SmallFile]) -> Iterator[tuple[Piece, ...]]:
-        """Yield the pieces of files that were read whole; nearly always they are one message."""
+        """Yield the messages for files that were read whole. It is nearly always one message."""
         message: list[Piece] = []
         heads = 0
         for number, answer in enumerate(answers, index):
@@ -146,7 +146,7 @@ class BatchMaker:
             yield tuple(message)
 
     def _piece(self, index: int, wanted: WantedFile, answer: SmallFile) -> Piece:
-        """Return the piece that is all there is to say of a small file."""
+        """Return the only piece of a small file: its content or its error."""
         try:
             check_start(wanted)
             if isinstance(answer, UnspoolError):
@@ -193,13 +193,13 @@ class BatchMaker:
 
 
 def check_start(file: WantedFile) -> None:
-    """Raise InvalidRangeError if a file of a batch is asked for from before its first byte."""
+    """Raise InvalidRangeError if the start of a file of a batch is negative."""
     if file.start < 0:
         raise InvalidRangeError(f"{file.name}: start {file.start} must not be negative", name=file.name)
 
 
 @dataclass(slots=True)
 class _Room:
-    """How many bytes of small files the next message has room for."""
+    """How many bytes of small files fit into the next message."""
 
     bytes: int

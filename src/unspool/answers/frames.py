@@ -1,10 +1,11 @@
-"""What answers a read: an open file and a request in, frames out. Whoever sends them, and however, is somebody else's business.
+"""Answers reads: turns an open file and a request into frames. The caller sends them.
 
 Rule 1: a small file is one frame. The header travels with the first block, the summary with the last.
-Rule 2: the whole file's CRC32C is put together from the blocks that went out, whoever asked for them. What is missing of it
-        is read, once per revision, when a client reads to the end of the file without giving a length; a read with a length
-        never costs more than its own bytes.
-Rule 3: a file that is not steady may be of other bytes by the next read: what one read learns of it is for that one alone.
+Rule 2: the CRC32C of the whole file is combined from those of the blocks sent, by any read. If a client reads to the end of the
+        file without giving a length, the missing parts are read too, once per revision. A read with a length never reads more
+        than its own bytes.
+Rule 3: a file that is not steady may have other bytes at the next read, so checksums learned by one read are used by that read
+        only.
 """
 
 from __future__ import annotations
@@ -26,32 +27,32 @@ T = TypeVar("T")
 
 
 _GROWING_BLOCKS = 8
-"""Blocks read at one size while it may still grow: a fast reader is given full blocks after 8 MiB. A few MiB fit into windows
-and buffers on the way, and look as if they had been taken."""
+"""Blocks of one size before the size may grow. A fast client gets the largest blocks after 8 MiB. Fewer blocks would measure
+nothing: flow control windows and buffers hold a few MiB, which look as if the client had read them."""
 
-_SETTLED_BLOCKS = 16
-"""Blocks read at one size when it has grown."""
+_LARGEST_BLOCKS = 16
+"""Blocks of one size before the size may change, once it has reached its largest."""
 
 
 class Patience(Protocol):
-    """How whoever sends the frames waits for the store."""
+    """How the sender of the frames waits for the store."""
 
     async def patiently(self, awaitable: Awaitable[T]) -> T:
-        """Wait for something that is not the client."""
+        """Wait for something other than the client. The sender may send heartbeats meanwhile."""
         ...
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait for a turn at what takes the processor for long: it begins inside, and goes on until the next await outside."""
+        """Wait for a turn at CPU-heavy work. The turn lasts for the `with` block and up to the next await after it."""
         ...
 
     @property
     def crowded(self) -> bool:
-        """Whether others wait for a turn: then nothing is gained by doing anything ahead of time."""
+        """Whether other streams wait for a turn. If so, reading ahead gains nothing."""
         ...
 
 
 class Sizes(Protocol):
-    """How large the blocks of one read are to be."""
+    """The block sizes of one read."""
 
     def first(self, length: int) -> int:
         """Return the size of the first block of a read of `length` bytes."""
@@ -62,15 +63,15 @@ class Sizes(Protocol):
         ...
 
     @property
-    def settled(self) -> bool:
-        """Whether it is no longer to grow."""
+    def at_largest(self) -> bool:
+        """Whether the size has reached its largest."""
         ...
 
 
 class AsWanted:
-    """Blocks as large as they are asked for."""
+    """All blocks have the size asked for."""
 
-    settled = True
+    at_largest = True
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
@@ -85,11 +86,11 @@ class AsWanted:
 
 
 class FrameMaker:
-    """Makes the frames that answer reads, and learns the files' checksums on the way.
+    """Makes the frames that answer reads, and collects the checksums of the files on the way.
 
     Args:
-        checksums: what is known of them.
-        options: sizes.
+        checksums: the checksums known so far.
+        options: block sizes.
     """
 
     def __init__(self, checksums: Checksums, options: ServiceOptions) -> None:
@@ -107,12 +108,12 @@ class FrameMaker:
 
         Args:
             file: where the bytes come from, at the revision wanted.
-            wanted: which of them.
-            patience: how the store is waited for.
-            sizes: called with the largest block wanted, returns how large they are to be.
+            wanted: the request.
+            patience: how to wait for the store.
+            sizes: called with the largest block wanted; returns the sizes to use.
 
         Raises:
-            FileChangedError: the file is not any more what it was when it was opened.
+            FileChangedError: the file has changed since it was opened.
             StartPastEndError: the read begins beyond the end of the file.
             DataLossError: the store returned fewer bytes than it said it holds.
         """
@@ -146,23 +147,23 @@ class FrameMaker:
         yield Frame(header, summary=summary)
 
     async def _learn_checksum(self, file: OpenFile, checksums: Checksums) -> int:
-        """Read what is missing for the whole file's checksum, and return it."""
+        """Read the parts of the file whose checksums are missing; return the checksum of the whole file."""
         for gap in checksums.gaps(file.info):
             position = gap.start
             async with aclosing(file.read(gap, lambda _: self._options.block_size)) as runs:
                 async for data in runs:
                     checksums.record(file.info, Block(position, data, crc32c(data)))
                     position += len(data)
-                    await asyncio.sleep(0)  # what is in memory is read without a turn for anybody else
+                    await asyncio.sleep(0)  # reads from memory do not yield to the event loop
         checksum = checksums.added_to(file.info).crc32c
         if checksum is None:
-            # Forgotten while it was being put together, because very many other files are being read: come back.
-            raise ServerError(f"{file.info.name}: its checksum could not be put together", name=file.info.name)
+            # The cache dropped its parts because very many other files are being read. The client may retry.
+            raise ServerError(f"{file.info.name}: its checksum could not be computed", name=file.info.name)
         return checksum
 
 
 def _summary(checksums: Checksums, info: FileInfo, wanted: ReadRequest, span: Span) -> Summary | None:
-    """Return the summary, or None if the checksum has to be learned first (rule 2)."""
+    """Return the summary, or None if the checksum must be completed first (rule 2)."""
     info = checksums.added_to(info)
     if info.crc32c is None and wanted.length is None:
         return None
@@ -170,11 +171,11 @@ def _summary(checksums: Checksums, info: FileInfo, wanted: ReadRequest, span: Sp
 
 
 class _RunSizes:
-    """How long the runs of one read are: they follow the reader's speed, which is looked at anew after every few blocks.
+    """The lengths of the runs of one read. They follow the client's speed, which is measured over a number of blocks.
 
     Args:
-        span: what is read.
-        sizes: how large blocks are to be.
+        span: the bytes to read.
+        sizes: the block sizes.
     """
 
     def __init__(self, span: Span, sizes: Sizes) -> None:
@@ -185,20 +186,20 @@ class _RunSizes:
 
     def __call__(self, offset: int) -> int:
         """See `RunSize`."""
-        # Blocks that begin at multiples of their size never lie across the edge of a segment, here or at the client.
+        # A block that begins at a multiple of its size never crosses a segment boundary, here or at the client.
         within = offset % self._size if self._stop - offset > self._size else 0
         return self._size - within
 
     def sent(self, seconds: float) -> None:
-        """Take note that a block took so long to send."""
+        """Record how long a block took to send."""
         self._waited, self._sent = self._waited + seconds, self._sent + 1
-        if self._sent == (_SETTLED_BLOCKS if self._sizes.settled else _GROWING_BLOCKS):
+        if self._sent == (_LARGEST_BLOCKS if self._sizes.at_largest else _GROWING_BLOCKS):
             self._size = self._sizes.next(self._waited / self._sent)
             self._waited, self._sent = 0.0, 0
 
 
 async def runs_of(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) -> AsyncGenerator[Bytes, None]:
-    """Yield the bytes of a span in runs that follow the reader's speed: how long it takes until the next one is asked for."""
+    """Yield a span in runs whose lengths follow the client's speed, measured as the time until the next run is requested."""
     run_sizes = _RunSizes(span, sizes)
     async with aclosing(file.read(span, run_sizes)) as runs:
         while (data := await patience.patiently(anext(runs, None))) is not None:
@@ -208,17 +209,17 @@ async def runs_of(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) 
 
 
 def unchanged(info: FileInfo) -> Frame:
-    """Return the frame that says that a file is still at the revision whose bytes the client has."""
+    """Return the frame for a file that is still at the revision whose bytes the client has."""
     return Frame(Header(info, info.size, 0), summary=Summary(info.size, at_end=True, crc32c=info.crc32c))
 
 
 def stopped_short(info: FileInfo, position: int, stop: int) -> DataLossError:
-    """Return the error that the store returned fewer bytes than it said it holds."""
+    """Return the error for a store that returned fewer bytes than it said it holds."""
     return DataLossError(f"{info.name}: the store stopped at byte {position}, before {stop}", name=info.name, offset=position)
 
 
 def span_of(wanted: ReadRequest, info: FileInfo) -> Span:
-    """Return the bytes of the file that a request means, cut at the file's end.
+    """Return the span of the file that a request asks for, cut at the file's end.
 
     Raises:
         StartPastEndError: the request begins beyond the end of the file; at the end is fine.

@@ -13,16 +13,16 @@ from unspool.options import ServiceOptions
 from unspool.stores.base import Store
 
 _LARGEST_PAGE_BYTES = 1 << 20
-"""Most bytes of names in one message of a listing; with what stands around them, well below gRPC's 4 MiB."""
+"""Most bytes of names in one message of a listing. With the other fields, a message stays well below gRPC's 4 MiB."""
 
 
 class PageMaker:
     """Makes the pages that answer listings.
 
     Args:
-        store: what is listed.
-        checksums: what is known of the files.
-        options: sizes.
+        store: the store to list.
+        checksums: the checksums known so far; they are added to the entries.
+        options: page sizes.
     """
 
     def __init__(self, store: Store, checksums: Checksums, options: ServiceOptions) -> None:
@@ -31,30 +31,30 @@ class PageMaker:
         self._options = options
 
     async def pages(self, wanted: ListRequest, patience: Patience) -> AsyncGenerator[Page, None]:
-        """Yield the pages that answer a listing, as the store finds them.
+        """Yield the pages of a listing, as the store finds them.
 
         Args:
-            wanted: which files; the size of its pages is a wish.
-            patience: how the store is waited for.
+            wanted: the request. Its page size is limited by the options.
+            patience: how to wait for the store.
         """
         page_size = min(wanted.page_size or self._options.page_size, self._options.largest_page)
         pages = self._store.list(replace(wanted, page_size=page_size))
         async with aclosing(pages):
             while (page := await patience.patiently(_next(pages, patience))) is not None:
                 parts = [replace(part, files=tuple(map(self._checksums.added_to, part.files))) for part in _small_enough(page)]
-                del page  # nothing is held while the next is waited for
+                del page  # hold no page while waiting for the next one
                 while parts:
                     yield parts.pop(0)
 
 
 async def _next(pages: AsyncGenerator[Page, None], patience: Patience) -> Page | None:
-    """Return the next page in turn, or None if that was the last one."""
+    """Return the next page, found within a turn, or None at the end."""
     async with patience.turn():
         return await anext(pages, None)
 
 
 def _small_enough(page: Page) -> Iterator[Page]:
-    """Split a page so that each part is one message; nearly always it is one already."""
+    """Split a page into parts that fit into a message. Most pages need no split."""
     files: list[FileInfo] = []
     prefixes: list[str] = []
     size = 0

@@ -1,1 +1,1 @@
-"""Listening, and answering what comes: who asks, within which limits, in which dialect, until when."""
+"""The server: it listens, enforces limits, speaks the dialects and drains."""

@@ -1,4 +1,4 @@
-"""Who may make a call now: so many requests a second of each host."""
+"""The limit on requests per second, counted for each host."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from unspool.server.entry import Call
 
 
 class Admission:
-    """Counts requests of any kind.
+    """Counts the requests of each host, for all methods together.
 
     Args:
-        limits: how much is given to whom.
+        limits: the number of requests per second.
     """
 
     def __init__(self, limits: LimitOptions) -> None:
@@ -25,7 +25,7 @@ class Admission:
 
     @contextmanager
     def admitted(self, call: Call) -> Iterator[None]:
-        """Count a call. Raises OverloadedError if its host makes too many."""
+        """Count a call. Raises OverloadedError if its host exceeds the limit."""
         pace = self._requests.of(call.caller.host)
         now = time.monotonic()
         if wait := pace.wait_for(1, now):

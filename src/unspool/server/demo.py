@@ -1,4 +1,4 @@
-"""The tutorial's dialect, `demo.Files/GetFile`, answered: its holes are closed without changing a message."""
+"""The server's side of the tutorial's dialect, `demo.Files/GetFile`, with errors where the tutorial has none."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from unspool.stores.base import OpenFile, Store
 
 
 class Demo:
-    """Answers `demo.Files` out of a store, as an unmodified client of the tutorial expects.
+    """Serves a store's files by `demo.Files`, to unmodified clients of the tutorial.
 
     Where the tutorial answers UNKNOWN or nothing, it answers NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (negative start)
-    and OUT_OF_RANGE (a start beyond the end). As in the tutorial, a stream ends with a chunk shorter than 32 KiB, empty if
-    need be.
+    and OUT_OF_RANGE (a start beyond the end). As in the tutorial, a stream ends with a chunk shorter than 32 KiB, which may
+    be empty.
 
     Args:
-        store: where the bytes come from; not closed here.
+        store: where the bytes come from. The dialect does not close it.
         streams: how much each stream may send.
         options: sizes and intervals.
     """
@@ -53,9 +53,9 @@ class Demo:
 
 
 async def _chunks(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) -> AsyncGenerator[Bytes, None]:
-    """Yield a span in chunks, all of 32 KiB but the last, which is shorter and perhaps empty.
+    """Yield a span in chunks of 32 KiB. The last chunk is shorter, and may be empty.
 
-    Many chunks are read at once, and few for a reader that is slow: as many as make a block of the other dialect.
+    The store is read in runs as long as the blocks of the native dialect: many chunks at a time, fewer for a slow client.
 
     Raises:
         DataLossError: the store returned fewer bytes than it said it holds.
@@ -70,7 +70,7 @@ async def _chunks(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) 
                 yield view[at : at + CHUNK_SIZE]
             rest = bytes(view[whole:])
     if position != span.stop:
-        # A short chunk would say that the file ends here.
+        # Without this error, the short chunk below would tell the client that the file ends here.
         name = file.info.name
         raise DataLossError(f"{name}: the store stopped at byte {position}, before {span.stop}", name=name, offset=position)
     yield rest

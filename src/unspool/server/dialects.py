@@ -1,4 +1,4 @@
-"""The dialects a server knows, each loaded when it is first wanted."""
+"""The dialects that a server can speak. Each is imported on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOMES = {
     "unspool": ("unspool.server.native", "Native"),
     "demo": ("unspool.server.demo", "Demo"),
 }
-"""Of each dialect: the module, and what in it makes it."""
+"""The module and the class of each dialect."""
 
 
 def make(name: str, store: Store, streams: Streams, options: ServiceOptions) -> Dialect:

@@ -1,15 +1,15 @@
 """The one entry for every call of every dialect.
 
-A dialect says which methods there are, how a request is decoded, and what it asks for. The entry makes the handlers. So no
-method can forget what all have in common, in this order:
+A dialect defines its methods, how to decode their requests, and what each request asks for. The entry makes the handlers, so
+every method passes through the same steps, in this order:
 
-    answering   what goes wrong becomes the status of the call
-    concerns    each a small thing of its own: reported, admitted, counted (report.py, admission.py, streams.py)
-    decode      only now: who is refused costs no more than that
-    asked       what the request is about: from here on its names are known
+    answering   an exception becomes the status of the call
+    concerns    the call is reported, admitted and counted (report.py, admission.py, streams.py)
+    decode      the request is parsed only now, so a refused call costs little
+    asked       the names in the request are known from here on
 
-Health and reflection do not come in here. They are gRPC's own, say nothing about files, and are open by choice: a balancer
-that probes and a person who looks around should not need what a client needs.
+Health and reflection do not use this entry. They are gRPC's own services, say nothing about files, and are open on purpose: a
+load balancer's probe, or a person exploring the server, should not need what a client needs.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 @value
 class Caller:
-    """Who asks.
+    """The client that makes a call.
 
     Attributes:
-        address: as gRPC writes it, with the port: `ipv4:127.0.0.1:50000`.
+        address: its address as gRPC writes it, with the port: `ipv4:127.0.0.1:50000`.
     """
 
     address: str
 
     @property
     def host(self) -> str:
-        """The address without the port, by which limits are kept: `ipv4:127.0.0.1`."""
+        """The address without the port: `ipv4:127.0.0.1`. Limits on one peer are counted by it."""
         return self.address.rpartition(":")[0] if self.address.startswith(("ipv4:", "ipv6:")) else self.address
 
 
 @value
 class Asked:
-    """What a call is about.
+    """What a call asks for.
 
     Attributes:
-        names: of the files, or of the prefix.
+        names: the names of the files, or the prefix.
         start: first byte wanted, of the first file.
-        transfer_id, attempt: what the client calls it.
-        batch: whether it is about several files, each with an end of its own, even if only one was named.
+        transfer_id, attempt: as the client set them in the request.
+        batch: whether it is a batch, even of one file.
     """
 
     names: tuple[str, ...]
@@ -71,9 +71,9 @@ class Sent:
     """What was handed to gRPC of one file of a batch.
 
     Attributes:
-        bytes: of its content.
-        ended: whether nothing more of it follows.
-        error: that ended it, if one did.
+        bytes: how many bytes of its content.
+        ended: whether its last piece was handed over.
+        error: the error that ended it, or None.
     """
 
     bytes: int = 0
@@ -82,22 +82,22 @@ class Sent:
 
 
 class Call:
-    """One call, from its coming in to its end.
+    """One call, from its arrival to its end.
 
     Attributes:
-        method: `ReadFile`.
-        streams: whether it is answered with a stream.
-        caller: who asks.
-        context: gRPC's side of it.
-        asked: what it is about; nothing, until the request is decoded.
-        bytes: of files that were handed to gRPC.
-        sent: the same for each file of a batch that was begun, by its index.
+        method: the method's name, such as `ReadFile`.
+        streams: whether the response is a stream.
+        caller: the client that makes the call.
+        context: gRPC's context of the call.
+        asked: what the call asks for; empty until the request is decoded.
+        bytes: file bytes handed to gRPC.
+        sent: what was handed to gRPC of each file of a batch, by its index. Files that were not begun are missing.
     """
 
     def __init__(self, method: Method, context: Context) -> None:
         self.method = method.name
         self.streams = method.streams
-        self.caller = Caller(context.peer())  # gRPC forgets it when the client has gone
+        self.caller = Caller(context.peer())  # read now: gRPC no longer knows it once the client has left
         self.context = context
         self.asked = Asked(())
         self.bytes = 0
@@ -109,11 +109,11 @@ class Method:
     """One method of a dialect.
 
     Attributes:
-        name: `ReadFile`.
-        decode: parses a request; raises InvalidRequestError, or one of its kind, if it is not one.
-        asks: says what a request is about.
-        answer: answers it.
-        streams: whether `answer` sends messages itself, by way of an outlet; else it returns the one message.
+        name: the method's name, such as `ReadFile`.
+        decode: parses a request. Raises InvalidRequestError or a subclass if it is malformed.
+        asks: returns what a request asks for.
+        answer: answers a request.
+        streams: whether `answer` sends messages itself, through an outlet. Otherwise it returns the only message.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Dialect(Protocol):
 
     @property
     def service(self) -> str:
-        """The full name of the service, as gRPC knows it."""
+        """The full name of the gRPC service."""
         ...
 
     def methods(self) -> Sequence[Method]:
@@ -137,14 +137,14 @@ class Dialect(Protocol):
 
 
 Concern: TypeAlias = Callable[[Call], AbstractContextManager[object]]
-"""Something that every call goes through: it may refuse the call when entered, and sees how the call ends."""
+"""A context manager around every call. It may refuse the call by raising, and it sees how the call ends."""
 
 
 class Entry:
     """Makes the handlers of dialects.
 
     Args:
-        concerns: what every call goes through, the outermost first.
+        concerns: the context managers around every call, outermost first.
     """
 
     def __init__(self, *concerns: Concern) -> None:
@@ -156,7 +156,7 @@ class Entry:
             dialect.service, {method.name: self._handler(method) for method in dialect.methods()}
         )
 
-    # Without (de)serialisers, so that what does not parse is our error and not gRPC's log line.
+    # Without (de)serialisers: a request that does not parse is then answered with our error, instead of logged by gRPC.
     def _handler(self, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
         async def enter(request: bytes, context: Context) -> bytes | None:
             call = Call(method, context)
@@ -176,7 +176,7 @@ class Entry:
 
 @asynccontextmanager
 async def answering(context: Context) -> AsyncIterator[None]:
-    """Turn what goes wrong inside into the status of the call: the one place where that is done."""
+    """Turn an exception into the status of the call. Nothing else does."""
     try:
         yield
     except ClientGoneError:
@@ -184,7 +184,7 @@ async def answering(context: Context) -> AsyncIterator[None]:
     except UnspoolError as error:
         code, message, metadata = status.encode_error(error)
     except Exception as error:
-        log.exception("a call failed in a way nobody foresaw")
+        log.exception("a call failed with an unexpected error")
         code, message, metadata = status.encode_error(ServerError(f"internal error: {type(error).__name__}"))
     else:
         return

@@ -1,4 +1,4 @@
-"""The sending side of one stream on the server: one message at a time, paced, with heartbeats, and with an end to its age."""
+"""The sending side of one stream on the server: one message at a time, with rate limits, heartbeats and a maximum age."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ T = TypeVar("T")
 
 
 class ClientGoneError(Exception):
-    """The client left while a message was on its way to it. Never leaves this room."""
+    """The client left while a message was being sent. Raised and caught in `server/` only."""
 
 
 class Outlet:
-    """The sending side of one call, with heartbeats while the store keeps it waiting.
+    """The sending side of one call. It sends heartbeats while it waits for the store.
 
     Args:
-        write: sends one message, and returns when gRPC has taken it (that is the flow control).
-        heartbeat: the message that says "still here"; None for a dialect that has none.
-        interval: seconds of waiting after which it is sent.
-        paces: what is sent has to keep to.
-        age: seconds after which nothing more is sent, but for one message in any case; None for never.
-        turns: those of all streams; None for one that is alone.
-        peer: on whose behalf it takes turns.
+        write: sends one message. It returns when gRPC has accepted the message, which gives flow control.
+        heartbeat: the heartbeat message; None for a dialect that has none.
+        interval: seconds between heartbeats.
+        paces: the rate limits on what is sent.
+        age: seconds after which the stream ends, though not before its first message; None for no limit.
+        turns: shared by all streams; None if there are no others.
+        peer: the host whose turns are taken.
     """
 
     def __init__(
@@ -70,19 +70,19 @@ class Outlet:
             await asyncio.gather(self._beat, return_exceptions=True)
 
     async def send(self, message: bytes, *, may_end: bool = True) -> None:
-        """Send a message, when the paces let it through.
+        """Send a message, after waiting as long as the rate limits require.
 
         Args:
-            message: what is sent.
-            may_end: whether the stream may end before it for its age.
+            message: the serialised message.
+            may_end: whether a stream that has reached its age ends instead of sending the message.
 
         Raises:
             StreamAgeError: the stream has reached its age.
-            ClientGoneError: there is nobody left to take it.
+            ClientGoneError: the client left.
         """
         now = asyncio.get_running_loop().time() if self._age is not None or self._paces else 0.0
         if self._age is not None and self._sent and may_end and now - self._begun >= self._age:
-            raise StreamAgeError(f"streams end after {self._age:g} s here: go on with another", retry_after=0.0)
+            raise StreamAgeError(f"this server ends streams after {self._age:g} s: continue with a new one", retry_after=0.0)
         self._sent = True
         if self._paces and (wait := max(pace.take(len(message), now) for pace in self._paces)):
             await self.patiently(asyncio.sleep(wait))
@@ -96,7 +96,7 @@ class Outlet:
                 raise ClientGoneError from error
 
     async def patiently(self, awaitable: Awaitable[T]) -> T:
-        """Wait for something that is not the client, with heartbeats."""
+        """Wait for something other than the client, and send heartbeats meanwhile."""
         self._waiting = True
         try:
             return await awaitable
@@ -118,5 +118,5 @@ class Outlet:
         self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick)
 
     async def _send_heartbeat(self, message: bytes) -> None:
-        with suppress(ClientGoneError):  # the next real message finds out too
+        with suppress(ClientGoneError):  # the next message that is not a heartbeat raises it again
             await self._send(message)

@@ -4,7 +4,7 @@ gRPC listens on those addresses of a host that are free and says nothing of the 
 or not a server answers there.
 
 Rule 1: if a host stands for several addresses, the server listens on all of them, at one port, or not at all.
-Rule 2: a Unix socket is replaced only if nobody answers on it. What is not a socket stays where it is.
+Rule 2: a Unix socket is replaced only if no server answers on it. A file that is not a socket is never removed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _LOOPBACK: tuple[_SocketAddress, ...] = (("::1", 0, 0, 0), ("127.0.0.1", 0))
 _EVERYWHERE: tuple[_SocketAddress, ...] = (("::", 0, 0, 0), ("0.0.0.0", 0))  # noqa: S104 - only if the user asks for it
 
 _TRIES = 16
-"""Free ports of one address that are tried on the others. Few ports are in use, so the first nearly always fits."""
+"""With port 0: how many free ports of the first address are tried on the others. Few ports are in use, so the first one
+nearly always works."""
 
 _ANSWER = 1.0
-"""Seconds that a server at a Unix socket has to accept a connection. The kernel does that for it, at once."""
+"""Seconds to wait for a connection to a Unix socket. If a server listens there, the kernel connects at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ class Held:
 
 
 def claim(listen: Listen, *, shared: bool = False) -> Claim:
-    """Check that a server can listen on every address that is meant. This may wait for a name server.
+    """Check that a server can listen on every address that `listen` stands for. This may wait for a name server.
 
     A Unix socket that a dead server left behind is removed.
 
     Args:
-        listen: where.
+        listen: where the server is to listen.
         shared: whether other servers of this user may listen on the same port, if they share it too (SO_REUSEPORT).
 
     Raises:
@@ -131,9 +132,9 @@ def _bind(address: tuple[str | int, ...], *, shared: bool) -> socket.socket:
     one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         if ":" in host:
-            # One socket stands for all interfaces, IPv4's too. So it does in gRPC.
+            # As in gRPC, one socket bound to [::] accepts IPv4 connections too.
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not ip_address(host).is_unspecified))
-        # Connections that a past server closed do not count. A socket that listens does.
+        # Lets the port be bound in spite of closed connections in TIME_WAIT, but not while a socket listens on it.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         one.bind(address)
@@ -147,12 +148,12 @@ def _addresses_of(listen: HostPort) -> list[_SocketAddress]:
     """Return the addresses that a host stands for on this machine, at port 0."""
     host = listen.host.strip("[]")
     if host.lower() == "localhost":
-        # Both, whatever /etc/hosts says (RFC 6761): gRPC's clients try both, and one could be another server's.
+        # Both, whatever /etc/hosts says (RFC 6761): gRPC's clients try both, and another server could listen on one of them.
         found = list(_LOOPBACK)
     else:
         try:
             answers = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-        except (OSError, ValueError) as error:  # ValueError: what cannot be the name of a host
+        except (OSError, ValueError) as error:  # ValueError: not a valid host name
             said = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise InvalidRequestError(f"cannot listen on {listen}: the host {host!r} is not known: {said}") from error
         found = list(dict.fromkeys(cast(_SocketAddress, address) for *_, address in answers))
@@ -163,7 +164,7 @@ def _addresses_of(listen: HostPort) -> list[_SocketAddress]:
 
 
 def _has_ipv6() -> bool:
-    """Whether this machine has IPv6. If not, hosts are often said to have an IPv6 address all the same."""
+    """Whether this machine has IPv6. Name resolution may return IPv6 addresses even if it has not."""
     try:
         _bind(_LOOPBACK[0], shared=True).close()
     except OSError:
@@ -172,7 +173,7 @@ def _has_ipv6() -> bool:
 
 
 def _make_way(listen: UnixSocket) -> None:
-    """Check that a server can bind a Unix socket; remove one on which nobody answers."""
+    """Check that a server can bind a Unix socket. Remove one that no server answers on."""
     path = listen.path
     try:
         with suppress(FileNotFoundError):
@@ -193,7 +194,7 @@ def _is_answered(path: str) -> bool:
         one.settimeout(_ANSWER)
         try:
             one.connect(path)
-        except (TimeoutError, BlockingIOError):  # too many are waiting to be accepted
+        except (TimeoutError, BlockingIOError):  # the server's backlog is full
             return True
         except ConnectionRefusedError:
             return False

@@ -1,4 +1,4 @@
-"""What became of every call: told to observers, and logged."""
+"""Reports of how each call ended, for the log and for observers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ log = logging.getLogger("unspool.server")
 
 
 MOST_FILES = 100
-"""Files of a batch that are told of one by one. With names of up to 80 characters a JSON line of the log then stays within
+"""Files of a batch that are reported one by one. With names of up to 80 characters a JSON line of the log then stays within
 16 KiB, where Docker and containerd cut lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileEnd:
-    """What became of one file of a batch.
+    """How one file of a batch ended.
 
     Attributes:
-        name: of the file.
-        bytes: of it that were handed to gRPC.
-        outcome: `OK`, the reason of the error that ended this file and no other, or None: the call ended before the file did.
-        message: of the error, or "".
+        name: the file's name.
+        bytes: how many of its bytes were handed to gRPC.
+        outcome: `OK`, the reason of the error that ended this file only, or None if the call ended before the file did.
+        message: the error's message, or "".
     """
 
     name: str
@@ -42,12 +42,12 @@ class FileEnd:
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """What became of the files of a batch.
+    """How the files of a batch ended.
 
     Attributes:
-        count: files that were asked for.
-        failed: of these, how many ended in an error of their own.
-        files: what became of each, those that failed first, else as they were asked for; at most `MOST_FILES`.
+        count: files in the request.
+        failed: how many of them ended in an error of their own.
+        files: at most `MOST_FILES` of them: failed files first, otherwise in the order of the request.
         left_out: how many files are not in `files`.
     """
 
@@ -59,20 +59,19 @@ class BatchEnd:
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
-    """What became of one call.
+    """How one call ended. For a call refused before its request was decoded, the fields that the request sets are empty or 0.
 
     Attributes:
-        method: of the service, as `ReadFile`.
-        name: of the file, or of the prefix. Empty for a batch, and for a call that was refused before its request was decoded,
-            as is all that the request says.
+        method: the method's name, such as `ReadFile`.
+        name: the name of the file, or the prefix. Empty for a batch.
         start: first byte asked for.
-        bytes: of files that were handed to gRPC; a client that left need not have got them all.
-        seconds: how long it took.
+        bytes: file bytes handed to gRPC. A client that left may not have received all of them.
+        seconds: how long the call took.
         outcome: `OK`, `CANCELLED` (the client left), or the reason of the error.
-        message: of the error, or "".
-        attempt, transfer_id: what the client calls it.
+        message: the error's message, or "".
+        attempt, transfer_id: as the client set them in the request.
         peer: the client's address as gRPC writes it.
-        batch: what became of the files of a batch; None for other calls.
+        batch: how the files of a batch ended; None for other calls.
     """
 
     method: str
@@ -89,15 +88,15 @@ class CallEnd:
 
 
 class CallObserver(Protocol):
-    """Is told what happens at a server, on the event loop; it should be quick."""
+    """Receives an event for each call that ends. It runs on the event loop, so it should be quick."""
 
     def notify(self, event: CallEnd) -> None:
-        """Take note of an event. What it raises is logged, and concerns no call."""
+        """Handle an event. An exception raised here is logged and affects no call."""
         ...
 
 
 class Log:
-    """The observer that logs one line for each call that ended; always there."""
+    """The observer that logs one line for each call. It is always installed."""
 
     def notify(self, event: CallEnd) -> None:
         """See `CallObserver.notify`."""
@@ -119,10 +118,10 @@ class Log:
 
 
 class Reports:
-    """Tells observers how calls end.
+    """Notifies observers when calls end.
 
     Args:
-        observers: are told, after the log.
+        observers: notified after the log.
     """
 
     def __init__(self, observers: Sequence[CallObserver] = ()) -> None:
@@ -185,6 +184,6 @@ def _file_end(name: str, sent: Sent) -> FileEnd:
 
 
 def _in_short(batch: BatchEnd) -> str:
-    """Name one file of a batch, one that failed if there is such, and say how many others there are."""
+    """Return the name of one file of a batch (a failed one if there is one) and the number of the others."""
     more = f" and {batch.count - 1} more" if batch.count > 1 else ""
     return f"{batch.files[0].name if batch.files else '-'}{more}"

@@ -1,4 +1,4 @@
-"""The server's process: listen, health, reflection, drain."""
+"""The gRPC server: listening, health, reflection, drain."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from unspool.stores.base import Store
 log = logging.getLogger("unspool.server")
 
 EXPOSED = "%s is open to other machines: there is no TLS and no authentication, so whoever reaches it can read all files"
-"""The warning about an address that is not of loopback."""
+"""The warning about an address that is not a loopback address."""
 
 _CLOSING = 2.0
-"""Seconds that streams which were told to end have to say so to their clients, before connections are closed."""
+"""Seconds that cut streams have to send their status to the client before connections are closed."""
 
 
 class Server:
-    """Serves a store, as an async context manager: listening inside, drained and closed after.
+    """Serves a store. As an async context manager it listens inside the block, and drains and closes at the end.
 
-    It answers in the dialects of its options, and grpc.health.v1 and server reflection.
+    It speaks the dialects of its options, grpc.health.v1 and server reflection.
 
     Args:
-        store: where the bytes come from. Not closed by the server.
+        store: where the bytes come from. The server does not close it.
         listen: `HOST:PORT` is a port on every address of the host, or an error if one of them is in use; `PORT` and `:PORT`
             are a port on all interfaces; `unix:PATH` is a Unix socket. Port 0 picks a free one, see `address`. If other
-            machines can reach it, a warning is logged when it starts.
+            machines can reach the address, the server logs a warning when it starts.
         options: limits and intervals.
-        observers: are told how each call ended; see `FileService`.
-        share_port: other servers of this user that say the same may listen on the port too, and the kernel gives each of
-            them some of the connections (SO_REUSEPORT). Without it a port in use is an error. The warning above is then for
-            whoever starts the servers to give, once.
+        observers: notified when a call ends; see `FileService`.
+        share_port: whether other servers of this user may listen on the same port, if they set this too. The kernel then
+            distributes the connections among them (SO_REUSEPORT). Without it a port in use is an error. With it the server
+            does not log the warning above; the program that starts the servers should, once.
 
     Attributes:
         address: where it listens: `HOST:PORT`, or `unix:PATH`.
@@ -71,24 +71,24 @@ class Server:
         """Begin to listen; return `address`.
 
         Raises:
-            InvalidRequestError: the address cannot be listened on, one of several is in use, or the server was started before.
+            InvalidRequestError: the server cannot listen on the address, one of several is in use, or it was started before.
         """
         if self._state != "new":
             raise InvalidRequestError(f"{self.address}: this server was {self._state} already: make another one")
         forks.check()
         options = self.options
         listen = parse_listen(self._listen)
-        # In a thread: the host may have to be asked for at a name server.
+        # In a thread, because resolving the host may block on a name server.
         claimed = await asyncio.to_thread(claim, listen, shared=self._share_port)
         self._server = grpc.aio.server(
             options=[
-                # Unless it is meant: two servers on one port would share its connections without a word.
+                # Off unless asked for: gRPC's default is on, and two servers would silently share the port's connections.
                 ("grpc.so_reuseport", int(self._share_port)),
                 # See CHANNEL_OPTIONS of the client.
                 ("grpc.http2.max_frame_size", 4 << 20),
                 ("grpc.keepalive_time_ms", int(options.keepalive * 1000)),
                 ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout * 1000)),
-                # What an unanswered ping really waits for; gRPC's own is 60 s, whatever the option above says.
+                # The timeout that gRPC really applies to a ping. Its default is 60 s, whatever the option above says.
                 ("grpc.http2.ping_timeout_ms", int(options.keepalive_timeout * 1000)),
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
             ]
@@ -113,18 +113,18 @@ class Server:
         for name in names:
             try:
                 port = self._server.add_insecure_port(name)
-            except RuntimeError as error:  # somebody was faster
-                # gRPC lets go of the addresses it has when it stops, and it stops only what was started.
+            except RuntimeError as error:  # another process took the port meanwhile
+                # gRPC releases the addresses that are bound already only in stop(), which needs a started server.
                 await self._server.start()
                 await self._server.stop(None)
                 raise InvalidRequestError(f"cannot listen on {listen}: {name} is in use") from error
         self.address = str(HostPort(listen.host, port) if isinstance(listen, HostPort) else listen)
 
     async def stop(self, grace: float | None = None) -> None:
-        """Drain and close: no new streams, then up to `grace` seconds for the running ones, then they are told to come back.
+        """Drain and close: refuse new streams, wait up to `grace` seconds for the running ones, then ask clients to retry.
 
-        Closing takes two seconds more at the most; only a connection whose other end takes nothing at all holds it up for
-        longer, until TCP gives it up (`keepalive_timeout`). A server that is not listening is left as it is.
+        Closing takes at most two seconds more. The exception is a connection whose peer reads nothing: it is closed when TCP
+        gives up (`keepalive_timeout`). On a server that is not listening, this does nothing.
         """
         if self._state != "started":
             return

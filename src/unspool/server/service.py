@@ -1,4 +1,4 @@
-"""What serves a store's files from a gRPC server, whoever's it is."""
+"""The service that answers for a store's files. It can be added to any `grpc.aio` server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("unspool.server")
 
 
 class FileService:
-    """A store's files, to be added to a `grpc.aio` server of yours; `unspool.Server` is one that does it.
+    """Serves a store's files from your own `grpc.aio` server. `unspool.Server` uses it too.
 
         service = unspool.FileService(store)
         server = grpc.aio.server()
@@ -31,13 +31,13 @@ class FileService:
         await server.stop(2)
 
     Args:
-        store: where the bytes come from; not closed here.
-        options: how it answers, and in which dialects.
-        limits: how much it gives to whom; kept for what comes in here, not for your other services.
-        observers: are told how each call ended. It is logged in any case (`logging`, logger `unspool.server`).
+        store: where the bytes come from. The service does not close it.
+        options: sizes, intervals and dialects.
+        limits: limits on the calls of this service. They do not cover the other services of your server.
+        observers: notified when a call ends. Each call is logged in any case (`logging`, logger `unspool.server`).
 
     Attributes:
-        services: the full names of the services it answers, for health and reflection.
+        services: the full names of the gRPC services it implements, for health and reflection.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class FileService:
         self.services = tuple(dialect.service for dialect in self._dialects)
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Have a server answer for the files, before it is started.
+        """Register the service with a server that has not been started.
 
         Raises:
-            InvalidRequestError: it is no `grpc.aio` server.
+            InvalidRequestError: it is not a `grpc.aio` server.
         """
         if not isinstance(server, grpc.aio.Server):
             raise InvalidRequestError(f"{type(server).__name__}: not a server made by grpc.aio.server()")
@@ -69,14 +69,15 @@ class FileService:
         return self._streams.active
 
     async def drain(self, grace: float) -> None:
-        """Take no new streams, and have the running ones end: by themselves within `grace` seconds, then by our asking.
+        """Refuse new streams, give the running ones `grace` seconds to finish, then end them.
 
-        Clients of ours come back by themselves, here or at another replica. Nothing is awaited of a client that takes nothing.
+        An ended stream asks its client to retry; unspool's clients do, here or at another replica. A client that does not read
+        does not delay the drain.
         """
         self._streams.drain()
         try:
             async with asyncio.timeout(grace):
                 await self._streams.wait_idle()
         except TimeoutError:
-            log.info("%d streams did not end in time: their clients are asked to come back", self.active)
+            log.info("%d streams did not end in time: their clients are asked to retry", self.active)
             self._streams.cut()

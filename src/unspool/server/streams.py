@@ -1,4 +1,4 @@
-"""The streams a server is answering: how many run, how much each may send, and how all of them come to an end."""
+"""The running streams of a server: how many there are, how fast each may send, and how a drain ends them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from unspool.server.outlet import Outlet
 from unspool.server.turns import Turns
 
 _FULL_RETRY = 1.0
-"""Seconds a client is asked to wait when all places are taken: transfers end all the time. Its own jitter spreads the rest."""
+"""Seconds a client is asked to wait when the stream limit is reached. Streams end all the time, so a short wait is enough; the
+client adds jitter."""
 
 _DRAIN_RETRY = 1.0
-"""Seconds a client is asked to wait when the server is going away: long enough for a balancer to notice."""
+"""Seconds a client is asked to wait when the server drains: long enough for a load balancer to notice."""
 
 
 class Streams:
     """The running streams.
 
     Args:
-        limits: how much is given to whom.
+        limits: the limits on streams, connections, bandwidth and memory.
     """
 
     def __init__(self, limits: LimitOptions) -> None:
         self._limits = limits
         self._slots = Slots(limits.streams, limits.streams_per_peer)
-        self._connections: Counter[str] = Counter()  # streams of each, by address and port
+        self._connections: Counter[str] = Counter()  # number of streams, by address and port
         self._bandwidth = _pace(limits.bandwidth)
         self._block_sizes = BlockSizes(limits.memory)
         self._turns = Turns()
@@ -41,7 +42,7 @@ class Streams:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    # Coming to an end
+    # Drain
 
     @property
     def active(self) -> int:
@@ -49,11 +50,11 @@ class Streams:
         return len(self._running)
 
     def drain(self) -> None:
-        """Refuse new streams from now on, asking clients to come back; running ones go on."""
+        """Refuse new streams from now on and ask their clients to retry. Running streams continue."""
         self._draining = True
 
     def cut(self) -> None:
-        """End the running streams, whatever each of them waits for, asking clients to come back."""
+        """Cancel the running streams and ask their clients to retry."""
         self._draining = self._cutting = True
         for task in self._running:
             task.cancel()
@@ -66,7 +67,7 @@ class Streams:
 
     @contextmanager
     def running(self, call: Call) -> Iterator[None]:
-        """Count a call as a running stream, if it is one; refuse it while draining or over a limit, end it when cut."""
+        """Count a call as a running stream, if it is one. Refuse it while draining or over a limit; end it on `cut`."""
         if not call.streams:
             yield
             return
@@ -81,7 +82,7 @@ class Streams:
         try:
             yield
         except asyncio.CancelledError:
-            # By `cut`, unless the client left: then gRPC cancelled it, perhaps as well.
+            # Either `cut` cancelled the task, or gRPC did because the client left, or both.
             if self._cutting and not task.uncancel():
                 raise _going_away() from None
             raise
@@ -104,22 +105,22 @@ class Streams:
             raise OverloadedError(f"{full}: try again", retry_after=_FULL_RETRY)
 
     def outlet(self, call: Call, heartbeat: bytes | None, interval: float) -> Outlet:
-        """Return the sending side of a stream, within its limits."""
+        """Return the sending side of a stream, which keeps to its limits."""
         stream = _pace(self._limits.stream_bandwidth)
         paces = [pace for pace in (stream, self._bandwidth) if pace is not None]
         age, peer = self._limits.stream_age, call.caller.host
         return Outlet(call.context.write, heartbeat, interval, paces, age, turns=self._turns, peer=peer)
 
     def block_sizes(self, wanted: int) -> BlockSize:
-        """Return how large the blocks of one more stream may be; `wanted` is the most it asks for."""
+        """Return the block sizes for a new stream. `wanted` is the largest block that the client asked for."""
         rates = [rate for rate in (self._limits.stream_bandwidth, self._limits.bandwidth) if rate is not None]
-        # Under a cap, a block should not take so long that the client thinks that nothing comes any more.
+        # With a bandwidth cap, a block takes at most a second, so that the client's idle timeout does not expire.
         most = min(wanted, max(int(min(rates)), 1)) if rates else wanted
         return BlockSize(self._block_sizes, most, lambda: len(self._running))
 
 
 class BlockSize:
-    """How large the next block of one stream may be."""
+    """The block size of one stream. It grows while the client reads quickly."""
 
     def __init__(self, sizes: BlockSizes, wanted: int, streams: Callable[[], int]) -> None:
         self._sizes = sizes
@@ -138,13 +139,13 @@ class BlockSize:
         return self._size
 
     @property
-    def settled(self) -> bool:
-        """Whether blocks are as large as they were asked for, or as so many streams may have them."""
+    def at_largest(self) -> bool:
+        """Whether blocks have reached the size asked for, or the largest one allowed with this many streams."""
         return self._size >= min(self._wanted, self._sizes.largest(self._streams()))
 
 
 def _pace(rate: float | None) -> Pace | None:
-    """Return a pace with a burst of a quarter of a second, for what has a rate."""
+    """Return a pace with a burst of a quarter of a second, or None if there is no rate."""
     return None if rate is None else Pace(rate, burst=rate / 4)
 
 
