@@ -1,7 +1,7 @@
-"""Between the model and the wire, for batches: `ReadFiles` beside what `unspool.rpc.wire` has for the other methods.
+"""Encodes and decodes the messages of batches (`ReadFiles`). `unspool.rpc.wire` does the other methods.
 
-A piece of a file is a frame with a number behind it, on the wire as well: the first three fields of a FilePiece are those of a
-ReadFileResponse. Serialised fields may be concatenated, so what writes a frame writes a piece.
+On the wire a piece is a frame followed by the index of its file: the first three fields of a FilePiece are those of a
+ReadFileResponse. Serialised fields may be concatenated, so a piece is written by writing a frame and then the index.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from unspool.rpc.wire import check_entries, check_number, filled, frame_of, fram
 from unspool.v1 import file_service_pb2 as pb
 
 _OTHER_FIELDS = 64
-"""Fields that a request may have beside its files: several times those there are, for versions to come."""
+"""Fields that a request may have besides its files: several times as many as today, to allow for later versions."""
 
 _PIECES, _INDEX = b"\x0a", b"\x20"
 """The tags of ReadFilesResponse.pieces and FilePiece.index."""
@@ -46,10 +46,10 @@ def decode_batch_request(data: bytes, most_files: int | None = None) -> BatchReq
 
     Args:
         data: the message.
-        most_files: refuse one of many more files before anything is made of them; None is no limit.
+        most_files: a request with many more files is refused before it is parsed. None means no limit.
 
     Raises:
-        InvalidRequestError: it is not such a request, or not one within the limit.
+        InvalidRequestError: the message is malformed or exceeds the limit.
     """
     if most_files is not None and has_more_fields(data, most_files + _OTHER_FIELDS):
         raise errors.InvalidRequestError(f"more than {most_files} files are asked for at once: at most {most_files} can be")
@@ -65,7 +65,7 @@ def decode_batch_request(data: bytes, most_files: int | None = None) -> BatchReq
 
 
 def encode_pieces(pieces: Iterable[Piece]) -> bytes:
-    """Serialise a ReadFilesResponse; no pieces are a heartbeat."""
+    """Serialise a ReadFilesResponse. Without pieces it is a heartbeat."""
     message: list[Bytes] = []
     for piece in pieces:
         index = _INDEX + varint(piece.index) if piece.index else b""
@@ -78,11 +78,11 @@ def encode_pieces(pieces: Iterable[Piece]) -> bytes:
 
 
 def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> tuple[Piece, ...]:
-    """Parse a ReadFilesResponse. Raises ProtocolError if it is not one, or larger than a client takes.
+    """Parse a ReadFilesResponse. Raises ProtocolError if it is malformed, or larger than a client accepts.
 
     Args:
         data: the message.
-        files: those asked for, so that an error can name its file.
+        files: the files of the request, so that an error can name its file.
     """
     check_entries(data)
     message = parsed(pb.ReadFilesResponse(), data, errors.ProtocolError)

@@ -1,7 +1,7 @@
-"""What it means that no gRPC server could be reached, in one line for a person.
+"""Explains in one line why no gRPC server could be reached.
 
-gRPC gives the reason in words only, and they differ between its versions. What is recognised here gets a plain sentence;
-anything else keeps gRPC's last words.
+gRPC gives the reason as text only, and the text differs between versions. Text recognised here is replaced by a plain sentence;
+otherwise the last error in gRPC's text is shown.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "the connection is closed as soon as it is made (by a TLS port, or a load balancer without servers); check the port",
     ),
 )
-"""What gRPC says, as a pattern, and what that means. The first that is found counts. HTTP/2 has a frame's type in the fourth
-byte: there stands the P of `HTTP/1.1` (80), or a letter of `<!DOCTYPE`, `<!doctype`, `<HTML` or `<html` (79, 111, 77, 109)."""
+"""Patterns for gRPC's text, each with its explanation. The first match counts. About the frame types: HTTP/2 has the type of a
+frame in its fourth byte. In an HTTP/1 answer, that byte is the P of `HTTP/1.1` (80), or a letter of `<!DOCTYPE`, `<!doctype`,
+`<HTML` or `<html` (79, 111, 77, 109)."""
 
 _LAST_WORDS = re.compile(r"last error: (?:[A-Z_]+: )?(?:(?:ipv4|ipv6|unix):\S+: )?(.*)", re.DOTALL)
 
 
 _NOT_GRPC = re.compile(r"http2 header with status: (?!40[13])|END_STREAM flag received")
-"""What gRPC says of an answer that is not gRPC's. It has meanings of its own for the statuses 401 and 403."""
+"""gRPC's text for an answer that is not gRPC. The HTTP statuses 401 and 403 are left out, because gRPC maps them itself."""
 
 
 def is_no_grpc(details: str) -> bool:
-    """Whether a call ended so because whoever answered does not speak gRPC."""
+    """Whether a call failed because the server at the address does not speak gRPC."""
     return _NOT_GRPC.search(details) is not None
 
 
 def explain(target: str, details: str) -> str:
-    """Return the line.
+    """Return the explanation.
 
     Args:
-        target: the server's address, as it was given.
-        details: what gRPC says.
+        target: the server's address, as the caller gave it.
+        details: gRPC's text.
     """
     for pattern, meaning in _MEANINGS:
         if (found := re.search(pattern, details)) is not None:

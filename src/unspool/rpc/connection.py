@@ -1,4 +1,4 @@
-"""A connection of gRPC's: bytes out, bytes in, and no error that is not ours."""
+"""A gRPC connection that sends and receives serialised messages, and raises errors of `unspool.errors` only."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from unspool.options import Metadata
 from unspool.rpc import forks, status
 from unspool.rpc.connecting import explain, is_no_grpc
 
-# What a client may rely on: nothing here needs a server's consent.
+# These settings take effect with any server.
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
-    # Our own budget decides when to try again; gRPC's (1 s growing to 120 s) would only make an attempt fail unmade.
+    # The client's own budget decides when to retry. With gRPC's backoff (1 s growing to 120 s) an attempt could fail without
+    # trying to connect.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 10_000),  # this one is how long connecting may take
+    ("grpc.min_reconnect_backoff_ms", 10_000),  # this is the timeout for connecting
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # What gRPC would try again behind our back would not be counted.
+    # Retries made inside gRPC would not be counted.
     ("grpc.enable_retries", 0),
-    # Channels of one process share connections otherwise, and a new channel would be no new connection.
+    # Otherwise channels of one process share connections, and a new channel would reuse the old connection.
     ("grpc.use_local_subchannel_pool", 1),
     # Largest HTTP/2 frame: a block in one frame instead of 64. Measured: +13 % (docs/benchmarks.md).
     ("grpc.http2.max_frame_size", 4 << 20),
@@ -31,25 +32,25 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
 
 
 _NO_PROXY = ("grpc.enable_http_proxy", 0)
-"""gRPC takes a proxy from `grpc_proxy`, `https_proxy` or `http_proxy`. None can lead back to this machine's own loopback."""
+"""gRPC uses the proxy in `grpc_proxy`, `https_proxy` or `http_proxy`. No proxy can reach this machine's loopback addresses."""
 
 _LEAST_WINDOW = 16 * 1024
-"""Bytes; gRPC announces more by itself for a message that it waits for."""
+"""Bytes. gRPC enlarges the window itself while it waits for a larger message."""
 
 _SLOW_PING_MS = 600_000
 
 
 def slow_options(window: int) -> list[tuple[str, int]]:
-    """Return the options of a channel whose way is slow, for about so many bytes on their way at once."""
+    """Return the options of a channel over a slow network, for about `window` bytes in flight."""
     return [
         ("grpc.http2.lookahead_bytes", max(window, _LEAST_WINDOW)),
-        # The answer to a ping waits behind all that is on its way.
+        # The answer to a ping waits behind all bytes in flight.
         ("grpc.http2.ping_timeout_ms", _SLOW_PING_MS),
     ]
 
 
 class Connection:
-    """A channel of gRPC's to one server: bytes out, bytes in, and no error that is not ours.
+    """A gRPC channel to one server. Calls take and return serialised messages, and raise errors of `unspool.errors` only.
 
     Args:
         target: `HOST:PORT`, or anything gRPC can resolve.
@@ -61,8 +62,8 @@ class Connection:
         self._metadata = tuple(metadata)
         self._closed = False
         self._window: int | None = None
-        self._line: _Line | None = None  # dialled on first use: a channel belongs to the event loop it is made in
-        self._replaced: list[_Line] = []  # those with calls on them
+        self._line: _Line | None = None  # made on first use, because a channel belongs to the event loop it is made in
+        self._replaced: list[_Line] = []  # replaced channels that still have calls
         self._closing: set[asyncio.Task[None]] = set()
 
     def _open_line(self) -> _Line:
@@ -82,14 +83,14 @@ class Connection:
         return self._line
 
     def renew(self, window: int | None = None) -> None:
-        """See `Transport.renew`. Of many who find the same channel silent, the first replaces it for all."""
+        """See `Transport.renew`. If several callers find the same channel silent, the first one replaces it for all."""
         if self._line is not None and self._line.given_up and not self._closed:
             self._replaced.append(self._line)
             self._line = None
             self._window = window
             self._let_go()
 
-    # Without (de)serialisers, so that what does not parse is our error and not gRPC's log line.
+    # Without (de)serialisers: a message that does not parse then raises our error, instead of being logged by gRPC.
 
     async def call(self, method: str, request: bytes) -> bytes:
         """Make a unary call."""
@@ -100,7 +101,7 @@ class Connection:
             return await call
 
     async def stream(self, method: str, request: bytes) -> AsyncGenerator[bytes, None]:
-        """Yield a stream's messages; it is ended when nobody listens any more."""
+        """Yield a stream's messages. Closing the generator cancels the call."""
         line = self._open_line()
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(method)
         call = make(request, metadata=self._metadata)
@@ -109,7 +110,7 @@ class Connection:
                 yield message
 
     async def aclose(self) -> None:
-        """Close the channel; calls that are running fail."""
+        """Close the channel. Running calls fail."""
         loop = asyncio.get_running_loop()
         lines = [line for line in (self._line, *self._replaced) if line is not None]
         for line in lines:
@@ -117,14 +118,14 @@ class Connection:
                 raise self._foreign_error(line)
         self._closed = True
         for line in lines:
-            if line.loop is loop:  # of a loop that has ended nothing is left to be closed
+            if line.loop is loop:  # a channel of a loop that has ended cannot be closed
                 await line.channel.close()
         self._line = None
         self._replaced.clear()
         await asyncio.gather(*(closing for closing in self._closing if closing.get_loop() is loop))
 
     def _let_go(self) -> None:
-        """Close the channels that were replaced and whose last call is over."""
+        """Close the replaced channels that have no calls left."""
         for line in [line for line in self._replaced if not line.calls and not self._closed]:
             self._replaced.remove(line)
             closing = asyncio.ensure_future(line.channel.close())
@@ -132,9 +133,9 @@ class Connection:
             closing.add_done_callback(self._closing.discard)
 
     def _meaning(self, error: grpc.aio.AioRpcError, line: _Line) -> UnspoolError:
-        """Return what the status means that ended a call."""
+        """Return the error that a call's status stands for."""
         metadata, details = error.trailing_metadata() or (), error.details() or ""
-        # An answer brings metadata; what gRPC says by itself does not.
+        # A server's answer carries metadata; a status that gRPC itself makes up locally does not.
         if not metadata and (is_no_grpc(details) or line.failed_to_connect()):
             return ConnectError(explain(self.target, details))
         return status.decode_error(error.code(), details, metadata, server=self.target)
@@ -144,11 +145,11 @@ class Connection:
         return InvalidRequestError(f"{self.target}: the client was first used in {how}: make a client for each loop")
 
     def _closed_error(self) -> UnspoolError:
-        return InvalidRequestError(f"{self.target}: the client was closed: nothing more can be asked with it")
+        return InvalidRequestError(f"{self.target}: the client is closed: make a new one")
 
     @asynccontextmanager
     async def _ended(self, call: grpc.aio.Call, line: _Line) -> AsyncGenerator[None, None]:
-        """End the call, however it is left; raise what its status means."""
+        """Cancel the call when the block is left, and raise the error that its status stands for."""
         line.calls += 1
         try:
             yield
@@ -161,8 +162,8 @@ class Connection:
             task = asyncio.current_task()
             if (task is not None and task.cancelling()) or not call.done():
                 line.given_up = True
-                raise  # the caller's own
-            # grpc.aio raises it as well for calls whose channel was closed, or (older ones) that the other side cancelled.
+                raise  # the caller was cancelled
+            # grpc.aio also raises CancelledError when the channel was closed, or (older versions) when the server cancelled.
             if self._closed:
                 raise self._closed_error() from error
             metadata = await call.trailing_metadata()
@@ -177,10 +178,12 @@ class Connection:
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """One channel of gRPC's, how many calls are on it, and whether somebody stopped waiting for one of them.
+    """One gRPC channel and the state of its calls.
 
     Attributes:
-        loop: the event loop it was made in. It works in no other.
+        loop: the event loop that it was made in, the only one it works in.
+        calls: the number of running calls.
+        given_up: whether a caller stopped waiting for one of its calls.
     """
 
     channel: grpc.aio.Channel

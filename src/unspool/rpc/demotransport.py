@@ -1,7 +1,6 @@
-"""The tutorial's dialect, `demo.Files/GetFile`, as a transport.
+"""The client's transport for the tutorial's dialect, `demo.Files/GetFile`.
 
-It downloads with the same care as ever, checks what can be checked (chunks are numbered in order, only the last one is
-short), and claims no more.
+It checks what the dialect allows to check: chunks are numbered in order, and only the last one is short.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from unspool.rpc.demowire import CHUNK_SIZE, SERVICE
 class DemoTransport:
     """Speaks `demo.Files` to any server of the tutorial's protocol. It can read; it cannot stat or list.
 
-    Frames carry no file description, and checksums that were computed here: they guard against nothing before this machine.
+    Frames carry no file information. Their checksums are computed here, so they do not detect damage on the network or the
+    server.
     """
 
     def __init__(self, target: str, metadata: Metadata = ()) -> None:
@@ -36,7 +36,7 @@ class DemoTransport:
 
     async def stat(self, name: str) -> FileInfo:
         """Raise UnsupportedError: the dialect has no such call."""
-        raise UnsupportedError(f"{name}: the demo dialect cannot say anything about a file but its bytes", name=name)
+        raise UnsupportedError(f"{name}: the demo dialect cannot stat files, only read them", name=name)
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """Raise UnsupportedError: the dialect has no such call."""
@@ -51,17 +51,16 @@ class DemoTransport:
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`.
 
-        The dialect knows chunks and no length: what comes before the start of the span is dropped, and at its end the stream
-        is left.
+        The dialect has chunks and no lengths, so bytes before the span are dropped, and the call is cancelled after its end.
         """
         if request.revision is not None:
             raise UnsupportedError(
-                f"{request.name}: the demo dialect has no revisions: what is here of one cannot be gone on with (resume=False)",
+                f"{request.name}: the demo dialect has no revisions: a download that has one cannot resume (resume=False)",
                 name=request.name,
             )
         number, surplus = divmod(request.start, CHUNK_SIZE)
         if number and not surplus:
-            # From one chunk before: an empty first chunk would be the end of this file, or of a shorter one.
+            # Start one chunk earlier: an empty first chunk could mean the end of this file or of a shorter one.
             number, surplus = number - 1, CHUNK_SIZE
         position = request.start
         stop = None if request.length is None else position + request.length

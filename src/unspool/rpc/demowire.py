@@ -1,7 +1,7 @@
-"""Between the model and the wire, for the tutorial's dialect: `demo.Files/GetFile`.
+"""Encodes and decodes the messages of the tutorial's dialect, `demo.Files/GetFile`.
 
-It has a name, the number of the chunk to start with, and numbered chunks of 32 KiB: no size, revision, checksum or end
-marker.
+A request has a name and the number of the first chunk; the response is a stream of numbered chunks of 32 KiB. There is no size,
+revision, checksum or end marker.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from unspool.rpc.wire import varint
 SERVICE = pb.DESCRIPTOR.services_by_name["Files"].full_name
 
 CHUNK_SIZE = 32 * 1024
-"""Bytes per chunk: the tutorial's. Both sides must mean the same, for a start is a number of chunks."""
+"""Bytes per chunk, as in the tutorial. Both sides must use the same value, because a start is given in chunks."""
 
 
 def decode_request(data: bytes) -> ReadRequest:
-    """Parse a Request. Raises InvalidRequestError if it is not one, InvalidRangeError if its start is negative."""
+    """Parse a Request. Raises InvalidRequestError if it is malformed, InvalidRangeError if its start is negative."""
     try:
         message = pb.Request.FromString(data)
     except DecodeError as error:
@@ -31,7 +31,7 @@ def decode_request(data: bytes) -> ReadRequest:
 
 
 def encode_response(chunk: Bytes, number: int) -> bytes:
-    """Serialise a Response: the same bytes as the generated code makes, with two copies of the chunk fewer."""
+    """Serialise a Response. The bytes are those of the generated code, but the chunk is copied two times fewer."""
     head = b"\x0a" + varint(len(chunk)) if chunk else b""
     tail = b"\x10" + varint(number) if number else b""
     return b"".join((head, chunk, tail))

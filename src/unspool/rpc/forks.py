@@ -1,7 +1,7 @@
-"""Forks. gRPC does not survive one while it is in use: its threads are missing in the child, which would wait for ever.
+"""Handles forks. gRPC does not survive a fork while it is in use: the child lacks its threads and would wait for ever.
 
-Rule 1: before a fork, what is only held open for later is closed, and gRPC has a moment to end its threads.
-Rule 2: a child that was forked while gRPC was in use is told so when it asks for something.
+Rule 1: before a fork, connections that are kept open only for later use are closed, and gRPC gets a moment to end its threads.
+Rule 2: in a child that was forked while gRPC was in use, every attempt to use gRPC raises an error.
 """
 
 from __future__ import annotations
@@ -18,43 +18,44 @@ from weakref import WeakSet
 from unspool.errors import InvalidRequestError
 
 _POLLER = "_poll_wrapper"
-"""What grpc.aio calls its thread. It is there as long as anything of grpc.aio is in use, whoever uses it."""
+"""The name of grpc.aio's thread. The thread exists while anything in the process uses grpc.aio."""
 
 _NATIVE = ("event_engine", "grpc_global", "lifeguard")
-"""How the names of the threads begin that gRPC's core has. They are seen where there is /proc, and end a little later."""
+"""Prefixes of the names of the threads of gRPC's core. They are visible only in /proc, and end a little after that thread."""
 
 _TASKS = Path("/proc/self/task")
 
 _PATIENCE = 0.5
-"""Seconds that all of them may take to end once nothing is in use any more: they take up to 0.05, measured."""
+"""Seconds to wait for these threads to end once gRPC is not in use any more. Measured: they take up to 0.05."""
 
 _STEP = 0.002
 
 _alive: WeakSet[object] = WeakSet()
-"""Channels and servers of gRPC's that were made here and may still be in use."""
+"""gRPC channels and servers made by unspool that may still be in use."""
 
 _closers: list[Callable[[], None]] = []
 _may_end = False
-"""Whether threads that run may be left from something of ours, and about to end; others are not waited for at every fork."""
+"""Whether running threads may belong to a closed channel or server of unspool, and so be about to end. If not, they belong to
+other code, and a fork does not wait for them."""
 
 _in_use = False
 _cut_off = False
 
 
 def note(thing: object) -> None:
-    """Remember a channel or a server for as long as it is there."""
+    """Register a channel or a server. It counts as in use until it is garbage-collected."""
     global _may_end  # noqa: PLW0603 - it is a state of the process
     _alive.add(thing)
     _may_end = True
 
 
 def before_fork(close: Callable[[], None]) -> None:
-    """Have something called before every fork, which closes what can be opened again."""
+    """Register a function to be called before every fork. It closes connections that can be opened again later."""
     _closers.append(close)
 
 
 def check() -> None:
-    """Refuse to begin where gRPC does not work.
+    """Check that gRPC works in this process.
 
     Raises:
         InvalidRequestError: this process was forked while gRPC was in use.
@@ -87,7 +88,7 @@ def _after_in_child() -> None:
 
 
 def _threads_run() -> bool:
-    """Whether there are threads of gRPC's."""
+    """Whether any threads of gRPC run."""
     if any(_POLLER in thread.name for thread in threading.enumerate()):
         return True
     with suppress(OSError):  # there is no /proc

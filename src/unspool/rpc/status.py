@@ -1,7 +1,7 @@
-"""Between our errors and gRPC's status, both ways: the status code, the message, and the details (AIP-193).
+"""Maps unspool's errors to gRPC's status and back: the status code, the message, and the details (AIP-193).
 
-Both tables are total: every error of ours has a status, every status one of ours. The error of one file of a batch has no
-status to itself, and says the same in a message.
+Both tables are total: every error class has a status code, and every status code an error class. The error of one file of a
+batch has no status of its own; a FileError message carries the same information.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from unspool import errors
 from unspool.v1 import file_service_pb2 as pb
 
 DOMAIN = "unspool"
-"""The domain of every ErrorInfo of ours (AIP-193)."""
+"""The domain of every ErrorInfo that unspool sends (AIP-193)."""
 
 DETAILS_KEY = "grpc-status-details-bin"
-"""Where gRPC carries a google.rpc.Status."""
+"""The metadata key under which gRPC carries a google.rpc.Status."""
 
 _LONGEST_ERROR = 1024
-"""Most bytes of a message or a name in a status. gRPC takes 8 KiB of trailers, in which a message stands percent-encoded (three
-times its size) and again in base64; a status that does not fit arrives as another one."""
+"""Most bytes of a message or a name in a status. gRPC accepts 8 KiB of trailers. They contain the message twice:
+percent-encoded, which can triple its size, and in base64. A status that does not fit arrives as a different one."""
 
 _OFFSET = re.compile(r"[0-9]{1,19}")
-"""An offset in a status: Python refuses to read numbers of some thousand digits, and raises an error that is not ours."""
+"""An offset in a status. The length is limited because int() raises ValueError for numbers of some thousand digits."""
 
 _TOO_LARGE = "larger than max"
-"""What gRPC says, in C++, Go and JavaScript, of a message that it does not take. No retry makes the message smaller."""
+"""gRPC's text (C++, Go, JavaScript) about a message over its size limit. A retry would not make the message smaller."""
 
 _NS = 1_000_000_000
 
@@ -71,7 +71,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.BusyError: grpc.StatusCode.UNAVAILABLE,
     errors.IncompleteTreeError: grpc.StatusCode.INTERNAL,
 }
-"""What a server answers for each of our errors."""
+"""The status code that a server sends for each error."""
 
 FROM_REASON: dict[str, type[errors.UnspoolError]] = {
     kind.reason: kind
@@ -94,11 +94,11 @@ FROM_REASON: dict[str, type[errors.UnspoolError]] = {
         errors.ServerError,
     )
 }
-"""The reasons a server may give. The others are found out by the client itself: a server cannot claim them."""
+"""The reasons that a server may send. Only the client itself can raise the other errors."""
 
 FROM_STATUS: dict[grpc.StatusCode, type[errors.UnspoolError]] = {
     grpc.StatusCode.OK: errors.ServerError,  # an "error" with status OK
-    grpc.StatusCode.CANCELLED: errors.UnreachableError,  # by a proxy or a dying server: our own cancel is no status
+    grpc.StatusCode.CANCELLED: errors.UnreachableError,  # by a proxy or a dying server, not by the client itself
     grpc.StatusCode.UNKNOWN: errors.ServerError,
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequestError,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.StalledError,
@@ -108,20 +108,20 @@ FROM_STATUS: dict[grpc.StatusCode, type[errors.UnspoolError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.OverloadedError,
     grpc.StatusCode.FAILED_PRECONDITION: errors.InvalidRequestError,
-    grpc.StatusCode.ABORTED: errors.ServerError,  # only with its reason does it mean that the file changed
+    grpc.StatusCode.ABORTED: errors.ServerError,  # it means FILE_CHANGED only with that reason
     grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedError,
     grpc.StatusCode.OUT_OF_RANGE: errors.StartPastEndError,
-    grpc.StatusCode.INTERNAL: errors.ServerError,  # also how a broken HTTP/2 stream shows
+    grpc.StatusCode.INTERNAL: errors.ServerError,  # gRPC reports a broken HTTP/2 stream like this too
     grpc.StatusCode.UNAVAILABLE: errors.UnreachableError,
     grpc.StatusCode.DATA_LOSS: errors.DataLossError,
 }
-"""What an answer means that gives no reason of ours: from another implementation, a proxy, or gRPC itself."""
+"""The error for a status without such a reason: from another implementation, a proxy, or gRPC itself."""
 
 _NUMBERED = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
-    """Return the status code, the message and the trailing metadata that say `error` on the wire."""
+    """Return the status code, the message and the trailing metadata for an error."""
     code = code_of(error)
     info = ErrorInfo(domain=DOMAIN, reason=error.reason)
     if error.name is not None and len(name := error.name.encode(errors="replace")) <= _LONGEST_ERROR:
@@ -139,12 +139,12 @@ def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tupl
 
 
 def code_of(error: errors.UnspoolError) -> grpc.StatusCode:
-    """Return the status code that says `error`."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)  # a store may have errors of its own
+    """Return the status code for an error."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)  # a store may raise subclasses
 
 
 def _bounded(text: str) -> str:
-    """Return a text as UTF-8 allows it and short enough for a trailer, with its middle left out: a long name stands first."""
+    """Return a text as valid UTF-8, short enough for a trailer. A long text loses its middle, because a name comes first."""
     raw = text.encode(errors="replace")
     if len(raw) <= _LONGEST_ERROR:
         return raw.decode()
@@ -153,7 +153,7 @@ def _bounded(text: str) -> str:
 
 
 def encode_file_error(error: errors.UnspoolError) -> pb.FileError:
-    """Return the message that says `error` of one file of a batch."""
+    """Return the message for the error of one file of a batch."""
     message = pb.FileError(
         code=code_of(error).value[0], reason=error.reason, message=_bounded(error.message), offset=error.offset
     )
@@ -163,7 +163,7 @@ def encode_file_error(error: errors.UnspoolError) -> pb.FileError:
 
 
 def decode_file_error(message: pb.FileError, *, name: str | None) -> errors.UnspoolError:
-    """Return what the error of one file of a batch means, as an error of ours; `name` is the file's."""
+    """Return the error that a FileError stands for. `name` is the file's name."""
     text = _bounded(message.message)
     retry_after = None
     if message.HasField("retry_delay"):
@@ -179,7 +179,7 @@ def decode_file_error(message: pb.FileError, *, name: str | None) -> errors.Unsp
 def decode_error(
     code: grpc.StatusCode, message: str | None, metadata: Iterable[tuple[str, str | bytes]], *, server: str
 ) -> errors.UnspoolError:
-    """Return what a status other than OK means, as an error of ours. `server` is named where the status names nobody."""
+    """Return the error for a status other than OK. If the status has no reason of ours, the error's message names `server`."""
     info, retry_after = _decode_details(metadata)
     if info is not None and info.domain == DOMAIN and info.reason in FROM_REASON:
         offset = info.metadata.get("offset", "")
@@ -208,10 +208,10 @@ def _decode_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[ErrorI
             for detail in Status.FromString(value).details:
                 if detail.Is(ErrorInfo.DESCRIPTOR):
                     detail.Unpack(unpacked := ErrorInfo())
-                    info = unpacked  # only now: what does not parse to its end is not half believed
+                    info = unpacked  # assigned only after it parsed completely
                 elif detail.Is(RetryInfo.DESCRIPTOR):
                     detail.Unpack(retry := RetryInfo())
                     retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / _NS
         except DecodeError:
-            continue  # somebody else's bytes under that key: the status itself still says what it says
+            continue  # other software's data under this key; the status code and message still count
     return info, retry_after

@@ -1,4 +1,4 @@
-"""The client's transport for `unspool.v1`: see `unspool.client.transport` for what it keeps to."""
+"""The client's transport for `unspool.v1`. `unspool.client.transport` has the contract."""
 
 from __future__ import annotations
 
