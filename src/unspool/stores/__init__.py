@@ -1,4 +1,4 @@
-"""Where the server's bytes come from, and what a store of one's own needs. Each name is loaded when it is first wanted."""
+"""Stores: where the server's bytes come from, and what a store of your own needs. Each name is imported on first use."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ _HOMES = {
 }
 
 _KINDS: dict[str, str] = {"file": "unspool.stores.local"}
-"""Of each scheme: the module whose `open_url` opens such a store."""
+"""For each URL scheme, the module whose `open_url` opens the store."""
 
 
 def open_store(url: str, *, hidden: bool = False) -> Store:
-    """Open the store that `url` names: a directory's path, or the same after `file://`.
+    """Open the store at a URL: the path of a directory, with or without `file://` before it.
 
     Args:
-        url: of the store.
-        hidden: whether files are served that have a part of their name begin with a dot; see `LocalStore`.
+        url: the path or URL.
+        hidden: whether to serve dotfiles; see `LocalStore`.
 
     Raises:
-        InvalidRequestError: there is no store of that kind.
+        InvalidRequestError: the scheme is unknown.
         NotFoundError, PermissionDeniedError: the directory cannot be opened.
     """
     scheme, separator, _ = url.partition("://")

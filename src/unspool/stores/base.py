@@ -1,7 +1,7 @@
-"""What a store is: where the server's bytes come from. The docstrings are the contract; `unspool.testing` runs it.
+"""The contract of a store, which gives the server its bytes. The docstrings are the contract; `unspool.testing` checks it.
 
-A store knows nothing of gRPC, streams or clients. It raises only errors of `unspool.errors`. Names are checked with
-`unspool.core.names` by the store itself, so that no caller can forget to.
+A store knows nothing of gRPC, streams or clients. It raises only errors of `unspool.errors`. The store itself checks names
+with `unspool.core.names`, so that no caller can forget to.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
 from unspool.errors import UnspoolError
 
 SmallFile: TypeAlias = tuple[FileInfo, bytes, bool] | UnspoolError
-"""What there is to say of one of many files: what it is, all its bytes, and whether it is steady (`OpenFile.steady`); or the
-error that is in the way."""
+"""The answer for one of many files: its information, all its bytes and whether it is steady (`OpenFile.steady`); or the error
+that opening or reading it raised."""
 
 
 RunSize: TypeAlias = Callable[[int], int]
-"""How many bytes, at least 1, are to come next from an offset in the file on. It may say more or less every time: what a reader
-that is waiting can take at once, and what one that is not should not hold (docs/decisions/0017)."""
+"""Called with an offset in the file; returns the length of the run to read there, at least 1. The length may differ from run to
+run: longer runs for a fast client, shorter ones to save memory for a slow client (docs/decisions/0017)."""
 
 
 class OpenFile(Protocol):
@@ -27,38 +27,38 @@ class OpenFile(Protocol):
 
     @property
     def info(self) -> FileInfo:
-        """What the file was when it was opened; size, revision and bytes come from one look at it."""
+        """The file's information at the time it was opened. Size, revision and bytes belong together."""
         ...
 
     def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
-        """Yield exactly the bytes of `span`, in order, in runs that are as long as asked for, or shorter, and never empty.
+        """Yield exactly the bytes of `span`, in order, in runs of the length asked for or shorter, never empty.
 
-        The whole span is asked for once, however the reader's speed changes: that is one request to an object store. A run may
-        be a view of memory that the next one is read into: who wants to keep it, copies it. Reads ahead by no more than one
-        run. What is in memory may be yielded without giving the event loop a turn. Reading stops when the iterator is closed or
-        its consumer is cancelled. Several reads of one file may be under way at once, each with its own iterator.
+        The whole span is requested once, however the client's speed changes; on an object store that is one request. A run may
+        be a view of a buffer that the next run overwrites, so a caller that keeps a run must copy it. The store reads ahead by
+        at most one run. It may yield runs that are in memory without returning to the event loop. Reading stops when the
+        iterator is closed or its consumer is cancelled. Several reads of one file may run at once, each with its own iterator.
 
         Args:
             span: within 0..info.size; an empty span yields nothing.
-            run_size: see `RunSize`; asked for each run when it begins to be read.
+            run_size: see `RunSize`; called when reading of a run begins.
 
         Raises:
-            FileChangedError: the file is not at `info.revision` any more. Bytes already yielded were of that revision: two
-                reads never give different bytes under one revision, while the file is `steady`.
+            FileChangedError: the file is no longer at `info.revision`. Bytes already yielded were of that revision: while the
+                file is `steady`, two reads never give different bytes under one revision.
             DataLossError: the store returned fewer bytes than it said it holds.
         """
         ...
 
     async def steady(self) -> bool:
-        """Return whether no change of the file goes unnoticed by its reads, as far as the store can know.
+        """Return whether reads notice every change of the file, as far as the store can know.
 
-        If not, it may be written to in a way that leaves no trace: its bytes are given, but their checksum is not remembered. A
-        store whose objects are replaced and never changed says True.
+        If not, the file may be changed without a trace. Its bytes are served, but their checksum is not cached. A store whose
+        objects are replaced and never changed returns True.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of the file. Closing twice is fine."""
+        """Release the file. Closing twice is fine."""
         ...
 
 
@@ -66,59 +66,60 @@ class Store(Protocol):
     """A set of files by name."""
 
     async def stat(self, name: str) -> FileInfo:
-        """Return what the file is now. Raises as `open`."""
+        """Return the file's current information. Raises the same errors as `open`."""
         ...
 
     async def open(self, name: str, revision: str | None = None) -> OpenFile:
-        """Open a file, as it is now or not at all.
+        """Open a file at its current revision.
 
         Args:
-            name: the file.
-            revision: these bytes or fail; None takes whatever the file is.
+            name: the file's name.
+            revision: the revision that the file must have; None accepts any.
 
         Raises:
-            FileChangedError: it is at another revision.
-            InvalidNameError: the name is not one.
-            PermissionDeniedError: it may not be read, or (OutsideRootError) leads out of the store.
+            FileChangedError: the file is at another revision.
+            InvalidNameError: the name is invalid.
+            PermissionDeniedError: the file may not be read, or (OutsideRootError) the name leads out of the store.
             NotFoundError: there is no such file, or (NotAFileError) it is not a regular one.
         """
         ...
 
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
-        """Return the first of some files, whole: what `open` and `read` would give or raise, at little cost for each.
+        """Read whole small files: what `open` and `read` would return or raise, at less cost for each file.
 
-        The answers are those of `names[0]`, `names[1]` and so on, as far as the files fit into `most_bytes` together, and no
-        further than keeps the caller waiting for a moment only; a store may look for many of them at the same time. There is
-        an answer for the first, unless that file is larger than `most_bytes`: then there are none, and it is to be opened.
-        What is wrong with a file is its answer, and is not raised.
+        The answers are for `names[0]`, `names[1]` and so on, as many as fit into `most_bytes` together. The store may stop
+        earlier so that the caller does not wait long. It may look up many files at the same time. The first name always has an
+        answer, unless that file is larger than `most_bytes`: then the result is empty, and the caller is to use `open`. An
+        error of a file is its answer and is not raised.
 
         Args:
-            names: at least one; a name may come more than once.
-            most_bytes: of all files together; at least 1.
-            known: for each name a revision whose bytes the caller has, or None; empty if there are none. A file at that
-                revision is answered with no bytes, whatever its size, and is not read.
+            names: at least one; a name may be repeated.
+            most_bytes: the limit for all files together, at least 1.
+            known: for each name a revision whose bytes the client has, or None; empty if there are none. A file at that
+                revision is answered without bytes, whatever its size, and is not read.
         """
         ...
 
     def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """Yield the files below `request.prefix` in pages of at most `request.page_size` entries, as they are found.
 
-        The first page is yielded before the second is looked for. Pages need not be sorted. Only names that `open` would
-        accept are listed, though a file may be gone, or refused, by the time it is opened. The whole listing is never held in
-        memory. A prefix that names a file lists that file. A recursive listing has the directories in which it lists nothing as
-        prefixes, if the store has such directories; the one asked for is not among them. What is there and not listed is told
-        in `Page.omitted`, of one level and of all below in the same way. The last page may have nothing but that.
+        The first page is yielded before the store looks for the second. Pages need not be sorted. The whole listing is never
+        held in memory. Only names that `open` accepts are listed, though a file may be gone or unreadable by the time it is
+        opened. If the prefix is the name of a file, that file is listed. A recursive listing yields directories in which it
+        lists nothing as prefixes, if the store has such directories, except the directory of the request. Entries that exist
+        but are not listed are reported in `Page.omitted`, whether or not the listing is recursive. The last page may contain
+        nothing else.
 
         Args:
             request: its `page_size` must be set, at least 1.
 
         Raises:
-            InvalidNameError: the prefix is not one.
-            NotFoundError: there is nothing by that prefix; an empty store lists nothing for the prefix "".
-            PermissionDeniedError: it may not be listed, or leads out of the store.
+            InvalidNameError: the prefix is invalid.
+            NotFoundError: nothing exists at that prefix. An empty store lists nothing for the prefix "".
+            PermissionDeniedError: the directory may not be listed, or leads out of the store.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of what the store holds (threads, connections). Closing twice is fine. Close its files first."""
+        """Release the store's threads and connections. Closing twice is fine. Close its files first."""
         ...

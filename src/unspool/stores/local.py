@@ -1,10 +1,10 @@
 """A directory as a store.
 
 Rule 1: nothing outside the root is ever opened, see `unspool.stores.localwalk`.
-Rule 2: only regular files are served. What is not one is refused before it is opened, and opened without blocking, so that a
-        FIFO or a device hangs nobody.
+Rule 2: only regular files are served. Other files are refused before they are opened. Files are opened with O_NONBLOCK, so that
+        a FIFO or a device that replaces a file meanwhile does not block a thread.
 Rule 3: size, revision and bytes come from one descriptor, see `unspool.stores.localfile`.
-Rule 4: the file system is used only in worker threads: a slow disk keeps its own stream waiting, not the event loop.
+Rule 4: system calls that may wait for a disk run in worker threads, so a slow disk delays its own stream only.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ from unspool.stores.threads import Threads, Use
 log = logging.getLogger("unspool.stores")
 
 _THREADS = 64
-"""Files read at the same time. A thread is a stack and little else; a stuck disk should take many streams to use them up."""
+"""Most worker threads. A thread costs little more than its stack. There are many, so that a few reads stuck on a disk do not
+use them all up."""
 
 _Entries: TypeAlias = Generator[FileInfo | str | Omission, None, None]
-"""What is found in a listing: files, prefixes, and what is left out."""
+"""The entries of a listing: files, prefixes and omissions."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -45,17 +46,17 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class LocalStore:
     """The files below one directory.
 
-    The revision is made of inode, size, and modification and change time in nanoseconds: writing to a file, also with the
-    modification time put back, gives it another one. Replace files by renaming: their readers then read the old one to its
-    end, while overwriting in place ends them with FileChangedError. And some writes in place no server can see: those of a
-    write call that began before the file was opened, and those through a memory map to pages that are dirty already. They move
-    no time stamp, and who reads meanwhile may get bytes of both versions. The checksum of such a read is not remembered.
+    The revision is made of inode, size, and modification and change time in nanoseconds. Writing to a file gives it another
+    revision, even if the modification time is set back. Replace files by renaming: running reads then continue with the old
+    file to its end, whereas overwriting in place ends them with FileChangedError. A server cannot see some writes in place,
+    because they change no time stamp: those of a write call that began before the file was opened, and those through a memory
+    map to pages that are dirty already. A read at that time may get bytes of both versions. Its checksum is not cached.
 
     Args:
-        root: the directory. It is opened at once; what the path means later does not matter.
-        revision_of: what a revision is made of. Whether a file changes while it is read is seen by its status in any case.
-        hidden: whether dotfiles are served, which are files with a part of their name that begins with a dot. If not, they are
-            neither found nor listed. The path of the root is not part of a name.
+        root: the directory. It is opened at once, so moving or replacing the path later has no effect.
+        revision_of: makes a revision from a file's status. Changes during a read are detected by the status in any case.
+        hidden: whether to serve dotfiles: files with a part of their name that begins with a dot. If not, they are neither
+            found nor listed. The path of the root is not part of a name.
 
     Raises:
         NotFoundError, PermissionDeniedError: the root cannot be opened as a directory.
@@ -79,16 +80,16 @@ class LocalStore:
         try:
             return await asyncio.wrap_future(opening)
         except asyncio.CancelledError:
-            # The thread may be about to open a file that nobody waits for any more.
+            # The thread may still open the file: close it then.
             opening.add_done_callback(_close_unwanted)
             raise
 
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
-        """See `Store.read_small`. One thread reads them, one after another."""
+        """See `Store.read_small`. One thread reads the files, one after another."""
         return await self._threads.run(lambda: read_small(self._root, names, most_bytes, known, self._revision_of))
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
-        """See `Store.list`. Links to directories are not listed: only who asks by name gets what is behind one."""
+        """See `Store.list`. Links to directories are not listed, but files below one can be opened by name."""
         parts = check_prefix(request.prefix)
         assert request.page_size is not None
         page_size = request.page_size
@@ -123,8 +124,8 @@ class LocalStore:
         return file
 
     def _open(self, name: str, parts: tuple[str, ...], revision: str | None = None) -> LocalFile:
-        with mapped(name), self._root.walk(name, parts) as place:
-            descriptor = open_regular(name, place.directory, place.last, place.status)
+        with mapped(name), self._root.walk(name, parts) as found:
+            descriptor = open_regular(name, found.directory, found.last, found.status)
             try:
                 status = os.fstat(descriptor)
                 check_regular(name, status)
@@ -136,18 +137,18 @@ class LocalStore:
                 raise
 
     def _entries(self, directory: str, parts: tuple[str, ...], *, recursive: bool) -> _Entries:
-        """Yield what is below a prefix, found as it is asked for."""
+        """Yield the entries below a prefix, reading directories as the caller iterates."""
         with mapped(directory or "."):
-            with self._root.walk(directory, parts) as place:
-                is_file = place.last is not None and not stat.S_ISDIR(place.status.st_mode)
-                descriptor = -1 if is_file else os.open(place.last or ".", _DIRECTORY, dir_fd=place.directory)
+            with self._root.walk(directory, parts) as found:
+                is_file = found.last is not None and not stat.S_ISDIR(found.status.st_mode)
+                descriptor = -1 if is_file else os.open(found.last or ".", _DIRECTORY, dir_fd=found.directory)
             if is_file:
                 yield self._stat(directory, parts)
             else:
                 yield from self._scan(descriptor, f"{directory}/" if directory else "", recursive=recursive)
 
     def _scan(self, top: int, below: str, *, recursive: bool) -> _Entries:
-        # One open directory per level, so memory grows with the depth of the tree and not with its size.
+        # One open directory per level: memory grows with the depth of the tree, not with its size.
         levels = [_Level(top, _children(top), below)]
         try:
             while levels:
@@ -159,7 +160,7 @@ class LocalStore:
                         yield level.prefix
                     continue
                 if not self._root.shows(entry.name):
-                    continue  # a dotfile that is not served, and nobody's business
+                    continue  # a dotfile that is not served is not reported either
                 name = level.prefix + entry.name
                 try:
                     listed = self._look_at(entry, name)
@@ -174,7 +175,7 @@ class LocalStore:
                     log.warning("not listed, because no client could ask for it: %s", error)
                     yield _omission("NAME", name)
                 except OSError as error:
-                    # What is gone since it was seen is nobody's business: a listing is no snapshot.
+                    # An entry removed since it was read is skipped: a listing is not a snapshot.
                     if isinstance(error, UnspoolError) or error.errno not in GONE + REFUSED:
                         raise
                     log.info("not listed: %r: %s", name, error.strerror)
@@ -185,7 +186,7 @@ class LocalStore:
                 level.entries.close()
 
     def _look_at(self, entry: os.DirEntry[str], name: str) -> FileInfo | str | Omission:
-        """Return what a directory's entry is listed as: a file, a prefix, or as one of those that are left out."""
+        """Return how a directory entry is listed: as a file, a prefix or an omission."""
         if not _surely_a_name(name, entry.name):
             check_name(name)
         if is_ours(entry.name):
@@ -199,10 +200,10 @@ class LocalStore:
         return _omission("SPECIAL", name)
 
     def _look_through(self, name: str) -> FileInfo | Omission:
-        """Return a link as the file it leads to, if that is inside."""
+        """Return the file that a link leads to, or an omission if it is not a regular file inside the root."""
         try:
-            with self._root.walk(name, tuple(name.split("/"))) as place:
-                status = place.status
+            with self._root.walk(name, tuple(name.split("/"))) as found:
+                status = found.status
         except OutsideRootError:
             return _omission("LINK_OUTSIDE", name)
         except NotFoundError:
@@ -218,7 +219,7 @@ class LocalStore:
 
 @dataclass(slots=True)
 class _Level:
-    """A directory that is being listed: its descriptor, what is still to come of it, and whether nothing of it was listed."""
+    """A directory that is being listed: its descriptor, its remaining entries, and whether nothing in it was listed so far."""
 
     descriptor: int
     entries: Generator[os.DirEntry[str], None, None]
@@ -227,7 +228,7 @@ class _Level:
 
 
 def _page(entries: _Entries, size: int) -> Page:
-    """Take the next page of a listing; an empty one is the end."""
+    """Return the next page of a listing. An empty page is the end."""
     files: list[FileInfo] = []
     prefixes: list[str] = []
     omissions = Omissions(NAMED)
@@ -248,12 +249,12 @@ def _omission(reason: Reason, name: str) -> Omission:
 
 
 def open_url(url: str, *, hidden: bool = False) -> LocalStore:
-    """Open the directory that `file://PATH`, or just a path, names."""
+    """Open the directory at a path or a `file://PATH`."""
     return LocalStore(url.removeprefix("file://"), hidden=hidden)
 
 
 def _children(directory: int) -> Generator[os.DirEntry[str], None, None]:
-    """Yield what is in a directory, and close it. One that has been removed meanwhile has nothing more."""
+    """Yield the entries of a directory, then close it. If it is removed meanwhile, the entries end."""
     try:
         with os.scandir(directory) as entries:
             yield from entries
@@ -270,8 +271,8 @@ def _close_unwanted(opening: Future[LocalFile]) -> None:
 
 
 def _surely_a_name(name: str, last: str) -> bool:
-    """Whether `check_name` would accept a name whose parts but the last are checked, and whose last one is a file's.
+    """Whether `check_name` is certain to accept a name, whose last part is a directory entry and whose other parts are checked.
 
-    It is asked for every entry of a listing, and the answer is nearly always yes.
+    This is a fast path: it runs for every entry of a listing, and nearly always returns True.
     """
     return last.isascii() and "\\" not in last and len(name) * 4 <= MAX_NAME_BYTES

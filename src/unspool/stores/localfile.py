@@ -1,10 +1,11 @@
-"""An open file of a directory, and what is told of it.
+"""An open file of a local directory.
 
-Rule 1: size, revision and bytes come from one descriptor. After every read the descriptor is looked at again, so bytes that
-        leave were read while the file was still at the revision.
-Rule 2: the first read waits until a further write would show: until then it could get the same time stamp (`stamps`).
-Rule 3: what is in memory is read at once, which costs less than waking a thread. From the first run of bytes that is not,
-        threads read, one run ahead, so that a disk keeps nobody else waiting.
+Rule 1: size, revision and bytes come from one descriptor. After every read its status is checked again, so all bytes returned
+        were read while the file was still at its revision.
+Rule 2: the first read waits until a further write would change the time stamp. Before that, a write could get the same time
+        stamp and go unnoticed (`stamps`).
+Rule 3: bytes in the page cache are read on the event loop, which costs less than waking a thread. From the first run that is
+        not cached, worker threads read, one run ahead, so that a disk does not block other streams.
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ from unspool.stores.threads import Threads, Use
 from unspool.stores.writers import every_write_shows
 
 _RUNS_AHEAD = 16
-"""Runs read by threads before it is looked again whether what follows is in memory."""
+"""Runs read by worker threads before the page cache is tried again."""
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _TYPE_OF_PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
-"""What a packed file is as it stands: `a.tar.gz` is gzip data, only its content is a tar file."""
+"""The media types of compressed files: `a.tar.gz` is gzip data, only its content is a tar file."""
 
 
 class LocalFile:
     """See `OpenFile`.
 
     Args:
-        threads: where it is read, and closed.
-        descriptor: the regular file, open; from now on it is closed by this.
-        info: what is told of it.
-        status: of the descriptor.
+        threads: the worker threads that read and close it.
+        descriptor: the open regular file. This object closes it.
+        info: the file's information.
+        status: the descriptor's status when it was opened.
     """
 
     def __init__(self, threads: Threads, descriptor: int, info: FileInfo, status: os.stat_result) -> None:
@@ -57,7 +58,7 @@ class LocalFile:
         self._steady: bool | None = None
 
     def look_for_writers(self) -> None:
-        """Find out, from a thread, whether the file is steady, if that can be said without waiting."""
+        """Find out whether the file is steady, if that needs no waiting. Call it from a worker thread."""
         if not seconds_until_a_write_shows(self._status.st_ctime_ns):
             self._steady = self._every_write_shows()
 
@@ -94,7 +95,7 @@ class LocalFile:
                     yield data
 
     async def _read_ahead(self, span: Span, run_size: RunSize) -> AsyncGenerator[bytes, None]:
-        """Yield some runs of a span from threads, which read one run ahead; what follows may be in memory again."""
+        """Yield up to `_RUNS_AHEAD` runs of a span, read by worker threads one run ahead."""
         position = span.start
         left = _RUNS_AHEAD
 
@@ -129,17 +130,17 @@ class LocalFile:
         return data
 
     def _read_at_once(self, buffer: memoryview, offset: int) -> bool:
-        """Fill the buffer if its bytes are in memory; return whether they were."""
+        """Fill the buffer if its bytes are in the page cache; return whether they were."""
         self._threads.check()
         with mapped(self.info.name), self._use:
             if not self._cache.read(buffer, offset):
                 return False
-            status = os.fstat(self._descriptor)  # waits for no disk either: where that could be, nothing is read at once
+            status = os.fstat(self._descriptor)  # does not block: on file systems where it could, nothing is read here
         check_read(self.info, self._status, status, buffer, size=len(buffer), offset=offset)
         return True
 
     def close(self) -> None:
-        """Let go of the file, from a thread."""
+        """Release the file. Call it from a worker thread."""
         self._use.end()
 
     async def aclose(self) -> None:
@@ -148,7 +149,7 @@ class LocalFile:
 
 
 def pread(descriptor: int, size: int, offset: int) -> bytes:
-    """Read `size` bytes, or as many as there are."""
+    """Read `size` bytes, or fewer at the end of the file."""
     data = os.pread(descriptor, size, offset)
     while 0 < len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
         data += more
@@ -156,22 +157,22 @@ def pread(descriptor: int, size: int, offset: int) -> bytes:
 
 
 def check_read(info: FileInfo, opened: os.stat_result, status: os.stat_result, data: Bytes, *, size: int, offset: int) -> None:
-    """Check what was read of a file against what it is now (rule 1).
+    """Check after a read that the file has not changed and that no bytes are missing (rule 1).
 
     Args:
-        info: what is told of it.
-        opened: what it was when it was opened.
-        status: what it is now.
-        data: what was read.
+        info: the file's information.
+        opened: its status when it was opened.
+        status: its status after the read.
+        data: the bytes read.
         size: how many bytes were asked for.
-        offset: of the first.
+        offset: where they begin.
 
     Raises:
-        FileChangedError: it is not at its revision any more.
+        FileChangedError: the file is no longer at its revision.
         DataLossError: bytes are missing.
     """
-    # Removed, or replaced by a rename: the change time moved, the bytes behind the descriptor did not. They are still one
-    # whole revision, so a stream that has begun may end.
+    # A file that was removed, or replaced by a rename, has a new change time, but the bytes behind the descriptor are the same.
+    # They are still one revision, so a running stream may continue.
     same = (status.st_size, status.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
     if not same or (status.st_ctime_ns != opened.st_ctime_ns and status.st_nlink):
         raise FileChangedError(f"{info.name}: changed while it was read, at byte {offset}", name=info.name, offset=offset)
@@ -184,14 +185,14 @@ def check_read(info: FileInfo, opened: os.stat_result, status: os.stat_result, d
 
 
 def open_regular(name: str, directory: int, last: str | None, status: os.stat_result) -> int:
-    """Open the file at a place (see `Place`); return its descriptor. Raises NotAFileError before what is none is opened."""
+    """Open a file (see `Found`); return its descriptor. Raises NotAFileError before opening what is not a regular file."""
     check_regular(name, status)
     assert last is not None
     return os.open(last, _FILE, dir_fd=directory)
 
 
 def check_regular(name: str, status: os.stat_result) -> None:
-    """Raise NotAFileError for what is no regular file."""
+    """Raise NotAFileError unless the status is that of a regular file."""
     if stat.S_ISDIR(status.st_mode):
         raise NotAFileError(f"{name}: is a directory", name=name)
     if not stat.S_ISREG(status.st_mode):
@@ -199,7 +200,7 @@ def check_regular(name: str, status: os.stat_result) -> None:
 
 
 def info_of(name: str, status: os.stat_result, revision_of: RevisionOf) -> FileInfo:
-    """Return what is told of a file."""
+    """Return the information about a file with a status."""
     attributes = Attributes(status.st_mtime_ns, _content_type(name), executable=bool(status.st_mode & stat.S_IXUSR))
     return FileInfo(name, status.st_size, revision_of(status), attributes)
 

@@ -1,9 +1,9 @@
-"""Many small files of a directory, read with one visit to a worker thread.
+"""Reads many small files of a local directory with one call to a worker thread.
 
-Rule 1: each file is found, opened, read and looked at again as `LocalStore.open` and `LocalFile.read` do it. Saved are the
-        visits to a thread, and the walk to the directory of the file before, which is still open.
-Rule 2: of a small file it is not asked who could write to it: that takes half as long as reading it, and to sum it again takes
-        less. It is steady when its pages must be clean (`writers`).
+Rule 1: each file is found, opened, read and checked again as by `LocalStore.open` and `LocalFile.read`. Two costs are saved: a
+        thread call for each step, and the walk to a directory that is still open from the file before.
+Rule 2: the kernel is not asked whether a small file is open for writing. That takes half as long as reading the file, longer
+        than computing its checksum again. The file counts as steady when its pages must be clean (`writers`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from unspool.stores.stamps import seconds_until_a_write_shows
 from unspool.stores.writers import clean_before, keeps_pages_dirty
 
 _MOMENT = 0.05
-"""Seconds after which no further file is begun: who waits can do something with those that are there."""
+"""Seconds after which no further file is begun, so that the caller can send those that were read."""
 
 
 def read_small(
     root: Root, names: Sequence[str], most_bytes: int, known: Sequence[str | None], revision_of: RevisionOf
 ) -> list[SmallFile]:
-    """Answer `Store.read_small`, in a worker thread."""
+    """Implement `Store.read_small`. Call it from a worker thread."""
     answers: list[SmallFile] = []
     until = time.monotonic() + _MOMENT
     with _Reader(root, revision_of) as reader:
@@ -58,10 +58,10 @@ def read_small(
 
 
 class _Reader:
-    """Reads small files; keeps the directory of the last one open until it is left.
+    """Reads small files. It keeps the directory of the last file open, for the next one.
 
     Attributes:
-        longest_wait: seconds that a file is waited for, if it was changed just now.
+        longest_wait: most seconds to wait for a file that was changed just now.
     """
 
     def __init__(self, root: Root, revision_of: RevisionOf) -> None:
@@ -80,11 +80,11 @@ class _Reader:
         self._leave()
 
     def read(self, name: str, most_bytes: int, known: str | None = None) -> tuple[FileInfo, bytes, bool] | None:
-        """Return a file (see `SmallFile`); None if it is larger than that, or would have to be waited for too long.
+        """Return a file (see `SmallFile`), or None if it is larger than `most_bytes` or the wait for it would be too long.
 
-        At the revision that is known it is returned without its bytes.
+        If it is at the revision `known`, it is returned without its bytes.
 
-        Raises as `LocalStore.open` and `LocalFile.read`, and OSError.
+        Raises the errors of `LocalStore.open` and `LocalFile.read`, and OSError.
         """
         parts = check_name(name)
         self._root.check_shown(name)
@@ -95,8 +95,8 @@ class _Reader:
         check_served(name, last)
         status = os.stat(last, dir_fd=self._directory, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
-            with self._root.walk(name, parts) as place:
-                return self._read(name, place.directory, place.last, place.status, most_bytes, known=known)
+            with self._root.walk(name, parts) as found:
+                return self._read(name, found.directory, found.last, found.status, most_bytes, known=known)
         return self._read(name, self._directory, last, status, most_bytes, known=known)
 
     def _read(
@@ -119,7 +119,7 @@ class _Reader:
             info = info_of(name, status, self._revision_of)
             data = pread(descriptor, size, 0)
             after = os.fstat(descriptor)
-            # Nearly always nothing has changed, which shows without making a revision of it.
+            # A fast path: nearly always nothing has changed, and `check_read` is not needed.
             if (after.st_ctime_ns, after.st_mtime_ns, after.st_size) != (status.st_ctime_ns, status.st_mtime_ns, len(data)):
                 check_read(info, status, after, data, size=size, offset=0)
             return info, data, status.st_ctime_ns <= self._clean_before and self._is_on_disk(descriptor, status.st_dev)
@@ -134,8 +134,8 @@ class _Reader:
 
     def _go_to(self, name: str, below: str, parts: tuple[str, ...]) -> None:
         self._leave()
-        with self._root.walk(name, parts) as place:
-            self._directory = os.open(place.last or ".", WAY_THROUGH, dir_fd=place.directory)
+        with self._root.walk(name, parts) as found:
+            self._directory = os.open(found.last or ".", WAY_THROUGH, dir_fd=found.directory)
         self._below = below
 
     def _leave(self) -> None:

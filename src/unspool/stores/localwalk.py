@@ -1,13 +1,13 @@
-"""The way from the root of a directory to what a name leads to.
+"""Resolves names below the root directory, without leaving it.
 
-Rule 1: nothing outside the root is ever opened. A name is walked part by part from the root's descriptor, never resolved to a
-        path and then opened, so a symbolic link swapped in between check and use changes nothing. Links are followed by this
-        walk itself, as long as they stay below the root (what Linux calls RESOLVE_BENEATH).
-Rule 2: what unspool keeps for itself is not served: unfinished downloads and records of trees, of somebody who fetches into
-        this directory. No walk leads there, by whatever link.
-Rule 3: a hidden file (`unspool.core.names.is_hidden`) is served only if that was asked for. What counts is the name that a
-        client gives. A link with a plain name may lead to a hidden file: whoever made it gave the file that name. Mounted
-        volumes of Kubernetes, for one, consist of such links.
+Rule 1: nothing outside the root is ever opened. A name is walked part by part from the root's descriptor, and never resolved to
+        a path that is opened later, so a symbolic link swapped in between check and use has no effect. The walk itself follows
+        links, as long as they stay below the root (like RESOLVE_BENEATH of Linux).
+Rule 2: unspool's own files are not served: part files, journals and records of trees, which exist if a client downloads into
+        this directory. The walk refuses them, also behind links.
+Rule 3: a hidden file (`unspool.core.names.is_hidden`) is served only if the store is opened with `hidden`. The name that the
+        client gives counts. A link with a plain name may lead to a hidden file, because its owner gave the file that name.
+        Mounted volumes of Kubernetes, for example, consist of such links.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from unspool.stores.oserrors import mapped
 from unspool.stores.threads import Use
 
 _MAX_LINKS = 40
-"""Symbolic links followed for one name before it counts as a circle (Linux: 40)."""
+"""Most symbolic links followed for one name, as on Linux."""
 
 WAY_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""A directory on the way to a file need not be readable, only searchable; Linux can open it so."""
+"""Flags to open a directory on the way to a file. With O_PATH, on Linux, it must be searchable but need not be readable."""
 
 
 class Root:
-    """The directory that is served. Its methods are for worker threads, but for `close`.
+    """The directory that is served. Call its methods from worker threads, except `close`.
 
     Args:
-        path: where it is. It is opened at once; what the path means later does not matter.
+        path: the directory. It is opened at once, so moving or replacing the path later has no effect.
         hidden: whether hidden files are served.
 
     Raises:
@@ -53,23 +53,23 @@ class Root:
         self._use = Use(lambda: os.close(self._descriptor))
 
     def close(self) -> None:
-        """Let no walk begin any more; those that have begun have their own descriptors."""
+        """Refuse new walks. Running walks continue, because they have their own descriptors."""
         self._use.end()
 
     def shows(self, name: str) -> bool:
-        """Whether rule 3 lets a name be served, or the last part of one whose other parts it lets be served."""
+        """Whether rule 3 allows a name to be served. If its other parts are allowed, the last part alone is enough."""
         return self._hidden or not is_hidden(name)
 
     def check_shown(self, name: str) -> None:
-        """Raise NotFoundError if rule 3 is against a name, whether or not there is such a file."""
+        """Raise NotFoundError if rule 3 forbids a name, whether or not the file exists."""
         if not self.shows(name):
             raise NotFoundError(f"{name}: is not served: part of the name begins with a dot", name=name)
 
     @contextmanager
-    def walk(self, name: str, parts: tuple[str, ...]) -> Iterator[Place]:
-        """Find what a name leads to, following links that stay below the root.
+    def walk(self, name: str, parts: tuple[str, ...]) -> Iterator[Found]:
+        """Find the file or directory that a name leads to, following links that stay below the root.
 
-        Yields a directory's descriptor, valid inside the `with`, and the last part in it; that part is no link.
+        Yields the descriptor of its directory, valid inside the `with`, and its name there, which is not a link.
         """
         self.check_shown(name)
         with self._use:
@@ -99,23 +99,23 @@ class Root:
                 elif todo:
                     opened.append(os.open(part, WAY_THROUGH, dir_fd=opened[-1]))
                 else:
-                    yield Place(opened[-1], part, status)
+                    yield Found(opened[-1], part, status)
                     return
-            yield Place(opened[-1], None, os.fstat(opened[-1]))
+            yield Found(opened[-1], None, os.fstat(opened[-1]))
         finally:
             for descriptor in opened:
                 os.close(descriptor)
 
 
 def check_served(name: str, part: str) -> None:
-    """Raise NotFoundError if a part of a name is one of ours (rule 2)."""
+    """Raise NotFoundError if a part of a name is reserved for unspool's own files (rule 2)."""
     if is_ours(part):
         raise NotFoundError(f"{name}: is not served: unspool keeps something of its own under such names", name=name)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a name leads: a directory's descriptor and a part in it. `last` None is the directory itself."""
+class Found:
+    """What a name leads to: a directory's descriptor, a name in it and its status. `last` None is the directory itself."""
 
     directory: int
     last: str | None
@@ -123,7 +123,7 @@ class Place:
 
 
 def _target(link: str, directory: int) -> str:
-    """Return where a link leads; if it is no link any more, that is itself, to be looked at again."""
+    """Return the target of a link. If it is no longer a link, return its own name, so that the walk looks at it again."""
     try:
         return os.readlink(link, dir_fd=directory)
     except OSError as error:

@@ -14,10 +14,10 @@ from unspool.stores.revisions import check_revision
 
 
 class MemoryStore:
-    """Files in a dict. `put` and `remove` change it at any time, also under an open reader.
+    """Files in a dict. `put` and `remove` may be called at any time, also while a file is being read.
 
     Args:
-        files: name to bytes, to begin with.
+        files: the initial files, by name.
     """
 
     def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
@@ -27,7 +27,7 @@ class MemoryStore:
             self.put(name, data)
 
     def put(self, name: str, data: bytes, attributes: Attributes = NO_ATTRIBUTES) -> FileInfo:
-        """Make `data` the file's bytes, at a new revision, and say `attributes` of it."""
+        """Create or replace a file, at a new revision, with `attributes`."""
         check_name(name)
         self._revisions += 1
         info = FileInfo(name, len(data), f"m{self._revisions}", attributes, crc32c(data))
@@ -39,7 +39,7 @@ class MemoryStore:
         del self._files[name]
 
     def revision_of(self, name: str) -> str | None:
-        """Return the file's revision now, or None if there is no such file."""
+        """Return the file's current revision, or None if there is no such file."""
         entry = self._files.get(name)
         return entry[0].revision if entry else None
 

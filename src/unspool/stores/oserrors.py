@@ -1,4 +1,4 @@
-"""The operating system's errors, as ours."""
+"""Maps OSError to the errors of `unspool.errors`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from unspool.errors import (
 )
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG)
-"""There is nothing by that name any more, or a link leads nowhere."""
+"""The name no longer exists, or a link is broken."""
 
 _FULL_RETRY = 1.0
-"""Seconds a client is asked to wait when no file can be opened: streams end all the time, and let go of theirs."""
+"""Seconds a client is asked to wait when no descriptor is free. Streams end and close their files all the time."""
 
 REFUSED = (errno.EACCES, errno.EPERM)
 
@@ -41,7 +41,7 @@ _MEANINGS: dict[int, tuple[type[UnspoolError], str]] = {
 
 @contextmanager
 def mapped(name: str) -> Iterator[None]:
-    """Turn the operating system's errors about `name` into ours."""
+    """Turn an OSError about `name` into an error of `unspool.errors`."""
     try:
         yield
     except UnspoolError:
@@ -51,7 +51,7 @@ def mapped(name: str) -> Iterator[None]:
 
 
 def ours(error: OSError, name: str) -> UnspoolError:
-    """Return what an error of the operating system about `name` is to us."""
+    """Return the error that stands for an OSError about `name`."""
     if error.errno == errno.ENAMETOOLONG:
         return InvalidNameError(f"{name[:40]!r}...: a part is longer than the file system allows", name=name)
     if error.errno in _EXHAUSTED:

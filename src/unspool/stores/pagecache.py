@@ -1,8 +1,8 @@
-"""What of a file is in memory already, and can be read without waiting for a disk.
+"""Reads the parts of a file that are in the page cache, without waiting for a disk.
 
-Rule 1: a read from here never waits. Linux says so for every read by itself (preadv2(2), RWF_NOWAIT): what it would have to
-        fetch it refuses. File systems that cannot say it are not asked again, but for one that has no disk: tmpfs, of which
-        only what has been swapped out is waited for.
+Rule 1: a read never waits for a disk. Linux refuses a read with RWF_NOWAIT (preadv2(2)) if the bytes are not cached. On a file
+        system without that flag, nothing is read here. The exception is tmpfs, which has no disk: there the flag is left out,
+        and a read waits only for pages that were swapped out.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux since 4.14
 
 
 class PageCache:
-    """The part of one open file that is in memory.
+    """The cached part of one open file.
 
     Args:
-        descriptor: the file, open for reading; stays the caller's.
+        descriptor: the file, open for reading. The caller closes it.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -27,10 +27,12 @@ class PageCache:
         self._flags = _NO_WAIT
 
     def read(self, buffer: memoryview, offset: int) -> bool:
-        """Fill a buffer from the file, if all of that is in memory; return whether it was. If not, the buffer holds anything.
+        """Fill a buffer from the file if all of its bytes are cached; return whether they were.
+
+        If not, the content of the buffer is undefined.
 
         Raises:
-            OSError: the file system says that something else is wrong.
+            OSError: the read failed for another reason.
         """
         if self._flags is None:
             return False

@@ -1,4 +1,4 @@
-"""Revisions: of what they are made, and what it means that one is another."""
+"""Makes and compares revisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unspool.core.model import FileInfo
 from unspool.errors import FileChangedError
 
 RevisionOf: TypeAlias = Callable[[os.stat_result], str]
-"""What a local file's revision is made of. Same revision, same bytes: see docs/decisions/0005."""
+"""Makes the revision of a local file from its status. Same revision, same bytes: see docs/decisions/0005."""
 
 
 def by_status(status: os.stat_result) -> str:
@@ -19,7 +19,7 @@ def by_status(status: os.stat_result) -> str:
 
 
 def check_revision(info: FileInfo, wanted: str | None) -> None:
-    """Raise FileChangedError if a file is not at the revision that is wanted, if one is."""
+    """Raise FileChangedError if a revision is wanted and the file is at another one."""
     if wanted is not None and wanted != info.revision:
         raise FileChangedError(
             f"{info.name}: the file changed: it is at revision {info.revision} now, not at {wanted}", name=info.name

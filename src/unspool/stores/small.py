@@ -1,4 +1,4 @@
-"""Small files, one by one: `Store.read_small` for a store that has no better way."""
+"""A simple `Store.read_small`, for stores that have no faster way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unspool.stores.base import SmallFile, Store
 async def read_one_by_one(
     store: Store, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()
 ) -> Sequence[SmallFile]:
-    """Answer `Store.read_small` for the first name alone, by opening and reading."""
+    """Implement `Store.read_small` by opening and reading the first file only."""
     try:
         async with aclosing(await store.open(names[0])) as file:
             if known and file.info.revision == known[0]:

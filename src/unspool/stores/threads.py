@@ -1,8 +1,8 @@
-"""Worker threads, and what they use: the parts of a store whose system calls wait.
+"""Worker threads for a store's blocking system calls, and the resources that they share.
 
-Rule 1: what a thread is using is let go of when the thread has left it, never under its hands: the number of a closed
-        descriptor is soon another file's.
-Rule 2: nobody is kept waiting in vain: work that was taken is done, and work that comes too late is refused.
+Rule 1: a resource is released only after the last thread has stopped using it, because the number of a closed descriptor is
+        soon reused for another file.
+Rule 2: no caller waits for ever. Work that was submitted is done; work submitted after the close is refused.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class Use:
-    """Who uses a thing: threads, inside a `with`. When it is no longer wanted it is let go of, by the last to leave.
+    """Counts the threads that use a resource, each inside a `with`. After `end`, the last of them releases it.
 
     Args:
-        let_go: called once.
+        let_go: releases the resource; called once.
     """
 
     def __init__(self, let_go: Callable[[], object]) -> None:
@@ -45,7 +45,7 @@ class Use:
             self._let_go()
 
     def end(self) -> None:
-        """Let nobody in any more. Calling it twice is fine."""
+        """Refuse new users, and release the resource when the last one leaves. Calling it twice is fine."""
         with self._lock:
             last = not self._ended and not self._users
             self._ended = True
@@ -54,10 +54,10 @@ class Use:
 
 
 class Threads:
-    """Where a store's waiting is done, until the store is closed.
+    """The worker threads of a store, until the store is closed.
 
     Args:
-        count: how many threads there are at most.
+        count: most threads.
     """
 
     def __init__(self, count: int) -> None:
@@ -70,25 +70,25 @@ class Threads:
             raise _closed()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have a thread do the work. Raises ServerError if the store is closed."""
+        """Run the work in a thread. Raises ServerError if the store is closed."""
         try:
             return self._pool.submit(work)
         except RuntimeError as error:
             raise _closed() from error
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Have a thread do the work, and wait for it."""
+        """Run the work in a thread and wait for its result."""
         return await asyncio.wrap_future(self.submit(work))
 
     def let_go(self, use: Use) -> None:
-        """End the use of something, without waiting: closing a file can take the file system long."""
+        """Call `use.end` in a thread, without waiting, because closing a file can take long."""
         try:
             self._pool.submit(use.end)
         except RuntimeError:
             use.end()
 
     def close(self) -> None:
-        """Take no more work, and wait for none. What was submitted is done, so that nobody waits for it in vain."""
+        """Refuse further work, without waiting. Submitted work is still done."""
         self._closed = True
         self._pool.shutdown(wait=False)
 

@@ -1,14 +1,15 @@
-"""Whether somebody can change a file, and no time stamp shows it.
+"""Detects whether a file may be changed without a change of its time stamps.
 
-A write through a memory map is stamped when it makes a page of the file dirty, and not again until the kernel has written that
-page to the disk: half a minute later, on a tmpfs never. A long write call is stamped once, when it begins. Nobody can see what
-comes after the stamp. But whoever writes so has had the file open for writing, or mapped, since then; so if there is a moment
-at which nobody has, every write after that moment is stamped.
+A write through a memory map updates the time stamp when it makes a page of the file dirty, and not again until the kernel has
+written that page to the disk: half a minute later, on a tmpfs never. A long write call updates the time stamp once, when it
+begins. Later changes by the same map or call do not show. But a process that makes them has had the file open for writing, or
+mapped, since the time stamp. So after a moment at which no process has, every write updates the time stamp.
 
-Rule 1: Linux is asked who has the file open for writing, by a lease (fcntl(2), F_SETLEASE) that is given back at once. The
-        owner of a file may ask, and root; it is believed on file systems of which it is known that maps count, too.
-Rule 2: where that cannot be asked, a file counts as free of such writes when its last stamp is older than the kernel lets dirty
-        pages be. On a file system that keeps its pages dirty it never does.
+Rule 1: whether a process has the file open for writing is found out with a lease (fcntl(2), F_SETLEASE), which is released at
+        once. Only the owner of the file and root may take one. The answer is used only on file systems where a lease is known
+        to detect maps too.
+Rule 2: without a lease, a file counts as free of such writes when its last time stamp is older than the kernel allows dirty
+        pages to be. On a file system that keeps pages dirty for ever, it never counts as free of them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import time
 from unspool.stores import filesystems
 
 _CLEAN_AFTER_NS = 60_000_000_000
-"""Linux writes out what has been dirty for 30 s, and looks every 5 s (vm.dirty_expire_centisecs, dirty_writeback_centisecs)."""
+"""Linux writes out pages that have been dirty for 30 s, and checks every 5 s (vm.dirty_expire_centisecs,
+dirty_writeback_centisecs)."""
 
 _ASKED = frozenset(
     {
@@ -35,22 +37,22 @@ _ASKED = frozenset(
         filesystems.RAMFS,
     }
 )
-"""Where a lease tells of every writer. On overlayfs, and FUSE with passthrough, a map belongs to another file below; NFS and
-SMB refuse leases for reasons of their own."""
+"""File systems where a lease detects every writer. On overlayfs, and FUSE with passthrough, a map belongs to another file
+below; NFS and SMB refuse leases for reasons of their own."""
 
 _IN_MEMORY = frozenset({filesystems.TMPFS, filesystems.RAMFS})
-"""Where dirty pages stay dirty."""
+"""File systems on which dirty pages stay dirty."""
 
 _F_SETSIG = 10  # Linux's; not in the module fcntl of Python 3.11
 _SET_LEASE: int | None = getattr(fcntl, "F_SETLEASE", None)
 
 
 def every_write_shows(descriptor: int, status: os.stat_result) -> bool:
-    """Return whether every write from now on changes a file's time stamps, to the best of our knowledge.
+    """Return whether every write from now on changes a file's time stamps, as far as can be known.
 
     Args:
-        descriptor: the file, open for reading only. Its change time has to be so old that a write gets another one (`stamps`).
-        status: what it was when it was opened. Who reads it compares that with what it is after the read.
+        descriptor: the file, open for reading only. Its change time must be so old that a write gets another one (`stamps`).
+        status: its status when it was opened. The reader compares that with the status after the read.
     """
     kind = filesystems.type_of(descriptor)
     if kind in _ASKED:
@@ -61,22 +63,22 @@ def every_write_shows(descriptor: int, status: os.stat_result) -> bool:
 
 
 def clean_before() -> int:
-    """Return the change time before which nothing was written that is dirty now: of files that are on a disk."""
+    """Return a time: a file on a disk whose change time is earlier has no dirty pages."""
     return time.time_ns() - _CLEAN_AFTER_NS
 
 
 def keeps_pages_dirty(descriptor: int) -> bool:
-    """Return whether a file is on a file system that has no disk to write dirty pages to."""
+    """Return whether a file is on a file system without a disk, where dirty pages stay dirty."""
     return filesystems.type_of(descriptor) in _IN_MEMORY
 
 
 def _has_writer(descriptor: int) -> bool | None:
-    """Return whether anybody has the file open for writing, or mapped so; None if that is not for us to know."""
+    """Return whether a process has the file open for writing or mapped for it; None if this process may not find out."""
     if _SET_LEASE is None:
         return None
     try:
-        # Who opens the file for writing in this moment waits until the lease is given back, which the kernel asks for with a
-        # signal: SIGIO would end the process.
+        # A process that opens the file for writing at this moment waits until the lease is released. The kernel asks for the
+        # release with a signal. By default that is SIGIO, which would end this process; SIGURG is ignored.
         fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, _SET_LEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, _SET_LEASE, fcntl.F_UNLCK)
