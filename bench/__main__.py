@@ -19,9 +19,9 @@ def main() -> None:
     for case in CASES.values():
         command = commands.add_parser(case.name, help=case.help, description=case.help)
         command.add_argument("--rounds", type=int, default=5, help="how often each runs, in turns (default 5)")
-        command.add_argument("--dir", default=fast_directory(), help="where files are served from and got to")
+        command.add_argument("--dir", default=fast_directory(), help="where files are served from and downloaded to")
         command.add_argument(
-            "--only", action="append", default=[], help="only what has this in its name, and what it is compared with"
+            "--only", action="append", default=[], help="only peers with this in their name, and the reference"
         )
         command.add_argument("--save", type=Path, help="write the samples as JSON")
         command.add_argument("--plot", type=Path, help="draw the result as SVG")
@@ -31,8 +31,8 @@ def main() -> None:
         arguments = parser.parse_args(["first"])
 
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[name]  # gRPC and curl would send even loopback traffic there
-    # As it is for users, whose pip has compiled everything: ours took 60 ms at every start to compile.
+        del os.environ[name]  # gRPC and curl would use the proxy even for loopback addresses
+    # Users start from bytecode, because pip compiles what it installs. Without bytecode every start took 60 ms longer.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory(dir=arguments.dir, prefix="unspool-bench-") as directory:
         shown = CASES[arguments.case].run(arguments, Path(directory))

@@ -1,4 +1,4 @@
-"""A case: something that is measured, with its options, its table and its plot."""
+"""A benchmark case, with its options, table and plot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What came of a case: `said` says in a line what the table is about; `plot` draws it."""
+    """The result of a case: `said` describes the table in one line; `plot` draws it."""
 
     said: str
     table: str
@@ -31,12 +31,12 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Something to measure.
+    """A benchmark case.
 
     Attributes:
-        help: one line.
-        options: adds options of its own to those that all cases have.
-        run: measures, in an empty directory, for the options given.
+        help: one line for the command line's help.
+        options: adds the case's own options to the common ones.
+        run: measures with the given options, in an empty directory.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Case:
 
 
 def fast_directory() -> str:
-    """Memory where there is some, so that the disk is not what is measured."""
+    """Return a directory in memory if there is one, so that the disk is not measured."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
 
 
@@ -56,12 +56,12 @@ def numbers(text: str) -> list[int]:
 
 
 def chosen(peers: Sequence[Peer], only: Sequence[str], always: Sequence[str] = ()) -> list[Peer]:
-    """Return the peers whose name contains any of `only`, and those that are always there; all if there is none of those."""
+    """Return the peers whose name contains any of `only`, and those named in `always`. If `only` is empty, return all."""
     return [peer for peer in peers if wanted(peer.name, only) or peer.name in always]
 
 
 def wanted(name: str, only: Sequence[str]) -> bool:
-    """Return whether a name contains any of `only`, or there is none of those."""
+    """Return whether a name contains any of `only`, or `only` is empty."""
     return not only or any(part in name for part in only)
 
 
@@ -74,9 +74,9 @@ def random_file(path: Path, size: int) -> None:
 
 
 def get_file(command: Sequence[str], server: Process | None, out: Path, size: int, *, sync: bool = False) -> Sample:
-    """Measure one `get` of a file to a place where there is none; check how much arrived.
+    """Measure one download of a file to a path that does not exist, and check its size.
 
-    With `sync` the file is brought to its disk before the clock stops, by us for those who do not do it themselves.
+    With `sync` the time includes an fsync of the file, done here for programs that do not do it themselves.
     """
     out.unlink(missing_ok=True)
     sample = measure(command, server, cwd=REPOSITORY)

@@ -1,4 +1,4 @@
-"""Run a client that measures itself (`bench.readers`), and make a sample of what it says."""
+"""Runs a client that measures itself (`bench.readers`) and makes a sample of its output."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ READERS = [sys.executable, "-m", "bench.readers"]
 
 
 def measure_inside(command: list[str], server: Process | None) -> tuple[Sample, dict[str, float]]:
-    """Run it; return the sample of the whole process, and what it measured."""
+    """Run the client; return the sample of the whole process, and what the client measured."""
     sample, said = measure_output(command, server, cwd=REPOSITORY)
     return sample, json.loads(said.last.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""Measure one command and the server behind it: wall clock, processor seconds of each side, peak memory of each."""
+"""Measures one command and its server: wall-clock time, and the CPU time and peak memory of each side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 LONGEST = 900.0
-"""Seconds after which a command is killed and counts as failed, so that a run ends."""
+"""Timeout of a command in seconds. The command is then killed and counts as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Sample:
     """One run of one command.
 
     Attributes:
-        seconds: wall clock of the whole client process, unless the case says otherwise.
-        client_cpu, server_cpu: processor seconds, user and system.
-        client_rss, server_rss: peak resident bytes. A client's is never less than that of the harness, which starts it.
-        amount: what was moved: bytes, or files.
-        more: what only this case measures.
+        seconds: wall-clock time of the whole client process, unless the case says otherwise.
+        client_cpu, server_cpu: CPU seconds, user and system.
+        client_rss, server_rss: peak resident bytes. A client's peak is never lower than that of the harness, which starts it.
+        amount: bytes or files transferred.
+        more: figures that only this case measures.
     """
 
     seconds: float
@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a command wrote to its standard output: `first` is when its first byte came, in seconds from its start."""
+    """What a command wrote to its standard output. `first` is the time of its first byte, in seconds from the start."""
 
     first: float | None
     lines: int
@@ -49,27 +49,27 @@ class Said:
 
 
 class CommandFailedError(Exception):
-    """A command that should have worked did not."""
+    """A command failed that was expected to succeed."""
 
 
 class Process:
-    """A server that was started, and what it used."""
+    """A running server and its resource usage."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
 
     def cpu(self) -> float:
-        """Processor seconds so far, of the process and its children, running or waited for."""
+        """CPU seconds so far, of the process and its running and ended children."""
         return sum(_cpu_of(pid) for pid in _tree(self.pid))
 
     def peak_rss(self) -> int:
-        """Peak resident bytes so far, summed over the process and its children that still run."""
+        """Peak resident bytes so far, summed over the process and its running children."""
         return sum(_peak_of(pid) for pid in _tree(self.pid))
 
 
 @contextmanager
 def running(command: Sequence[str], ready: str | None = None, *, cwd: Path | None = None) -> Iterator[tuple[Process, str]]:
-    """Run a server; yield it and the first line of its output that contains `ready` (None: do not wait for any)."""
+    """Run a server. Yield it and the first line of its output that contains `ready`; if `ready` is None, do not wait."""
     with subprocess.Popen(
         command, stdout=subprocess.PIPE if ready else subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, cwd=cwd
     ) as process:
@@ -91,12 +91,12 @@ def running(command: Sequence[str], ready: str | None = None, *, cwd: Path | Non
 
 
 def measure(command: Sequence[str], server: Process | None, *, cwd: Path | None = None) -> Sample:
-    """Run a client to its end. Raises CommandFailedError if it exits with anything but 0."""
+    """Run a client to its end. Raises CommandFailedError if its exit status is not 0."""
     return measure_output(command, server, cwd=cwd)[0]
 
 
 def measure_output(command: Sequence[str], server: Process | None, *, cwd: Path | None = None) -> tuple[Sample, Said]:
-    """As `measure`, and return what it said too."""
+    """Do the same as `measure`, and also return the client's output."""
     server_before = server.cpu() if server else 0.0
     with tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
@@ -122,7 +122,7 @@ def measure_output(command: Sequence[str], server: Process | None, *, cwd: Path 
 
 
 def _listen(process: subprocess.Popen[bytes], started: float) -> Said:
-    """Read all that a process says; kill it when it takes too long."""
+    """Read all output of a process. Kill the process if it takes too long."""
     assert process.stdout is not None
     first: float | None = None
     lines, last = 0, b""
@@ -154,7 +154,7 @@ def _cpu_of(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS  # its own, and that of the children it has waited for
+    return sum(map(int, fields[11:15])) / _TICKS  # of the process, and of the children it has waited for
 
 
 def _peak_of(pid: int) -> int:

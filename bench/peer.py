@@ -1,4 +1,4 @@
-"""The peers: what each needs, how it serves, how its client gets something, as whole processes."""
+"""The peers: what each requires, its server, and its client's command."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bench import servers
 from bench.servers import PROGRAMS, UNSPOOL, Server
 
 Get: TypeAlias = Callable[[str, str, Path], Sequence[str]]
-"""The command that gets a name, from a server's HOST:PORT, to a path."""
+"""Returns the command that downloads a name from a server's HOST:PORT to a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One way to move a file, or a tree.
+    """One way to transfer a file or a tree.
 
     Attributes:
-        needs: what must be there: programs; Python modules, with a dot before the name; options of unspool's own, as
+        needs: the requirements: programs; Python modules, with a dot before the name; options of unspool, such as
             `unspool get --jobs`.
         server: serves a directory.
-        get: what its client runs.
+        get: returns the client's command.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Peer:
     get: Get
 
     def missing(self) -> str | None:
-        """Return what is not there, or None."""
+        """Return the first requirement that is missing, or None."""
         return next((need.lstrip(".") for need in self.needs if not _is_there(need)), None)
 
 
@@ -54,12 +54,12 @@ def has_option(command: str, option: str) -> bool:
 
 
 def program(name: str) -> str | None:
-    """Return where a program is: on the path, or installed beside Python itself."""
+    """Return the path of a program: from PATH, or beside the Python interpreter."""
     return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
 
 
 def unspool_get(*options: str) -> Get:
-    """`unspool get`, whatever it is told besides."""
+    """`unspool get` with any options."""
     return lambda address, name, out: [*UNSPOOL, "get", "-q", *options, f"{address}/{name}", str(out)]
 
 
@@ -100,7 +100,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "unspool --jobs 2": ("--jobs", "2"),
     "unspool --jobs 4": ("--jobs", "4"),
 }
-"""The ways to run `unspool get`, and their options. Without any, it chooses by itself."""
+"""The ways to run `unspool get`, with their options. Without options it chooses the number of streams itself."""
 
 OURS = [_ours(name, *options) for name, options in JOBS.items()]
 

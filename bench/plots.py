@@ -1,4 +1,4 @@
-"""Plots of what was measured, as SVG. They need matplotlib; the same figures give the same file."""
+"""Plots of the results, as SVG. They need matplotlib. The same figures give the same file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OURS, THEIRS = "#c2410c", "#64748b"
 
 
 def bars(path: Path, results: Results, value: Callable[[Sample], float], title: str, unit: str) -> None:
-    """Draw the medians as bars, the spread as whiskers."""
+    """Draw the medians as bars and the spread as whiskers."""
     shown = [
         (name, sorted(value(sample) for samples in by_x.values() for sample in samples))
         for name, by_x in results.samples.items()
@@ -43,7 +43,7 @@ def curves(
     unit: str,
     log_y: bool = False,
 ) -> None:
-    """Draw the medians over x, which is logarithmic, the spread as a band."""
+    """Draw the medians over a logarithmic x axis, and the spread as a band."""
     with _axes(path, (8, 4.5), title) as axes:
         for name, by_x in results.samples.items():
             points = [(x, sorted(map(value, samples))) for x, samples in sorted(by_x.items()) if samples]

@@ -1,4 +1,4 @@
-"""The peers that are a few lines of Python around somebody else's library: run as `python -m bench.programs NAME ...`."""
+"""The peers that are a few lines of Python around another library. Run them as `python -m bench.programs NAME ...`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIECE = 1 << 20
 
 
 def serve_tcp(root: str) -> None:
-    """Raw TCP with sendfile: a name and a newline in, the bytes out."""
+    """Raw TCP with sendfile: the client sends a name and a newline, the server sends the bytes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print("ready", listener.getsockname()[1], flush=True)
         while True:
@@ -24,7 +24,7 @@ def serve_tcp(root: str) -> None:
 
 
 def get_tcp(port: str, name: str, out: str) -> None:
-    """The other side: recv into one buffer, write."""
+    """The client: receives into one buffer and writes it to the file."""
     buffer = memoryview(bytearray(_PIECE))
     with socket.create_connection(("127.0.0.1", int(port))) as connection, open(out, "wb", buffering=0) as file:
         connection.sendall(f"{name}\n".encode())
@@ -33,7 +33,7 @@ def get_tcp(port: str, name: str, out: str) -> None:
 
 
 def serve_flight(root: str) -> None:
-    """Arrow Flight: record batches of one column of 1 MiB, straight out of a memory map."""
+    """Arrow Flight: record batches of one column of 1 MiB, directly from a memory map."""
     import pyarrow as pa
     from pyarrow import flight
 
@@ -55,7 +55,7 @@ def serve_flight(root: str) -> None:
 
 
 def get_flight(port: str, name: str, out: str) -> None:
-    """The other side: every batch's buffer to the file."""
+    """The client: writes every batch's buffer to the file."""
     from pyarrow import flight
 
     reader = flight.connect(f"grpc://127.0.0.1:{port}").do_get(flight.Ticket(name.encode()))
@@ -65,7 +65,7 @@ def get_flight(port: str, name: str, out: str) -> None:
 
 
 def serve_grpc(root: str, workers: str = "1") -> None:
-    """The ladder's step below unspool: grpc.aio, 1 MiB messages, unspool's channel options; no checks, no protocol."""
+    """Raw gRPC, to show what unspool adds: grpc.aio, 1 MiB messages, unspool's channel options; no checksums, no protocol."""
     import subprocess
 
     from unspool.core.address import HostPort
@@ -116,7 +116,7 @@ def grpc_worker(root: str, address: str) -> None:
 
 
 def get_grpc(port: str, name: str, out: str) -> None:
-    """The other side."""
+    """The client."""
     import grpc
     import uvloop
 
@@ -137,7 +137,7 @@ def get_grpc(port: str, name: str, out: str) -> None:
 
 
 def serve_proxy(target: str, *settings: str) -> None:
-    """The product's own proxy, as one line that all connections share; settings are KEY=VALUE, attributes of it."""
+    """The proxy of unspool, as one link that all connections share. The settings are its attributes, as KEY=VALUE."""
     import uvloop
 
     from unspool.testing.proxy import Proxy

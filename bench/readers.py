@@ -1,4 +1,4 @@
-"""Clients that are measured from the inside: run as `python -m bench.readers NAME ...`; the last line they print is JSON."""
+"""Clients that measure themselves. Run them as `python -m bench.readers NAME ...`; the last line they print is JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Middle:
-    """The middle half of one read: what comes between 25 % and 75 % of its bytes, so that no beginning and no end counts."""
+    """The middle half of one read: from 25 % to 75 % of its bytes, so that start-up and end are not measured."""
 
     def __init__(self, size: int) -> None:
         self._from, self._to = size // 4, size * 3 // 4
@@ -21,7 +21,7 @@ class Middle:
         self._ended: tuple[int, float, float] | None = None
 
     def take(self, count: int) -> None:
-        """Note that so many bytes came."""
+        """Record that so many bytes arrived."""
         self._passed += count
         if self._began is None and self._passed >= self._from:
             self._began = (self._passed, time.perf_counter(), time.process_time())
@@ -31,7 +31,7 @@ class Middle:
     def measured(self) -> dict[str, float]:
         """Return bytes, seconds and processor seconds."""
         if self._began is None or self._ended is None or self._began == self._ended:
-            raise ValueError("too few pieces came to measure the middle of them")
+            raise ValueError("too few messages arrived to measure the middle of the read")
         amount, seconds, cpu = (end - begin for begin, end in zip(self._began, self._ended, strict=True))
         return {"bytes": amount, "seconds": seconds, "cpu": cpu}
 
@@ -110,14 +110,14 @@ def load(address: str, name: str, clients: str, seconds: str) -> None:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
         for reader in ended:
-            reader.result()  # raises what ended it
+            reader.result()  # raises its exception, if any
         return measured
 
     _run(main)
 
 
 def listing(address: str, prefix: str) -> None:
-    """The library's listing: seconds from the request to the first page that holds something, and to the end."""
+    """The library's listing: seconds from the request to the first page that is not empty, and to the end."""
     from unspool import Client
 
     async def main() -> dict[str, float]:
@@ -134,7 +134,7 @@ def listing(address: str, prefix: str) -> None:
 
 
 def watched_get(*arguments: str) -> None:
-    """`unspool get ARGUMENTS`, which tells when it re-checked and when the first new byte came, on the clock of the machine."""
+    """`unspool get ARGUMENTS`, which prints when it re-checked and when the first new byte arrived, by the system clock."""
     import unspool.cli.progress
     from unspool.cli import main
     from unspool.client.events import Advanced, Event, Rechecked
@@ -161,7 +161,7 @@ def watched_get(*arguments: str) -> None:
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, dict[str, float]]]) -> None:
-    """Run as unspool's own programs do."""
+    """Run a coroutine in the same way as unspool's own programs."""
     from unspool.loops import keep_freed_memory, run
 
     keep_freed_memory()

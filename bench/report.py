@@ -1,4 +1,4 @@
-"""Tables of what was measured, and the samples themselves."""
+"""Prints tables of the results, and saves the samples."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MB = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: what it says about some samples, given those of the reference at the same x."""
+    """One column of a table. `cell` takes some samples, and those of the reference at the same x."""
 
     title: str
     cell: Callable[[Sequence[Sample], Sequence[Sample]], str]
 
 
 def machine() -> str:
-    """Say what this was measured on."""
+    """Describe this machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "?")
     cores = sum(line.startswith("processor") for line in lines)
@@ -34,18 +34,18 @@ def machine() -> str:
 
 
 def spread(values: Iterable[float], digits: int = 0) -> str:
-    """Return the median and the least and the most."""
+    """Return the median, minimum and maximum."""
     ordered = sorted(values)
     return f"{statistics.median(ordered):.{digits}f} ({ordered[0]:.{digits}f} to {ordered[-1]:.{digits}f})"
 
 
 def rate(sample: Sample) -> float:
-    """Return what was moved, per second: bytes, or files."""
+    """Return the bytes or files transferred per second."""
     return sample.amount / sample.seconds
 
 
 def median(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
-    """Return the median of something about the samples."""
+    """Return the median of a value of the samples."""
     return statistics.median(map(value, samples))
 
 
@@ -67,7 +67,7 @@ PEAK = Column(
 
 
 def ratio_to(reference: str) -> Column:
-    """Return the column of how much faster than the reference each is: the ratio of the medians."""
+    """Return a column with the speed relative to the reference: the ratio of the medians."""
     return Column(
         f"ratio to {reference}",
         lambda samples, others: f"{median(samples, rate) / median(others, rate):.2f}" if others else "",
@@ -75,7 +75,7 @@ def ratio_to(reference: str) -> Column:
 
 
 def more(key: str, title: str, digits: int = 3, scale: float = 1) -> Column:
-    """Return a column of something that only one case measures."""
+    """Return a column for a figure that only one case measures."""
 
     def cell(samples: Sequence[Sample], _: Sequence[Sample]) -> str:
         values = [s.more[key] / scale for s in samples if key in s.more]
@@ -85,7 +85,7 @@ def more(key: str, title: str, digits: int = 3, scale: float = 1) -> Column:
 
 
 def table(results: Results, columns: Sequence[Column], reference: str = "", x_title: str = "") -> str:
-    """Return a table in Markdown: a row for each x and name. Without `x_title` there is one x, and no column for it."""
+    """Return a table in Markdown with a row for each x and name. Without `x_title` there is one x, and no column for it."""
     head = ([x_title] if x_title else []) + ["", *(column.title for column in columns)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for x in results.xs() or [0]:
@@ -102,7 +102,7 @@ def table(results: Results, columns: Sequence[Column], reference: str = "", x_ti
 
 
 def save(path: Path, results: Results) -> None:
-    """Keep the raw samples."""
+    """Save the raw samples as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {
         name: {f"{x:.0f}": [asdict(s) for s in samples] for x, samples in by_x.items()}

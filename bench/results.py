@@ -1,4 +1,4 @@
-"""What was measured: per way of doing it and per x (a size, a number of clients), the samples of all rounds."""
+"""The samples of all rounds, by peer and by x, which is a size or a number of clients."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bench.peer import Peer
 
 @dataclass(slots=True)
 class Results:
-    """Samples by name and x, in the order in which they are shown; `why_not` says why a name has none."""
+    """Samples by name and x, in the order in which they are shown. `why_not` has the reason if a name has none."""
 
     samples: dict[str, dict[float, list[Sample]]] = field(default_factory=dict)
     why_not: dict[str, str] = field(default_factory=dict)
 
     def of(self, name: str, x: float) -> list[Sample]:
-        """Return the samples of a name at x, none if there are none."""
+        """Return the samples of a name at x."""
         return self.samples.get(name, {}).get(x, [])
 
     def xs(self) -> list[float]:
@@ -27,7 +27,7 @@ class Results:
 
 
 def present(peers: Sequence[Peer], results: Results) -> list[Peer]:
-    """Return the peers that are installed; note the others as missing."""
+    """Return the peers that are installed; record the others as missing."""
     there = []
     for peer in peers:
         results.samples.setdefault(peer.name, {})
@@ -42,9 +42,9 @@ def present(peers: Sequence[Peer], results: Results) -> list[Peer]:
 def in_turns(
     runs: Mapping[str, Callable[[], Sample]], rounds: int, results: Results, x: float = 0, *, warm_up: bool = True
 ) -> None:
-    """Run all in turns, A B A B, and keep their samples at x; the first round warms up caches and is not counted.
+    """Run all in turns (A B A B) and store their samples at x. The first round warms up caches and is not counted.
 
-    What fails is said, and left out of the rounds that follow.
+    A failure is printed, and that peer is left out of the following rounds.
     """
     failed = set()
     for name in runs:

@@ -1,4 +1,4 @@
-"""How each peer serves a directory: a context manager that yields the process and its HOST:PORT."""
+"""The servers of the peers: each is a context manager that serves a directory and yields the process and its HOST:PORT."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ UNSPOOL = [sys.executable, "-m", "unspool"]
 PROGRAMS = [sys.executable, "-m", "bench.programs"]
 
 Server: TypeAlias = Callable[[Path], AbstractContextManager[tuple[Process | None, str]]]
-"""Serves a directory; without a process where none is needed."""
+"""Serves a directory. The process is None if no server is needed."""
 
 
 @contextmanager
 def local(root: Path) -> Iterator[tuple[None, str]]:
-    """No server at all: the files are simply there, and the directory stands for the address."""
+    """No server: the client reads the files directly, and the directory takes the place of the address."""
     yield None, str(root)
 
 
@@ -97,9 +97,9 @@ def rsync(root: Path) -> Iterator[tuple[Process, str]]:
 
 
 def through_proxy(server: Server, **behaviour: float) -> Server:
-    """The same server behind unspool's own proxy, a process of its own: `delay` (seconds each way), `bandwidth`, ...
+    """Return the server behind unspool's own proxy in a separate process: `delay` (seconds each way), `bandwidth`, ...
 
-    All connections share the bandwidth, as on one line. The proxy's processor time counts for neither side.
+    All connections share the bandwidth, as on one link. The proxy's CPU time counts for neither side.
     """
 
     @contextmanager
@@ -116,7 +116,7 @@ def through_proxy(server: Server, **behaviour: float) -> Server:
 
 @functools.cache
 def tutorial_binary() -> str:
-    """Build the Go program of the tutorial's design, once, and return where it is."""
+    """Build the Go program of the tutorial's design, once, and return its path."""
     out = REPOSITORY / "build" / "peers" / "tutorial"
     subprocess.run(["go", "build", "-o", str(out), "."], cwd=REPOSITORY / "bench" / "peers" / "tutorial", check=True)
     return str(out)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails if the protocol is not understood any more by who speaks that of the last release: `breaking.sh [BUF]`, from the root.
-# What breaks it is said in buf.yaml. The last release is the highest tag `vX.Y.Z` that this commit comes after.
+# Fails if a client or server of the last release would not understand this protocol: `breaking.sh [BUF]`, run from the root.
+# buf.yaml says which changes are breaking. The last release is the highest tag `vX.Y.Z` among the ancestors of this commit.
 set -eu
 buf=${1:-buf}
 

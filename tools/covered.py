@@ -1,4 +1,4 @@
-"""How much of each package the tests run, out of what `coverage json` writes: `covered.py < report.json`."""
+"""Prints the test coverage of each package from the output of `coverage json`: `covered.py < report.json`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import PurePath
 from typing import Any
 
 COLUMNS = ("num_statements", "missing_lines", "num_branches", "missing_branches")
-"""Coverage's words for what is counted."""
+"""The counts in coverage's report."""
 
 
 def by_package(report: Mapping[str, Any]) -> dict[str, Counter[str]]:
-    """Return the sums of each package: one for each directory in `unspool`, and one for the modules beside them."""
+    """Return the sums by package: one for each directory in `unspool`, and one for the modules directly in it."""
     sums: dict[str, Counter[str]] = {}
     for path, file in report["files"].items():
         inside = PurePath(path).parts[PurePath(path).parts.index("unspool") + 1 :]
@@ -25,19 +25,19 @@ def by_package(report: Mapping[str, Any]) -> dict[str, Counter[str]]:
 
 
 def percent(sums: Counter[str]) -> float:
-    """Return the share of lines and branches that were run, as coverage reckons it."""
+    """Return the percentage of lines and branches that were run, computed as coverage does."""
     there = sums["num_statements"] + sums["num_branches"]
     missing = sums["missing_lines"] + sums["missing_branches"]
     return 100 * (there - missing) / there if there else 100.0
 
 
 def table(sums: Mapping[str, Counter[str]]) -> Iterator[str]:
-    """Yield the lines of the table, and what they come to."""
+    """Yield the lines of the table, and the total."""
     yield f"{'package':12}{'lines':>8}{'missing':>9}{'branches':>10}{'missing':>9}{'covered':>10}"
     rows = {**dict(sorted(sums.items())), "total": sum(sums.values(), Counter())}
     for name, row in rows.items():
         lines, lost, branches, untaken = (row[column] for column in COLUMNS)
-        # Cut, not rounded: 100.0 % means all.
+        # Rounded down, so that 100.0 % means all.
         yield f"{name:12}{lines:8}{lost:9}{branches:10}{untaken:9}{int(10 * percent(row)) / 10:8.1f} %"
 
 

@@ -1,9 +1,9 @@
-"""Test the built wheel, not the source tree: installed like anybody else's, at both ends of what we say we run with.
+"""Tests the built wheel, not the source tree, with the oldest and the newest versions that unspool supports.
 
-Two rows, each with an environment of its own below `build/rows`: the oldest Python that is here with the lowest dependencies
-that pyproject.toml allows, and the newest Python with the newest dependencies that can be had. Where there is one Python only,
-it has both rows. The tests are copied to a place where there is no `src`, and are those that meet a dependency or the version
-of Python; all the others are run by `make coverage`.
+There are two rows, each with its own environment below `build/rows`: the oldest supported Python on this machine with the
+lowest dependencies that pyproject.toml allows, and the newest Python with the newest dependencies available. If there is only
+one Python, it runs both rows. The tests are copied to a directory without `src`. Only tests that depend on a dependency or on
+the version of Python run here; `make coverage` runs all others.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ TESTS = (
 
 
 def supported(project: dict[str, object]) -> list[int]:
-    """Return the minor versions of Python 3 that pyproject.toml says we support."""
+    """Return the minor versions of Python 3 that pyproject.toml lists as supported."""
     classifiers = project["classifiers"]
     assert isinstance(classifiers, list)
     return sorted(int(one.removeprefix(VERSION)) for one in classifiers if one.startswith(VERSION))
 
 
 def candidates(minor: int, path: str, pyenv: Path | None) -> Iterable[Path]:
-    """Yield where a Python of this version could be: in any directory of PATH, and among those that pyenv keeps."""
+    """Yield paths where a Python of this version may be: in each directory of PATH, and among pyenv's versions."""
     name = f"python3.{minor}"
     yield from (Path(directory) / name for directory in path.split(os.pathsep) if directory)
     if pyenv is not None:
@@ -56,7 +56,7 @@ def candidates(minor: int, path: str, pyenv: Path | None) -> Iterable[Path]:
 
 
 def runs(python: Path, minor: int) -> bool:
-    """Whether a Python is there, is of this version, and is no preview of it: a name, or pyenv's shim, proves nothing."""
+    """Whether a path is a final release of this version of Python. It is run to find out, because it may be a pyenv shim."""
     says = f"import sys; sys.exit(sys.version_info[:2] != (3, {minor}) or sys.version_info.releaselevel != 'final')"
     try:
         return subprocess.run([python, "-c", says], capture_output=True, check=False, timeout=60).returncode == 0
@@ -65,32 +65,32 @@ def runs(python: Path, minor: int) -> bool:
 
 
 def find(minors: Iterable[int], path: str, pyenv: Path | None) -> list[Path]:
-    """Return a Python of each version that is here, in their order."""
+    """Return one Python for each of the versions that are installed, in the order of `minors`."""
     there = ((python for python in candidates(minor, path, pyenv) if runs(python, minor)) for minor in minors)
     return [python for one in there if (python := next(one, None)) is not None]
 
 
 def pyenv_root() -> Path | None:
-    """Return where pyenv keeps its Pythons, if there is pyenv."""
+    """Return pyenv's root directory, or None if there is no pyenv."""
     if not (pyenv := shutil.which("pyenv")):
         return None
     return Path(subprocess.run([pyenv, "root"], capture_output=True, text=True, check=True).stdout.strip())
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
-    """Run a command of which nothing is wanted but that it succeeds."""
+    """Run a command; raise if it fails."""
     subprocess.run(command, cwd=cwd, check=True)
 
 
 def build() -> Path:
-    """Build the wheel and return where it is."""
+    """Build the wheel and return its path."""
     run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", WORK / "dist")
     (wheel,) = (WORK / "dist").glob("*.whl")
     return wheel
 
 
 def test(row: str, python: Path, wheel: Path, resolution: str) -> None:
-    """Install the wheel and what it needs for one row, and run the tests there."""
+    """Install the wheel and its dependencies for one row, and run the tests there."""
     began = time.monotonic()
     env, place = WORK / row, WORK / f"{row}-tests"
     shutil.copytree(ROOT / "tests", place / "tests", ignore=shutil.ignore_patterns("__pycache__"))
@@ -116,9 +116,9 @@ def main() -> None:
     minors = supported(project)
     pythons = find(minors, os.environ.get("PATH", ""), pyenv_root())
     if not pythons:
-        sys.exit(f"there is no Python of those we support: 3.{minors[0]} to 3.{minors[-1]}")
+        sys.exit(f"no supported Python is installed: 3.{minors[0]} to 3.{minors[-1]}")
     if len(pythons) == 1:
-        print(f"-- the only Python we support that is here is {pythons[0]}: both rows are tested with it")
+        print(f"-- only one supported Python is installed, {pythons[0]}: it runs both rows")
     wheel = build()
     rows = {"oldest": (pythons[0], "--resolution=lowest-direct"), "newest": (pythons[-1], "--upgrade")}
     for row, (python, resolution) in rows.items():

@@ -1,4 +1,4 @@
-"""The cases, by name: one module each."""
+"""The benchmark cases by name, one module each."""
 
 from __future__ import annotations
 

@@ -18,10 +18,8 @@ _BESIDE = ("cp", "unspool")
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=1024, help="MiB of the file (default 1024)")
-    parser.add_argument("--to", help="where the file is got to (default: as --dir)")
-    parser.add_argument(
-        "--sync", action="store_true", help="the file has to be on the disk when the clock stops, for everybody"
-    )
+    parser.add_argument("--to", help="where the file is downloaded to (default: as --dir)")
+    parser.add_argument("--sync", action="store_true", help="include an fsync of the file in the time, for every peer")
 
 
 def _run(arguments: argparse.Namespace, directory: Path, *, few: bool = False) -> Shown:

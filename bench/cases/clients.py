@@ -1,8 +1,8 @@
-"""Many clients at once: what a server gives in all, and what it takes for that, against their number and its processes.
+"""Many clients at once: a server's total throughput and cost, by the number of clients and of server processes.
 
-The load is the same for every server: a program in Go (`tutorial load`) whose clients have a connection each, read one file
-again and again and only count. So what differs is the server. unspool is measured a second time with as many clients of its
-own library in one process, which check every block; there the client's one process is the limit.
+The load is the same for every server: a program in Go (`tutorial load`) whose clients have one connection each, read one file
+again and again, and only count bytes. So only the servers differ. unspool is measured a second time with the same number of
+clients of its own library in one process, which verify every block; there the client process is the limit.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _measure(way: _Way, root: Path, clients: int, seconds: float) -> Sample:
-    with way.peer.server(root) as (process, address):  # a new one each time, so that its peak is of this load
+    with way.peer.server(root) as (process, address):  # a new server each time, so that its peak is that of this load
         sample, inner = measure_inside(way.load(address, "big.bin", clients, seconds), process)
     part = inner["bytes"] / inner["all"]
     return dataclasses.replace(

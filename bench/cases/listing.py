@@ -1,4 +1,4 @@
-"""Listing very many files: the time to the first line, entries a second, memory on both sides."""
+"""Listing very many files: the time to the first line, entries per second, memory on both sides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.servers import REPOSITORY, UNSPOOL
 
 
 def grow(directory: Path, count: int) -> None:
-    """Make a directory hold so many empty files, given that it holds fewer: 0000000, 0000001, ..."""
+    """Add empty files to a directory until it has `count`: 0000000, 0000001, ..."""
     directory.mkdir(parents=True, exist_ok=True)
     there = sum(1 for _ in os.scandir(directory))
     for number in range(there, count):
@@ -47,14 +47,14 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _measure(command: list[str], server: Process | None, count: int) -> Sample:
-    if "bench.readers" in command:  # measures itself, from the request on
+    if "bench.readers" in command:  # it measures itself, beginning with the request
         sample, inner = measure_inside(command, server)
         first, lines = inner["first"], int(inner["entries"])
         sample = dataclasses.replace(sample, seconds=inner["seconds"])
     else:
         sample, said = measure_output(command, server, cwd=REPOSITORY)
         first, lines = said.first or sample.seconds, said.lines
-    if not count <= lines <= count + 1:  # rsync tells of the directory too
+    if not count <= lines <= count + 1:  # rsync lists the directory too
         raise CommandFailedError(f"{command[0]}: {lines} lines for {count} files")
     return dataclasses.replace(sample, amount=count, more={"first": first})
 
@@ -65,7 +65,7 @@ def _run(arguments: argparse.Namespace, directory: Path) -> Shown:
     there = present(chosen(PEERS, arguments.only), results)
     for count in sorted(arguments.counts):
         grow(root / "many", count)
-        with ExitStack() as stack:  # new servers for each number, so that their peaks are of this one
+        with ExitStack() as stack:  # new servers for each count, so that their peaks are those of this count
             runs = {}
             for peer in there:
                 process, address = stack.enter_context(peer.server(root))

@@ -1,8 +1,8 @@
 """Long links, through unspool's own proxy: delay, a bandwidth that all connections share, connections that are cut.
 
-How the cuts come: a connection is cut with probability P % while it carries X MiB to the client (P is 1, X is 16 unless told),
-at whichever byte, and the next X MiB are as dangerous as the last. So the bytes between two cuts are exponentially distributed
-with a mean of about 100 X / P MiB, whatever the number of connections, and a reset (RST) takes with it what is on its way.
+While a connection carries X MiB to the client, it is cut with a probability of P %, at any byte. The defaults are P = 1 and
+X = 16. The risk is the same for the next X MiB. So the bytes between two cuts are exponentially distributed with a mean of
+about 100 X / P MiB, whatever the number of connections. A cut is a reset (RST), which loses the bytes in flight.
 """
 
 from __future__ import annotations

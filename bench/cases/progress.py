@@ -1,4 +1,4 @@
-"""What the progress bar costs: the same `get` on a terminal, with it and without."""
+"""The cost of the progress bar: the same `get` on a terminal, with the bar and without."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _get_on_terminal(command: list[str], server: Process | None, out: Path, size: int) -> Sample:
-    """As `get_file`, with a terminal for standard error, whose other end is read all the time."""
+    """Do the same as `get_file`, with a terminal as standard error whose output is read continuously."""
     ours, theirs = pty.openpty()
 
     def read_on() -> None:
         try:
             while os.read(ours, 1 << 16):
                 pass
-        except OSError:  # the last one has closed the other end
+        except OSError:  # the last process has closed the terminal
             pass
 
     reader = threading.Thread(target=read_on)

@@ -1,4 +1,4 @@
-"""Killed half-way and run again: how long until the first new byte, and how fast what is here is checked again."""
+"""A download killed half-way and run again: the time to the first new byte, and the speed of the re-check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _kill_half_way(command: list[str], out: Path, size: int) -> None:
-    """Run a download and kill it when half of the file is there."""
+    """Run a download and kill it when half of the file has arrived."""
     part = out.with_name(f"{out.name}.unspool-part")
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL) as client:
         while client.poll() is None and not (part.exists() and _stored(part) >= size // 2):
@@ -37,15 +37,15 @@ def _kill_half_way(command: list[str], out: Path, size: int) -> None:
 
 
 def _stored(part: Path) -> int:
-    """Return how many bytes of a file are really there: one that was made its full size at once has holes."""
+    """Return how many bytes of a file are stored. A part file may have its full size from the start, with holes."""
     status = part.stat()
     return min(status.st_blocks * 512, status.st_size)
 
 
 def recheck_speed(seen: Mapping[str, float]) -> float | None:
-    """Return bytes per second, from the first and the last event of the re-check; None if there was but one.
+    """Return bytes per second between the first and the last event of the re-check, or None if there was only one.
 
-    There is an event for every segment but the last, when it has been checked; all count as of the same size.
+    There is an event after every segment except the last. All segments are taken to have the same size.
     """
     segment = seen["good"] / (seen["first_left"] + 1)
     checked = (seen["first_left"] - seen["last_left"]) * segment

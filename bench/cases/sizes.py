@@ -1,4 +1,4 @@
-"""The whole `get` against the size of the file. Sources are sparse: they take no room on the server's side, and are zeros."""
+"""A whole `get` by the size of the file. The files served are sparse: they are zeros and take no disk space."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def sizes_up_to(most: int) -> list[int]:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--most", type=int, default=1024, help="MiB of the largest file (default 1024; 16384 takes as much room)"
+        "--most", type=int, default=1024, help="MiB of the largest file (default 1024); the download takes this much space"
     )
-    parser.add_argument("--to", help="where files are got to (default: as --dir)")
+    parser.add_argument("--to", help="where files are downloaded to (default: as --dir)")
 
 
 def _run(arguments: argparse.Namespace, directory: Path) -> Shown:

@@ -1,4 +1,4 @@
-"""Small things that people feel: starting, and a tiny file."""
+"""Latency that people notice: start-up, and a tiny file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The library in steady state: the middle half of one read, without beginning and end, bytes discarded."""
+"""The library in steady state: the middle half of one read, without start-up and end. Bytes are discarded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _measure(command: list[str], server: Process | None) -> Sample:
         seconds=inner["seconds"],
         amount=inner["bytes"],
         client_cpu=inner["cpu"],
-        server_cpu=sample.server_cpu / 2,  # what it used for the whole file; the middle is half of it
+        server_cpu=sample.server_cpu / 2,  # it was measured for the whole file, of which the middle is half
     )
 
 

@@ -22,7 +22,7 @@ PER_DIRECTORY = 100
 
 
 def make_tree(root: Path, count: int, size: int) -> None:
-    """Write files of random bytes, a hundred to a directory."""
+    """Write files of random bytes, a hundred in each directory."""
     for number in range(count):
         directory = root / f"{number // PER_DIRECTORY:05}"
         if number % PER_DIRECTORY == 0:
@@ -48,7 +48,7 @@ def _rclone(address: str, name: str, out: Path) -> Sequence[str]:
 
 
 def _curl(address: str, name: str, out: Path) -> Sequence[str]:
-    """One process that is told all names beforehand, for it cannot list."""
+    """One process that is given all names in a file, because curl cannot list."""
     return ["curl", "-sS", "--fail", "--create-dirs", "-Z", "-K", str(out.parent / f"{name}.curl-{address.rpartition(':')[2]}")]
 
 
@@ -71,7 +71,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _measure(command: Sequence[str], server: Process | None, out: Path, count: int) -> Sample:
     shutil.rmtree(out, ignore_errors=True)
     sample = measure(command, server, cwd=REPOSITORY)
-    arrived = sum(1 for _ in out.rglob("*.bin"))  # beside them may be the client's own notes
+    arrived = sum(1 for _ in out.rglob("*.bin"))  # the client may keep its own files beside them
     if arrived != count:
         raise CommandFailedError(f"{command[0]}: {arrived} of {count} files arrived")
     return dataclasses.replace(sample, amount=count)

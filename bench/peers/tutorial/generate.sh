@@ -16,8 +16,8 @@ package=unspool/bench/peers/tutorial/demo
 cd "$here"
 GOBIN=$plugins go install tool
 
-# The Go package is named here and not by an option in the .proto, which is the tutorial's and knows nothing of us. What
-# follows the semicolon is the name inside Go.
+# The Go package is named here, because the .proto is the tutorial's and has no option for it. The part after the semicolon
+# is the package's name in Go.
 "$repo/build/protoc/bin/python" -m grpc_tools.protoc --proto_path="$repo/proto" \
   --plugin="$plugins/protoc-gen-go" --plugin="$plugins/protoc-gen-go-grpc" \
   --go_out="$out" --go_opt="module=$package,Munspool/demo/files.proto=$package;demo" \

@@ -27,7 +27,7 @@ func get(args []string) int {
 	out := flags.String("out", "", "the `file` to append to; "+discard+" discards")
 	startAt := flags.Int64("start-at", 0, "the `number` of the first chunk to ask for; sent as it is, even if negative")
 	onlyFirst := flags.Bool("only-first", false, "keep chunk 0 and hang up")
-	// An empty name is let through: what a server makes of it is worth a test.
+	// An empty name is allowed, so that tests can see how a server answers it.
 	if exit, ok := parse(flags, args, "addr", "out"); !ok {
 		return exit
 	}
@@ -59,7 +59,7 @@ func fetch(addr string, request *demo.Request, out string, onlyFirst bool) (coun
 	}
 	defer conn.Close()
 
-	// Cancelled on return, which is what hangs up under --only-first.
+	// Cancelled on return. With --only-first this ends the call early.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stream, err := demo.NewFilesClient(conn).GetFile(ctx, request)
@@ -86,11 +86,11 @@ func fetch(addr string, request *demo.Request, out string, onlyFirst bool) (coun
 		if err != nil {
 			return count, err
 		}
-		// The tutorial goes on receiving and drops the rest. The file is the same either way, and the wait is not.
+		// The tutorial receives and drops the rest. Stopping here gives the same file without the wait.
 		if onlyFirst && response.GetChunkNumber() >= 1 {
 			return count, nil
 		}
-		// Neither chunk_number nor the length is checked: appending what comes is the design.
+		// As in the tutorial, neither chunk_number nor the length is checked.
 		n, err := sink.Write(response.GetChunk())
 		count += int64(n)
 		if err != nil {

@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// load reads one server-side stream again and again over many connections at once, and counts bytes of messages, whatever
-// is in them: the same load for every server, at the least cost to the client. It is no part of the tutorial.
+// load reads one server-side stream again and again over many connections at once, and counts the bytes of the messages
+// without decoding them: the same load for every server, at the least cost to the client. It is not part of the tutorial.
 func load(args []string) int {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	addr := flags.String("addr", "", "the server's `address`")
@@ -101,7 +101,7 @@ func readOn(ctx context.Context, addr, method string, request []byte, count *ato
 	return nil
 }
 
-// asItIs sends bytes as they are, and of what it receives keeps the size only.
+// asItIs sends bytes unchanged, and keeps only the size of each message received.
 type asItIs struct{}
 
 func (asItIs) Marshal(v any) (mem.BufferSlice, error) {

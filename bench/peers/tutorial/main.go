@@ -1,10 +1,10 @@
 // Command tutorial speaks demo.Files the way the tutorial that unspool grew from does, over a current grpc-go: chunks
-// found by multiplication, a stream that just ends, a client that appends whatever arrives. It is the foreign
-// counterpart in unspool's tests, in both directions, and a peer in its benchmarks. It is no example to follow: the
-// gaps in the design (no end marker, no revision, no confinement to the root) are kept on purpose.
+// found by multiplication, a stream without an end marker, a client that appends whatever arrives. unspool's tests use it
+// as a foreign client and server, and the benchmarks as a peer. It is not an example to follow: the gaps in the design
+// (no end marker, no revision, no confinement to the root) are kept on purpose.
 //
-// It leaves the tutorial in two places, where a slip would hide the design: offsets are 64 bits wide, so files past
-// 2 GiB work, and a read error fails the stream instead of ending it as if the file were over. Besides, it can be a load
+// It differs from the tutorial in two places, where a bug would hide the design: offsets are 64 bits wide, so files over
+// 2 GiB work, and a read error fails the stream instead of ending it like the end of the file. It can also generate load
 // for any server, which has nothing to do with the tutorial.
 package main
 

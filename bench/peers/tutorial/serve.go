@@ -63,7 +63,7 @@ func serve(args []string) int {
 	context.AfterFunc(ctx, server.Stop)
 
 	fmt.Printf("listening on %s\n", listener.Addr())
-	// A signal may come before Serve does, which then says so; that is a clean end too.
+	// If a signal stops the server before Serve is called, Serve returns ErrServerStopped; that is a clean end too.
 	if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fail(flags, err)
 	}
@@ -96,7 +96,7 @@ func (s *fileServer) GetFile(request *demo.Request, stream demo.Files_GetFileSer
 			if err := stream.Send(&demo.Response{Chunk: chunk, ChunkNumber: number}); err != nil {
 				return err
 			}
-			// Also after the last chunk: all bytes there and yet no OK is a case that a client must survive.
+			// Also after the last chunk: a client must handle a stream that sends all bytes but does not end with OK.
 			if sent++; sent == failAfter {
 				return errBroken
 			}
@@ -106,7 +106,7 @@ func (s *fileServer) GetFile(request *demo.Request, stream demo.Files_GetFileSer
 
 // readChunks hands the chunks of the file at path to emit, from number start on. The last is the one at which ReadAt
 // came to the end of the file; it is empty where the file's size is a multiple of the chunk size, or start lies beyond.
-// What emit gets is valid until it returns.
+// The chunk passed to emit is valid until emit returns.
 func readChunks(path string, size int, start int32, emit func(chunk []byte, number int32) error) error {
 	file, err := os.Open(path)
 	if err != nil {
