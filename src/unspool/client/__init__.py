@@ -2,6 +2,7 @@
 
 client.py      Client: stat, exists, list, get, get_tree, open, read, verify
 blocking.py    the same for scripts, by portal.py; remotefile.py: a file of Python's
+arguments.py   the checks of paths that a caller passes
 reading.py     a span that is being read; progress.py: `progress=fn(done, total)`, as an observer
 transport.py   the seam to a server
 transfer.py    one transfer: attempts(), the one way to try again

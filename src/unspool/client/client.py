@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Literal, Self, overload
 
+from unspool.client.arguments import file_path, local_path
 from unspool.client.clock import Clock, SystemClock
 from unspool.client.dialects import connect
 from unspool.client.download import download
@@ -25,13 +23,12 @@ from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
 from unspool.client.verify import verify
 from unspool.client.writer import Writer, check_writer, write_to
-from unspool.core.abridged import abridged
 from unspool.core.address import parse_server
 from unspool.core.filters import Filter, Filters
 from unspool.core.model import Entry, FileInfo, ListRequest, Page, Prefix
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
-from unspool.errors import InvalidRangeError, InvalidRequestError, LocalFileError, NotFoundError
+from unspool.errors import InvalidRangeError, InvalidRequestError, NotFoundError
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
 from unspool.options import Dialect, Metadata, TransferOptions
@@ -41,15 +38,15 @@ class Client:
     """One server, as an async context manager. Safe to use from many tasks at once.
 
     Args:
-        target: `HOST[:PORT]`, the same after `unspool://`, or a name of gRPC's own such as `unix:PATH`. It is dialled when
-            something is first asked: a client may be made where no event loop runs, and is used in one.
-        options: how transfers behave, unless a call says otherwise.
-        dialect: which protocol the server speaks.
+        target: `HOST[:PORT]`, `unspool://HOST[:PORT]`, or a gRPC target such as `unix:PATH`. The client connects at the first
+            call, so it can be created where no event loop runs.
+        options: how transfers behave, unless a call passes its own.
+        dialect: the protocol that the server speaks.
         metadata: keys and values sent with every call.
-        observers: are told what happens in every transfer.
-        limit_rate: bytes per second that are taken, by all streams of all calls together; a `RateLimit` may be given to
-            several clients, which share it then. None is as fast as they come.
-        transport, clock, random: the seams, for tests; a transport given here is closed here.
+        observers: notified of the events of every transfer.
+        limit_rate: the most bytes per second that all streams of all calls receive together. Several clients given the same
+            `RateLimit` share it. None means no limit.
+        transport, clock, random: replaced in tests. The client closes a transport that it is given.
     """
 
     def __init__(
@@ -87,14 +84,12 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection. Transfers that are running fail, and nothing more can be asked."""
+        """Close the connection. Running transfers fail, and later calls raise InvalidRequestError."""
         self._closed = True
         await self._seams.transport.aclose()
 
-    # Every call takes `options`, for this call only, and `observers`, which are told what happens after the client's own.
-
     async def stat(self, name: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> FileInfo:
-        """Return what the file is now.
+        """Return the size, revision and attributes that the file has now.
 
         Raises:
             NotFoundError, AccessError, TransferError, ...: see `unspool.errors`.
@@ -104,11 +99,7 @@ class Client:
         return await transfer.call(lambda: transfer.seams.transport.stat(name), name)
 
     async def exists(self, name: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> bool:
-        """Return whether there is a file of that name. A directory is none.
-
-        Raises:
-            AccessError, TransferError, ...: what stands in the way of knowing; see `unspool.errors`.
-        """
+        """Return whether the server has a file of this name (a directory is not one). Raises as `stat` otherwise."""
         try:
             await self.stat(name, options=options, observers=observers)
         except NotFoundError:
@@ -146,9 +137,9 @@ class Client:
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
     ) -> AsyncGenerator[Entry, None]:
-        """Yield what is below a prefix as it arrives, in no promised order: files, and prefixes for what is deeper.
+        """Yield the files and prefixes below a prefix as they arrive, in no particular order; if recursive, only files.
 
-        If recursive, these are files only; `pages` tells of empty directories and of what the server leaves out, too.
+        `pages` also yields empty directories and the names that the server omits.
 
             async for entry in client.list("models"):
                 print(entry.name)
@@ -173,19 +164,18 @@ class Client:
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
     ) -> AsyncGenerator[Page, None]:
-        """Yield what is below a prefix, page by page: what the server found at about the same time.
+        """Yield the listing of a prefix, page by page as the server sends it.
 
         Args:
-            prefix: a name taken as a directory; "" is everything. The name of a file lists that file.
-            recursive: all files below, and the empty directories as prefixes; otherwise one level.
-            page_size: entries per page, as a wish.
+            prefix: a name used as a directory; "" lists the whole server. The name of a file lists that file.
+            recursive: list all files below, and the empty directories as prefixes; otherwise list one level.
+            page_size: most entries per page. The server may send fewer.
             options: for this call only.
             observers: are told what happens, after the client's own.
 
         Raises:
-            NotFoundError: nothing is there.
-            TransferError: the listing broke. One that has not yielded anything is begun again by itself; one that has is
-                not, for nothing says where it stopped.
+            NotFoundError: the prefix does not exist.
+            TransferError: the listing broke after its first page: it cannot be resumed. Before that the client retries.
         """
         check_prefix(prefix)
         transfer = self._transfer(options, observers)
@@ -194,7 +184,7 @@ class Client:
             with attempt:
                 async with aclosing(transfer.pages(request)) as pages:
                     async for page in pages:
-                        attempt.final = True  # nothing says where a listing stopped: one that has yielded is not begun again
+                        attempt.final = True  # a listing cannot be resumed, and a retry would yield this page twice
                         yield page
 
     async def get(
@@ -208,34 +198,29 @@ class Client:
     ) -> Result:
         """Download a file, whole and verified, or not at all.
 
-        To a path: goes on from what an earlier call left beside it, whatever ended that one, and puts the file at its final
-        name in one step when every byte is there and agrees. A destination that is a directory gets the name's last part; one
-        that ends in `/` must be a directory.
-        A destination that has the server's bytes already is not fetched. Either way it gets the server's time of modification,
-        and becomes executable if it is so there, unless the options say otherwise.
+        To a path: resumes from the part file of an earlier call, and renames the file to its final name when all bytes are
+        verified. In a directory the file gets the last part of its name. A destination that ends in `/` must be a directory.
+        A file that already has the server's bytes is not fetched again. In both cases the file gets the server's modification
+        time and executable bit, unless the options say otherwise.
 
-        To a writer: writes the blocks in order as they are verified; the last one only when the whole file has agreed. What
-        was written cannot be taken back, so a file that changes meanwhile is an error.
+        To a writer: writes each verified block in order, and the last block after the whole file is verified. Written bytes
+        cannot be taken back, so a change of the file during the download is an error.
 
         Args:
             name: the file on the server.
-            destination: where to.
+            destination: a path, or a writer of bytes.
             options: for this call only.
             observers: are told what happens, after the client's own.
-            progress: is called as `progress(done, total)`, in bytes; see `Progress`.
+            progress: called as `progress(done, total)`, in bytes; see `Progress`.
 
         Raises:
-            UnspoolError: one of the tree in `unspool.errors`. To a path, progress is kept.
+            UnspoolError: see `unspool.errors`. A download to a path keeps its progress.
         """
         check_name(name)
         options = options or self.options
         observer = self._observers(observers_of(observers, progress))
         if isinstance(destination, (str, PathLike)):
-            path = _path(destination)
-            if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
-                path /= name.rpartition("/")[2]
-            elif str(destination).endswith("/"):
-                raise LocalFileError(f"{destination}: no such directory; make it, or leave the last / away", name=name)
+            path = await file_path(destination, name)
             return await download(name, partial(Destination.at, path), self._open_seams(), options, observer)
         check_writer(destination)
         return await write_to(destination, name, Transfer(self._open_seams(), options, observer))
@@ -253,41 +238,40 @@ class Client:
     ) -> TreeResult:
         """Download all files below a prefix into a directory, each whole and verified, or not at all.
 
-        Each file gets its name below the prefix as its place below the directory, and attributes as `get` gives them. What
-        is here already is skipped: known from the record that is kept in the directory, or compared by checksum. What is here
-        and not on the server stays. Nothing is written outside of the directory, nor through a symbolic link in it.
+        The path of a file below the directory is its name below the prefix. Files get their attributes as in `get`. A file
+        that the record or a checksum shows to be complete is skipped. Local files that the server does not have stay.
+        Nothing is written outside of the directory or through a symbolic link in it.
 
-        A file that cannot be had stops no other: the result says which, and why.
+        If a file fails, the others are still fetched; the result lists each failure and its error.
 
         Args:
-            prefix: a name taken as a directory; "" is everything.
-            destination: the directory, which is made if it is not there; the one above it must be.
-            filters: `("include", GLOB)` and `("exclude", GLOB)`, in their order: see `unspool.core.filters`. Files that are
-                left out so are not counted. Without filters all files are wanted.
-            record: the directory, outside of the destination, in which the record is kept of what is here. It is made if it
-                is not there, and is about one destination and one server: another's is refused. True keeps the record below
-                the destination; False keeps none, and then every file that is here is compared by checksum, or fetched
-                where the server has none.
+            prefix: a name used as a directory; "" is the whole server.
+            destination: the directory. It is created if it does not exist; its parent must exist.
+            filters: `("include", GLOB)` and `("exclude", GLOB)`, applied in order: see `unspool.core.filters`. Excluded files
+                are not counted. Without filters all files are fetched.
+            record: a directory for the record, outside of the destination. It is created if it does not exist. It serves one
+                destination and one server; a record of another is refused. True keeps the record below the destination.
+                False keeps none: then existing files are compared by checksum, or fetched if the server has no checksum.
             options: for this call only.
             observers: are told what happens, after the client's own.
-            progress: is called as `progress(done, total)`, in bytes of the whole tree; see `Progress`.
+            progress: called as `progress(done, total)`, in bytes of the whole tree; see `Progress`.
 
         Raises:
-            NotFoundError: nothing is there.
-            BusyError: another process is filling the directory.
-            UnspoolError: what stops all files: nobody answers, the disk is full. What is here by then is kept.
+            NotFoundError: the prefix does not exist.
+            BusyError: another process is downloading to the directory.
+            UnspoolError: an error that stops all files, such as a full disk. Files and progress so far are kept.
         """
-        from unspool.client.tree import get_tree  # noqa: PLC0415 - 10 ms that other calls need not wait for
+        from unspool.client.tree import get_tree  # noqa: PLC0415 - loads in 10 ms, and only this call needs it
 
         check_prefix(prefix)
         return await get_tree(
             prefix,
-            _path(destination),
+            local_path(destination),
             self._open_seams(),
             options or self.options,
             self._observers(observers_of(observers, progress)),
             filters=Filters(filters),
-            record=record if isinstance(record, bool) else _path(record),
+            record=record if isinstance(record, bool) else local_path(record),
         )
 
     async def preview_tree(
@@ -299,26 +283,26 @@ class Client:
         record: str | PathLike[str] | bool = True,
         options: TransferOptions | None = None,
     ) -> AsyncGenerator[TreePreviewPage, None]:
-        """Yield what `get_tree` would fetch, page by page as the listing arrives. Makes, writes and locks nothing.
+        """Yield what `get_tree` would fetch, page by page as the listing arrives. Creates, writes and locks nothing.
 
-        Arguments as `get_tree`. A file counts as here if the record vouches for it, or if it is read and agrees with a
-        checksum that the server lists; one that only a download could tell to be complete counts as to be fetched.
+        Arguments as `get_tree`. A local file counts as complete if the record has its revision, or if it matches a checksum in
+        the listing. A file that `get_tree` would have to compare in another way counts as to be fetched.
 
         Raises:
-            NotFoundError: nothing is there.
-            LocalFileError: the destination cannot be looked at, or the record is another tree's.
+            NotFoundError: the prefix does not exist.
+            LocalFileError: the destination cannot be read, or the record belongs to another tree.
         """
         from unspool.client.preview import preview_tree  # noqa: PLC0415 - as above
 
         check_prefix(prefix)
         pages = preview_tree(
             prefix,
-            _path(destination),
+            local_path(destination),
             self._open_seams(),
             options or self.options,
             self._observers(()),
             filters=Filters(filters),
-            record=record if isinstance(record, bool) else _path(record),
+            record=record if isinstance(record, bool) else local_path(record),
         )
         async with aclosing(pages):
             async for page in pages:
@@ -336,23 +320,23 @@ class Client:
         observers: Sequence[Observer] = (),
         progress: Progress | None = None,
     ) -> AsyncGenerator[Reading, None]:
-        """Open a span of a file, to be read as it arrives.
+        """Open a span of a file for reading as it arrives.
 
             async with client.open(name) as reading:
                 async for data in reading: ...
 
         Args:
             name: the file on the server.
-            start: first byte wanted.
-            length: how many; None is to the end of the file. Cut at the end of the file.
-            revision: these bytes or fail.
+            start: the first byte.
+            length: the number of bytes, at most to the end of the file; None reads to the end.
+            revision: the revision to read; if the file has another one, this fails.
             options: for this call only.
             observers: are told what happens, after the client's own.
-            progress: is called as `progress(done, total)`, in bytes of the span; see `Progress`.
+            progress: called as `progress(done, total)`, in bytes of the span; see `Progress`.
 
         Raises:
-            StartPastEndError: `start` lies beyond the end of the file.
-            FileChangedError: the file is not at `revision`, or changed while it was read.
+            StartPastEndError: `start` is past the end of the file.
+            FileChangedError: the file does not have `revision`, or changed during the read.
         """
         check_name(name)
         if start < 0 or (length is not None and length < 0):
@@ -379,7 +363,7 @@ class Client:
         observers: Sequence[Observer] = (),
         progress: Progress | None = None,
     ) -> bytes:
-        """Return a span of a file, verified; arguments and errors as `open`. Holds it in memory."""
+        """Return the verified bytes of a span of a file, in memory. Arguments and errors as `open`."""
         async with self.open(
             name, start=start, length=length, revision=revision, options=options, observers=observers, progress=progress
         ) as reading:
@@ -393,14 +377,14 @@ class Client:
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
     ) -> FileInfo:
-        """Return the server's description of the file if the local one has the same bytes.
+        """Compare a local file with the server's; if the bytes are the same, return the server's description of the file.
 
         Raises:
-            FileMismatchError: it has not.
+            FileMismatchError: the bytes differ.
             VerificationError: the server has no checksum to compare with.
         """
         check_name(name)
-        local = _path(path)
+        local = local_path(path)
         return await verify(name, LocalCopy(local, local), self._transfer(options, observers))
 
     def _open_seams(self) -> Seams:
@@ -413,11 +397,3 @@ class Client:
 
     def _observers(self, more: Sequence[Observer]) -> Observers:
         return Observers(*self._always, *more)
-
-
-def _path(path: str | PathLike[str]) -> Path:
-    """Return a path given by a caller. Raises InvalidRequestError if it is none."""
-    try:
-        return Path(path)
-    except TypeError as error:
-        raise InvalidRequestError(f"{abridged(repr(path))} is not a path: give a string or a pathlib.Path") from error
