@@ -1,13 +1,14 @@
-"""Many small files with one stream, as many attempts as it takes.
+"""Fetches many small files over one stream, with retries.
 
-Rule 1: every file is verified as if it were alone: at the revision and of the size listed, every block against its checksum,
-        the whole against the server's. A file that comes in one piece is looked at once, and if there is anything to object
-        to, or it comes in several, a receiver of its own decides. There is no other way for a file to get out.
-Rule 2: what goes wrong with one file ends that file, and no other; it is asked for again if that may help.
-Rule 3: a file whose last piece has not arrived when the stream ends has not arrived. What is asked for again is just what is
-        missing, under the transfer's budget; a verified block is progress.
-Rule 4: an older server knows no start in a batch and sends a file again from its first byte. From then on nothing of a file
-        is kept, and only a whole file is progress: what comes again and again is none.
+Rule 1: every file is verified as in a read of its own: its revision and size against the listing, each block against its
+        checksum, the whole file against the server's checksum. `whole_file` checks a file that arrives in one piece. If that
+        check fails, or if the file arrives in several pieces, a Receiver verifies it. Nothing else lets bytes out.
+Rule 2: an error in one file ends only that file. The file is requested again if the error is retryable.
+Rule 3: a file is complete only when its last piece has arrived. A retry requests only the missing bytes and counts against the
+        transfer's budget. A verified block is progress.
+Rule 4: an older server ignores the start of a batch entry and sends the file again from its first byte. After that happens,
+        partial files are dropped between attempts and only a complete file is progress. Otherwise the same blocks, sent again
+        and again, would count as progress for ever.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from unspool.local.outcome import Arrived, Wanted
 
 @dataclass(slots=True)
 class Came:
-    """What one message brought to an end: files that are whole, and files that failed for good."""
+    """The files that one message completed, and those that failed with an error that is not retryable."""
 
     arrived: list[Arrived] = field(default_factory=list)
     failed: list[tuple[Wanted, UnspoolError]] = field(default_factory=list)
 
 
 async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGenerator[Came, None]:
-    """Yield what becomes of some files, message by message. In the end each has arrived or failed.
+    """Yield the files that arrive or fail, message by message. At the end every file has done one or the other.
 
     Raises:
         UnspoolError: the stream broke, and the budget is spent.
-        UnsupportedError: the server does not speak this; files may be read one by one.
+        UnsupportedError: the server does not support batches. Read the files one by one.
     """
     left = list(wanted)
     begun = _Begun()
@@ -53,7 +54,7 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
                     if came := batch.collect():
                         yield came
         batch.keep()
-        if came := batch.collect():  # what came before the piece that broke it
+        if came := batch.collect():  # files completed by the message in which an error was found
             yield came
         left = batch.left()
         if not left:
@@ -65,16 +66,16 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
 
 
 def _size_of(message: Iterable[Piece]) -> int:
-    """Return how many bytes of files a message brought."""
+    """Return the number of file bytes in a message."""
     frames = (piece.frame for piece in message)
     return sum(len(frame.block.data) for frame in frames if frame is not None and frame.block is not None)
 
 
 class SmallFile:
-    """A small file on its way: the receiver that verifies it, and what came out of that so far.
+    """A small file that is being received: its receiver, and the blocks verified so far.
 
     Args:
-        wanted: the file. It is asked for at the revision listed, and nothing but as many bytes as were listed is accepted.
+        wanted: the file. The receiver accepts only the listed revision and size.
         transfer_id: for the logs.
     """
 
@@ -85,36 +86,36 @@ class SmallFile:
         self._checksum = 0
 
     def add(self, block: Block) -> None:
-        """Take a block that the receiver gave out."""
+        """Add a block that the receiver has verified."""
         self._checksum = combine(self._checksum, block.crc32c, len(block.data)) if self._blocks else block.crc32c
         self._blocks.append(block.data)
 
     def arrived(self) -> Arrived:
-        """Return the whole, once the receiver is complete. Raises FileMismatchError if it is not what the server says."""
+        """Return the whole file, once the receiver is complete. Raises FileMismatchError if its checksum is wrong."""
         assert self.receiver.summary is not None
         verified = check_whole(self._wanted.info.name, self._checksum, self.receiver.summary.crc32c)
         return Arrived(self._wanted, self._blocks, self._checksum, confirmed=verified == "file")
 
 
 class _Begun:
-    """What streams that ended left of files: the next one is asked for the rest."""
+    """Files of which earlier streams brought a part. The next stream requests the rest."""
 
     def __init__(self) -> None:
-        self._files: dict[int, SmallFile] = {}  # by the identity of what is wanted
-        self.possible = True  # as far as is known, the server can begin a file elsewhere than at its start
+        self._files: dict[int, SmallFile] = {}  # by id() of the Wanted
+        self.possible = True  # False once the server has ignored the start of a batch entry
 
     def start_of(self, wanted: Wanted) -> int:
-        """Return the first byte that is missing."""
+        """Return the first missing byte."""
         small = self._files.get(id(wanted))
         return small.receiver.position if small is not None else 0
 
     def keep(self, wanted: Wanted, small: SmallFile) -> None:
-        """Keep what has come of a file."""
+        """Keep the part of a file that has arrived."""
         if self.possible and small.receiver.position:
             self._files[id(wanted)] = small
 
     def take(self, wanted: Wanted, header: Header | None) -> SmallFile | None:
-        """Return what has come of a file, and forget it; None if there is nothing that this header goes on from."""
+        """Remove and return the part of a file that has arrived; None if there is none, or if the header starts at zero."""
         small = self._files.pop(id(wanted), None)
         if small is not None and header is not None and header.start == 0:
             self.possible = False
@@ -124,18 +125,18 @@ class _Begun:
 
 
 class _Batch:
-    """One stream's worth of files, taken piece by piece."""
+    """The files requested with one stream, and the state of each."""
 
     def __init__(self, wanted: list[Wanted], transfer: Transfer, begun: _Begun) -> None:
         self._wanted = wanted
         self._transfer = transfer
         self._begun = begun
         self._over = [False] * len(wanted)
-        self._errors: dict[int, UnspoolError] = {}  # of the files to be asked for again, by name
+        self._errors: dict[int, UnspoolError] = {}  # of the files to be requested again, by id() of the Wanted
         self.progressed = False
         self._at = -1
-        self._small: SmallFile | None = None  # the file the stream is at; None when that is over
-        self._given_up = False  # the rest of that file's pieces are of no use
+        self._small: SmallFile | None = None  # the file being received; None once it has ended
+        self._given_up = False  # ignore the remaining pieces of this file
         self._came = Came()
 
     def request(self, attempt: Attempt) -> BatchRequest:
@@ -150,34 +151,34 @@ class _Batch:
         return f"{self._wanted[min(max(self._at, 0), len(self._wanted) - 1)].info.name}: with {len(self._wanted)} files"
 
     def left(self) -> list[Wanted]:
-        """Return what has neither arrived nor failed for good."""
+        """Return the files that have neither arrived nor failed for good."""
         return [one for one, over in zip(self._wanted, self._over, strict=True) if not over]
 
     def error_of(self, one: Wanted) -> UnspoolError:
-        """Return what became of a file that is left."""
+        """Return the error of a file that is left."""
         name = one.info.name
         error = self._errors.get(id(one))
         return error or TruncatedError(f"{name}: the stream ended before it", name=name)
 
     def collect(self) -> Came | None:
-        """Return what has come to an end since this was last asked, if anything has."""
+        """Return the files that arrived or failed since the last call; None if there are none."""
         came, self._came = self._came, Came()
         return came if came.arrived or came.failed else None
 
     def keep(self) -> None:
-        """Keep what has come of the file at which the stream ended."""
+        """Keep the part of the file that was being received when the stream ended."""
         if self._small is not None:
             self._begun.keep(self._wanted[self._at], self._small)
 
     def take(self, pieces: Iterable[Piece]) -> None:
-        """Take a message.
+        """Process the pieces of a message.
 
         Raises:
-            SequenceError, ProtocolError: the server does not keep to the order of the files.
+            SequenceError, ProtocolError: the pieces are not in the order of the files.
         """
         for piece in pieces:
             if piece.error is None and (piece.frame is None or is_heartbeat(piece.frame)):
-                continue  # it says nothing, and so its index says nothing either
+                continue  # an empty piece or a heartbeat: its index has no meaning
             begins = piece.index != self._at
             if begins:
                 self._go_to(piece.index)
@@ -194,7 +195,7 @@ class _Batch:
                 self._give_up(error)
 
     def _go_to(self, index: int) -> None:
-        self.keep()  # the server left it without an end
+        self.keep()  # keeps a part if the server moved on before the file was complete
         if not self._at < index < len(self._wanted):
             kind = SequenceError if 0 <= index < len(self._wanted) else ProtocolError
             raise kind(f"a piece of file {index} of {len(self._wanted)} arrived out of order (while at {self._at})")
@@ -207,7 +208,7 @@ class _Batch:
         if begins:
             self._small = self._begun.take(wanted, frame.header)
             if self._small is None:
-                whole = whole_file(wanted.info, frame)  # as nearly every small file comes
+                whole = whole_file(wanted.info, frame)  # nearly every small file arrives in one frame
                 if whole is not None:
                     self._arrive(Arrived(wanted, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed))
                     return

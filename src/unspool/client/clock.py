@@ -1,4 +1,4 @@
-"""Time, as a seam: what waits for the clock does it through this, so that tests need not wait."""
+"""The clock, as an interface: the client waits only through it, so that tests run without waiting."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """A call that is to come."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Have it not come. Of no consequence once it has."""
+        """Cancel the call. Does nothing if it was already made."""
         ...
 
 
@@ -21,7 +21,7 @@ class Clock(Protocol):
     """Time, in seconds."""
 
     def monotonic(self) -> float:
-        """Return a time that only grows."""
+        """Return a time that never goes back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -29,16 +29,16 @@ class Clock(Protocol):
         ...
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Bound what is awaited inside; raises TimeoutError when the time is up (as asyncio.timeout)."""
+        """Limit the time spent inside; raises TimeoutError when it is over (as asyncio.timeout)."""
         ...
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """Have something called on the event loop after a time, unless it is cancelled before (as loop.call_later)."""
+        """Call `callback` on the event loop after a delay, unless it is cancelled first (as loop.call_later)."""
         ...
 
 
 class SystemClock:
-    """The real one."""
+    """The system's clock."""
 
     def monotonic(self) -> float:
         """See `Clock.monotonic`."""

@@ -1,4 +1,4 @@
-"""The dialects a client knows, each loaded when it is first wanted."""
+"""The dialects that a client supports. The module of each is loaded when it is first used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HOMES = {
     "unspool": ("unspool.rpc.transport", "GrpcTransport"),
     "demo": ("unspool.rpc.demotransport", "DemoTransport"),
 }
-"""Of each dialect: the module, and the transport in it."""
+"""The module and the class of each dialect's transport."""
 
 
 def connect(target: str, dialect: str, metadata: Metadata) -> Transport:

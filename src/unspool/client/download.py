@@ -1,13 +1,13 @@
 """A download to a local path: resume, restart, repair, commit.
 
-Rule 1: what an earlier run left is built upon if it is of this file, and used only at the revision it belongs to
-        (unfinished.py).
-Rule 2: the file changed on the server: begin again from zero, a few times, each after a longer wait; then give up, for it
-        changes faster than it can be fetched.
-Rule 3: the whole does not agree although every block did: read what is here again and fetch what is damaged; if nothing is
-        damaged here and the bytes are of an earlier run or of more than one attempt, begin again from zero. Once; then fail.
+Rule 1: a download resumes from an earlier run's part file only if that belongs to the same file and revision (unfinished.py).
+Rule 2: if the file changes on the server, the download begins again from zero, a few times, each after a longer wait. Then it
+        fails: the file changes faster than it can be fetched.
+Rule 3: if the checksum of the whole file differs although every block was correct, the client reads the part file again and
+        fetches the damaged segments. If no segment is damaged, but bytes come from an earlier run or from several attempts,
+        the download begins again from zero. Either happens once; a second mismatch is an error.
 
-How what is missing gets here is told in fetch.py.
+fetch.py fetches the missing bytes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from unspool.options import TransferOptions
 async def download(
     name: str, opens: Callable[[], Destination], seams: Seams, options: TransferOptions, observer: Observer
 ) -> Result:
-    """Download a file to a destination, which is opened in the thread that waits for the disk; see `Client.get`."""
+    """Download a file to a destination, which `opens` opens in the disk's thread; see `Client.get`."""
     transfer = Transfer(seams, options, observer)
     here = Unfinished(name, opens, transfer)
     try:
         result = await _Download(transfer, here).run()
     except BaseException:
-        with suppress(LocalFileError):  # what went wrong first is what is told
+        with suppress(LocalFileError):  # the first error is the one to report
             here.close()
         raise
     here.close()
@@ -62,11 +62,11 @@ class _Download:
         self._restarts = 0
 
     async def run(self) -> Result:
-        """Do it all."""
+        """Download the file."""
         here = self._here
         await here.open()
         if (already := await self._already_there()) is not None:
-            await here.discard()  # what an earlier run left is of no use any more
+            await here.discard()  # the part file is no longer needed
             return already
         if self._options.resume:
             await here.take_up()
@@ -88,7 +88,7 @@ class _Download:
                 return self._result(verified, await here.commit(self._options))
 
     async def _already_there(self) -> Result | None:
-        """Return the result if the destination is the server's file already."""
+        """Return the result if the destination already has the server's bytes."""
         here = self._here
         copy = await here.finished_copy()
         if copy is None:
@@ -110,15 +110,15 @@ class _Download:
         return self._result("file", info.crc32c, already_here=True)
 
     async def _fetch(self) -> None:
-        """Fetch what is missing. On return every byte is here."""
+        """Fetch the missing bytes. On return the part file is complete."""
         if self._here.missing():
             await Fetch(self._transfer, self._here).run()
-        await self._here.describe(self._here.info)  # if nothing was missing, nobody has yet
+        await self._here.describe(self._here.info)  # does something only if no byte was missing: then no header has come
 
-    # When it goes wrong
+    # Errors
 
     def _shrunk(self, error: StartPastEndError) -> FileChangedError:
-        """Say what it means that the server's file is shorter than what is here: how it shows where there are no revisions."""
+        """Return the error for a file that is now shorter than its part file. Without revisions only this shows the change."""
         name = self._here.name
         changed = FileChangedError(
             f"{name}: the file changed on the server: it ends before byte {error.offset}, up to which it is here",
@@ -144,7 +144,7 @@ class _Download:
         self._here.forget()
 
     async def _mend_or_raise(self, error: FileMismatchError) -> None:
-        """Find out what is wrong with the whole, and forget that much of it."""
+        """Find the damaged bytes and mark them as missing. Raises `error` if there is nothing to fetch again."""
         bad = await self._here.recheck_all()
         if bad:
             self._here.end = None
@@ -155,14 +155,14 @@ class _Download:
         else:
             raise error
 
-    # When it goes well
+    # Success
 
     async def _check_whole(self) -> Verified:
-        """Compare the whole with the server's word."""
+        """Compare the checksum of the whole file with the server's."""
         info, end = self._here.info, self._here.end
         if info is None:
             return "none"
-        # Without an end, the last byte was here before this run, or who fetched it asked for no more than a part.
+        # No read to the end of the file has sent a checksum: an earlier run had the last byte, or only ranges were requested.
         if end is None:
             info = self._here.info = await with_checksum(info, self._transfer)
         theirs = info.crc32c if end is None else end.crc32c

@@ -1,7 +1,7 @@
-"""What happens in a transfer, or in a tree of them, told to observers.
+"""The events of a transfer or a tree, and the observers that are notified of them.
 
-Every event ends with the id of the transfer it belongs to: what the server's log calls it, and what tells apart events of
-transfers that run at the same time. A tree's own events have the id of its listing.
+The last field of every event is the id of its transfer. The server's log has the same id. It also tells apart the events of
+transfers that run at the same time. Events of a whole tree have the id of the tree's listing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from unspool.errors import UnspoolError
 
 @value
 class Rechecked:
-    """Part of what an earlier run left was read again; `good` bytes agreed so far, `left` segments are to be read."""
+    """Part of an earlier run's part file was read again: `good` bytes are correct so far, `left` segments remain."""
 
     good: int
     left: int
@@ -23,7 +23,7 @@ class Rechecked:
 
 @value
 class Started:
-    """The server described the file. `resumed_from` bytes are here already; `size` is None if the dialect does not tell."""
+    """The server described the file. `resumed_from` bytes are already here; `size` is None if the dialect does not send it."""
 
     name: str
     size: int | None
@@ -33,7 +33,7 @@ class Started:
 
 @value
 class Advanced:
-    """More verified bytes are here: `good` in all."""
+    """More verified bytes arrived: `good` in total."""
 
     good: int
     transfer: str
@@ -51,7 +51,7 @@ class Retrying:
 
 @value
 class Restarting:
-    """What is here is of no use any more, because of `error`: the download begins again from zero, after `wait` seconds."""
+    """Because of `error`, the download discards its bytes and begins again from zero after `wait` seconds."""
 
     error: UnspoolError
     wait: float
@@ -60,7 +60,7 @@ class Restarting:
 
 @value
 class Repairing:
-    """The whole file was not what the server says; `bad` bytes turned out to be damaged here and are fetched again."""
+    """The checksum of the whole file was wrong; `bad` local bytes are damaged and are fetched again."""
 
     bad: int
     transfer: str
@@ -68,14 +68,14 @@ class Repairing:
 
 @value
 class TreeAdvanced:
-    """More of a tree is here, or more of it is known.
+    """More of a tree was fetched or listed.
 
     Attributes:
-        files: files that are here, whole and under their names, or that cannot be had.
+        files: files that are complete at their final names, plus files that failed.
         good: verified bytes that are here.
-        kept: those of `good` that an earlier run left here. `good - kept` is what this run has fetched.
-        listed_files, listed_bytes: what the listing has named so far. These are the tree's totals once `listed_all` is true,
-            which is told as soon as the listing is complete, while files are still being fetched.
+        kept: bytes of `good` that were here before this run. This run has fetched `good - kept`.
+        listed_files, listed_bytes: files and bytes in the listing so far.
+        listed_all: whether the listing is complete, so that these are the tree's totals. Files may still be being fetched.
     """
 
     files: int
@@ -89,7 +89,7 @@ class TreeAdvanced:
 
 @value
 class FileFailed:
-    """One file of a tree is not here, and will not be; the others are not concerned."""
+    """One file of a tree failed. The other files go on."""
 
     name: str
     error: UnspoolError
@@ -100,18 +100,18 @@ Event: TypeAlias = Rechecked | Started | Advanced | Retrying | Restarting | Repa
 
 
 class Observer(Protocol):
-    """Is told what happens, on the event loop; it should be quick and must not raise."""
+    """Is notified of events, on the event loop. It should be quick and must not raise."""
 
     def notify(self, event: Event) -> None:
-        """Take note of an event."""
+        """Handle an event."""
         ...
 
 
 class Observers:
-    """Several observers as one, told in their order.
+    """Notifies several observers in order.
 
     Args:
-        observers: those.
+        observers: the observers.
     """
 
     def __init__(self, *observers: Observer) -> None:

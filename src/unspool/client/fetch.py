@@ -1,12 +1,12 @@
-"""Fetching what is missing of one file into its part file: with one stream, or with several at once.
+"""Fetches the missing bytes of one file into its part file, with one stream or with several at once.
 
-Rule 1: all streams want one revision. The first header says which, and before it there is one stream only, unless an earlier
-        run has left word of it.
-Rule 2: each stream has a range of its own and a connection of its own, and is verified, retried and resumed by itself. Who has
-        nothing left takes half of what another has before it (core/ranges.py).
-Rule 3: each stream has one block with the disk at most, while it waits for its next one.
-Rule 4: the first error that a stream does not get over ends all of them. What has arrived is kept.
-Rule 5: what the local disk refuses ends the round, before another attempt is made.
+Rule 1: all streams read the same revision. The journal of an earlier run or the first header gives it. Until the revision is
+        known there is only one stream.
+Rule 2: each stream has its own range and connection, and is verified, retried and resumed separately. A stream that finishes
+        its range takes half of the remaining range of another stream (core/ranges.py).
+Rule 3: each stream has at most one block being written to disk while it waits for the next block.
+Rule 4: the first error that retries do not overcome ends all streams. Bytes that have arrived are kept.
+Rule 5: an error of the local disk ends the fetch without another attempt.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from unspool.core.receiver import Receiver
 
 
 class Fetch:
-    """One round over what is missing of a file.
+    """Fetches once everything that is missing of a file.
 
     Args:
-        transfer: of the first stream; the others are made from it.
-        here: where the bytes go, and what is known of the file.
+        transfer: the transfer of the first stream. The transfers of the other streams are made from it.
+        here: the part file, and what is known about the file.
     """
 
     def __init__(self, transfer: Transfer, here: Unfinished) -> None:
@@ -37,7 +37,7 @@ class Fetch:
         self._ranges = Ranges(here.missing(), here.part.segment_size)
         self._ramp = Ramp(transfer.options.jobs, self._now())
         self._received_before = transfer.tally.bytes_received
-        self._streams: set[_Stream] = set()  # those that are to go on
+        self._streams: set[_Stream] = set()  # without those that should stop
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Queue[asyncio.Task[None]] = asyncio.Queue()
 
@@ -45,16 +45,17 @@ class Fetch:
         return self._transfer.seams.clock.monotonic()
 
     async def run(self) -> None:
-        """Fetch it all. On return every byte is here.
+        """Fetch all missing bytes.
 
         Raises:
-            UnspoolError: what ended the first stream that did not get over it.
+            UnspoolError: the first error that retries did not overcome.
         """
-        # Not a TaskGroup: one whose tasks have failed may forget, or make up, that it was cancelled (Python 3.11).
+        # Not a TaskGroup: in Python 3.11, after a task has failed, it may lose a cancellation or report one that never was.
         self._start_streams()
         try:
             while self._tasks:
-                # By no name: an error whose traceback leads to a task that holds the error would keep its blocks alive.
+                # Do not name the task: its error's traceback would refer to this frame, the frame to the task and the task
+                # to the error, a cycle that keeps the blocks in memory.
                 (await self._next_over()).result()
         finally:
             ended_early = bool(self._tasks)
@@ -62,7 +63,7 @@ class Fetch:
                 left.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             if ended_early:
-                # What they had handed to the disk belongs to this round: nobody begins another before it is written.
+                # Finish this fetch's writes before the next fetch can begin.
                 await self._here.written()
 
     async def _next_over(self) -> asyncio.Task[None]:
@@ -70,10 +71,10 @@ class Fetch:
         self._tasks.discard(task)
         return task
 
-    # How many
+    # Number of streams
 
     def _start_streams(self) -> None:
-        """Start as many streams as there are to be, and are of use."""
+        """Start streams up to the number wanted, as long as there are ranges for them."""
         while len(self._streams) < self._ramp.streams and (taken := self._ranges.take()) is not None:
             stream = _Stream()
             run = self._run_another(stream, taken) if self._streams else self._run(stream, taken, self._transfer)
@@ -87,7 +88,7 @@ class Fetch:
             await self._run(stream, taken, self._transfer.beside(seams))
 
     async def _run(self, stream: _Stream, taken: Range | None, transfer: Transfer) -> None:
-        """Fetch one range after another, until there is none left or the stream is one too many."""
+        """Fetch one range after another, until no range is left or there are too many streams."""
         while taken is not None:
             await self._fetch(stream, taken, transfer)
             self._ranges.give_back(taken)
@@ -95,7 +96,7 @@ class Fetch:
         self._streams.discard(stream)
 
     def _is_wanted(self, stream: _Stream) -> bool:
-        """Whether a stream is to go on. Of those that are too many, the one that asks first is not."""
+        """Return whether a stream should go on. If there are too many streams, the first one to ask stops."""
         if len(self._streams) > self._ramp.streams:
             self._streams.discard(stream)
         return stream in self._streams
@@ -109,9 +110,10 @@ class Fetch:
     # One stream
 
     async def _fetch(self, stream: _Stream, taken: Range, transfer: Transfer) -> None:
-        """Fetch a range, or what others leave of it, or as much as is fetched before the stream is one too many."""
+        """Fetch a range. Ends early if other streams take the rest of it, or if there are too many streams."""
         info = self._here.info
-        # Who asks for no length is told a checksum that must be made up first: that is for who fetches the last byte.
+        # A read without a length makes the server compute the checksum of the whole file. Only a stream that runs alone and
+        # reads to the end of the file asks for it.
         asked = None if len(self._streams) == 1 and info is not None and taken.stop == info.size else taken.stop
         receiver = Receiver(
             self._here.name,
@@ -127,10 +129,10 @@ class Fetch:
                         await self._take(stream, taken, block, receiver.info)
                         more_comes = not receiver.complete and (asked is not None or taken.stop != receiver.stop)
                         if (taken.done and more_comes) or not self._is_wanted(stream):
-                            break  # somebody else has what comes; what a summary would say is asked for in the end
+                            break  # other streams fetch the rest; `_check_whole` asks for the checksum at the end
             await stream.written()
             if taken.stop is not None and receiver.stop is not None and taken.stop < receiver.stop:
-                receiver.shorten(taken.stop)  # somebody has taken the rest
+                receiver.shorten(taken.stop)  # another stream has taken the rest
         await self._describe(receiver.info)
         if receiver.summary is not None:
             taken.stop = taken.position
@@ -140,13 +142,13 @@ class Fetch:
     async def _take(self, stream: _Stream, taken: Range, whole: Block, info: FileInfo | None) -> None:
         await self._describe(info)
         block = taken.cut(whole)
-        taken.position = block.end  # before the disk is waited for: meanwhile somebody may take half of what is left
+        taken.position = block.end  # before the wait for the disk, in which another stream may take half of the rest
         await stream.written()
         stream.writing = self._here.write(block)
         self._adapt()
 
     async def _describe(self, info: FileInfo | None) -> None:
-        """Take note of what the first header says."""
+        """Record the description of the file in the first header."""
         if self._here.described:
             return
         await self._here.describe(info)
@@ -155,13 +157,13 @@ class Fetch:
 
 
 class _Stream:
-    """One of the streams that fetch the file, as far as the disk is concerned: it has one block there at most."""
+    """One stream's write to disk: at most one block at a time."""
 
     def __init__(self) -> None:
         self.writing: Future[None] | None = None
 
     async def written(self) -> None:
-        """Wait until its last block is written."""
+        """Wait until the stream's last block is written."""
         if self.writing is not None:
             await asyncio.wrap_future(self.writing)
             self.writing = None

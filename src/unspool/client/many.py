@@ -1,9 +1,9 @@
-"""Several files, of one server or of several, each a download of its own.
+"""Downloads several files from one or more servers, each as a separate download.
 
-Rule 1: a file that cannot be had stops no other. Only a disk that refuses everything ends the run.
-Rule 2: a server that nobody answers at fails all of its files, and costs the retry budget once.
-Rule 3: as many files are under way at the same time as `jobs` says, each over a connection of its own, which is used again for
-        the next file from the same server.
+Rule 1: if one file fails, the others are still downloaded. Only a local disk error that affects every file ends the run.
+Rule 2: if a server does not answer, all its files fail with that error, and the retry budget is spent only once.
+Rule 3: at most `jobs` files are downloaded at the same time, each over its own connection. The connection is reused for the
+        next file from the same server.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from unspool.local.staging import ends_everything
 from unspool.options import TransferOptions
 
 _MOST_SERVERS = 8
-"""Connections that one worker keeps: lists are about few servers, mostly, and a connection takes a few descriptors."""
+"""Connections that one worker keeps open. Most lists name few servers, and each connection takes a few file descriptors."""
 
 
 Ended = Callable[[Address, Result | UnspoolError], None]
-"""Is told what became of a file."""
+"""Called with the result or the error of each file."""
 
 
 async def get_many(
@@ -42,17 +42,17 @@ async def get_many(
     observer: Observer,
     ended: Ended,
 ) -> TreeResult:
-    """Download each file to its path; return what all of that came to, as of a tree without a prefix.
+    """Download each file to its path; return the totals as the result of a tree without a prefix.
 
     Args:
-        files: what is to go where; no two to the same path.
-        connect: makes a client of a server (`HOST:PORT`). It is closed here.
-        options: of each download; `jobs` is how many are under way at the same time.
-        observer: is told what happens, as of a tree.
-        ended: is told what became of each file, as it ends.
+        files: the addresses of files and their local paths. No path may occur twice.
+        connect: creates a client for a server (`HOST:PORT`). `get_many` closes it.
+        options: of each download; `jobs` is the number of downloads at the same time.
+        observer: notified of the events of a tree.
+        ended: called with the result or the error of each file when it ends.
 
     Raises:
-        LocalFileError: the disk refuses everything.
+        LocalFileError: a local disk error that affects every file.
     """
     run = _Run(connect, options, observer, ended)
     await run.run(files)
@@ -63,22 +63,22 @@ class _Run:
     def __init__(self, connect: Callable[[str], Client], options: TransferOptions, observer: Observer, ended: Ended) -> None:
         self._connect = connect
         self._jobs = options.jobs or JOBS
-        # With a number of streams to keep to, each download is one of them.
+        # If the number of streams is limited, each download uses one of them.
         self._options = options if options.jobs is None else replace(options, jobs=1)
         self._observer = observer
         self._ended = ended
-        self._tally = TreeTally(observer, "")  # there is no listing, whose id would be told
-        self._unheard = 0  # files of which the size is not known yet
-        self._silent: dict[str, UnspoolError] = {}  # servers at which nobody answers
+        self._tally = TreeTally(observer, "")  # no transfer id, because there is no listing
+        self._unheard = 0  # files whose size is not known yet
+        self._silent: dict[str, UnspoolError] = {}  # servers that do not answer
         self._clock = SystemClock()
         self._began = self._clock.monotonic()
 
     def result(self) -> TreeResult:
-        """Return what it came to."""
+        """Return the totals."""
         return self._tally.result("", "", self._clock.monotonic() - self._began)
 
     async def run(self, files: Sequence[tuple[Address, Path]]) -> None:
-        """Do it all."""
+        """Download all files."""
         self._unheard = len(files)
         self._tally.add(Outcome(listed=len(files)))
         queue = iter(files)
@@ -94,7 +94,7 @@ class _Run:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self, queue: Iterator[tuple[Address, Path]]) -> None:
-        """Download one file after another, until there are none."""
+        """Download one file after another until the queue is empty."""
         clients: OrderedDict[str, Client] = OrderedDict()
         try:
             for address, path in queue:
@@ -110,13 +110,13 @@ class _Run:
                 await client.aclose()
 
     async def _get(self, address: Address, path: Path, client: Client) -> None:
-        """Download a file, and tell what became of it."""
+        """Download a file, and report its result or error."""
         name = str(address)
         watcher = _Watcher(Relay(name, self._tally, self._observer), self._hear_of)
         try:
             if address.target in self._silent:
                 raise self._silent[address.target]
-            if await asyncio.to_thread(os.path.isdir, path):  # the file would be put into it
+            if await asyncio.to_thread(os.path.isdir, path):  # `get` would put the file into the directory
                 raise LocalFileError(f"{path}: is a directory")
             result = await client.get(address.name, path, options=self._options, observers=[watcher])
         except UnspoolError as error:
@@ -135,7 +135,7 @@ class _Run:
                 self._hear_of(0)
 
     def _hear_of(self, size: int) -> None:
-        """Take note of a file's size, and whether all are known by now."""
+        """Count the size of a file. When all sizes are known, the totals are complete."""
         self._unheard -= 1
         self._tally.add(Outcome(listed_bytes=size))
         if not self._unheard:
@@ -143,7 +143,7 @@ class _Run:
 
 
 class _Watcher:
-    """Passes on what a download tells; `heard` is whether that was the file's size already."""
+    """Passes on the events of a download. `heard` is whether the file's size is known."""
 
     def __init__(self, relay: Relay, hear_of: Callable[[int], None]) -> None:
         self._relay = relay

@@ -1,12 +1,11 @@
-"""The portal: one event loop in one thread, in which blocking calls have their coroutines run.
+"""The portal: an event loop in a thread of its own that runs the coroutines of blocking calls.
 
-Rule 1: there is one for the process, made when it is first wanted. Callers may be in any thread, whether or not an event loop
-        runs there.
-Rule 2: a caller that is interrupted (KeyboardInterrupt) cancels its own coroutine and waits until that has cleaned up, so that
-        progress is kept. A second interrupt does not wait.
-Rule 3: a forked child makes a portal of its own. Before a fork, what is only held open for later is closed, because gRPC does
-        not survive a fork while it is in use.
-Rule 4: the thread ends with the interpreter, and keeps nobody waiting.
+Rule 1: a process has one portal, created at its first use. Any thread may call it, even one that runs an event loop.
+Rule 2: when a caller is interrupted (KeyboardInterrupt), its coroutine is cancelled, and the caller waits for the clean-up, so
+        that progress is kept. A second interrupt does not wait.
+Rule 3: a forked child creates its own portal. Idle connections are closed before a fork, because gRPC does not survive a fork
+        while it is in use.
+Rule 4: the thread ends with the interpreter and does not delay it by more than the time for clean-up.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ from unspool.rpc import forks
 T = TypeVar("T")
 
 _SLICE = 1.0
-"""Seconds of waiting in one piece: a signal that comes just before the wait begins does not end it (fsspec: 1)."""
+"""Seconds per wait. A signal that arrives just before a wait begins does not interrupt it, so waits are short (fsspec: 1)."""
 
 _ENDING = 2.0
 """Seconds that coroutines may take to clean up when the interpreter ends."""
 
 
 class Portal:
-    """An event loop in a daemon thread. Use `portal()`, which returns the one that everybody shares.
+    """An event loop in a daemon thread. Use `portal()`, which returns the process's shared one.
 
     Attributes:
         loop: the loop.
         ended: whether the interpreter is ending.
-        resting: what is held open between calls, to be closed before a fork.
+        resting: objects that hold connections open between calls. They are closed before a fork.
     """
 
     def __init__(self) -> None:
@@ -59,14 +58,14 @@ class Portal:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is of this process, and not of the one that this one was forked from."""
+        """Whether the portal belongs to this process, not to the parent that this process was forked from."""
         return self._pid == os.getpid()
 
     def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Have a coroutine run, and return what it returns or raise what it raises.
+        """Run a coroutine in the portal; return its result or raise its error.
 
         Raises:
-            InvalidRequestError: it is called where it would wait for itself, or after its end.
+            InvalidRequestError: called in the portal's own thread, in a forked child, or while the interpreter is ending.
         """
         if not self.is_here:
             raise InvalidRequestError("this was begun in the process that this one was forked from: begin it again here")
@@ -78,10 +77,10 @@ class Portal:
         try:
             return call.result()
         finally:
-            del call  # or a traceback would hold what the call held
+            del call  # otherwise a traceback would keep the call's result in memory
 
     def dismiss(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have something closed that nobody needs any more, from wherever that is noticed; errors are of no interest."""
+        """Run a coroutine that closes something, from any thread. Its errors are ignored."""
         if not self.is_here or self.ended:
             return
         if threading.current_thread() is self._thread:  # the garbage collector runs in any thread
@@ -97,12 +96,12 @@ class Portal:
         while True:
             try:
                 self.loop.run_forever()
-            except (KeyboardInterrupt, SystemExit):  # raised by a callback of a caller, who is told; others go on
+            except (KeyboardInterrupt, SystemExit):  # raised by one call's callback, and set as its error; other calls go on
                 continue
             return
 
     def _end(self) -> None:
-        """End the thread, once what runs has cleaned up or the time is up."""
+        """End the thread after running coroutines have cleaned up, or after a timeout."""
         if not self.is_here or self.ended:
             return
         self.ended = True
@@ -123,15 +122,15 @@ class Portal:
 
 
 class Resting(Protocol):
-    """What is held open between calls."""
+    """An object that holds something open between calls."""
 
     def rest(self) -> None:
-        """Close what can be opened again, unless it is being used."""
+        """Close it, unless it is in use. It is opened again when needed."""
         ...
 
 
 class _Call(Generic[T]):
-    """One coroutine in the loop, and who waits for it outside."""
+    """One coroutine in the loop, and the caller that waits for it."""
 
     def __init__(self, portal: Portal, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._portal = portal
@@ -142,14 +141,14 @@ class _Call(Generic[T]):
         self._given_up = False
 
     def result(self) -> T:
-        """Wait for its end."""
+        """Wait for the coroutine to end; return its result or raise its error."""
         try:
-            # In the caller's context, so that what it has set there (for its log, say) is known inside.
+            # In the caller's context, so that the coroutine sees its context variables.
             self._loop.call_soon_threadsafe(self._begin, context=copy_context())
             self._wait()
             return self._done.result()
         except BaseException:
-            if not self._done.done():  # it is the caller who was interrupted
+            if not self._done.done():  # the caller was interrupted, not the coroutine
                 self._loop.call_soon_threadsafe(self._give_up)
                 self._wait()
             raise
@@ -171,8 +170,8 @@ class _Call(Generic[T]):
     async def _finish(self) -> None:
         try:
             result = await self._work()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the call was made
-            # When the interpreter ends, only daemon threads still wait, and they end with it: nothing is raised in them.
+        except BaseException as error:  # noqa: BLE001 - any error is raised in the caller
+            # While the interpreter ends, only daemon threads still wait. They end with it, so nothing is raised in them.
             if not self._portal.ended:
                 self._done.set_exception(error)
         else:
@@ -190,11 +189,11 @@ _dismissed: set[asyncio.Task[None]] = set()
 _lock = threading.Lock()
 _shared: Portal | None = None
 _parents: list[Portal] = []
-"""Portals of the processes that this one was forked from. They are kept: their loops cannot be closed here."""
+"""Portals inherited through forks. They are kept, because a child cannot close its parent's loop."""
 
 
 def portal() -> Portal:
-    """Return this process's portal, which everybody shares."""
+    """Return the portal that this process shares."""
     global _shared  # noqa: PLW0603 - there is one for the process
     with _lock:
         if _shared is None:
@@ -210,7 +209,7 @@ def _rest() -> None:
 
 def _after_fork() -> None:
     global _lock, _shared  # noqa: PLW0603 - as above
-    _lock = threading.Lock()  # somebody else may have held the other one
+    _lock = threading.Lock()  # another thread of the parent may have held the old lock
     if _shared is not None:
         _parents.append(_shared)
         _shared = None

@@ -1,4 +1,4 @@
-"""A tree, previewed: what `get_tree` would fetch, page by page as the listing arrives."""
+"""The preview of a tree: what `get_tree` would fetch, page by page as the listing arrives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def preview_tree(
     filters: Filters,
     record: Path | bool,
 ) -> AsyncGenerator[TreePreviewPage, None]:
-    """Yield what would become of the files below a prefix; see `Client.preview_tree`."""
+    """Yield which files below a prefix would be fetched, kept or refused; see `Client.preview_tree`."""
     transfer = Transfer(seams, options, observer)
     opens = partial(
         TreePreview,
@@ -44,6 +44,6 @@ async def preview_tree(
             with attempt:
                 async with aclosing(transfer.pages(ListRequest(prefix, recursive=True))) as pages:
                     async for page in pages:
-                        attempt.final = True  # what has been yielded cannot be taken back
+                        attempt.final = True  # a retry would yield this page again
                         looked = await asyncio.to_thread(place.look, filters.select(page.files, below(prefix)))
                         yield TreePreviewPage(tuple(one.info for one in looked.wanted), looked.kept, tuple(looked.failures))

@@ -1,4 +1,4 @@
-"""Progress for those who want two numbers: a plain callable, as an observer."""
+"""Progress as two numbers: an observer that calls a plain function."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TypeAlias
 from unspool.client.events import Advanced, Event, Observer, Started, TreeAdvanced
 
 Progress: TypeAlias = Callable[[int, int | None], object]
-"""Is called with the bytes that are here and the bytes there are; the second is None while that is not known.
+"""Called with the bytes that are here and the total, which is None until it is known.
 
-It is called on the event loop, for every block, so it should be quick. The first number falls when a download begins again from
-zero. What it raises ends the transfer and is raised to the caller.
+It is called on the event loop for every block, so it should be quick. The first number falls when a download begins again from
+zero. An exception that it raises ends the transfer and reaches the caller.
 """
 
 
@@ -39,5 +39,5 @@ class Told:
 
 
 def observers_of(observers: Sequence[Observer], progress: Progress | None) -> tuple[Observer, ...]:
-    """Return who is told of one call."""
+    """Return the observers of one call, with one for `progress`."""
     return (*observers, Told(progress)) if progress is not None else tuple(observers)

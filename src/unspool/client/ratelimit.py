@@ -1,7 +1,6 @@
-"""How fast a client takes bytes, limited by itself.
+"""The client's rate limit.
 
-A client that takes no bytes from a stream for a while holds up the server by HTTP/2's flow control, so nothing has to be agreed
-upon with the server.
+When the client pauses reading a stream, HTTP/2 flow control makes the server wait. So the limit needs no help from the server.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from unspool.core.wish import SMALLEST, USUAL, power_of_two
 from unspool.errors import InvalidRequestError
 
 _BURST = 0.25
-"""Seconds' worth that may be taken at once after a pause; as the server's own limits have it."""
+"""The burst after a pause, in seconds' worth of bytes. The server's limits use the same."""
 
 _BLOCKS = 4
-"""Blocks a second, at least: what is taken comes in steps of a block, and progress should be seen."""
+"""The least number of blocks per second. Bytes arrive in whole blocks, so smaller blocks keep progress visible at low rates."""
 
 
 class RateLimit:
-    """At most so many bytes a second, in all, for everything that has this object: streams, files, clients.
+    """Limits the bytes per second of all streams, files and clients that share this object, taken together.
 
     Args:
         rate: bytes per second.
 
     Attributes:
-        block_size: the largest block to ask for at this rate, bytes; None leaves it to the server.
+        block_size: the largest block to request at this rate, in bytes; None leaves it to the server.
 
     Raises:
         InvalidRequestError: `rate` is not a positive number.
@@ -40,5 +39,5 @@ class RateLimit:
         self.block_size = None if size >= USUAL else max(size, SMALLEST)
 
     def take(self, size: int, now: float) -> float:
-        """Take bytes that have arrived at that time, in seconds; return the seconds to wait before taking more."""
+        """Count `size` bytes that arrived at time `now` (seconds); return the seconds to wait before reading more."""
         return self._pace.take(size, now)

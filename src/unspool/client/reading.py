@@ -1,4 +1,4 @@
-"""A span of a file that is being read."""
+"""A span of a file, read as it arrives."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from unspool.errors import InvalidRequestError
 
 
 class Reading:
-    """A span of a file, arriving: iterate over its verified bytes, or ask for so many at a time. Made by `Client.open`.
+    """A span of a file, read as it arrives: iterate over its verified bytes, or call `read`. Created by `Client.open`.
 
     Attributes:
-        info: what the file is; None if the dialect does not tell.
+        info: the description of the file; None if the dialect does not send one.
     """
 
     def __init__(
@@ -58,19 +58,19 @@ class Reading:
             except StopAsyncIteration:
                 raise
             except BaseException:
-                self._usable = False  # or what comes next would look like the end of the file
+                self._usable = False  # otherwise the next read would look like the end of the file
                 raise
         self._tell(block.end - self._start)
         return block.data
 
     async def read(self, size: int = -1) -> bytes:
-        """Return the next `size` bytes; fewer only at the end of the span, and none after it.
+        """Return the next `size` bytes: fewer at the end of the span, and b"" after it.
 
         Args:
-            size: how many; negative is all that is left, which is held in memory.
+            size: the number of bytes; if negative, all that are left. They are held in memory.
 
         Raises:
-            UnspoolError: see `Client.open`. What had come of these bytes is lost: open the file again.
+            UnspoolError: see `Client.open`. Bytes that had arrived for this call are lost: open the file again.
         """
         parts: list[Bytes] = []
         missing = size
@@ -87,7 +87,7 @@ class Reading:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Have whoever still reads be told that it is over. `Client.open` does so when it is left."""
+        """Make later reads raise InvalidRequestError. `Client.open` calls this at the end of its `async with` block."""
         self._usable = False
 
     def _tell(self, done: int = 0) -> None:

@@ -1,9 +1,9 @@
-"""A file on a server as a file of Python's, for blocking code.
+"""A file on a server as a Python file object, for blocking code.
 
-Rule 1: all that is read is of the revision at which the file was opened.
-Rule 2: the first read after a seek asks for as much as is wanted. Whoever reads on from there gets a stream to the end of the
-        file: reading here and there costs no more than what is read, and reading on costs one request.
-Rule 3: an error leaves the position where it was; the next read asks again.
+Rule 1: all reads are of the revision at which the file was opened.
+Rule 2: the first read after a seek requests only the bytes that it needs. A read that continues where the last one ended opens
+        a stream to the end of the file. So random access transfers only what is read, and sequential reading takes one request.
+Rule 3: an error does not change the position; the next read sends a new request.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from unspool.errors import FileChangedError, InvalidRangeError
 from unspool.options import MIB, TransferOptions
 
 BUFFER = MIB
-"""Bytes that are asked for at once after a seek: a block, which is what a server sends in one message."""
+"""Bytes requested by a buffered read after a seek: one block, which a server sends in one message."""
 
 
 class RemoteFile(io.RawIOBase):
     """A file on a server, unbuffered; see `unspool.open`.
 
     Attributes:
-        info: what the file is.
+        info: the description of the file.
         name: its URL.
         mode: "rb".
     """
@@ -50,12 +50,12 @@ class RemoteFile(io.RawIOBase):
         self._portal = shared
         self._lock = threading.Lock()
         self._position = 0
-        self._read_up_to = -1  # where the last read ended, unless somebody seeked since
+        self._read_up_to = -1  # where the last read ended; a read from here on is sequential
         self._open = _Open()
         shared.resting.add(self)
 
     def look(self, revision: str | None) -> None:
-        """Find out what the file is, which is to be done first. Raises FileChangedError if it is not at that revision."""
+        """Ask for the description of the file. Call this first. Raises FileChangedError if the revision is another one."""
         self.info = self._portal.call(self._stat)
         if revision is not None and self.info.revision != revision:
             name, there = self.info.name, self.info.revision
@@ -77,7 +77,7 @@ class RemoteFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to a position, which may lie beyond the end of the file; return it. Nothing is asked of the server."""
+        """Move to a position, which may be past the end of the file, and return it. Sends no request."""
         self._check_open()
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.info.size}.get(whence)
         if base is None or base + offset < 0:
@@ -86,18 +86,18 @@ class RemoteFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read bytes into a buffer, and return how many: as many as it takes, or as there are left."""
+        """Read bytes into a buffer until it is full or the file ends; return their number."""
         view = memoryview(buffer).cast("B")
         data = self._read(len(view))
         view[: len(data)] = data
         return len(data)
 
     def readall(self) -> bytes:
-        """Return all bytes from here on."""
+        """Return all bytes from the position to the end of the file."""
         return self._read(-1)
 
     def close(self) -> None:
-        """Let go of the connection. Closing twice is fine."""
+        """Close the connection. Closing twice is allowed."""
         if not self.closed:
             super().close()
             self.rest()
@@ -136,7 +136,7 @@ class RemoteFile(io.RawIOBase):
         return await client.stat(self._address.name)
 
     async def _fetch(self, wanted: int) -> bytes:
-        """Return so many bytes from the position on; the file has them."""
+        """Return up to `wanted` bytes from the position on."""
         start = self._position
         try:
             reading = self._open.reading
@@ -154,10 +154,10 @@ class RemoteFile(io.RawIOBase):
 
 
 class _Open:
-    """What is open of a file: its client, and the span that is being read. All in the portal.
+    """The client and the span that a file has open. Used only in the portal.
 
     Attributes:
-        position, stop: of the span that is being read: where in the file it is, and where it ends.
+        position, stop: offsets in the file: where the span is being read, and where it ends.
     """
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class _Open:
         self._span = AsyncExitStack()
 
     async def client_of(self, target: str, options: TransferOptions | None, observers: Sequence[Observer]) -> Client:
-        """Return the client, made if there is none."""
+        """Return the client. Creates it if there is none."""
         if self._client is None:
             self._client = Client(target, options=options, observers=observers)
         return self._client
@@ -185,7 +185,7 @@ class _Open:
         await self._span.aclose()
 
     async def close(self) -> None:
-        """Close it all. It can be opened again."""
+        """Close the span and the client. Both can be opened again."""
         await self.close_reading()
         client, self._client = self._client, None
         if client is not None:

@@ -1,4 +1,4 @@
-"""What comes of a download, and of a tree of them."""
+"""The results of a download and of a tree."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["Failure", "Result", "TreeResult"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a download came to.
+    """The result of a download.
 
     Attributes:
         name: the file on the server.
         path: the local file; None if it went to a writer.
         size: bytes of the whole file.
-        revision: what the bytes are; None if the dialect has no revisions.
-        verified: how far, see `Verified`.
-        crc32c: of the whole file as it is here.
-        bytes_received: verified bytes that came over the wire now.
-        resumed_from: bytes that were here already and were used.
-        attempts: streams opened.
-        restarts: how often it began again from zero.
-        seconds: how long it took.
-        already_here: whether the destination had the server's bytes before: nothing was fetched or written.
+        revision: the revision of the file; None if the dialect has no revisions.
+        verified: how much was verified, see `Verified`.
+        crc32c: of the whole local file.
+        bytes_received: verified bytes that this call received.
+        resumed_from: bytes of an earlier run that were used.
+        attempts: streams and calls begun.
+        restarts: how often the download began again from zero.
+        seconds: duration.
+        already_here: whether the destination already had the server's bytes, so that nothing was fetched.
     """
 
     name: str
@@ -47,23 +47,23 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class TreeResult:
-    """What fetching a tree came to. Each file listed is counted once: fetched, kept, failed or left out.
+    """The result of fetching a tree. Each listed file is counted once: fetched, kept, failed or left out.
 
     Attributes:
         prefix: on the server.
         path: the local directory.
-        files: listed below the prefix.
-        size: of all of them, bytes.
-        fetched: files that were fetched and verified now.
-        kept: files that were here already: known from the record, or compared by checksum.
-        failed: files that are not here, or not as they are on the server.
-        directories: empty directories of the server's that are here.
-        left_out: files that are another tree's record (`.unspool-tree`).
-        omitted: what the server says that it leaves out: the first thousand by name, the others as numbers by reason.
-        failures: of the failed ones, the first thousand.
-        verified: how far those fetched were, see `Result`; the least that holds for all.
-        bytes_received: verified bytes that came over the wire.
-        seconds: how long it took.
+        files: number of files listed below the prefix.
+        size: of these files, in bytes.
+        fetched: files that this call fetched and verified.
+        kept: files that were already here, according to the record or a checksum.
+        failed: files that are missing here or differ from the server's.
+        directories: the server's empty directories that exist here.
+        left_out: files that are the record of another tree (`.unspool-tree`).
+        omitted: names that the server omits: the first thousand by name, the others counted by reason.
+        failures: the first thousand failures.
+        verified: how much was verified of every fetched file, see `Verified`.
+        bytes_received: verified bytes that this call received.
+        seconds: duration.
     """
 
     prefix: str
@@ -84,12 +84,12 @@ class TreeResult:
 
 @value
 class TreePreviewPage:
-    """What would become of the files of one page of a listing.
+    """What `get_tree` would do with the files of one page of a listing.
 
     Attributes:
-        wanted: files that would be fetched. Of a file that an earlier run left unfinished a part may be here already.
-        kept: how many are here already.
-        failures: files that could not be put into the destination as it is now.
+        wanted: files that would be fetched. An unfinished file of an earlier run counts with its whole size.
+        kept: number of files that are already here.
+        failures: files that could not be written to the destination in its present state.
     """
 
     wanted: tuple[FileInfo, ...]

@@ -1,4 +1,4 @@
-"""How far a tree is, and what it came to."""
+"""The counts of a tree: its progress and its result."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from unspool.errors import UnspoolError
 from unspool.local.outcome import Arrived, Failure, Outcome
 
 _MOST_FAILURES = 1000
-"""Failures and names left out that a result keeps; all failures are told to the observer."""
+"""Failures and omitted names that a result keeps. The observer is notified of all failures."""
 
 
 class TreeTally:
-    """Counts, and tells the observer.
+    """Counts files and bytes, and notifies the observer.
 
     Args:
-        observer: is told.
+        observer: notified of progress and failures.
         transfer_id: of the listing.
 
     Attributes:
         listed: files listed in this round.
         fetched: files fetched in this round.
-        bytes_received: verified bytes that came over the wire.
-        under_way: of the large files that are being downloaded, the bytes that are here.
-        resumed: of these, the bytes that an earlier run left.
+        bytes_received: verified bytes received.
+        under_way: bytes that are here of each large file being downloaded.
+        resumed: the part of these bytes that an earlier run left.
     """
 
     def __init__(self, observer: Observer, transfer_id: str) -> None:
@@ -47,17 +47,17 @@ class TreeTally:
         self._listed_all = False
         self.fetched = self._kept = self._failed = self._left_out = self._directories = 0
         self._good = 0  # bytes that are here
-        self._kept_bytes = 0  # of these, those that were not fetched
+        self._kept_bytes = 0  # bytes of `_good` that were not fetched
         self._failures: list[Failure] = []
         self._omissions = Omissions(_MOST_FAILURES)
 
     def again(self) -> None:
-        """Begin another round: what was fetched in this one will be found here."""
+        """Begin another round. Files fetched in this round will count as kept in the next."""
         self._fetched_before += self.fetched
         self._begin()
 
     def add(self, outcome: Outcome) -> None:
-        """Take note of what became of some files."""
+        """Add the outcome of some files."""
         self.listed += outcome.listed
         self._listed_bytes += outcome.listed_bytes
         self._kept += outcome.kept
@@ -71,12 +71,12 @@ class TreeTally:
         self.tell()
 
     def add_arrived(self, arrived: Iterable[Arrived]) -> None:
-        """Take note of how far small files were verified."""
+        """Record how small files were verified."""
         if not all(one.confirmed for one in arrived):
             self._verified = "blocks"
 
     def add_download(self, result: Result) -> None:
-        """Take note of a download that is done."""
+        """Add a finished download."""
         if result.resumed_from == result.size and not result.bytes_received and not result.restarts:
             self._kept += 1
         else:
@@ -90,22 +90,22 @@ class TreeTally:
         self.tell()
 
     def forget(self, name: str) -> None:
-        """Take note that a large file is not being downloaded any more."""
+        """Stop counting a large file as being downloaded."""
         self.under_way.pop(name, None)
         self.resumed.pop(name, None)
 
     def complete(self) -> None:
-        """Take note that every file of the tree has been listed, and tell the observer."""
+        """Mark the listing as complete, and notify the observer."""
         self._listed_all = True
         self.tell()
 
     def omit(self, omitted: Iterable[Omission]) -> None:
-        """Take note of what the server leaves out."""
+        """Add names that the server omits."""
         for omission in omitted:
             self._omissions.add(omission)
 
     def fail(self, name: str, error: UnspoolError) -> None:
-        """Take note of a file that cannot be had."""
+        """Add a file that failed."""
         self._failed += 1
         _forget_where(error)
         if len(self._failures) < _MOST_FAILURES:
@@ -113,7 +113,7 @@ class TreeTally:
         self._observer.notify(FileFailed(name, error, self._transfer_id))
 
     def tell(self) -> None:
-        """Tell the observer how far it is."""
+        """Notify the observer of the progress."""
         self._observer.notify(
             TreeAdvanced(
                 files=self.fetched + self._kept + self._failed + self._left_out,
@@ -127,7 +127,7 @@ class TreeTally:
         )
 
     def result(self, prefix: str, path: str, seconds: float) -> TreeResult:
-        """Return what it came to."""
+        """Return the result of the tree."""
         before = min(self._fetched_before, self._kept)
         return TreeResult(
             prefix=prefix,
@@ -148,7 +148,7 @@ class TreeTally:
 
 
 class Relay:
-    """What one download tells, as the tree's observer should hear it."""
+    """Turns the events of one download into progress of the tree."""
 
     def __init__(self, name: str, tally: TreeTally, observer: Observer) -> None:
         self._name = name
@@ -171,7 +171,7 @@ class Relay:
 
 
 def _forget_where(error: BaseException | None) -> None:
-    """Forget where an error was raised: a traceback keeps whatever was at hand there, a page of a listing for each file."""
+    """Drop the tracebacks of an error: their frames would keep a page of the listing in memory for each failed file."""
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__

@@ -1,13 +1,13 @@
-"""One transfer: as many attempts as it takes, each one stream or call.
+"""One transfer: one or more attempts, each one stream or call.
 
-This is the one way to try again. Whoever fetches something writes
+This is the client's only retry loop:
 
     async for attempt in transfer.attempts():
         with attempt:
             ...
 
-and what goes wrong inside ends the attempt. Then the budget says whether to go on, the clock waits, and the loop comes round;
-or it ends with what ended the last attempt. What has to be done in between, whatever comes, stands below the `with`.
+An error of unspool inside the `with` ends the attempt. If the retry budget allows another one, the loop waits and goes round
+again; otherwise it raises the error. Code below the `with` runs after every attempt, whether it failed or not.
 """
 
 from __future__ import annotations
@@ -34,39 +34,40 @@ from unspool.options import TransferOptions
 T = TypeVar("T")
 
 _BLOCKS_UNDER_WAY = 8
-"""Blocks that may be on their way at once where they are small because the way is slow: an eighth of the idle timeout each."""
+"""Most blocks in flight on a slow link, where blocks are small: each takes about an eighth of the idle timeout."""
 
 _BYTES_OF_ENTRY = 100
-"""Of a listing, about: a page should be no longer than a block."""
+"""Approximate bytes of an entry in a listing. On a slow link a page should be no longer than a block."""
 
 
 @dataclass(slots=True)
 class Contact:
-    """Whether the server has answered yet, to any transfer of the client.
+    """Whether the server has answered any transfer of this client.
 
-    A server that never answered is probably named wrongly or not started; one that did is away and will be back.
+    If it never has, the address is probably wrong or the server is not running: the client gives up soon. If it has, it is
+    probably away for a while: the client retries.
     """
 
     made: bool = False
 
     def judge(self, error: UnspoolError) -> UnspoolError:
-        """Return what an error of an attempt means, and take note of what it tells of the server."""
+        """Return the error to report: UnreachableError instead of ConnectError if the server has answered before."""
         if isinstance(error, ConnectError):
             return UnreachableError(error.message) if self.made else error
         if not isinstance(error, StalledError):
-            self.made = True  # whatever went wrong, a server said so or a connection to one broke
+            self.made = True  # the server sent the error, or a connection to it broke
         return error
 
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What a transfer needs of the world.
+    """The outside world of a transfer: network, time and chance.
 
     Attributes:
         transport: to the server.
         contact: shared by all transfers to the server.
-        connect: makes another transport to the same server; None where there is but the one.
-        limit: how fast bytes may be taken; None is as fast as they come.
+        connect: creates another transport to the same server; None if there can be only one.
+        limit: the rate limit; None if there is none.
     """
 
     transport: Transport
@@ -78,7 +79,7 @@ class Seams:
 
     @asynccontextmanager
     async def another(self) -> AsyncGenerator[Seams, None]:
-        """Lend the same world with a connection of its own, if there can be one."""
+        """Yield the same seams with a separate connection, if there can be more than one."""
         if self.connect is None:
             yield self
             return
@@ -91,11 +92,11 @@ class Seams:
 
 @dataclass(slots=True)
 class Tally:
-    """What the attempts of one transfer came to.
+    """The counts of a transfer's attempts.
 
     Attributes:
         attempts: streams and calls begun so far.
-        bytes_received: verified bytes that came over the wire, those that came twice counted twice.
+        bytes_received: verified bytes received; bytes received twice count twice.
     """
 
     attempts: int = 0
@@ -103,14 +104,14 @@ class Tally:
 
 
 class Attempt:
-    """One try, entered as a `with`. An error of ours inside is kept, for `Attempts` to decide on; any other passes through.
+    """One attempt, used in a `with`. An UnspoolError inside is kept, and `Attempts` decides on it; other errors pass through.
 
     Attributes:
         number: from 1, within the transfer.
-        error: what ended it; None while nothing has.
-        progressed: whether it brought anything new; bytes received are noticed without being told.
-        final: whether no other may follow: an error is raised as it comes.
-        ended_well: whether `error` is no more than the reason for another one.
+        error: the error that ended the attempt; None if there is none.
+        progressed: whether the attempt made progress. Received bytes count as progress without this.
+        final: whether this is the last attempt: an error is raised at once.
+        ended_well: whether the attempt ended without an error, and `error` only says why another one is needed.
     """
 
     def __init__(self, number: int) -> None:
@@ -121,7 +122,7 @@ class Attempt:
         self.ended_well = False
 
     def again(self, error: UnspoolError) -> None:
-        """Ask for another try, though nothing broke. If there is to be none, the loop just ends."""
+        """Request another attempt although this one did not fail. If the budget is spent, the loop ends without raising."""
         self.error = error
         self.ended_well = True
 
@@ -136,10 +137,10 @@ class Attempt:
 
 
 class Attempts:
-    """The attempts of a transfer, one at a time, until one ends well.
+    """The attempts of a transfer, one at a time, until one succeeds.
 
     Raises:
-        UnspoolError: what ended the last one, when it is not to be tried again or the budget is spent.
+        UnspoolError: the error of the last attempt, if it is not retryable or the budget is spent.
     """
 
     def __init__(self, transfer: Transfer) -> None:
@@ -150,10 +151,10 @@ class Attempts:
         return self
 
     async def __anext__(self) -> Attempt:
-        """Return the next one, when it is time for it."""
+        """Wait until the next attempt may begin, and return it."""
         last = self._last
         if last is not None:
-            # An error leads by its traceback to whoever holds it, and to the blocks at hand there: nobody holds it for long.
+            # The traceback of an error refers to frames that hold blocks, so no reference to the error is kept for long.
             error, last.error = last.error, None
             if error is None:
                 raise StopAsyncIteration
@@ -170,11 +171,11 @@ class Attempts:
 
 
 class Transfer:
-    """What one transfer has to its name: the world, what is wished, who is told, and the budget.
+    """One transfer: its seams, options, observer and retry budget.
 
     Attributes:
-        id: what the server's log calls it.
-        tally: what came of it, together with those made from it by `beside`.
+        id: the transfer's id, which the server logs too.
+        tally: the counts of this transfer and of those made from it by `beside`.
     """
 
     def __init__(self, seams: Seams, options: TransferOptions, observer: Observer) -> None:
@@ -190,23 +191,23 @@ class Transfer:
         self._began = seams.clock.monotonic()
 
     def beside(self, seams: Seams) -> Self:
-        """Return one that goes on beside this one, over a connection of its own, as part of the same transfer."""
+        """Return a second stream of the same transfer: same id and counts, but its own connection and retry budget."""
         other = type(self)(seams, self.options, self.observer)
         other.id, other.tally = self.id, self.tally
         return other
 
     def attempts(self) -> Attempts:
-        """Return the attempts of something, as many as it takes."""
+        """Return the attempts of this transfer, for an `async for` loop."""
         return Attempts(self)
 
     async def may_go_on(self, error: UnspoolError, *, progressed: bool) -> bool:
-        """Return whether there is to be another attempt after one that ended so, when it is time for it."""
+        """Return whether another attempt may follow this error. If so, wait until it may begin."""
         if isinstance(error, StalledError):
-            # What went silent may be dead without anybody having said so, or choked with what nobody waits for any more; or
-            # it is slow, and what was asked for was too much for it.
+            # A silent connection may be dead, or full of data for streams that were given up: so the next attempt uses a new
+            # one. Or the link is slow and blocks are too large for it: so the next attempt requests smaller ones.
             self._wish.stalled()
             self._renew()
-        # Since the last failure, not in this attempt: attempts that ended well in between count too.
+        # Counts bytes since the last failure, not only those of this attempt: attempts in between may have succeeded.
         progressed = progressed or self._received > self._received_at_failure
         self._received_at_failure = self._received
         if isinstance(error, ConnectError):
@@ -220,7 +221,7 @@ class Transfer:
         return True
 
     async def may_begin_again(self, error: UnspoolError) -> bool:
-        """Return whether the transfer is to begin again from zero because of an error, when it is time for it."""
+        """Return whether the transfer may begin again from zero after this error. If so, wait until it may begin."""
         wait = self._budget.next_restart()
         if wait is None:
             return False
@@ -233,7 +234,7 @@ class Transfer:
 
     @property
     def block_size(self) -> int | None:
-        """The largest block to ask for now, in bytes; None leaves it to the server."""
+        """The largest block to request now, in bytes; None leaves it to the server."""
         return self._wish.size
 
     def _renew(self) -> None:
@@ -241,9 +242,9 @@ class Transfer:
         self.seams.transport.renew(size * _BLOCKS_UNDER_WAY if size is not None and self._wish.small else None)
 
     async def stream(self, receiver: Receiver, attempt: Attempt) -> AsyncGenerator[Block, None]:
-        """Yield, in one attempt, the verified blocks of what the receiver still wants, in order.
+        """Yield, in one attempt, the verified blocks that the receiver still needs, in order.
 
-        What comes may show that other sizes of blocks would do better: then the rest is asked for anew.
+        If the measured speed calls for another block size, the rest is requested again with that size.
         """
         number = attempt.number
         clock = self.seams.clock
@@ -265,21 +266,21 @@ class Transfer:
                             yield block
                             if anew:
                                 break
-                        # How long who takes the blocks took, or what a heartbeat told of, is none of the way's doing.
+                        # Measure the link only: leave out the time that the caller or the server's store took.
                         since = clock.monotonic()
                 if not anew:
                     receiver.end_of_stream()
                     return
                 if self._wish.small:
-                    self._renew()  # the old connection is full of what nobody waits for any more
+                    self._renew()  # the old connection is full of data for the stream that was just given up
                 self.tally.attempts += 1
                 number = self.tally.attempts
         except UnspoolError:
-            if not receiver.complete:  # if it is, how the stream ended makes no difference
+            if not receiver.complete:  # an error after the last byte and the summary does not matter
                 raise
 
     async def pages(self, request: ListRequest) -> AsyncGenerator[Page, None]:
-        """Yield, in one attempt, the pages of a listing that have entries."""
+        """Yield, in one attempt, the pages of a listing, without heartbeats."""
         if self._wish.size is not None and self._wish.small:
             entries = max(self._wish.size // _BYTES_OF_ENTRY, 1)
             request = replace(request, page_size=min(request.page_size or entries, entries))
@@ -290,13 +291,13 @@ class Transfer:
                     yield page
 
     async def slow_down(self, size: int) -> None:
-        """Wait for as long as the rate limit asks for, after so many bytes have arrived."""
+        """Wait as long as the rate limit requires after `size` bytes have arrived."""
         limit, clock = self.seams.limit, self.seams.clock
         if limit is not None and (wait := limit.take(size, clock.monotonic())):
             await clock.sleep(wait)
 
     async def bounded(self, coming: Coroutine[Any, Any, T], about: Callable[[], str]) -> T:
-        """Return what is coming, within the idle timeout; after that it is a stall, and `about` says of what."""
+        """Await an answer within the idle timeout. Raises StalledError after that; `about` begins its message."""
         try:
             async with self.seams.clock.timeout(self.options.idle_timeout):
                 answer = await coming
@@ -308,10 +309,10 @@ class Transfer:
         self.seams.contact.made = True
         return answer
 
-    # As many as it takes
+    # With retries
 
     async def blocks(self, receiver: Receiver) -> AsyncGenerator[Block, None]:
-        """Yield the verified blocks of what the receiver wants, in order, until its summary has agreed."""
+        """Yield the verified blocks that the receiver needs, in order, until it is complete."""
         async for attempt in self.attempts():
             with attempt:
                 async with aclosing(self.stream(receiver, attempt)) as blocks:
@@ -319,7 +320,7 @@ class Transfer:
                         yield block
 
     async def call(self, what: Callable[[], Coroutine[Any, Any, T]], about: str) -> T:
-        """Return what a unary call answers. `about` is for the message of a stall."""
+        """Return the answer of a unary call. `about` begins the message if the call stalls."""
         async for attempt in self.attempts():
             with attempt:
                 return await self.bounded(what(), lambda: about)
@@ -327,6 +328,6 @@ class Transfer:
 
 
 def _largest_block(options: TransferOptions, limit: RateLimit | None) -> int | None:
-    """Return the largest block to ask for in any case; None leaves it to the server."""
+    """Return the largest block that the options and the rate limit allow; None leaves it to the server."""
     limited = None if limit is None else limit.block_size
     return min((size for size in (options.block_size, limited) if size is not None), default=None)

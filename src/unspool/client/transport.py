@@ -1,7 +1,7 @@
-"""The client's seam to a server: stat, list, read one file or many. Small enough to fake in ten lines.
+"""The client's interface to a server: stat, list, read one file or many. Small enough to fake in ten lines.
 
-Rule 1: a transport makes one attempt. It neither retries nor verifies: the drive loop and the receiver do.
-Rule 2: it raises errors of unspool only. The caller's own cancellation passes through untouched.
+Rule 1: a transport makes one attempt. It neither retries nor verifies: `Transfer` and the receiver do.
+Rule 2: it raises only errors of unspool. Cancellation by the caller passes through.
 
 Importing this loads no gRPC.
 """
@@ -19,15 +19,15 @@ class Transport(Protocol):
 
     @property
     def source(self) -> str:
-        """Which server and dialect, for the journal and for messages."""
+        """The server and the dialect, for the journal and for messages."""
         ...
 
     async def stat(self, name: str) -> FileInfo:
-        """Return what the file is now. Raises any error a server may answer, and UnsupportedError if it cannot say."""
+        """Return the description of the file. Raises the server's error, or UnsupportedError if there is no such call."""
         ...
 
     def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
-        """Yield pages as they arrive. A page with no entries is a heartbeat."""
+        """Yield pages as they arrive. An empty page is a heartbeat."""
         ...
 
     def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
@@ -42,10 +42,10 @@ class Transport(Protocol):
         ...
 
     def renew(self, window: int | None = None) -> None:
-        """Use another connection for what comes, because the one of a call that was given up is silent; others keep theirs.
+        """Use a new connection for later calls, because a call over the present one stalled. Running calls keep theirs.
 
         Args:
-            window: bytes that may be on their way at once, about, because the way is slow; None leaves that to gRPC.
+            window: about how many bytes may be in flight, for a slow link; None leaves that to gRPC.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""What is here of one file, and what is known of it: the part file, and the thread in which the disk works.
+"""The unfinished copy of one file: its part file, what is known about the file, and the thread for disk access.
 
-Rule 1: what an earlier run left is read again before it is built upon, and used only at the revision it belongs to.
-Rule 2: nothing is written before the first header said what the file is.
+Rule 1: an earlier run's part file is read again before it is used, and used only for the revision that it belongs to.
+Rule 2: nothing is written before the first header has described the file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from unspool.local.partfile import PartFile
 from unspool.options import TransferOptions
 
 _CHECKPOINT_INTERVAL = 2.0
-"""Seconds after which progress inside a segment is journalled too: what a kill costs on a slow link. One small file's write."""
+"""Seconds after which the journal notes progress inside a segment, too. This bounds what a kill loses on a slow link, and costs
+one write of a small file."""
 
 
 class Unfinished:
@@ -31,16 +32,16 @@ class Unfinished:
 
     Args:
         name: the file on the server.
-        opens: opens the destination; called once, in the thread that waits for the disk.
-        transfer: on behalf of which it is here.
+        opens: opens the destination; called once, in the disk's thread.
+        transfer: the transfer that fetches the file.
 
     Attributes:
-        info: what the file is, as far as is known.
-        size: of the whole; None until somebody says so.
-        end: the summary of the read that came to the end of the file, if it says all that the server knows; else None.
-        resumed_from: bytes that an earlier run left and that are used.
-        good: verified bytes that are here, or with the disk.
-        described: whether a header has said what the file is, and bytes may be written.
+        info: the description of the file; None if it is not known.
+        size: of the whole file, in bytes; None if it is not known.
+        end: the summary of the read that reached the end of the file, if the server has no more to say; else None.
+        resumed_from: bytes of an earlier run that are used.
+        good: verified bytes that are written or being written.
+        described: whether the file has been described, so that bytes may be written.
     """
 
     def __init__(self, name: str, opens: Callable[[], Destination], transfer: Transfer) -> None:
@@ -57,15 +58,15 @@ class Unfinished:
         self.forget()
 
     def forget(self) -> None:
-        """Begin from zero: nothing here is of use, nothing is known of the file."""
+        """Forget the bytes in the part file and all that is known about the file, to begin from zero."""
         self.info: FileInfo | None = None
         self.size: int | None = None
         self.end: Summary | None = None
         self.resumed_from = self.good = 0
         self.described = False
-        self._of_this_download = False  # whether the part file's bytes are
+        self._of_this_download = False  # whether the part file's bytes belong to this download
 
-    # Beginning and ending
+    # Opening and closing
 
     async def open(self) -> None:
         """Lock the part file. Raises BusyError if another process holds it."""
@@ -77,34 +78,34 @@ class Unfinished:
 
     @property
     def part(self) -> PartFile:
-        """The part file, once open. Used in the disk's thread only, but for what it knows without the disk."""
+        """The part file, once open. Its methods that access the disk are called only in the disk's thread."""
         assert self._part is not None
         return self._part
 
     def close(self) -> None:
-        """Keep what is good. Blocks until the disk is done with its last call, so that nothing is left running."""
+        """Save the progress and close the part file. Blocks until the last call in the disk's thread has ended."""
         self._disk.close()
         if self._part is not None:
             self._part.close()
 
     async def finished_copy(self) -> LocalCopy | None:
-        """Return what is at the destination, if that is a file."""
+        """Return the file at the destination; None if there is none."""
         destination = self.part.destination
         self._found = await self._disk.do(destination.status)
         copy = destination.copy()
         return copy if await self._disk.do(copy.is_file) else None
 
     async def give(self, attributes: Attributes) -> None:
-        """Give the finished copy its attributes; what has come to its place meanwhile is left as it is."""
+        """Set the attributes of the finished copy, unless another file has replaced it since `finished_copy`."""
         if self._found is not None:
             await self._disk.do(partial(self.part.destination.give, attributes, self._found))
 
     async def discard(self) -> None:
-        """Remove what is here: it is of no use any more."""
+        """Remove the part file and its journal."""
         await self._disk.do(self.part.discard)
 
     async def commit(self, options: TransferOptions) -> int:
-        """Make it the destination; return its CRC32C."""
+        """Move the complete part file to the destination; return its CRC32C."""
         assert self.size is not None
         checksum = self.part.checksum(self.size)
         assert checksum is not None
@@ -112,10 +113,10 @@ class Unfinished:
         await self._disk.do(partial(self.part.commit, self.size, overwrite=options.overwrite, attributes=attributes))
         return checksum
 
-    # What an earlier run left
+    # Resuming
 
     async def take_up(self) -> None:
-        """Build on it, if it is of this file and still what it was."""
+        """Resume from an earlier run's part file, if it belongs to this file. Its damaged segments count as missing."""
         journal = self.part.journal
         if journal is None or not journal.is_about(self.name, self._source):
             return
@@ -127,22 +128,22 @@ class Unfinished:
         self.resumed_from = self.good = self.part.good_bytes
 
     async def recheck(self) -> None:
-        """Read what is here again, as far as that was asked for."""
+        """Read again the segments that are marked to be checked."""
         while (left := await self._disk.do(self.part.recheck)) > 0:
             self._observer.notify(Rechecked(self.part.good_bytes, left, self._transfer_id))
 
     async def recheck_all(self) -> int:
-        """Read again all that is here; return how many bytes of it are damaged, and are missing now."""
+        """Read the whole part file again; return the number of damaged bytes. They count as missing from now on."""
         before = self.part.good_bytes
         self.part.recheck_all()
         await self.recheck()
         self.good = self.part.good_bytes
         return before - self.good
 
-    # Going on
+    # Fetching
 
     def missing(self) -> list[tuple[int, int | None]]:
-        """Return what is missing, as pairs of the first byte and one past the last; None where nobody knows the end."""
+        """Return the missing ranges: the first byte, and one past the last (None if the size of the file is not known)."""
         if not self._of_this_download:
             return [(0, None)]
         if self.size is None:
@@ -152,7 +153,7 @@ class Unfinished:
         return [(gap.start, gap.stop) for gap in self.part.gaps(self.size)]
 
     async def describe(self, info: FileInfo | None) -> None:
-        """Take note of what the first header says, before the first byte is written; once."""
+        """Record the file's description, and begin a new journal unless one is resumed, before the first write. Runs once."""
         if self.described:
             return
         self.described = True
@@ -171,11 +172,11 @@ class Unfinished:
         self._observer.notify(Started(self.name, self.size, self.resumed_from, self._transfer_id))
 
     def ended(self, summary: Summary) -> None:
-        """Take note of the summary of a read that came to the end of the file."""
+        """Record the summary of a read that reached the end of the file."""
         self.end, self.size = summary, summary.end
 
     def write(self, block: Block) -> Future[None]:
-        """Hand a verified block to the disk; the journal follows now and then."""
+        """Write a verified block in the disk's thread, and at intervals the journal."""
         now = self._clock.monotonic()
         checkpoint = now - self._checkpointed >= _CHECKPOINT_INTERVAL
         if checkpoint:
@@ -186,5 +187,5 @@ class Unfinished:
         return writing
 
     async def written(self) -> None:
-        """Wait until all is written that was handed to the disk."""
+        """Wait until all blocks passed to `write` are written."""
         await self._disk.do(lambda: None)

@@ -1,4 +1,4 @@
-"""A download to a writer: block by block as they are verified, the last one only when the whole has agreed."""
+"""A download to a writer: writes each verified block, and the last one only when the whole file is verified."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
 
 
 class Writer(Protocol):
-    """Anything bytes can be written to, as a binary file is."""
+    """Anything that bytes can be written to, such as a binary file."""
 
     def write(self, data: Bytes, /) -> Any:
-        """Take the bytes; return how many were taken, or None for all."""
+        """Write the bytes; return the number written, or None for all."""
         ...
 
 
 def check_writer(writer: object) -> None:
-    """Refuse at once what bytes cannot be written to. Raises InvalidRequestError."""
+    """Raise InvalidRequestError if bytes cannot be written to `writer`."""
     if isinstance(writer, TextIOBase):
         raise InvalidRequestError("the destination is a text file, which takes no bytes: open it with mode 'wb'")
     if not callable(getattr(writer, "write", None)):
@@ -71,7 +71,7 @@ async def write_to(writer: Writer, name: str, transfer: Transfer) -> Result:
 
 
 async def _write(writer: Writer, block: Block) -> None:
-    """Write a block off the event loop, all of it."""
+    """Write the whole block, in a worker thread."""
     rest = memoryview(block.data)
     try:
         while rest:
