@@ -1,7 +1,6 @@
-"""The command line: alone in reading the environment and in printing.
+"""The command line. No other room reads the environment or prints.
 
-A command's module imports little at its top; what is heavy is imported when the command runs, so that help and version are
-quick.
+Commands import heavy modules only when they run, so that `--help` and `--version` are quick.
 """
 
 from __future__ import annotations

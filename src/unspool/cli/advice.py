@@ -1,4 +1,4 @@
-"""What to do next: the end of an error's line, where its message does not say it already."""
+"""Advice for errors: the end of an error's line, if the message does not already say what to do next."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ADVICE: dict[type[UnspoolError], str] = {
     ProtocolError: _ASK,
     TransferError: "run the same command again; a download goes on where it stopped",
 }
-"""Per class, for the ones below it too."""
+"""The advice for each class of errors and its subclasses."""
 
 _WORDS: dict[str, str] = {
     "get it again with resume=False": "run it again with --no-resume",
@@ -44,7 +44,7 @@ _WORDS: dict[str, str] = {
     "give the name of one (name=)": "name one with --name",
     "open it and give it as a writer": "write to it with `-` and a redirect",
 }
-"""How the command line says what the library's messages say of options and calls. The first that fits a place is used."""
+"""Words of the library's messages about options and calls, and what the command line says instead. The first match is used."""
 
 
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
@@ -55,8 +55,8 @@ def advice(error: UnspoolError, url: str | None) -> str:
     """Return the whole line for an error: what happened, to which file, and what to do next.
 
     Args:
-        error: its message names the file, unless it comes from below (a connection, a proxy).
-        url: what the command was about, if about a file on a server.
+        error: its message names the file, unless the error is about the connection or a proxy.
+        url: the URL given to the command; None if there is none, or several.
     """
     line = abridged(with_flags(error.message))
     if isinstance(error, ConnectError):  # it names the server and what to check
@@ -70,7 +70,7 @@ def advice(error: UnspoolError, url: str | None) -> str:
 
 
 def _through_a_proxy(url: str) -> str:
-    """Say that gRPC went through a proxy, if it did: whoever answered may be that."""
+    """Return a note if gRPC used a proxy, because the failure may be the proxy's."""
     variable = next((name for name in _PROXIES if os.environ.get(name)), None)
     try:
         direct = variable is None or is_loopback(parse_address(url).target)
@@ -80,7 +80,7 @@ def _through_a_proxy(url: str) -> str:
 
 
 def with_flags(message: str) -> str:
-    """Return a message of the library with flags where it names options."""
+    """Return a message of the library with command-line flags in place of its options."""
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
     return message

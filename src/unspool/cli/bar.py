@@ -1,10 +1,10 @@
-"""A bar on a terminal, and lines above it.
+"""A progress bar on a terminal, and lines above it.
 
-Rule 1: it appears when the work has taken a second. What is over before needs none.
-Rule 2: it is drawn five times a second, from what was told last. Telling it costs next to nothing.
-Rule 3: it is drawn in the foreground only.
+Rule 1: the bar appears after one second. Shorter work shows no bar.
+Rule 2: a thread draws the bar five times a second from the latest amounts. Setting the amounts costs almost nothing.
+Rule 3: the bar is drawn only while the process is in the foreground.
 
-What it looks like is said in barline.py, which rate it shows in meter.py.
+barline.py makes the text of the bar, meter.py its rate.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from unspool.cli.meter import Amounts, Meter
 from unspool.cli.terminal import Terminal
 
 DELAY = 1.0
-"""Seconds before a bar appears: for so long nobody minds to see nothing (Nielsen, "Usability Engineering", 1993). Cargo waits
-for half as long, git for twice as long."""
+"""Seconds before a bar appears. People do not miss feedback for this long (Nielsen, "Usability Engineering", 1993). Cargo waits
+half as long, git twice as long."""
 
 _INTERVAL = 0.2
-"""Seconds between two drawings: figures that change faster cannot be read."""
+"""Seconds between two drawings. Figures that change faster are not readable."""
 
 
 class Bar:
-    """What a bar is told, and how it is drawn. Told by one thread, drawn by another.
+    """A progress bar. One thread updates it, another draws it.
 
     Args:
-        name: what stands before it; printable.
-        terminal: is drawn on.
+        name: shown before the bar; printable.
+        terminal: where the bar is drawn.
         now: a clock, in seconds.
 
     Attributes:
-        amounts: how far it is. Set this as often as you like.
+        amounts: the progress. Setting it is cheap.
     """
 
     def __init__(self, name: str, terminal: Terminal, now: Callable[[], float] = time.monotonic) -> None:
@@ -49,25 +49,25 @@ class Bar:
         self._over = threading.Event()
 
     def begin(self, amounts: Amounts) -> None:
-        """Begin anew: what is here by now says nothing about the rate."""
+        """Restart the rate at these amounts: the bytes so far do not count towards it."""
         with self._lock:
             self.amounts = amounts
             self._meter.begin(self._now(), amounts)
 
     def broke(self, trouble: str, wait: float) -> None:
-        """Show that an attempt failed and that the next one begins in `wait` seconds, until something arrives."""
+        """Show, until more bytes arrive, that an attempt failed and that the next one begins in `wait` seconds."""
         with self._lock:
-            self._meter.note(self._now(), self.amounts)  # what arrived before it failed is not what ends the trouble
+            self._meter.note(self._now(), self.amounts)  # first, so that bytes from before the failure do not hide it
             self._meter.broke(trouble, self._now() + wait)
 
     def say(self, line: str) -> None:
-        """Print a line, above the bar if there is one."""
+        """Print a line above the bar."""
         with self._lock:
             self._terminal.print(line)
             self._draw()
 
     def draw(self) -> None:
-        """Draw what was told last, once it is time for a bar."""
+        """Draw the bar with the latest amounts, if it is time for a bar."""
         with self._lock:
             self._draw()
 
@@ -79,12 +79,12 @@ class Bar:
             self._terminal.draw(bar_line(self._name, self._meter.amounts, *pace, self._terminal.columns))
 
     def draw_until_the_end(self) -> None:
-        """Draw again and again, until `end` is called."""
+        """Draw at intervals until `end` is called."""
         while not self._over.wait(_INTERVAL):
             self.draw()
 
     def end(self) -> None:
-        """Erase the bar. It is not drawn again."""
+        """Erase the bar for good."""
         with self._lock:
             self._over.set()
             self._terminal.erase()
@@ -92,7 +92,7 @@ class Bar:
 
 @contextmanager
 def bar(name: str, terminal: Terminal) -> Iterator[Bar]:
-    """Show a bar while inside, once it is time."""
+    """Show a bar inside the `with`, once it is time."""
     shown = Bar(name, terminal)
     threading.Thread(target=shown.draw_until_the_end, daemon=True).start()
     try:

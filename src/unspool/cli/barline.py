@@ -1,11 +1,11 @@
-"""What the line of a bar says, for so many columns.
+"""The text of a progress bar, fitted to the width of the terminal.
 
     name.bin [==========>                   ] 19.0/48.0 MiB    10.1 MiB/s    0:03 left
 
-Rule 1: it is always shorter than the terminal is wide.
-Rule 2: a figure is shown whole or not at all. When columns are short, first the name is shortened, then the bar goes, then the
-        figures stand closer together. Only when they still do not fit is one left out: first the time left, then the files,
-        then the rate.
+Rule 1: the line is always shorter than the terminal is wide.
+Rule 2: a figure is shown whole or not at all. If the line is too long, first the name is shortened, then the bar is left out,
+        then the figures move closer together. Only if they still do not fit, one is left out: first the time left, then the
+        files, then the rate.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from unspool.cli.units import say_amount, say_bytes, say_duration
 from unspool.core.value import value
 
 _NAME_LEAST = 8
-"""Columns of a name that are worth more than space between the figures."""
+"""Columns of the name that matter more than space between the figures."""
 
 _NAME_BESIDE_BAR = 16
-"""Columns of a name that are worth more than a bar."""
+"""Columns of the name that matter more than a bar."""
 
 _BAR_LEAST, _BAR_MOST = 12, 42
-"""Columns of a bar. Below, it says less than the figures do; above, it says no more (rich: 40)."""
+"""Columns of a bar. A shorter bar shows less than the figures; a longer one shows no more (rich: 40)."""
 
 _RATE_WIDTH = len("1023.9 MiB/s")
 _TIME_WIDTH = len("10:00:00 left")
 
 _DOTS = "..."
 _VARIATION = "\ufe0f"
-"""Asks for what is before it as an emoji, which is wider."""
+"""Variation selector 16: shows the character before it as an emoji, which is wider."""
 
 
 @value
 class Figure:
-    """A figure, as it is written when there is room, and then shorter and shorter."""
+    """A figure in several forms: the full one first, then shorter ones."""
 
     forms: tuple[str, ...]
 
     def form(self, number: int) -> str:
-        """Return a form, or the shortest."""
+        """Return a form by its number, or the shortest if there are not so many."""
         return self.forms[min(number, len(self.forms) - 1)]
 
 
 def bar_line(name: str, amounts: Amounts, rate: float | None, status: tuple[str, ...], columns: int) -> str:
-    """Return the line of a bar on a terminal of so many columns.
+    """Return the line of a bar.
 
     Args:
-        name: what is fetched; printable.
-        amounts: how far it is.
-        rate: bytes per second; None if there is nothing to say of it.
-        status: what is said in place of a rate and a time left, in full and then shorter; () if there is nothing.
-        columns: of the terminal. The last one stays empty, since some terminals begin a new line when it is filled.
+        name: the file or tree; printable.
+        amounts: the progress.
+        rate: bytes per second; None to show no rate.
+        status: shown in place of the rate and the time left, in full and in shorter forms; () if there is none.
+        columns: of the terminal. The last one stays empty, because some terminals begin a new line when it is filled.
     """
     room = max(columns - 1, 0)
     figures = figures_of(amounts, rate, status)
@@ -73,7 +73,7 @@ _FILES, _BYTES, _PACE, _TIME = range(4)
 """The figures' places in the line."""
 
 _LEFT_OUT = (_TIME, _FILES, _PACE, _BYTES)
-"""What is left out first."""
+"""The order in which figures are left out."""
 
 
 def figures_of(amounts: Amounts, rate: float | None, status: tuple[str, ...]) -> dict[int, Figure]:
@@ -113,7 +113,7 @@ def _name_and_bar(name: str, amounts: Amounts, room: int) -> str:
 
 
 def columns_of(text: str) -> int:
-    """Return how many columns of a terminal a text takes, at most."""
+    """Return the most columns that a text takes on a terminal."""
     return sum(map(_columns, text))
 
 
@@ -126,7 +126,7 @@ def _columns(character: str) -> int:
 
 
 def shortened(text: str, columns: int) -> str:
-    """Return a text that takes at most so many columns, with its middle left out if need be: what matters is at its ends."""
+    """Return a text that takes at most `columns`. Leaves out the middle, because both ends of a name matter more."""
     if columns_of(text) <= columns:
         return text
     room = columns - len(_DOTS)
@@ -136,7 +136,7 @@ def shortened(text: str, columns: int) -> str:
 
 
 def _first(text: str, columns: int) -> str:
-    """Return as much of the beginning of a text as has room."""
+    """Return the beginning of a text that fits."""
     taken = 0
     for count, character in enumerate(text):
         taken += _columns(character)

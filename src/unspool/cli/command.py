@@ -1,4 +1,4 @@
-"""What all commands share: running, and telling errors in one plain line with the right exit code."""
+"""What all commands share: how they run, and how errors become one plain line and an exit code."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from unspool.errors import IncompleteTreeError, LocalFileError, UnspoolError
 F = TypeVar("F", bound=Callable[..., Any])
 
 _COLLECTIONS = 20_000, 20, 100
-"""Objects made before the collector looks for cycles, of which we make few (Python's own: 700, 10, 10). Measured: a tenth of a
-tree's processor time."""
+"""Thresholds of Python's garbage collector (default: 700, 10, 10). Commands create few cycles. With the defaults, collections
+took a tenth of the processor time of fetching a tree (measured)."""
 
 _ENDED = {signal.SIGTERM: ("terminated", TERMINATED), signal.SIGHUP: ("hung up", HUNG_UP)}
-"""What is said when such a signal ended a command, and the exit code."""
+"""The word and the exit code for each signal that ends a command."""
 
 
 def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a coroutine function the body of a command: run it, and turn its errors into a line and an exit code.
 
-    Adds the option `--debug`, which shows the traceback as well, and what gRPC itself has to say.
+    Adds the option `--debug`, which also shows the traceback and gRPC's own log.
     """
 
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -46,7 +46,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         url = arguments.get("url")
         fail = _Failing(debug=debug, json=arguments.get("json", False), elsewhere=arguments.get("dest") == "-")
         if not debug:
-            # What gRPC logs by itself is said again by an error of ours, in one line.
+            # gRPC logs errors that unspool reports too, in one line.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         ended_by: list[signal.Signals] = []
         try:
@@ -70,20 +70,20 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except BrokenPipeError:
             _end_quietly()
         except OSError as error:
-            # Only our own output is left: whatever else the operating system refuses is an error of unspool's by now.
+            # Only writing to our own output raises this: all other errors of the system have become errors of unspool.
             sys.stdout = None
             said = f"standard output: {(error.strerror or str(error)).lower()}"
             fail(said, LocalFileError.exit_code, LocalFileError.reason)
         except click.ClickException:
             raise
-        except Exception as error:  # noqa: BLE001 - a bug is told as one, with its exit code
+        except Exception as error:  # noqa: BLE001 - any other error is a bug, and is reported as one
             fail(in_short(f"internal error, please report it: {type(error).__name__}: {error}"), BUG, UnspoolError.reason)
 
     return body
 
 
 async def _ended_by_signals(work: Callable[[], Coroutine[Any, Any, None]], ended_by: list[signal.Signals]) -> None:
-    """Do the work; SIGTERM and SIGHUP end it as Ctrl-C does, and are noted."""
+    """Run the command. SIGTERM and SIGHUP cancel it as Ctrl-C does, and are added to `ended_by`."""
     import asyncio  # noqa: PLC0415 - as above
 
     from unspool.cli import signals  # noqa: PLC0415
@@ -107,27 +107,27 @@ def _interrupted(arguments: dict[str, Any], how: str) -> str:
 
 
 def binary_output() -> BinaryIO:
-    """Return standard output, for bytes. Raises LocalFileError if it was closed when the command began."""
+    """Return standard output as a binary file. Raises LocalFileError if it was closed when the command began."""
     if sys.stdout is None:
         raise LocalFileError("standard output: is closed; nothing can be written to it")
     return sys.stdout.buffer
 
 
 def _end_quietly() -> NoReturn:
-    """End because whoever read our output has enough."""
-    # Python would complain once more when it flushes at exit.
+    """Exit because the reader of standard output has closed its end."""
+    # Without this, Python would report the error again when it flushes at exit.
     sys.stdout = None
     sys.exit(NOBODY_READS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Failing:
-    """How a command that failed says so, and ends.
+    """Reports the failure of a command, and exits.
 
     Attributes:
         debug: show the traceback first.
-        json: print an object about it, too, where the results go.
-        elsewhere: that is standard error, because a file goes to standard output.
+        json: also print an object about the failure.
+        elsewhere: print it to standard error, because standard output receives a file.
     """
 
     debug: bool
@@ -141,7 +141,7 @@ class _Failing:
             for text in traceback.format_exc().splitlines():
                 click.echo(in_short(text), err=True)
         click.echo(f"unspool: {printable(message)}", err=True)
-        # What failed in a tree is in its result, which is an object already.
+        # The JSON result of a tree already contains its failures.
         if self.json and reason != IncompleteTreeError.reason and sys.stdout is not None:
             import json  # noqa: PLC0415
 
@@ -160,10 +160,10 @@ def dialect_option(body: F) -> F:
 
 
 def printable(text: str) -> str:
-    """Return text that cannot play tricks on a terminal: what is not printable is escaped."""
+    """Return text that is safe to print on a terminal: characters that are not printable are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", errors="backslashreplace").decode() for c in text)
 
 
 def in_short(text: str) -> str:
-    """Return a line to be read by a person: printable, and at most 300 characters of it."""
+    """Return a line for a person: printable, and at most 300 characters long."""
     return abridged(printable(abridged(text)))

@@ -1,7 +1,7 @@
 """unspool completion.
 
-What completes is click's: a script calls `unspool` with the words so far in the environment, and it answers before any command
-runs. So completing loads no more than help does, and asks no server.
+click does the completion: the shell's script calls `unspool` with the words typed so far in the environment, and click answers
+before any command runs. So completion loads no more modules than `--help`, and contacts no server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _COMPLETE = "_UNSPOOL_COMPLETE"
-"""The variable by which click tells that it is asked to complete: made of the program's name."""
+"""The variable that asks for completion. click makes it from the program's name."""
 
 
 @click.command()

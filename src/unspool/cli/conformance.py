@@ -19,7 +19,7 @@ from unspool.core.retry import RetryPolicy
 @command
 @patience_options
 async def conformance(*, server: str, name: str | None, json: bool, retry: RetryPolicy) -> None:
-    """Check that SERVER (HOST:PORT), anybody's implementation, keeps to the protocol, point by point.
+    """Check, point by point, that SERVER (HOST:PORT), any implementation, follows the protocol.
 
     Exit code 0 if every point holds, 6 if one does not.
     """
@@ -34,9 +34,9 @@ async def conformance(*, server: str, name: str | None, json: bool, retry: Retry
         try:
             await client.stat(name or "any")
         except TransferError:
-            raise  # nobody is there to be checked
+            raise  # no server to check
         except UnspoolError:
-            pass  # whatever the answer is, it is one
+            pass  # the server answered: any answer will do
     failed = total = 0
     async for finding in check(target, name):
         total += 1

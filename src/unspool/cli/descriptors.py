@@ -1,7 +1,7 @@
-"""File descriptors: how many this process may have, and what follows for what it does at once.
+"""File descriptors: the limit of this process, and how many streams and connections it allows.
 
-A server or client that runs out of them fails in ways nobody foresaw: half of gRPC ends in an abort. So the limit is raised as
-far as the process may do that itself, and what is not enough is told before anything begins.
+A process that runs out of file descriptors fails unpredictably: gRPC often aborts. So commands raise the soft limit to the hard
+limit, and report at the start if that is not enough.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from unspool.errors import LocalFileError
 from unspool.options import LimitOptions
 
 _STANDARD = 3
-"""Descriptors below this are standard input, output and error, and nothing else may ever be."""
+"""Descriptors below this are standard input, output and error, and must never be anything else."""
 
 _LEAST = 64
-"""What a command needs: gRPC, the event loop, a connection, a file and its journal take 24, measured."""
+"""Descriptors that a command needs. gRPC, the event loop, a connection, a file and its journal take 24 (measured)."""
 
 _RESERVE = 128
-"""What a server keeps for itself: gRPC, the event loop, and the directories that its 64 threads are on their way through."""
+"""Descriptors that a server reserves for gRPC, the event loop, and the directories that its 64 threads have open."""
 
 _NO_LIMIT = 1 << 20
 
@@ -30,9 +30,9 @@ _PER_STREAM = 2
 
 
 def fill_standard() -> None:
-    """Put /dev/null in place of a standard descriptor that is closed: what is opened next would be taken for it.
+    """Open /dev/null in place of closed standard descriptors. Otherwise the next file opened would get such a number.
 
-    `sys.stdout` stays None then, by which who needs it can tell; standard error just goes nowhere.
+    If standard output was closed, `sys.stdout` stays None, so that commands can report it. Standard error is discarded.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < _STANDARD:
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no keywords
@@ -42,10 +42,10 @@ def fill_standard() -> None:
 
 
 def raise_limit() -> None:
-    """Raise the limit to what the process may have without being asked.
+    """Raise the soft limit of open files to the hard limit.
 
     Raises:
-        LocalFileError: that is not enough to begin with.
+        LocalFileError: the hard limit is too low to begin.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -66,11 +66,11 @@ def free() -> int:
 
 
 def affordable(limits: LimitOptions, free: int) -> LimitOptions:
-    """Return limits that so many descriptors are enough for.
+    """Return `limits`, lowered if there are not enough descriptors for them.
 
     Args:
-        limits: what is wished.
-        free: how many may be opened.
+        limits: the limits wanted.
+        free: how many descriptors may be opened.
     """
     most = max((free - _RESERVE) // _PER_STREAM, 1)
     return replace(limits, streams=min(limits.streams, most), connections=min(limits.connections, most))

@@ -1,4 +1,4 @@
-"""`unspool get --dry-run`: what would be fetched. Nothing is made or written."""
+"""`unspool get --dry-run`: prints what would be fetched. Creates and writes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """What would be done so far, printed as it is found out.
+    """The files that `get` would fetch, printed as they become known.
 
     Args:
         quiet: print no totals.
@@ -38,7 +38,7 @@ class Plan:
         self._files = self._size = self._kept = self._failed = 0
 
     def fetch(self, target: str, info: FileInfo) -> None:
-        """Take note of a file that would be fetched from `target`."""
+        """Print and count a file that would be fetched from `target`."""
         self._files += 1
         self._size += info.size
         if self._json:
@@ -47,18 +47,18 @@ class Plan:
             click.echo(f"{info.size:>15}  {printable(info.name)}")
 
     def keep(self, count: int = 1) -> None:
-        """Take note of files that are here already."""
+        """Count files that are already here."""
         self._kept += count
 
     def fail(self, name: str, error: UnspoolError) -> None:
-        """Take note of a file that could not be had."""
+        """Print and count a file that would fail."""
         self._failed += 1
         said = with_flags(error.message)
         message = said if name in said else f"{name}: {said}"
         click.echo(in_short(f"unspool: {message}"), err=True)
 
     def end(self) -> None:
-        """Print the totals. Raises IncompleteTreeError if some files could not be had."""
+        """Print the totals. Raises IncompleteTreeError if any file would fail."""
         if self._json:
             click.echo(jsons.dumps({"files": self._files, "size": self._size, "kept": self._kept, "failed": self._failed}))
         elif not self._quiet:
@@ -66,7 +66,7 @@ class Plan:
             files = say_count(self._files, "file", "files")
             click.echo(f"would fetch {files}, {say_bytes(self._size)}; {self._kept} already here{failed}", err=True)
         if self._failed:
-            raise IncompleteTreeError(f"{say_count(self._failed, 'file', 'files')} could not be had")
+            raise IncompleteTreeError(f"{say_count(self._failed, 'file', 'files')} would fail")
 
 
 async def plan_tree(

@@ -1,4 +1,4 @@
-"""The exit codes: the one table of them. Each error's own code stands on its class (unspool.errors); the tests compare."""
+"""The table of exit codes. Each error class (unspool.errors) has its own code; tests compare the two."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ EXIT_CODES: dict[int, str] = {
     10: "some of several files failed, each in a line of its own; the others are here",
     HUNG_UP: "hung up (SIGHUP); progress is kept",
     INTERRUPTED: "interrupted (SIGINT); progress is kept",
-    NOBODY_READS: "whoever read standard output has left (as a shell says of SIGPIPE)",
+    NOBODY_READS: "the reader of standard output closed it (as shells report SIGPIPE)",
     TERMINATED: "terminated (SIGTERM); progress is kept",
 }

@@ -1,4 +1,4 @@
-"""The options --include and --exclude, whose order among each other matters."""
+"""The options --include and --exclude, whose order on the command line matters."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _KINDS = ("include", "exclude")
 
 
 class FilteringCommand(click.Command):
-    """A command that is given `filters`: its includes and excludes in the order of the command line.
+    """A command with the parameter `filters`: its includes and excludes in the order of the command line.
 
-    click keeps the values of each option apart, and says only of options, not of their values, in which order they came.
+    click returns the values of each option separately. Only its parser knows the order of the options.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -30,7 +30,7 @@ class FilteringCommand(click.Command):
 
 
 def filter_options(body: F) -> F:
-    """Add `--include` and `--exclude` to a `FilteringCommand`; its body is given `filters`, see `unspool.core.filters`."""
+    """Add `--include` and `--exclude` to a `FilteringCommand`. Its body gets them as `filters`, see `unspool.core.filters`."""
     for kind, what in (("exclude", "Leave out"), ("include", "Take only")):
         body = click.option(
             f"--{kind}",
@@ -43,6 +43,6 @@ def filter_options(body: F) -> F:
 
 
 def check_filters(filters: Sequence[tuple[str, str]], *, recursive: bool) -> None:
-    """Refuse filters where there is no tree. Raises click.UsageError."""
+    """Refuse filters without `--recursive`. Raises click.UsageError."""
     if filters and not recursive:
         raise click.UsageError(f"--{filters[0][0]} chooses among the files of a tree: add --recursive.")

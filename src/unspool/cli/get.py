@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DEFAULTS = TransferOptions()
 
 MOST_JOBS = 64
-"""Most streams that may be asked for; servers give one address 100 by default."""
+"""Most streams that a user may request. By default a server allows 100 per address."""
 
 
 @click.command(cls=GetCommand)
@@ -49,16 +49,16 @@ MOST_JOBS = 64
     metavar="DIRECTORY",
     default=None,
     shell_complete=complete_directories,
-    help="With -r: where the record is kept of what is here (default: in DEST).",
+    help="With -r: keep the record in DIRECTORY (default: in DEST).",
 )
-@click.option("--no-record", is_flag=True, help="With -r: keep no record; what is here is compared.")
-@click.option("--dry-run", "-n", is_flag=True, help="Print what would be fetched, and its size; make and write nothing.")
+@click.option("--no-record", is_flag=True, help="With -r: keep no record; compare the files in DEST.")
+@click.option("--dry-run", "-n", is_flag=True, help="Print what would be fetched, and its size; write nothing.")
 @click.option(
     "--jobs",
     "-j",
     type=click.IntRange(1, MOST_JOBS),
     default=None,
-    help="Streams at the same time, each on a connection of its own (default: as many as help).",
+    help="Streams at the same time, each on its own connection (default: as many as make it faster).",
 )
 @click.option(
     "--idle-timeout",
@@ -67,7 +67,7 @@ MOST_JOBS = 64
     show_default=True,
     help="Seconds without any message after which an attempt counts as stalled.",
 )
-@click.option("--limit-rate", type=Size(1), default=None, help="Most bytes per second, in all (default: as many as come).")
+@click.option("--limit-rate", type=Size(1), default=None, help="Most bytes per second, in all (default: no limit).")
 @click.option(
     "--on-change",
     type=click.Choice(["restart", "fail"]),
@@ -75,12 +75,14 @@ MOST_JOBS = 64
     show_default=True,
     help="What to do when the file changed on the server.",
 )
-@click.option("--resume/--no-resume", default=True, help="Build on what an earlier run left (default), or begin again.")
+@click.option("--resume/--no-resume", default=True, help="Resume an interrupted download (default), or begin again.")
 @click.option(
     "--overwrite/--no-overwrite", default=True, help="Whether a different file at DEST may be replaced (default: yes)."
 )
-@click.option("--times/--no-times", default=True, help="Keep the server's time of modification (default), or leave it now.")
-@click.option("--executable/--no-executable", default=True, help="Make executable what is so on the server (default: yes).")
+@click.option(
+    "--times/--no-times", default=True, help="Keep the server's modification time (default), or the time of download."
+)
+@click.option("--executable/--no-executable", default=True, help="Keep the server's executable bit (default: yes).")
 @dialect_option
 @click.option("--verbose", "-v", is_flag=True, help="With -r: name what the server leaves out.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
@@ -118,8 +120,8 @@ async def get(
 
     Several URLs, of one server or of several, go into the directory DEST, or here without it.
 
-    With --recursive: all files below URL (HOST:PORT/PREFIX), into the directory DEST; what is there already is skipped. If URL
-    is a file, it is got as without --recursive.
+    With --recursive: all files below URL (HOST:PORT/PREFIX), into the directory DEST; those already complete are skipped. If
+    URL is a file, it is downloaded as without --recursive.
 
     Run it again after any interruption and it goes on from the last good byte.
     """
@@ -187,7 +189,7 @@ async def _get_file(client: Client, address: Address, dest: str | None, *, quiet
 
 
 async def _is_file(client: Client, name: str) -> bool:
-    """Whether `-r` was given for a file, which is then got as it would be without."""
+    """Return whether the URL of `-r` is a file, which is then downloaded as without `-r`."""
     from unspool.errors import NotFoundError, UnsupportedError  # noqa: PLC0415
 
     if not name or name.endswith("/"):
@@ -195,17 +197,17 @@ async def _is_file(client: Client, name: str) -> bool:
     try:
         await client.stat(name)
     except (NotFoundError, UnsupportedError):
-        return False  # a directory; or nothing, which its listing will say
+        return False  # a directory, or a name that does not exist: then the listing fails
     return True
 
 
 def _directory(prefix: str, dest: str | None) -> str:
-    """Return the directory a tree goes into."""
+    """Return the directory for a tree."""
     directory = dest or prefix.removesuffix("/").rpartition("/")[2]
     if directory == "-":
         raise click.UsageError("a tree cannot go to standard output: name a directory.")
     if not directory:
-        raise click.UsageError("the whole server has no name that a directory could get: name the directory.")
+        raise click.UsageError("a whole server has no name to use for the directory: name the directory.")
     return directory
 
 
@@ -231,7 +233,7 @@ async def _get_tree(
             {"name": failure.name, "reason": failure.error.reason, "message": with_flags(failure.error.message)}
             for failure in result.failures
         ]
-        # Not asdict, which would copy the errors.
+        # Not asdict, which would copy the errors deeply.
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         omitted = [describe_omission(omission) for omission in result.omitted]
         click.echo(jsons.dumps(fields | {"failures": failures, "omitted": omitted}))

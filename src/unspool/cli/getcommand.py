@@ -1,4 +1,4 @@
-"""How the command line of `get` is read: its words, its filters, and what those write who are used to other programs."""
+"""Parses the command line of `get`: its words, its filters, and options that users of other programs may try."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unspool.cli.targets import split_words
 
 _TO_A_FILE = "the destination is the second argument: unspool get URL FILE"
 _TO_THE_NAME = "without a destination a file gets the last part of its name, here: unspool get URL"
-_GOES_ON = "a download that was interrupted goes on by itself: unspool get URL"
+_GOES_ON = "get always resumes an interrupted download: unspool get URL"
 
 HABITS = {
     "-o": _TO_A_FILE,
@@ -25,11 +25,11 @@ HABITS = {
     "--continue": _GOES_ON,
     "--continue-at": _GOES_ON,
 }
-"""Options of curl, wget and aria2, and what to write here instead."""
+"""Options of curl, wget and aria2, and what to write instead."""
 
 
 class GetCommand(FilteringCommand):
-    """The command `get`, whose body is given `urls` and `dest` for its words, and `url` if there is but one."""
+    """The command `get`. It replaces `words` by `urls` and `dest`, and sets `url` if there is exactly one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See click."""
@@ -46,14 +46,14 @@ class GetCommand(FilteringCommand):
             urls, dest = split_words(ctx.params.pop("words"), listed=listed)
             _check_tree(ctx, several=listed or len(urls) > 1)
         except click.UsageError as error:
-            error.ctx = ctx  # which shows the usage
+            error.ctx = ctx  # so that the message names the command
             raise
         ctx.params |= {"urls": urls, "dest": dest, "url": urls[0] if len(urls) == 1 and not listed else None}
         return rest
 
 
 def _check_tree(ctx: click.Context, *, several: bool) -> None:
-    """Refuse what makes no sense with a tree, or without one. Raises click.UsageError."""
+    """Refuse options that do not fit `--recursive`, or need it. Raises click.UsageError."""
     given = ctx.params
     check_filters(given["filters"], recursive=given["recursive"])
     if given["recursive"] and several:

@@ -1,4 +1,4 @@
-"""The log of a server: lines for people, or JSON."""
+"""The server's log: lines for people, or JSON."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from unspool.cli.command import printable
 
 
 def set_up_log(log_format: Literal["human", "json"], *, quiet: bool, worker: int | None = None) -> None:
-    """Log to standard error, one line each; `worker` is the number of this process, if it is one of several."""
+    """Log to standard error, one line per record. `worker` is the number of this process if there are several."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines(worker) if log_format == "json" else _HumanLines(worker))
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
 
 
 class _HumanLines(logging.Formatter):
-    """Time, level, message, on one line; a traceback follows, indented, so that no line of it can pass for one of the log."""
+    """Time, level and message on one line. A traceback is indented, so that its lines cannot be taken for log lines."""
 
     def __init__(self, worker: int | None) -> None:
         super().__init__()
         self._who = "" if worker is None else f"worker {worker}: "
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line and perhaps a traceback; names of files come from outside."""
+        """Return one line and perhaps a traceback, escaped because file names come from outside."""
         lines = [f"{self.formatTime(record)} {record.levelname} {self._who}{printable(record.getMessage())}"]
         if record.exc_info:
             lines += [f"    {printable(line)}" for line in self.formatException(record.exc_info).splitlines()]
@@ -34,7 +34,7 @@ class _HumanLines(logging.Formatter):
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object a line; the fields of a call's end stand on their own. The time is RFC 3339, in UTC."""
+    """One JSON object per line. A record of a call's end has its fields in place of a message. Times are RFC 3339, in UTC."""
 
     def __init__(self, worker: int | None) -> None:
         super().__init__()

@@ -25,13 +25,13 @@ from unspool.core.omissions import Omissions
 _NS = 1_000_000_000
 
 MOST_SORTED = 10_000
-"""Entries that are collected to be sorted: about 5 MiB, and more than anybody reads on a terminal."""
+"""Most entries collected for sorting: about 5 MiB, and more than a person reads on a terminal."""
 
 _WIDTH = 15
-"""Of the column of sizes: enough for a petabyte in bytes."""
+"""Width of the column of sizes, enough for 999 TB in bytes."""
 
 
-# On -h: ls(1) and du(1) mean human-readable sizes by it, and nobody expects help from them.
+# -h is not help here: as in ls(1) and du(1), it means human-readable sizes.
 @click.command(cls=FilteringCommand, context_settings={"help_option_names": ["--help"]})
 @click.argument("url")
 @click.option("--long", "-l", "long_", is_flag=True, help="Size and modification time too.")
@@ -81,28 +81,28 @@ async def ls(
                     if verbose:
                         echo_omission(omission)
         finally:
-            lines.flush()  # what came before the listing broke
+            lines.flush()  # also if the listing broke: print the entries that arrived
     lines.end()
     if not json:
         echo_counts(omissions, verbose=verbose)
 
 
 class Lines:
-    """What is printed of a listing."""
+    """Prints a listing."""
 
     def add(self, prefixes: Iterable[str], files: Iterable[FileInfo]) -> None:
-        """Print what one page lists, now or later."""
+        """Print the entries of a page, or keep them to print later."""
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Print what was kept back."""
+        """Print the entries that were kept."""
 
     def end(self) -> None:
-        """Print what comes at the end of a whole listing."""
+        """Print the end of a complete listing."""
 
 
 class JsonLines(Lines):
-    """One object a line, as they arrive."""
+    """One JSON object per line, as entries arrive."""
 
     def add(self, prefixes: Iterable[str], files: Iterable[FileInfo]) -> None:
         """See `Lines.add`."""
@@ -110,13 +110,13 @@ class JsonLines(Lines):
 
 
 class TextLines(Lines):
-    """A line for each entry.
+    """One line per entry.
 
     Args:
-        long: sizes and times too.
-        human: sizes with units.
-        sort: collect and sort the entries, and with `long` end with totals: for a terminal.
-        most: how many entries are collected.
+        long: print sizes and times, too.
+        human: print sizes with units.
+        sort: collect and sort the entries, and with `long` print totals at the end. For terminals.
+        most: the most entries to collect.
     """
 
     def __init__(self, *, long: bool, human: bool, sort: bool, most: int = MOST_SORTED) -> None:
@@ -170,7 +170,7 @@ def _print(lines: list[str]) -> None:
 
 
 def describe(info: FileInfo) -> dict[str, object]:
-    """Return a file's description for JSON."""
+    """Return the description of a file for JSON."""
     return {
         "name": info.name,
         "size": info.size,
@@ -183,10 +183,10 @@ def describe(info: FileInfo) -> dict[str, object]:
 
 
 def say_time(nanoseconds: int | None) -> str:
-    """Return a time as ISO 8601 in UTC, or nothing if it is not known."""
+    """Return a time as ISO 8601 in UTC; "" if it is not known."""
     if nanoseconds is None:
         return ""
     try:
         return datetime.fromtimestamp(nanoseconds // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):  # a time no calendar has
+    except (OverflowError, ValueError, OSError):  # outside of the years 1 to 9999
         return "?"

@@ -1,4 +1,4 @@
-"""The main job, shown with real processes: served, got, killed, got again, compared."""
+"""The demonstration of `unspool demo`, with real processes: serve, get, kill, get again, compare."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK = 1 << 20
 
 
 def show(size: int) -> None:
-    """Do it all in a temporary directory, with a file of `size` MiB, and print what happens."""
+    """Run the demonstration in a temporary directory, with a file of `size` MiB, and print each step."""
     with tempfile.TemporaryDirectory(prefix="unspool-demo-") as directory:
         _show(Path(directory), size)
 

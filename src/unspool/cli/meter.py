@@ -1,6 +1,6 @@
-"""How fast bytes arrive, and whether any do.
+"""Computes the rate of a download, and detects stalls.
 
-The time is passed in. Nothing here reads a clock or prints.
+The time is passed in. This module reads no clock and prints nothing.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from collections import deque
 from unspool.core.value import value
 
 WINDOW = 1.5
-"""Seconds that a rate is the average of. After a pause it is right again when these have passed: within two seconds."""
+"""Seconds over which the rate is averaged. After a pause the rate is correct again after this time: within two seconds."""
 
 STALL = 3.0
-"""Seconds without a new byte after which that is said, at least. Small files of a tree are counted every two seconds
-(`GROUP_SECONDS`), so two would be too soon; wget waits for five."""
+"""Least seconds without a new byte that count as a stall. Small files of a tree are counted every two seconds
+(`GROUP_SECONDS`), so two would be too few; wget waits for five."""
 
 STALL_MOST = 8.0
-"""The same, at most: where bytes come seldom, twice the time between the last two times is waited for. With the default idle
-timeout a slow link brings a block every 3.75 s (`core/wish.py`)."""
+"""Most seconds without a new byte before a stall is reported. If blocks arrive rarely, a stall is twice the time between the
+last two. With the default idle timeout, a slow link brings a block every 3.75 s (`core/wish.py`)."""
 
 _OVERDUE = 1.0
-"""Seconds that the next bytes may be late before no rate is shown any more."""
+"""Seconds that the next bytes may be late before the rate is hidden."""
 
 
 @value
 class Files:
-    """How many files of a tree are done with, how many are listed, and whether the listing is complete."""
+    """Files of a tree: how many are done or have failed, how many are listed, and whether the listing is complete."""
 
     done: int
     listed: int
@@ -36,14 +36,14 @@ class Files:
 
 @value
 class Amounts:
-    """How far a download or a tree is.
+    """The progress of a download or a tree.
 
     Attributes:
         completed: bytes that are here.
-        kept: of these, the bytes that did not have to be fetched.
-        total: bytes there will be; None while that is not known.
-        files: of a tree.
-        checking: whether what an earlier run left is being read again.
+        kept: bytes of `completed` that were not fetched.
+        total: bytes in total; None until it is known.
+        files: the files of a tree; None for a single file.
+        checking: whether an earlier run's part file is being read again.
     """
 
     completed: int = 0
@@ -54,28 +54,28 @@ class Amounts:
 
     @property
     def fetched(self) -> int:
-        """How many bytes came over the network."""
+        """Bytes received over the network."""
         return self.completed - self.kept
 
     @property
     def all_here(self) -> bool:
-        """Whether nothing is left to be fetched."""
+        """Whether everything has been fetched."""
         files_done = self.files is None or self.files.done >= self.files.listed
         return self.total is not None and self.completed >= self.total and files_done
 
 
 class Meter:
-    """Turns amounts at times into a rate and a status.
+    """Computes a rate and a status from amounts at points in time.
 
     Args:
-        now: seconds, as some clock shows them that never goes back.
+        now: seconds of a monotonic clock.
     """
 
     def __init__(self, now: float) -> None:
         self.begin(now, Amounts())
 
     def begin(self, now: float, amounts: Amounts) -> None:
-        """Begin anew: what is here by now says nothing about the rate."""
+        """Restart the rate at these amounts: the bytes so far do not count towards it."""
         self._amounts = amounts
         self._moved = now
         self._gap = 0.0  # seconds between the last two arrivals
@@ -84,17 +84,17 @@ class Meter:
         self._next_try: float | None = None
 
     def note(self, now: float, amounts: Amounts) -> None:
-        """Take note of how far it is."""
+        """Record the progress."""
         before, self._amounts = self._amounts, amounts
         if amounts == before:
             return
-        if amounts.fetched < before.fetched:  # begun again
+        if amounts.fetched < before.fetched:  # the download began again from zero
             self.begin(now, amounts)
             return
         if amounts.fetched > before.fetched:
             last, had_stalled = self._arrivals[-1][0], self._has_stalled(now)
             if had_stalled:
-                self._arrivals.clear()  # a rate is about bytes that arrive, not about the silence before them
+                self._arrivals.clear()  # the rate leaves out the time of the stall
             elif last >= now:
                 self._arrivals.pop()
             self._gap = now - last
@@ -105,25 +105,25 @@ class Meter:
         self._trouble, self._next_try = "", None
 
     def broke(self, trouble: str, next_try: float) -> None:
-        """Take note of an attempt that failed, and of when the next begins. It is forgotten when something arrives."""
+        """Record a failed attempt, and when the next one begins. The next bytes clear this."""
         self._trouble, self._next_try = trouble, next_try
 
     @property
     def amounts(self) -> Amounts:
-        """How far it was, last."""
+        """The latest progress."""
         return self._amounts
 
     def rate(self, now: float) -> float | None:
-        """Return bytes per second; None if too little has arrived to tell, or nothing any more."""
+        """Return bytes per second; None if too few bytes have arrived, or if they have stopped arriving."""
         (first, before), (last, fetched) = self._arrivals[0], self._arrivals[-1]
-        # Bytes come in blocks: until as much time has passed as between the last two, the next one is not overdue.
+        # Bytes arrive in blocks. The next block is overdue only after the time that passed between the last two.
         overdue = max(now - last - self._gap, 0.0)
         if last == first or overdue > _OVERDUE or self.status(now):
             return None
         return (fetched - before) / (last - first + overdue)
 
     def status(self, now: float) -> tuple[str, ...]:
-        """Return what is to be said in place of a rate, in full and then shorter and shorter; () if there is nothing."""
+        """Return the text to show in place of the rate, in full and then in shorter forms; () to show the rate."""
         if self._next_try is not None:
             left = math.ceil(self._next_try - now)
             long, short = (f"trying again in {left} s", f"retry in {left} s") if left > 0 else ("trying again", "retrying")

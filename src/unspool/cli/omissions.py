@@ -1,4 +1,4 @@
-"""What a listing left out, for people and as JSON."""
+"""The names that a listing omits, printed for people and as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORDS = {
 
 
 def say_counts(counts: Mapping[str, int], *, hint: bool) -> str:
-    """Return the line that says how many names were left out, and why."""
+    """Return the line with the number of names left out, and the reasons."""
     total = sum(counts.values())
     reasons = ", ".join(_counted(count, reason) for reason, count in counts.items())
     how = " (-v names them)" if hint else ""
@@ -32,7 +32,7 @@ def say_counts(counts: Mapping[str, int], *, hint: bool) -> str:
 
 
 def echo_omissions(omitted: Iterable[Omission], *, verbose: bool) -> None:
-    """Print to standard error what was left out: each name if `verbose`, and how many there are."""
+    """Print to standard error the number of names left out, and with `verbose` each name."""
     omissions = Omissions(0)
     for omission in omitted:
         omissions.add(omission)
@@ -48,7 +48,7 @@ def echo_omission(omission: Omission) -> None:
 
 
 def echo_counts(omissions: Omissions, *, verbose: bool) -> None:
-    """Print to standard error how many names were left out, if any were."""
+    """Print to standard error the number of names left out, unless it is zero."""
     if omissions:
         click.echo(say_counts(omissions.counts, hint=not verbose), err=True)
 

@@ -1,4 +1,4 @@
-"""`--retry-budget` and `--wait`, which every command has that talks to a server."""
+"""The options `--retry-budget` and `--wait` of every command that contacts a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program as a whole: what goes wrong before a command runs is one line, as everything else is."""
+"""The program as a whole. Errors before a command runs take one line, like all other errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unspool.errors import LocalFileError
 
 
 class Program(click.Group):
-    """A group of commands that says in one line, with a hint, what makes no sense; click itself takes four."""
+    """A group of commands that reports a usage error in one line with a hint. click itself prints four lines."""
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run a command and exit with its code."""
@@ -30,8 +30,8 @@ class Program(click.Group):
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(INTERRUPTED)
-        except OSError as error:  # of `--help` and `--version`: a command's own are told by itself
-            sys.stdout = None  # Python would complain once more when it flushes at exit
+        except OSError as error:  # from `--help` or `--version`: a command reports its own errors
+            sys.stdout = None  # otherwise Python reports the error again when it flushes at exit
             click.echo(f"unspool: standard output: {(error.strerror or str(error)).lower()}", err=True)
             sys.exit(LocalFileError.exit_code)
         sys.exit(code if isinstance(code, int) else 0)

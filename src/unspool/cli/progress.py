@@ -1,4 +1,4 @@
-"""How a download looks while it runs: a bar on a terminal, a plain line now and then elsewhere. To standard error."""
+"""Shows the progress of a download on standard error: a bar on a terminal, otherwise plain lines at intervals."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from unspool.client.events import Advanced, Event, Observer, Observers, Rechecke
 from unspool.errors import FileChangedError, OverloadedError, StalledError, UnreachableError, UnspoolError
 
 LINE_INTERVAL = 10.0
-"""Seconds between plain lines: a log should stay readable."""
+"""Seconds between plain lines, so that a log stays readable."""
 
 
 @contextmanager
 def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
-    """Show the progress of one download while inside; yields what is to be told about it."""
+    """Show the progress of one download inside the `with`. Yields the observer of the download."""
     if quiet:
         yield Observers()
     elif (drawable := terminal()) is not None:
@@ -34,7 +34,7 @@ def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotoni
 
 
 def say(event: Event) -> str | None:
-    """Return what is worth a line of its own."""
+    """Return the line for an event; None if the event has no line."""
     match event:
         case Started(_, size, resumed_from) if resumed_from:
             return f"resumed at {say_share(resumed_from, size)}"
@@ -49,7 +49,7 @@ def say(event: Event) -> str | None:
 
 
 class _Lines:
-    """Plain lines: what is worth telling at once, how far it is now and then."""
+    """Plain lines: important events at once, the progress at intervals."""
 
     def __init__(self, name: str, now: Callable[[], float]) -> None:
         self._name = name
@@ -71,7 +71,7 @@ class _Lines:
 
 
 def say_trouble(error: UnspoolError) -> str:
-    """Return in a word or two why an attempt failed, for a bar; the line above it says it in full."""
+    """Return one or two words about a failed attempt, for the bar. The line above the bar has the full message."""
     match error:
         case UnreachableError():
             return "server gone"

@@ -95,9 +95,9 @@ _DEFAULTS = ServerOptions()
     "--max-stream-bandwidth",
     type=Size(1),
     default=None,
-    help="Bytes per second of one stream (default: as many as it takes).",
+    help="Bytes per second of one stream (default: no limit).",
 )
-@click.option("--max-bandwidth", type=Size(1), default=None, help="Bytes per second in all (default: as many as there are).")
+@click.option("--max-bandwidth", type=Size(1), default=None, help="Bytes per second in all (default: no limit).")
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
 @click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")
@@ -106,8 +106,9 @@ _DEFAULTS = ServerOptions()
 async def serve(**parameters: Any) -> None:
     """Serve the files below ROOT, a directory.
 
-    Prints one line with the address when it is ready; logs a line per call that ended, to standard error. SIGTERM or SIGINT
-    drains: no new streams, running ones may finish within the grace time, then their clients are asked to come back.
+    Prints one line with the address when it is ready. Logs a line for each call to standard error when the call ends. SIGTERM,
+    SIGINT or SIGHUP drains: the server accepts no new streams, running streams may finish within the grace time, and then the
+    server ends them and asks their clients to come back.
     """
     from unspool.cli.serving import Settings, serve_alone, serve_by_workers  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What `unspool serve` does with its options: in one process, or as the parent of several."""
+"""Runs `unspool serve`: in one process, or as the parent of several."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from unspool.server.server import EXPOSED, Server
 from unspool.stores import open_store
 
 _CLOSING = 5.0
-"""Seconds after the grace time in which connections may close. gRPC would wait for one whose other end takes nothing until TCP
-gives it up (`keepalive_timeout`); the end of the process closes it too."""
+"""Seconds for connections to close after the grace time. If a client reads nothing, gRPC waits until the keepalive fails
+(`keepalive_timeout`). The process ends before that, which closes the connection, too."""
 
 _PATIENCE = 5.0
-"""Seconds after that, in which a worker should have ended by itself."""
+"""Further seconds after which a worker that has not ended is killed."""
 
 _DRAINING = "draining: streams that are running have %g s to end; Ctrl-C (or the signal) once more ends them at once"
 
@@ -42,7 +42,7 @@ log = logging.getLogger("unspool.server")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The options of `unspool serve`, by their names there."""
+    """The options of `unspool serve`, under the same names."""
 
     root: str
     listen: str
@@ -64,7 +64,7 @@ class Settings:
     quiet: bool
 
     def options(self) -> ServerOptions:
-        """Return the options of one process: its part of what is limited in all, rounded up."""
+        """Return the options of one process. It gets an equal part of each total limit, rounded up."""
         defaults = ServerOptions()
         return ServerOptions(
             grace=self.grace,
@@ -92,21 +92,21 @@ class Settings:
 
 
 async def serve_alone(settings: Settings) -> None:
-    """Serve in this process, until a signal."""
+    """Serve in this process until a signal."""
     set_up_log(settings.log_format, quiet=settings.quiet)
     await _serve(settings, lambda address: _say_ready(settings.root, address), share_port=False)
 
 
 async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[], None]) -> None:
-    """Serve as one of several, until a signal; the parent holds the port, and says where it is."""
+    """Serve as one of several processes until a signal. The parent holds the port and passes its address."""
     set_up_log(settings.log_format, quiet=settings.quiet, worker=number)
     await _serve(settings, lambda _: on_ready(), share_port=True)
 
 
 async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
-    """Hold the port and keep workers on it, until a signal; then have them drain."""
+    """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
-    await open_store(settings.root, hidden=settings.hidden).aclose()  # what is wrong with it is said once, not by every worker
+    await open_store(settings.root, hidden=settings.hidden).aclose()  # reports an error once instead of once per worker
     stop = _stopped_by_signals()
     listen = parse_listen(settings.listen)
     if isinstance(listen, UnixSocket):
@@ -116,7 +116,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             json.dumps({"number": number, "settings": dataclasses.asdict(settings) | {"listen": port.address}}).encode()
             for number in range(1, settings.workers + 1)
         ]
-        # -P: as with the installed program, nothing is imported from the current directory.
+        # -P: like the installed program, do not import from the current directory.
         command = [sys.executable, "-P", "-m", "unspool.cli.worker", *(["--debug"] if debug else [])]
         async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE):
             if port.exposed:
@@ -141,11 +141,11 @@ async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_p
 
 
 def _affordable(options: ServerOptions) -> ServerOptions:
-    """Return options that this process has file descriptors enough for."""
+    """Return options with limits that the process's file descriptors are enough for."""
     limits = affordable(options.limits, free())
     if limits.streams < options.limits.streams:
         log.warning(
-            "%d streams at the same time instead of %d: so many are the file descriptors allowed (`ulimit -n`) enough for",
+            "%d streams at the same time instead of %d: the file descriptors allowed (`ulimit -n`) are not enough for more",
             limits.streams,
             options.limits.streams,
         )
@@ -153,12 +153,12 @@ def _affordable(options: ServerOptions) -> ServerOptions:
 
 
 def _stopped_by_signals() -> asyncio.Event:
-    """Return what SIGTERM, SIGINT and SIGHUP set; one of them once more ends the process at once."""
+    """Return an event that SIGTERM, SIGINT and SIGHUP set. A second signal ends the process at once."""
     stop = asyncio.Event()
 
     def end(number: signal.Signals) -> None:
         if stop.is_set():
-            os._exit(128 + number)  # as a shell says of who died of it
+            os._exit(128 + number)  # the status that shells report for a process killed by the signal
         stop.set()
 
     signals.on(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, call=end)

@@ -1,4 +1,4 @@
-"""`unspool get` of several files: what is said of each, and how it ends."""
+"""`unspool get` of several files: the downloads, the output, and the exit code."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ async def get_several(
 
     Args:
         targets: the files.
-        directory: where they go, for what is said in the end.
-        connect: makes a client of a server.
+        directory: their directory, for the last line of output.
+        connect: creates a client for a server.
         options: of each download.
         quiet: print nothing but errors.
-        json: print one object for each file as it ends, and no progress.
+        json: print an object for each file when it ends, and no progress.
 
     Raises:
-        IncompleteTreeError: some of the files could not be had.
-        UnspoolError: none of them could, all for the same kind of reason, which this is.
+        IncompleteTreeError: some files failed, or all failed with different exit codes.
+        UnspoolError: all files failed with the same exit code. The error is of the class of the first failure.
     """
     failed: list[UnspoolError] = []
 

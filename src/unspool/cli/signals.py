@@ -1,4 +1,4 @@
-"""Signals that end what is running."""
+"""Signals that end a command or a server."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 
 def on(*numbers: signal.Signals, call: Callable[[signal.Signals], None]) -> None:
-    """Call something on the running event loop for each of these signals that comes, in place of what was called before.
+    """Call `call` on the running event loop for each of these signals, in place of earlier handlers.
 
-    One that whoever started us had ignored stays so, as `nohup` wants it.
+    A signal that was ignored when the process started stays ignored, as `nohup` requires.
     """
     loop = asyncio.get_running_loop()
     for number in numbers:

@@ -18,19 +18,19 @@ _UNITS = "KMGT"
 _SIZE = re.compile(rf"([0-9]{{1,19}}(?:\.[0-9]{{1,9}})?) ?(?:([{_UNITS}])(?:iB?)?|B)?", re.IGNORECASE)
 
 _DECIMAL = re.compile(rf"[0-9.]+ ?([{_UNITS}])B", re.IGNORECASE)
-"""A size that some programs take for a power of 1000, and others for one of 1024."""
+"""A size with an ambiguous unit: some programs use powers of 1000, others powers of 1024."""
 
 _STEP = 1024
 
 _MOST = (1 << 63) - 1
-"""What the protocol can say: 64 bits with a sign."""
+"""The largest number in the protocol: a signed 64-bit integer."""
 
 
 class Size(IntType):
-    """A number of bytes: a decimal number and, if wanted, a unit.
+    """A number of bytes: a decimal number and an optional unit.
 
     K, M, G and T are powers of 1024, as in curl, wget and rclone; KiB, MiB, GiB and TiB are the same. Fractions of a byte are
-    cut off. KB, MB and the like are refused: they mean powers of 1000 elsewhere.
+    cut off. KB, MB and the like are refused, because other programs disagree on their meaning.
 
     Args:
         least, most: the smallest and the largest size allowed.
@@ -43,7 +43,7 @@ class Size(IntType):
         self._most = most
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """See click. A number is taken as it is: a default."""
+        """See click. An int, which is a default value, is returned unchanged."""
         if isinstance(value, int):
             return value
         text = str(value)
@@ -63,7 +63,7 @@ class Size(IntType):
 
 
 def write_size(size: int) -> str:
-    """Return a size as `Size` reads it, exactly: `1M`, `1000`."""
+    """Return a size in the form that `Size` reads, without rounding: `1M`, `1000`."""
     power = 0
     while power < len(_UNITS) and size and size % _STEP == 0:
         size //= _STEP

@@ -1,8 +1,8 @@
-"""What `get` is told to fetch, and where to: which words are URLs, and which one is the destination.
+"""Splits the words of `get` into URLs and a destination, and finds the path of each file.
 
-The last word is the destination if it is not a URL, as with cp. A URL is told from a path by its port or its scheme:
-`HOST:PORT/NAME`, `unspool://HOST/NAME`. A single URL, or the first of two words, may leave out both. What could be either is
-refused, with the spelling that cannot.
+The last word is the destination if it is not a URL, as with cp. A URL has a port or a scheme: `HOST:PORT/NAME`,
+`unspool://HOST/NAME`. A single URL, or the first of two words, may leave out both. An ambiguous word is refused with a message
+that shows how to write it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def split_words(words: Sequence[str], *, listed: bool) -> tuple[list[str], str |
     """Return the URLs and the destination among the words of a command line.
 
     Args:
-        words: in their order.
-        listed: whether there is a list with URLs, too.
+        words: in the order of the command line.
+        listed: whether there is also a list of URLs.
 
     Raises:
-        click.UsageError: they make no sense, or more than one.
+        click.UsageError: the words make no sense, or are ambiguous.
     """
     urls, dest = list(words), None
     if not urls and not listed:
@@ -53,23 +53,23 @@ def split_words(words: Sequence[str], *, listed: bool) -> tuple[list[str], str |
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A file on a server, and where it goes."""
+    """A file on a server, and its local path."""
 
     address: Address
     path: Path
 
 
 def targets(urls: Iterable[str], listed: str | None, dest: str | None) -> list[Target]:
-    """Return several files, each once, and their places in the directory `dest`.
+    """Return several files, each once, with their paths in the directory `dest`.
 
     Args:
-        urls: of the command line.
-        listed: the file with more of them; None if there is none.
+        urls: from the command line.
+        listed: the file with more URLs; None if there is none.
         dest: the directory; None is the current one.
 
     Raises:
-        click.UsageError: `dest` is not a directory, or two files would get the same name in it.
-        InvalidRequestError: a URL makes no sense; if it is listed the message names the line.
+        click.UsageError: `dest` is not a directory, or two files would get the same path.
+        InvalidRequestError: a URL is invalid. If it comes from the list, the message names the line.
         LocalFileError: the list cannot be read.
     """
     if dest == "-":
@@ -87,7 +87,7 @@ def targets(urls: Iterable[str], listed: str | None, dest: str | None) -> list[T
 
 
 def _read(name: str) -> Iterator[Address]:
-    """Yield what a list names: a URL a line; blank lines and those that begin with `#` say nothing."""
+    """Yield the addresses in a list: one URL per line. Blank lines and lines that begin with `#` are skipped."""
     try:
         if name == "-":
             if sys.stdin is None:

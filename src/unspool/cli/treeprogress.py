@@ -1,4 +1,4 @@
-"""How a tree looks while it is fetched: as one download does, with files counted too. A file that failed is a line at once."""
+"""Shows the progress of a tree: like that of a download, but with a count of files and a line for each file that fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unspool.client.events import Event, FileFailed, Observer, Retrying, TreeAdv
 
 @contextmanager
 def tree_progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
-    """Show the progress of a tree while inside; yields what is to be told about it. Failures are shown even if `quiet`."""
+    """Show the progress of a tree inside the `with`. Yields its observer. Failures are shown even if `quiet`."""
     if quiet:
         yield _Failures()
     elif (drawable := terminal()) is not None:
@@ -31,13 +31,13 @@ def tree_progress(name: str, *, quiet: bool, now: Callable[[], float] = time.mon
 
 
 def _say_failure(event: FileFailed) -> str:
-    """Return the line about a file that failed; nearly every message names it itself."""
+    """Return the line about a file that failed. It begins with the name unless the message contains it."""
     message = with_flags(event.error.message)
     return in_short(f"unspool: {message}" if event.name in message else f"unspool: {event.name}: {message}")
 
 
 class _Failures:
-    """Nothing but what failed."""
+    """Lines for failures only."""
 
     def notify(self, event: Event) -> None:
         """See `Observer.notify`."""
@@ -46,7 +46,7 @@ class _Failures:
 
 
 class _Lines(_Failures):
-    """Plain lines: what is worth telling at once, how far it is now and then."""
+    """Plain lines: important events at once, the progress at intervals."""
 
     def __init__(self, name: str, now: Callable[[], float]) -> None:
         self._name = name
@@ -74,7 +74,7 @@ def _bar(name: str, drawable: Terminal) -> Iterator[Observer]:
             def notify(self, event: Event) -> None:
                 match event:
                     case TreeAdvanced(files, good, kept, listed_files, listed_bytes, listed_all):
-                        # Until the listing is complete, nobody knows how much of the whole this is.
+                        # Until the listing is complete, the total is not known.
                         total = listed_bytes if listed_all else None
                         shown.amounts = Amounts(good, kept, total, Files(files, listed_files, listed_all))
                         return

@@ -1,4 +1,4 @@
-"""Numbers for people."""
+"""Numbers and results as text for people."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def say_bytes(count: float) -> str:
 
 
 def say_amount(part: int, whole: int | None, *, padded: bool = False) -> str:
-    """Return how many bytes of how many, in the unit of the whole, as `7.0/48.0 MiB`; the part alone if nobody knows the whole.
+    """Return an amount of a whole in the unit of the whole, as `7.0/48.0 MiB`; only the amount if the whole is not known.
 
     Args:
-        part: bytes.
-        whole: bytes.
-        padded: put spaces before the part, so that its length does not change while it grows.
+        part: the amount, in bytes.
+        whole: the whole, in bytes.
+        padded: put spaces before the amount, so that the text keeps its length while the amount grows.
     """
     if whole is None:
         return say_bytes(part)
@@ -46,7 +46,7 @@ def say_amount(part: int, whole: int | None, *, padded: bool = False) -> str:
 
 
 def _unit_for(count: float) -> tuple[float, str]:
-    """Return the unit that a number of bytes is told in: how many bytes it is, and its name."""
+    """Return the unit for a number of bytes: its size in bytes, and its name."""
     size = 1.0
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < size * _STEP:
@@ -60,7 +60,7 @@ def _in_units(count: float, size: float) -> str:
 
 
 def say_duration(seconds: float) -> str:
-    """Return a time as `0:04`, `12:34` or `1:02:03`; in days and hours if it is a day or more, as `3 d 04 h`."""
+    """Return a duration as `0:04`, `12:34` or `1:02:03`; from one day on in days and hours, as `3 d 04 h`."""
     if seconds >= _DAY:
         hours = round(seconds / 3600)
         return f"{hours // 24} d {hours % 24:02} h"
@@ -70,17 +70,17 @@ def say_duration(seconds: float) -> str:
 
 
 def say_count(count: int, one: str, many: str) -> str:
-    """Return a number of things, as `1 file`, `3 files`."""
+    """Return a number with its noun, as `1 file`, `3 files`."""
     return f"{count} {one if count == 1 else many}"
 
 
 def say_share(part: int, whole: int | None) -> str:
-    """Return how much of the whole a part is, as `61 %`, or in bytes if the whole is not known."""
+    """Return a part as a percentage of the whole, as `61 %`; in bytes if the whole is not known."""
     return f"{100 * part // whole} %" if whole else say_bytes(part)
 
 
 def say_result(result: Result) -> str:
-    """Return one line about a download that is done."""
+    """Return the line about a finished download."""
     if result.already_here:
         how = "already complete"
     else:
@@ -94,7 +94,7 @@ def say_result(result: Result) -> str:
 
 
 def say_tree(result: TreeResult) -> str:
-    """Return one line about a tree that is done."""
+    """Return the line about a finished tree."""
     counts = f"{result.fetched} fetched, {result.kept} already here"
     if result.failed:
         counts += f", {result.failed} failed"

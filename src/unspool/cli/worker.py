@@ -1,4 +1,4 @@
-"""One of the processes of `unspool serve --workers`: run by their parent, told by it what to do, ended with it."""
+"""A worker process of `unspool serve --workers`. Its parent starts it and passes its settings; it ends when the parent ends."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _STDIN = 0
 @click.command()
 @command
 async def worker() -> None:
-    """Serve what the line on standard input says; end at once when standard input does."""
+    """Serve with the settings in the first line of standard input. End at once when standard input is closed."""
     from unspool.cli.serving import Settings, serve_as_worker  # noqa: PLC0415
     from unspool.cli.workers import READY  # noqa: PLC0415
 
-    # Not by sys.stdin: its lock would be held by the thread for as long as the process runs, and its end waits for that.
-    with open(_STDIN, "rb", buffering=0, closefd=False) as stdin:  # noqa: ASYNC230 - no path; the line is there, or soon
+    # Not sys.stdin: the thread below would hold its lock all the time, and the interpreter waits for that lock at exit.
+    with open(_STDIN, "rb", buffering=0, closefd=False) as stdin:  # noqa: ASYNC230 - a pipe; the parent writes at once
         line = stdin.readline()
-    if not line:  # the parent ended before it said anything
+    if not line:  # the parent ended before it wrote the settings
         os._exit(1)
     told = json.loads(line)
-    # In a thread, because the event loop may be waiting for something that never ends.
+    # In a thread, because the event loop may be blocked.
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
     def say_ready() -> None:
@@ -38,7 +38,7 @@ async def worker() -> None:
 
 
 def _end_with_the_parent() -> None:
-    """End this process, as a kill would, when its parent has ended: nobody would replace it or tell it to drain."""
+    """Exit at once when the parent has ended: without it no process would replace or drain this worker."""
     os.read(_STDIN, 1)
     os._exit(1)
 

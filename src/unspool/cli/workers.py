@@ -1,9 +1,10 @@
-"""Several processes behind one port (SO_REUSEPORT): kept running, ended together. See docs/decisions/0014.
+"""Several worker processes that share one port (SO_REUSEPORT). See docs/decisions/0014.
 
-Rule 1: the parent serves nothing. It holds the port (`unspool.server.ports`), so that it stays ours while workers come and go.
-Rule 2: a worker that ends without having been told to is replaced, at once the first time and then more and more slowly. One
-        that ends before it was ever ready ends all: what is wrong will not go away by itself.
-Rule 3: no worker outlives its parent: a worker's standard input is a pipe that ends with the parent, however the parent ends.
+Rule 1: the parent serves nothing. It holds the port (`unspool.server.ports`), so that the port stays reserved while workers
+        are replaced.
+Rule 2: a worker that ends unexpectedly is replaced, at once the first time and then after longer and longer pauses. If a worker
+        ends at the start before it is ready, the whole server ends: a restart would not help.
+Rule 3: no worker outlives its parent. A worker's standard input is a pipe that closes when the parent ends, for any reason.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from unspool.errors import UnspoolError
 log = logging.getLogger("unspool.workers")
 
 READY = b"ready\n"
-"""What a worker writes to its standard output when it listens."""
+"""A worker writes this to standard output when it listens."""
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _LONG_LIFE = 60.0
-"""Seconds after which a worker's end is no longer put down to what ended the one before it."""
+"""If a worker has run for so many seconds, its end does not count as a repetition: the pauses begin again from zero."""
 
 
 def pauses() -> Iterator[float]:
-    """Yield how many seconds to wait before each replacement in a row."""
+    """Yield the seconds to wait before each replacement in a row."""
     yield 0.0
     pause = _FIRST_PAUSE
     while True:
@@ -41,12 +42,12 @@ def pauses() -> Iterator[float]:
 
 
 class Workers:
-    """Worker processes, as an async context manager: all are ready inside, and ended after.
+    """Worker processes, as an async context manager. All are ready inside the `async with`, and have ended after it.
 
     Args:
-        command: runs one. It reads its line of `told` from standard input, writes READY to standard output when it listens,
-            drains at SIGTERM, and ends when its standard input does. Its standard error is ours.
-        told: what each worker is told, a line without its end; their number is that of the workers.
+        command: starts a worker. A worker reads its line of `told` from standard input, writes READY to standard output when it
+            listens, drains at SIGTERM, and ends when its standard input is closed. It shares our standard error.
+        told: the settings of each worker, as a line without its line end. There is one worker per line.
         patience: seconds that a worker may take to end after SIGTERM; then it is killed.
     """
 
@@ -55,12 +56,12 @@ class Workers:
         self._told = told
         self._patience = patience
         self.running: set[Process] = set()
-        """Those that have begun and have not ended, ready or not."""
+        """Workers that were started and have not ended, whether ready or not."""
         self._stop = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Start all. Raises UnspoolError if one of them ends before it is ready; it has said why."""
+        """Start all workers. Raises UnspoolError if one ends before it is ready; that worker has logged the reason."""
         begun = await asyncio.gather(*(self._begin(line) for line in self._told))
         for number, (process, ready) in enumerate(begun, start=1):
             if not ready:
@@ -75,21 +76,21 @@ class Workers:
         await self._end()
 
     async def _begin(self, told: bytes) -> tuple[Process, bool]:
-        """Start one; return it and whether it became ready. If not, it has ended or is about to."""
-        # In a session of its own: a terminal's Ctrl-C is for the parent, which tells the workers in its own words.
+        """Start a worker; return it and whether it became ready. If not, it has ended or will end soon."""
+        # In a session of its own, so that Ctrl-C on the terminal reaches only the parent, which then sends SIGTERM.
         process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, start_new_session=True)
         self.running.add(process)
         if self._stop.is_set():
             _signal(process, signal.SIGTERM)
         assert process.stdin is not None
         assert process.stdout is not None
-        with suppress(ConnectionError):  # it ended already, which shows in what it does not say
+        with suppress(ConnectionError):  # the worker has ended: then the next read is not READY
             process.stdin.write(told + b"\n")
             await process.stdin.drain()
         return process, await process.stdout.readline() == READY
 
     async def _keep(self, number: int, process: Process) -> None:
-        """Replace a worker whenever it ends, until all are to end."""
+        """Replace a worker whenever it ends, until the server stops."""
         clock = asyncio.get_running_loop().time
         began, waits = clock(), pauses()
         while True:
@@ -108,14 +109,14 @@ class Workers:
             began = clock()
             try:
                 process, ready = await self._begin(self._told[number - 1])
-            except OSError as error:  # no memory, no process: perhaps later
+            except OSError as error:  # out of memory or processes: try again later
                 log.warning("worker %d cannot begin: %s", number, error.strerror)
                 continue
             if ready:
                 log.info("worker %d is process %d", number, process.pid)
 
     async def _end(self) -> None:
-        """Tell all to drain, wait for them, and kill those that take too long."""
+        """Drain all workers, wait for them, and kill those that take too long."""
         self._stop.set()
         for process in self.running:
             _signal(process, signal.SIGTERM)
@@ -129,7 +130,7 @@ class Workers:
 
 
 def _signal(process: Process, number: signal.Signals) -> None:
-    # Not by send_signal: it would fetch the exit code of one that just ended, and nobody else could.
+    # Not send_signal: it may reap a process that has just ended, and then asyncio never learns the exit code.
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
