@@ -168,7 +168,7 @@ def test_a_child_forked_while_a_client_was_open_is_told(served: Served, tmp_path
     forked, begun, parent = done.stdout.splitlines()
     assert forked.startswith("InvalidRequestError this process was forked while a client")
     assert "'spawn'" in forked
-    assert begun.startswith("InvalidRequestError this was begun in the process that this one was forked from")
+    assert begun.startswith("InvalidRequestError this was opened before the process was forked")
     assert parent == "a.bin"
 
 

@@ -30,5 +30,5 @@ async def file_path(destination: str | PathLike[str], name: str) -> Path:
     if await asyncio.to_thread(os.path.isdir, path):  # unlike Path.is_dir, this raises nothing
         return path / name.rpartition("/")[2]
     if str(destination).endswith("/"):
-        raise LocalFileError(f"{destination}: no such directory; make it, or leave the last / away", name=name)
+        raise LocalFileError(f"{destination}: no such directory; create it, or remove the / at the end", name=name)
     return path

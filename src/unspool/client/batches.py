@@ -42,9 +42,9 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
         UnsupportedError: the server does not support batches. Read the files one by one.
     """
     left = list(wanted)
-    begun = _Begun()
+    parts = _Parts()
     async for attempt in transfer.attempts():
-        batch = _Batch(left, transfer, begun)
+        batch = _Batch(left, transfer, parts)
         with attempt:
             messages = transfer.seams.transport.read_files(batch.request(attempt))
             async with aclosing(messages):
@@ -97,12 +97,12 @@ class SmallFile:
         return Arrived(self._wanted, self._blocks, self._checksum, confirmed=verified == "file")
 
 
-class _Begun:
+class _Parts:
     """Files of which earlier streams brought a part. The next stream requests the rest."""
 
     def __init__(self) -> None:
         self._files: dict[int, SmallFile] = {}  # by id() of the Wanted
-        self.possible = True  # False once the server has ignored the start of a batch entry
+        self.can_resume = True  # False once the server has ignored the start of a batch entry
 
     def start_of(self, wanted: Wanted) -> int:
         """Return the first missing byte."""
@@ -111,14 +111,14 @@ class _Begun:
 
     def keep(self, wanted: Wanted, small: SmallFile) -> None:
         """Keep the part of a file that has arrived."""
-        if self.possible and small.receiver.position:
+        if self.can_resume and small.receiver.position:
             self._files[id(wanted)] = small
 
     def take(self, wanted: Wanted, header: Header | None) -> SmallFile | None:
         """Remove and return the part of a file that has arrived; None if there is none, or if the header starts at zero."""
         small = self._files.pop(id(wanted), None)
         if small is not None and header is not None and header.start == 0:
-            self.possible = False
+            self.can_resume = False
             self._files.clear()
             return None
         return small
@@ -127,10 +127,10 @@ class _Begun:
 class _Batch:
     """The files requested with one stream, and the state of each."""
 
-    def __init__(self, wanted: list[Wanted], transfer: Transfer, begun: _Begun) -> None:
+    def __init__(self, wanted: list[Wanted], transfer: Transfer, parts: _Parts) -> None:
         self._wanted = wanted
         self._transfer = transfer
-        self._begun = begun
+        self._parts = parts
         self._over = [False] * len(wanted)
         self._errors: dict[int, UnspoolError] = {}  # of the files to be requested again, by id() of the Wanted
         self.progressed = False
@@ -141,7 +141,7 @@ class _Batch:
 
     def request(self, attempt: Attempt) -> BatchRequest:
         return BatchRequest(
-            files=tuple([WantedFile(one.info.name, one.info.revision, self._begun.start_of(one)) for one in self._wanted]),
+            files=tuple([WantedFile(one.info.name, one.info.revision, self._parts.start_of(one)) for one in self._wanted]),
             block_size=self._transfer.block_size,
             transfer_id=self._transfer.id,
             attempt=attempt.number,
@@ -168,7 +168,7 @@ class _Batch:
     def keep(self) -> None:
         """Keep the part of the file that was being received when the stream ended."""
         if self._small is not None:
-            self._begun.keep(self._wanted[self._at], self._small)
+            self._parts.keep(self._wanted[self._at], self._small)
 
     def take(self, pieces: Iterable[Piece]) -> None:
         """Process the pieces of a message.
@@ -206,7 +206,7 @@ class _Batch:
     def _receive(self, frame: Frame, *, begins: bool) -> None:
         wanted = self._wanted[self._at]
         if begins:
-            self._small = self._begun.take(wanted, frame.header)
+            self._small = self._parts.take(wanted, frame.header)
             if self._small is None:
                 whole = whole_file(wanted.info, frame)  # nearly every small file arrives in one frame
                 if whole is not None:
@@ -219,7 +219,7 @@ class _Batch:
         block = small.receiver.receive(frame)
         if block is not None:
             small.add(block)
-            self.progressed = self.progressed or self._begun.possible
+            self.progressed = self.progressed or self._parts.can_resume
         if small.receiver.complete:
             self._arrive(small.arrived())
             self._small = None

@@ -121,7 +121,7 @@ class _Download:
         """Return the error for a file that is now shorter than its part file. Without revisions only this shows the change."""
         name = self._here.name
         changed = FileChangedError(
-            f"{name}: the file changed on the server: it ends before byte {error.offset}, up to which it is here",
+            f"{name}: the file changed on the server: it now ends before byte {error.offset}",
             name=name,
             offset=error.offset,
         )
@@ -133,7 +133,7 @@ class _Download:
             raise error
         if not await self._transfer.may_begin_again(error):
             raise FileKeepsChangingError(
-                f"{error.message}; it was begun again {self._restarts} times already, and changed every time",
+                f"{error.message}; the download was begun again {self._restarts} times already, and it changed every time",
                 name=error.name,
                 offset=error.offset,
             ) from error

@@ -68,7 +68,7 @@ class _Run:
         self._observer = observer
         self._ended = ended
         self._tally = TreeTally(observer, "")  # no transfer id, because there is no listing
-        self._unheard = 0  # files whose size is not known yet
+        self._unsized = 0  # files whose size is not known yet
         self._silent: dict[str, UnspoolError] = {}  # servers that do not answer
         self._clock = SystemClock()
         self._began = self._clock.monotonic()
@@ -79,7 +79,7 @@ class _Run:
 
     async def run(self, files: Sequence[tuple[Address, Path]]) -> None:
         """Download all files."""
-        self._unheard = len(files)
+        self._unsized = len(files)
         self._tally.add(Outcome(listed=len(files)))
         queue = iter(files)
         tasks = [asyncio.create_task(self._work(queue)) for _ in range(min(self._jobs, len(files)))]
@@ -112,7 +112,7 @@ class _Run:
     async def _get(self, address: Address, path: Path, client: Client) -> None:
         """Download a file, and report its result or error."""
         name = str(address)
-        watcher = _Watcher(Relay(name, self._tally, self._observer), self._hear_of)
+        watcher = _Watcher(Relay(name, self._tally, self._observer), self._add_size)
         try:
             if address.target in self._silent:
                 raise self._silent[address.target]
@@ -131,28 +131,28 @@ class _Run:
             self._ended(address, result)
         finally:
             self._tally.forget(name)
-            if not watcher.heard:
-                self._hear_of(0)
+            if not watcher.sized:
+                self._add_size(0)
 
-    def _hear_of(self, size: int) -> None:
+    def _add_size(self, size: int) -> None:
         """Count the size of a file. When all sizes are known, the totals are complete."""
-        self._unheard -= 1
+        self._unsized -= 1
         self._tally.add(Outcome(listed_bytes=size))
-        if not self._unheard:
+        if not self._unsized:
             self._tally.complete()
 
 
 class _Watcher:
-    """Passes on the events of a download. `heard` is whether the file's size is known."""
+    """Passes on the events of a download. `sized` is whether the file's size is known."""
 
-    def __init__(self, relay: Relay, hear_of: Callable[[int], None]) -> None:
+    def __init__(self, relay: Relay, add_size: Callable[[int], None]) -> None:
         self._relay = relay
-        self._hear_of = hear_of
-        self.heard = False
+        self._add_size = add_size
+        self.sized = False
 
     def notify(self, event: Event) -> None:
         """See `Observer.notify`."""
-        if isinstance(event, Started) and not self.heard:
-            self.heard = True
-            self._hear_of(event.size or 0)
+        if isinstance(event, Started) and not self.sized:
+            self.sized = True
+            self._add_size(event.size or 0)
         self._relay.notify(event)

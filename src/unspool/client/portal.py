@@ -53,7 +53,7 @@ class Portal:
             self._thread.start()
         except RuntimeError as error:  # Python starts no threads when it is about to end
             self.loop.close()
-            raise InvalidRequestError("the interpreter is ending: nothing more can be asked") from error
+            raise InvalidRequestError("the interpreter is ending: no call is possible any more") from error
         atexit.register(self._end)
 
     @property
@@ -68,9 +68,9 @@ class Portal:
             InvalidRequestError: called in the portal's own thread, in a forked child, or while the interpreter is ending.
         """
         if not self.is_here:
-            raise InvalidRequestError("this was begun in the process that this one was forked from: begin it again here")
+            raise InvalidRequestError("this was opened before the process was forked: open it again in this process")
         if self.ended:
-            raise InvalidRequestError("the interpreter is ending: nothing more can be asked")
+            raise InvalidRequestError("the interpreter is ending: no call is possible any more")
         if threading.current_thread() is self._thread:
             raise InvalidRequestError("a blocking call in an observer or a progress function would wait for itself for ever")
         call = _Call(self, work)

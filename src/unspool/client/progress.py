@@ -15,7 +15,7 @@ zero. An exception that it raises ends the transfer and reaches the caller.
 """
 
 
-class Told:
+class ProgressObserver:
     """An observer that calls a progress function.
 
     Args:
@@ -40,4 +40,4 @@ class Told:
 
 def observers_of(observers: Sequence[Observer], progress: Progress | None) -> tuple[Observer, ...]:
     """Return the observers of one call, with one for `progress`."""
-    return (*observers, Told(progress)) if progress is not None else tuple(observers)
+    return (*observers, ProgressObserver(progress)) if progress is not None else tuple(observers)
