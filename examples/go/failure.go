@@ -34,7 +34,7 @@ const (
 	dataLoss      = "DATA_LOSS"
 )
 
-// serverReasons are the reasons a server may give, and whether the same request may succeed later.
+// serverReasons are the reasons a server may send, and whether the same request may succeed later.
 var serverReasons = map[string]bool{
 	invalid: false, "INVALID_NAME": false, "INVALID_RANGE": false, pastEnd: false, unsupported: false,
 	fileNotFound: false, "NOT_A_FILE": false, unknownCaller: false, denied: false, "OUTSIDE_ROOT": false,
@@ -42,13 +42,13 @@ var serverReasons = map[string]bool{
 	serverError: true,
 }
 
-// ownFindings are the names of what a client finds out by itself, and whether trying again may help.
+// ownFindings are the faults that a client detects, and whether a retry may help.
 var ownFindings = map[string]bool{
 	blockCorrupt: true, sequence: true, tooMuchData: true, truncated: true, stalled: true,
 	startIgnored: false, protocol: false, fileMismatch: false,
 }
 
-// byStatus says what an answer means that gives no reason of the table.
+// byStatus maps the status of an error without a known reason to a reason.
 var byStatus = map[codes.Code]string{
 	codes.Canceled:           unavailable,
 	codes.Unknown:            serverError,
@@ -68,13 +68,13 @@ var byStatus = map[codes.Code]string{
 	codes.DataLoss:           dataLoss,
 }
 
-// failure is what went wrong in an attempt, under its name in section 6.
+// failure is the error of an attempt, with its name in section 6.
 type failure struct {
 	reason     string
-	code       codes.Code // OK for what the client found out by itself
+	code       codes.Code // OK if the client detected the fault
 	message    string
 	again      bool          // whether the same request may succeed later
-	retryAfter time.Duration // what the server asked to wait
+	retryAfter time.Duration // the delay that the server requested
 }
 
 func (f *failure) Error() string {
@@ -84,12 +84,12 @@ func (f *failure) Error() string {
 	return fmt.Sprintf("%s (%s): %s", f.reason, f.code, f.message)
 }
 
-// found returns a failure that the client found out by itself.
+// found returns a failure that the client detected.
 func found(reason, format string, args ...any) *failure {
 	return &failure{reason: reason, message: fmt.Sprintf(format, args...), again: ownFindings[reason]}
 }
 
-// answered returns what a server's status means.
+// answered returns the failure for a server's status.
 func answered(err error) *failure {
 	state := status.Convert(err)
 	f := &failure{code: state.Code(), message: state.Message()}
@@ -106,7 +106,7 @@ func answered(err error) *failure {
 	if f.reason == "" {
 		f.reason = byStatus[f.code]
 		if f.code == codes.ResourceExhausted && strings.Contains(f.message, "larger than max") {
-			f.reason = protocol // by gRPC itself: no server of this protocol sends such a message
+			f.reason = protocol // from the gRPC library: no server of this protocol sends such a message
 		}
 	}
 	f.again = serverReasons[f.reason] || ownFindings[f.reason]

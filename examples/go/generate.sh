@@ -16,7 +16,7 @@ package=unspool/examples/go/unspoolv1
 cd "$here"
 GOBIN=$plugins go install tool
 
-# The Go package is named here and not by an option in the .proto: each program says itself where its generated code goes.
+# The Go package is set here and not by an option in the .proto, because each program decides where its generated code goes.
 "$repo/build/protoc/bin/python" -m grpc_tools.protoc --proto_path="$repo/proto" \
   --plugin="$plugins/protoc-gen-go" --plugin="$plugins/protoc-gen-go-grpc" \
   --go_out="$out" --go_opt="module=$package,Munspool/v1/file_service.proto=$package" \

@@ -24,11 +24,11 @@ const (
 	longestRetryAfter = 300 * time.Second
 )
 
-// result is what a download came to.
+// result is the result of a download.
 type result struct {
 	out      string
 	size     int64
-	resumed  int64 // bytes that were here already
+	resumed  int64 // bytes from an earlier run
 	attempts int32
 	verified string // "file", or "blocks" if the server gave no checksum of the whole
 }
@@ -42,7 +42,7 @@ func (r result) String() string {
 func get(ctx context.Context, target, name, out string, opts options) (_ result, err error) {
 	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		// Our own budget decides when to try again (section 7).
+		// The retry budget of this program decides when to retry (section 7).
 		grpc.WithDisableRetry(),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{
 			BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: time.Second,
@@ -72,7 +72,7 @@ func get(ctx context.Context, target, name, out string, opts options) (_ result,
 	return d.run(ctx)
 }
 
-// download is one transfer: as many attempts as it takes.
+// download is one transfer, which makes as many attempts as needed.
 type download struct {
 	client   pb.FileServiceClient
 	transfer string
@@ -94,7 +94,7 @@ func (d *download) run(ctx context.Context) (result, error) {
 		case r.known == nil:
 			done.verified = "blocks"
 		case *r.known != r.checksum && resumed > 0:
-			// What was here before is damaged: section 5, step 6.
+			// The bytes of an earlier run are damaged: section 5, step 6.
 			resumed = 0
 			d.receiver = &receiver{name: r.name}
 			if err := d.part.cut(d.receiver); err != nil {
@@ -108,7 +108,7 @@ func (d *download) run(ctx context.Context) (result, error) {
 	}
 }
 
-// keep records how far it came, and returns err. If nothing came, nothing is left behind.
+// keep records the good bytes, and returns err. If there are none, it leaves no files.
 func (d *download) keep(err error) error {
 	if d.receiver.position > 0 {
 		return errors.Join(err, d.part.record(d.receiver))

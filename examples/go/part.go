@@ -12,7 +12,7 @@ import (
 // recordEvery is how many bytes may be written before the record says so: what a kill costs at most.
 const recordEvery = 16 << 20
 
-// record says what of a part file is good (section 5). It follows the data and never leads it.
+// record lists the good bytes of a part file (section 5). It is written after them, never before.
 type record struct {
 	Name     string
 	Revision string
@@ -36,7 +36,7 @@ func openPart(out string) (*part, error) {
 	return &part{out: out, file: file}, nil
 }
 
-// takeUp makes r go on from what an earlier run left, if that still is what its record says; otherwise from zero.
+// takeUp makes r continue from the bytes of an earlier run if they still match its record, and otherwise from zero.
 func (p *part) takeUp(r *receiver) error {
 	var left record
 	data, err := os.ReadFile(p.recordPath())
@@ -44,7 +44,7 @@ func (p *part) takeUp(r *receiver) error {
 		return err
 	}
 	if err == nil && json.Unmarshal(data, &left) == nil && left.Name == r.name && left.Revision != "" {
-		// Read again rather than believed: section 5, step 1.
+		// Check the bytes instead of trusting the record: section 5, step 1.
 		checksum := crc32.New(castagnoli)
 		count, err := io.Copy(checksum, io.NewSectionReader(p.file, 0, left.Good))
 		if err != nil {
@@ -57,7 +57,7 @@ func (p *part) takeUp(r *receiver) error {
 	return p.cut(r)
 }
 
-// cut drops what lies beyond the good bytes, and records that.
+// cut truncates the part file after the good bytes, and records that.
 func (p *part) cut(r *receiver) error {
 	if err := p.file.Truncate(r.position); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (p *part) cut(r *receiver) error {
 	return p.record(r)
 }
 
-// write puts good bytes where they belong, which is where r was before them.
+// write writes good bytes at the position that r had before them.
 func (p *part) write(data []byte, r *receiver) error {
 	if _, err := p.file.WriteAt(data, r.position-int64(len(data))); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (p *part) write(data []byte, r *receiver) error {
 	return p.record(r)
 }
 
-// record notes what is good, in one step.
+// record replaces the record atomically.
 func (p *part) record(r *receiver) error {
 	data, err := json.Marshal(record{Name: r.name, Revision: r.revision, Size: r.size, Good: r.position, CRC32C: r.checksum})
 	if err != nil {
@@ -90,7 +90,7 @@ func (p *part) record(r *receiver) error {
 	return os.Rename(scratch, p.recordPath())
 }
 
-// commit makes the whole and verified copy the file at its final name (section 5, step 5).
+// commit gives the complete, verified copy its final name (section 5, step 5).
 func (p *part) commit() error {
 	if err := p.file.Sync(); err != nil {
 		return err

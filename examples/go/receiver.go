@@ -17,7 +17,7 @@ const (
 	complete
 )
 
-// receiver checks what arrives by the rules of section 3. It outlives attempts, and only moves forward over good bytes.
+// receiver checks messages by the rules of section 3. It lasts for all attempts; its position moves only past good bytes.
 type receiver struct {
 	name     string
 	revision string // pinned, unless empty
@@ -27,10 +27,10 @@ type receiver struct {
 
 	state state
 	stop  int64   // what the header of this attempt promised
-	known *uint32 // the whole file's checksum, by the server's word
+	known *uint32 // the whole file's checksum, as sent by the server
 }
 
-// request opens an attempt: it asks for what is missing, to the end of the file.
+// request starts an attempt: it requests the missing bytes, to the end of the file.
 func (r *receiver) request(transfer string, attempt int32) *pb.ReadFileRequest {
 	r.state = opening
 	request := &pb.ReadFileRequest{Name: r.name, Start: &r.position, TransferId: transfer, Attempt: attempt}
@@ -40,7 +40,7 @@ func (r *receiver) request(transfer string, attempt int32) *pb.ReadFileRequest {
 	return request
 }
 
-// receive checks a message, in the order of the table of section 3. Its block, if it has one, is good when there is no failure; good then moves past it.
+// receive checks a message in the order of the table of section 3. If there is no failure, its block is good and position moves past it.
 func (r *receiver) receive(message *pb.ReadFileResponse) *failure {
 	if header := message.GetHeader(); header != nil {
 		if r.state != opening {
@@ -126,7 +126,7 @@ func (r *receiver) close(summary *pb.Summary, end int64) *failure {
 	return r.learn(summary.Crc32C)
 }
 
-// learn takes note of the whole file's checksum, if the server says it. It may say so often, but not different things.
+// learn stores the whole file's checksum if it is present. The server may send it again, but not another one.
 func (r *receiver) learn(whole *uint32) *failure {
 	if whole == nil {
 		return nil

@@ -7,7 +7,7 @@ for (let byte = 0; byte < 256; byte++) {
   table[byte] = value;
 }
 
-// Returns the checksum of what has the checksum `before`, followed by `data`.
+// Returns the checksum of bytes whose checksum is `before`, followed by `data`.
 export function crc32c(data, before = 0) {
   let value = ~before;
   for (let at = 0; at < data.length; at++) value = table[(value ^ data[at]) & 0xff] ^ (value >>> 8);

@@ -1,21 +1,21 @@
-// What goes wrong, by its names in section 6 of PROTOCOL.md.
+// Errors, with their names in section 6 of PROTOCOL.md.
 
 import { status } from '@grpc/grpc-js';
 
-// The reasons a server may give, and whether the same request may succeed later.
+// The reasons a server may send, and whether the same request may succeed later.
 const reasons = {
   INVALID_REQUEST: false, INVALID_NAME: false, INVALID_RANGE: false, START_PAST_END: false, UNSUPPORTED: false,
   FILE_NOT_FOUND: false, NOT_A_FILE: false, UNAUTHENTICATED: false, PERMISSION_DENIED: false, OUTSIDE_ROOT: false,
   FILE_CHANGED: false, DATA_LOSS: false, UNAVAILABLE: true, OVERLOADED: true, STREAM_AGE: true, SERVER_ERROR: true,
 };
 
-// What a client finds out by itself.
+// Faults that the client detects.
 const findings = {
   BLOCK_CORRUPT: true, SEQUENCE: true, TOO_MUCH_DATA: true, TRUNCATED: true, STALLED: true,
   START_IGNORED: false, PROTOCOL: false, FILE_MISMATCH: false,
 };
 
-// What a status means that comes with no reason of the table.
+// The reason for a status without a known reason.
 const byStatus = {
   CANCELLED: 'UNAVAILABLE', UNKNOWN: 'SERVER_ERROR', INVALID_ARGUMENT: 'INVALID_REQUEST', DEADLINE_EXCEEDED: 'STALLED',
   NOT_FOUND: 'FILE_NOT_FOUND', ALREADY_EXISTS: 'SERVER_ERROR', PERMISSION_DENIED: 'PERMISSION_DENIED',
@@ -29,11 +29,11 @@ export class Failure extends Error {
     super(code === undefined ? `${reason}: ${message}` : `${reason} (${code}): ${message}`);
     this.reason = reason;
     this.again = reasons[reason] ?? findings[reason];
-    this.retryAfter = retryAfter; // seconds that the server asked to wait
+    this.retryAfter = retryAfter; // delay in seconds that the server requested
   }
 }
 
-// Returns what a status other than OK means.
+// Returns the failure for a status other than OK.
 export function answered(error) {
   const code = status[error.code] ?? 'UNKNOWN';
   let reason;
@@ -56,7 +56,7 @@ export function answered(error) {
   return new Failure(reason, error.details, { code, retryAfter });
 }
 
-// Returns the type and the value of each detail of a google.rpc.Status; what does not parse is left out.
+// Returns the type and the value of each detail of a google.rpc.Status; skips details that do not parse.
 function detailsOf(data) {
   try {
     return [...fields(data)].filter(([number]) => number === 3).map(([, any]) => {
@@ -68,7 +68,7 @@ function detailsOf(data) {
   }
 }
 
-// Yields the fields of a message by number: numbers as BigInt, what has a length as bytes.
+// Yields the fields of a message by number: integers as BigInt, length-delimited fields as bytes.
 function* fields(data) {
   let at = 0;
   const varint = () => {

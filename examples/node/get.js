@@ -24,7 +24,7 @@ const { unspool } = grpc.loadPackageDefinition(
   }),
 );
 
-// Sections 7 and 13: our own budget decides when to try again, and a window that suits the link.
+// Sections 7 and 13: the retry budget of this program decides when to retry, and the window suits the link.
 function connect(target, window) {
   return new unspool.v1.FileService(target, grpc.credentials.createInsecure(), {
     'grpc.enable_retries': 0,
@@ -62,7 +62,7 @@ class Download {
           return `${size} bytes, ${resumed} of them here before, attempts: ${this.#attempts}, verified: ${verified}`;
         }
         if (!resumed) throw new Failure('FILE_MISMATCH', `crc32c is ${hex(checksum)} here, ${hex(known)} there`);
-        resumed = 0; // what was here before is damaged: section 5, step 6
+        resumed = 0; // the bytes of an earlier run are damaged: section 5, step 6
         this.receiver = new Receiver(name);
         this.part.cut(this.receiver);
       }
@@ -94,7 +94,7 @@ class Download {
     }
   }
 
-  // Section 7, after a stall: smaller blocks, another connection, a small window. It stays so for the rest of the transfer.
+  // Section 7, after a stall: smaller blocks, another connection, a small window. These settings last for the rest of the transfer.
   #expectLess() {
     this.#blockSize = Math.max(1024, (this.#blockSize ?? 64 * 1024) / 8);
     this.client.close();
@@ -110,7 +110,7 @@ class Download {
       stalled = new Failure('STALLED', `the server sent nothing for ${idleTimeout} s`);
       call.cancel();
     }, idleTimeout * 1000);
-    call.on('error', () => {}); // a call that was cancelled says so after nobody listens any more
+    call.on('error', () => {}); // a cancelled call emits an error after its other listeners are removed
     try {
       for await (const message of call) {
         const data = receiver.receive(message);

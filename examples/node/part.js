@@ -16,13 +16,13 @@ export class Part {
     this.file = fs.openSync(this.path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644);
   }
 
-  // Makes the receiver go on from what an earlier run left, if that is still what its record says; else from zero.
+  // Makes the receiver continue from the bytes of an earlier run if they still match its record, and otherwise from zero.
   takeUp(receiver) {
     let left;
     try {
       left = JSON.parse(fs.readFileSync(this.record, 'utf8'));
     } catch {
-      left = {}; // no record, or none of ours
+      left = {}; // no record, or not one of this program
     }
     if (left.name === receiver.name && left.revision && this.#checksum(left.good) === left.crc32c) {
       Object.assign(receiver, { revision: left.revision, size: left.size, position: left.good, checksum: left.crc32c });
@@ -43,13 +43,13 @@ export class Part {
     return checksum;
   }
 
-  // Drops what lies beyond the good bytes, and records that.
+  // Truncates the part file after the good bytes, and records that.
   cut(receiver) {
     fs.ftruncateSync(this.file, receiver.position);
     this.note(receiver);
   }
 
-  // Writes good bytes, which end where the receiver is now. The record follows the data and never leads it.
+  // Writes good bytes, which end at the receiver's position. The record is written after them, never before.
   write(data, receiver) {
     for (let done = 0; done < data.length; ) {
       done += fs.writeSync(this.file, data, done, data.length - done, receiver.position - data.length + done);
@@ -63,7 +63,7 @@ export class Part {
     this.#recorded = position;
   }
 
-  // Gives the whole and verified copy its final name.
+  // Gives the complete, verified copy its final name.
   commit() {
     fs.fsyncSync(this.file);
     fs.renameSync(this.path, this.out);
@@ -73,7 +73,7 @@ export class Part {
     fs.unlinkSync(this.record);
   }
 
-  // Keeps what is good after an error; if nothing is, leaves nothing behind.
+  // Keeps the good bytes after an error; if there are none, leaves no files.
   keep(receiver) {
     if (receiver.position) {
       this.note(receiver);

@@ -3,20 +3,20 @@
 import { crc32c } from './crc32c.js';
 import { Failure } from './failure.js';
 
-// Checks what arrives. It outlives attempts, and moves forward over good bytes only.
+// Checks messages. It lasts for all attempts; its position moves only past good bytes.
 export class Receiver {
   state = 'opening';
   position = 0; // the first byte that is missing
   checksum = 0; // of the bytes before it
   revision = ''; // pinned, unless empty
   size = undefined; // of that revision
-  known = undefined; // the whole file's checksum, by the server's word
+  known = undefined; // the whole file's checksum, as sent by the server
 
   constructor(name) {
     this.name = name;
   }
 
-  // Opens an attempt: asks for what is missing, to the end of the file.
+  // Starts an attempt: requests the missing bytes, to the end of the file.
   request(attempt, transferId, blockSize) {
     this.state = 'opening';
     const request = { name: this.name, start: String(this.position), attempt, transfer_id: transferId };
@@ -25,7 +25,7 @@ export class Receiver {
     return request;
   }
 
-  // Checks a message; returns the bytes that are good now, if it has any.
+  // Checks a message; returns its bytes, which are good now, if it has any.
   receive({ header, block, summary }) {
     if (header) {
       this.#mustBe('opening', 'header');
@@ -99,7 +99,7 @@ export class Receiver {
     this.#learn(summary);
   }
 
-  // Notes the whole file's checksum, if it is present: an absent one and one of 0 differ. It never changes.
+  // Stores the whole file's checksum if it is present: an absent one and one of 0 differ. It must never change.
   #learn(message) {
     if (message._crc32c !== 'crc32c') return;
     if (this.known !== undefined && this.known !== message.crc32c) {
