@@ -151,7 +151,7 @@ def test_a_read_in_too_few_pieces_has_no_middle() -> None:
     """A file that comes in one piece is an error, not a figure."""
     middle = Middle(1000)
     middle.take(1000)
-    with pytest.raises(ValueError, match="too few pieces"):
+    with pytest.raises(ValueError, match="too few messages"):
         middle.measured()
 
 
