@@ -6,7 +6,7 @@ command line returns) and `reason` (the word on the wire, UPPER_SNAKE, see PROTO
 Rule 3: the message is one plain line: what happened, to which name, at which byte, and what to do next.
 
     UnspoolError
-    |-- InvalidRequestError            the caller asked for something that makes no sense      exit 2
+    |-- InvalidRequestError            the request is invalid                                  exit 2
     |   |-- InvalidNameError
     |   |-- InvalidRangeError
     |   `-- StartPastEndError
@@ -14,12 +14,12 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |-- NotFoundError                  no such file                                            exit 3
     |   `-- NotAFileError              a directory, socket, FIFO or device
     |-- AccessError                                                                            exit 4
-    |   |-- UnauthenticatedError       who are you
-    |   `-- PermissionDeniedError      you may not
-    |       `-- OutsideRootError       the name leads out of what is served
+    |   |-- UnauthenticatedError       the caller could not be identified
+    |   `-- PermissionDeniedError      the caller may not have the file
+    |       `-- OutsideRootError       the name leads outside the served directory
     |-- FileChangedError               the file is not at the pinned revision any more         exit 5
     |   `-- FileKeepsChangingError     it changes faster than it can be downloaded
-    |-- VerificationError              bytes and the server's word do not agree                exit 6
+    |-- VerificationError              the bytes are not what the server says                  exit 6
     |   |-- BlockCorruptError          a block is not what its checksum says                   retryable
     |   |-- FileMismatchError          the whole file is not what the server says it is
     |   |-- DataLossError              the store returned fewer or other bytes than it holds
@@ -32,7 +32,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   |   `-- ConnectError           no connection could be made                             retryable
     |   |-- TruncatedError             the stream ended without its summary                    retryable
     |   |-- StalledError               no message within the idle timeout                      retryable
-    |   |-- OverloadedError            the server asks to come back later                      retryable
+    |   |-- OverloadedError            the server asks to try again later                      retryable
     |   |-- StreamAgeError             the server ends streams of that age                     retryable
     |   `-- ServerError                the server failed in a way it did not foresee           retryable
     |-- LocalFileError                 the local file system said no                           exit 8

@@ -17,7 +17,7 @@ Reason: TypeAlias = Literal[
 REASONS: frozenset[str] = frozenset(get_args(Reason))
 
 NAMED = 100
-"""Most omitted names that a server sends with one page: nobody reads more than these."""
+"""Most omitted names that a server sends with one page: as many as a person reads."""
 
 
 class Omissions:

@@ -112,7 +112,7 @@ class Receiver:
 
     @property
     def stop(self) -> int | None:
-        """One past the last byte that will be given out; None while nobody knows."""
+        """One past the last byte that will be returned; None while unknown."""
         return self._stop if self._stop is not None else self._wanted_stop
 
     @property
