@@ -117,3 +117,19 @@ def test_verify_says_whether_the_bytes_are_the_same(served: Served, tmp_path: Pa
         assert bad.code == 6
         assert str(mine) in bad.complaint
         assert mine.read_bytes() == other
+
+
+def test_stat_and_verify_with_sha256(served: Served, tmp_path: Path) -> None:
+    """`--sha256` prints what `sha256sum` does, also as JSON; `verify --sha256` compares it."""
+    path = served.root / "sub" / "data.bin"
+    digest = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[0]
+    said = dict(line.split(maxsplit=1) for line in unspool("stat", "--sha256", served.url("sub/data.bin")).lines)
+    assert said["sha256"] == digest
+    assert json.loads(unspool("stat", "--json", "--sha256", served.url("sub/data.bin")).out)["sha256"] == digest
+    assert "sha256" not in json.loads(unspool("stat", "--json", served.url("sub/data.bin")).out)
+    done = unspool("verify", "--sha256", served.url("sub/data.bin"), path)
+    assert (done.code, done.lines[0].endswith(f", sha256 {digest}")) == (0, True)
+    other = bytearray(path.read_bytes())
+    other[7] ^= 1
+    (tmp_path / "other").write_bytes(other)
+    assert unspool("verify", "--sha256", served.url("sub/data.bin"), tmp_path / "other").code == 6

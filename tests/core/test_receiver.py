@@ -355,6 +355,20 @@ def test_a_checksum_told_once_is_remembered_over_attempts() -> None:
     refused(ProtocolError, receiver, Frame(summary=replace(FILE.summary(), crc32c=9)))
 
 
+def test_the_sha256_is_asked_for_and_remembered_over_attempts() -> None:
+    """Every attempt asks for the SHA-256; a header without it does not make it forgotten, and another one is refused."""
+    one, other = bytes(32), bytes([1] * 32)
+    receiver = Receiver(FILE.name, sha256=True)
+    assert receiver.next_request(1).sha256
+    receiver.receive(Frame(replace(FILE.header(), info=replace(INFO, sha256=one)), FILE.block(0, 40)))
+    assert receiver.next_request(2).sha256
+    receiver.receive(Frame(replace(FILE.header(40), info=replace(INFO, crc32c=7))))
+    assert receiver.info == replace(INFO, crc32c=7, sha256=one)
+    receiver.next_request(3)
+    refused(ProtocolError, receiver, Frame(replace(FILE.header(40), info=replace(INFO, sha256=other))))
+    assert not Receiver(FILE.name).next_request(1).sha256
+
+
 # Dialects that say nothing about the file
 
 

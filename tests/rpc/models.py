@@ -23,4 +23,5 @@ file_infos = st.builds(
         executable=st.none() | st.booleans(),
     ),
     crc32c=st.none() | uint32s,
+    sha256=st.none() | st.binary(min_size=32, max_size=32),
 )

@@ -33,6 +33,8 @@ def info_message(info: FileInfo) -> pb.FileInfo:
         message.crc32c = info.crc32c
     if info.attributes.executable is not None:
         message.executable = info.attributes.executable
+    if info.sha256 is not None:
+        message.sha256 = info.sha256
     return message
 
 
@@ -72,7 +74,10 @@ def meant(data: bytes) -> Frame | None:
         checksum = info.crc32c if info.HasField("crc32c") else None
         executable = info.executable if info.HasField("executable") else None
         attributes = Attributes(modified, info.content_type, executable)
-        file = FileInfo(info.name, info.size, info.revision, attributes, checksum)
+        sha256 = info.sha256 if info.HasField("sha256") else None
+        if sha256 is not None and len(sha256) != 32:
+            return None
+        file = FileInfo(info.name, info.size, info.revision, attributes, checksum, sha256)
         header = Header(file, message.header.start, message.header.length)
     if message.HasField("block"):
         block = Block(message.block.offset, message.block.data, message.block.crc32c)

@@ -24,6 +24,7 @@ read_requests = st.builds(
     block_size=st.none() | positive_int32s,
     transfer_id=st.text(max_size=30),
     attempt=st.integers(0, 2**31 - 1),
+    sha256=st.booleans(),
 )
 list_requests = st.builds(ListRequest, st.text(max_size=30), st.booleans(), st.none() | positive_int32s)
 omissions = st.builds(Omission, st.text(max_size=20), st.text(max_size=20), st.integers(1, 2**63 - 1))
@@ -71,6 +72,14 @@ def test_what_is_absent_is_not_sent() -> None:
     assert wire.encode_read_request(ReadRequest("a")) == pb.ReadFileRequest(name="a").SerializeToString()
     assert wire.encode_list_request(ListRequest()) == b""
     assert wire.encode_read_request(ReadRequest("a", length=0)) == pb.ReadFileRequest(name="a", length=0).SerializeToString()
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_sha256_has_32_bytes(length: int) -> None:
+    """A SHA-256 of any other length is refused by name, and never kept."""
+    message = pb.StatFileResponse(info=pb.FileInfo(name="a", revision="r", sha256=bytes(length)))
+    with pytest.raises(ProtocolError, match=f"a: .*SHA-256 of {length} bytes"):
+        wire.decode_stat_response(message.SerializeToString())
 
 
 @pytest.mark.parametrize("wish", [0, -1, -(2**31)])

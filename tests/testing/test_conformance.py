@@ -43,6 +43,7 @@ async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
     [
         ("flip@0", "checksums"),
         ("flip@0", "whole"),
+        ("flip@0", "sha256"),
         ("flipsum@0", "checksums"),
         ("offset@1", "blocks"),
         ("duplicate@0", "blocks"),

@@ -48,7 +48,10 @@ type FileInfo struct {
 	Crc32C *uint32 `protobuf:"fixed32,6,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`
 	// Whether the owner may run the file as a program. Absent if the store does not know. It may change without a new revision,
 	// because it is not part of the bytes.
-	Executable    *bool `protobuf:"varint,7,opt,name=executable,proto3,oneof" json:"executable,omitempty"`
+	Executable *bool `protobuf:"varint,7,opt,name=executable,proto3,oneof" json:"executable,omitempty"`
+	// SHA-256 (FIPS 180-4) of the whole file at this revision: 32 bytes. Only in the header of a read that asked for it, by
+	// `sha256`. Absent there: the server does not know this field.
+	Sha256        []byte `protobuf:"bytes,8,opt,name=sha256,proto3,oneof" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -130,6 +133,13 @@ func (x *FileInfo) GetExecutable() bool {
 		return *x.Executable
 	}
 	return false
+}
+
+func (x *FileInfo) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
 }
 
 // Names the file to describe.
@@ -244,7 +254,10 @@ type ReadFileRequest struct {
 	// Chosen by the client, the same in all attempts of one transfer. For logs only; may be empty.
 	TransferId string `protobuf:"bytes,6,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
 	// Which attempt of the transfer this is, from 1. For logs only; 0 is unknown.
-	Attempt       int32 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt int32 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Whether the header's info is to have the SHA-256 of the whole file. The server may have to read all of the file first, and
+	// sends heartbeats until then. An older server ignores this field.
+	Sha256        bool `protobuf:"varint,8,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,6 +339,13 @@ func (x *ReadFileRequest) GetAttempt() int32 {
 		return x.Attempt
 	}
 	return 0
+}
+
+func (x *ReadFileRequest) GetSha256() bool {
+	if x != nil {
+		return x.Sha256
+	}
+	return false
 }
 
 // One message of a read. It may carry several of the three fields, to be processed in the order header, block, summary. A small
@@ -1159,7 +1179,7 @@ var File_unspool_v1_file_service_proto protoreflect.FileDescriptor
 const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dunspool/v1/file_service.proto\x12\n" +
-	"unspool.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x02\n" +
+	"unspool.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x02\n" +
 	"\bFileInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x1a\n" +
@@ -1169,13 +1189,15 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\x06crc32c\x18\x06 \x01(\aH\x00R\x06crc32c\x88\x01\x01\x12#\n" +
 	"\n" +
 	"executable\x18\a \x01(\bH\x01R\n" +
-	"executable\x88\x01\x01B\t\n" +
+	"executable\x88\x01\x01\x12\x1b\n" +
+	"\x06sha256\x18\b \x01(\fH\x02R\x06sha256\x88\x01\x01B\t\n" +
 	"\a_crc32cB\r\n" +
-	"\v_executable\"%\n" +
+	"\v_executableB\t\n" +
+	"\a_sha256\"%\n" +
 	"\x0fStatFileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"<\n" +
 	"\x10StatFileResponse\x12(\n" +
-	"\x04info\x18\x01 \x01(\v2\x14.unspool.v1.FileInfoR\x04info\"\x8e\x02\n" +
+	"\x04info\x18\x01 \x01(\v2\x14.unspool.v1.FileInfoR\x04info\"\xa6\x02\n" +
 	"\x0fReadFileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
 	"\x05start\x18\x02 \x01(\x03H\x00R\x05start\x88\x01\x01\x12\x1b\n" +
@@ -1185,7 +1207,8 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"block_size\x18\x05 \x01(\x05H\x03R\tblockSize\x88\x01\x01\x12\x1f\n" +
 	"\vtransfer_id\x18\x06 \x01(\tR\n" +
 	"transferId\x12\x18\n" +
-	"\aattempt\x18\a \x01(\x05R\aattemptB\b\n" +
+	"\aattempt\x18\a \x01(\x05R\aattempt\x12\x16\n" +
+	"\x06sha256\x18\b \x01(\bR\x06sha256B\b\n" +
 	"\x06_startB\t\n" +
 	"\a_lengthB\v\n" +
 	"\t_revisionB\r\n" +

@@ -6,6 +6,7 @@ Rule 2: the CRC32C of the whole file is combined from those of the blocks sent, 
         than its own bytes.
 Rule 3: a file that is not steady may have other bytes at the next read, so checksums learned by one read are used by that read
         only.
+Rule 4: the SHA-256 of the whole file is computed only if the read asks for it, and before its header.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from unspool.answers.checksums import Checksums
+from unspool.answers.digests import Digests
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ReadRequest, Span, Summary
 from unspool.errors import DataLossError, ServerError, StartPastEndError
@@ -95,6 +98,7 @@ class FrameMaker:
 
     def __init__(self, checksums: Checksums, options: ServiceOptions) -> None:
         self._checksums = checksums
+        self._digests = Digests(options.block_size)
         self._options = options
 
     async def frames(
@@ -120,9 +124,13 @@ class FrameMaker:
         info = self._checksums.added_to(file.info)
         span = span_of(wanted, info)
         size = sizes(min(wanted.block_size or self._options.block_size, self._options.largest_block))
-        header: Header | None = Header(info, span.start, span.length)
         remembered = info.crc32c is not None or await patience.patiently(file.steady())
         checksums = self._checksums if remembered else Checksums()
+        if wanted.sha256:
+            digests = self._digests if remembered else Digests(self._options.block_size)
+            digest = await patience.patiently(digests.sha256(file, checksums, patience))
+            info = replace(checksums.added_to(file.info), sha256=digest)
+        header: Header | None = Header(info, span.start, span.length)
         summary = None if span.length else _summary(checksums, file.info, wanted, span)
         position = span.start
         async with aclosing(runs_of(file, span, size, patience)) as runs:

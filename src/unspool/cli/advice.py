@@ -40,6 +40,7 @@ _WORDS: dict[str, str] = {
     "get it again": "run the same command again",
     "(resume=False)": "(--no-resume)",
     "(overwrite=True)": "(--overwrite)",
+    "ask without it (sha256=False)": "leave --sha256 away",
     '(perhaps dialect="demo"?)': "(perhaps --dialect demo?)",
     "give the name of one (name=)": "name one with --name",
     "open it and give it as a writer": "write to it with `-` and a redirect",

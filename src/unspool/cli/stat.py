@@ -15,9 +15,10 @@ from unspool.core.retry import RetryPolicy
 @click.command()
 @click.argument("url")
 @click.option("--json", is_flag=True, help="Print one JSON object.")
+@click.option("--sha256", is_flag=True, help="Ask for the SHA-256, too. The server reads the whole file, once per revision.")
 @command
 @patience_options
-async def stat(*, url: str, json: bool, retry: RetryPolicy) -> None:
+async def stat(*, url: str, json: bool, sha256: bool, retry: RetryPolicy) -> None:
     """Say what the file at URL is now: size, revision, modification time, checksum if the server knows it."""
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
@@ -25,7 +26,10 @@ async def stat(*, url: str, json: bool, retry: RetryPolicy) -> None:
 
     address = parse_address(url)
     async with Client(address.target, options=TransferOptions(retry=retry)) as client:
-        description = describe(await client.stat(address.name))
+        info = await client.stat(address.name, sha256=sha256)
+    description = describe(info)
+    if info.sha256 is not None:
+        description["sha256"] = info.sha256.hex()
     if json:
         click.echo(jsons.dumps(description))
     else:

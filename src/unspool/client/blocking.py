@@ -71,9 +71,11 @@ def get_tree(
     return _ask(url, lambda client, name: client.get_tree(name, destination, progress=progress), options, observers)
 
 
-def stat(url: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> FileInfo:
+def stat(
+    url: str, *, sha256: bool = False, options: TransferOptions | None = None, observers: Sequence[Observer] = ()
+) -> FileInfo:
     """Return what the file is now. See `Client.stat`."""
-    return _ask(url, lambda client, name: client.stat(name), options, observers)
+    return _ask(url, lambda client, name: client.stat(name, sha256=sha256), options, observers)
 
 
 def exists(url: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> bool:
@@ -82,10 +84,15 @@ def exists(url: str, *, options: TransferOptions | None = None, observers: Seque
 
 
 def verify(
-    url: str, path: str | PathLike[str], *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()
+    url: str,
+    path: str | PathLike[str],
+    *,
+    sha256: bool = False,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
 ) -> FileInfo:
     """Return the server's description of the file if the local one has the same bytes. See `Client.verify`."""
-    return _ask(url, lambda client, name: client.verify(name, path), options, observers)
+    return _ask(url, lambda client, name: client.verify(name, path, sha256=sha256), options, observers)
 
 
 def read(

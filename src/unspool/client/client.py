@@ -21,7 +21,7 @@ from unspool.client.reading import Reading
 from unspool.client.results import Result, TreePreviewPage, TreeResult
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
-from unspool.client.verify import verify
+from unspool.client.verify import stat, verify
 from unspool.client.writer import Writer, check_writer, write_to
 from unspool.core.address import parse_server
 from unspool.core.filters import Filter, Filters
@@ -88,15 +88,28 @@ class Client:
         self._closed = True
         await self._seams.transport.aclose()
 
-    async def stat(self, name: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> FileInfo:
+    async def stat(
+        self,
+        name: str,
+        *,
+        sha256: bool = False,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> FileInfo:
         """Return the size, revision and attributes that the file has now.
 
+        Args:
+            name: the file on the server.
+            sha256: ask for the SHA-256 of its bytes as well. The server reads the whole file for it, once per revision.
+            options: for this call only.
+            observers: are told what happens, after the client's own.
+
         Raises:
+            UnsupportedError: the SHA-256 is asked for, and the server has none to give.
             NotFoundError, AccessError, TransferError, ...: see `unspool.errors`.
         """
         check_name(name)
-        transfer = self._transfer(options, observers)
-        return await transfer.call(lambda: transfer.seams.transport.stat(name), name)
+        return await stat(name, self._transfer(options, observers), sha256=sha256)
 
     async def exists(self, name: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> bool:
         """Return whether the server has a file of this name (a directory is not one). Raises as `stat` otherwise."""
@@ -374,18 +387,27 @@ class Client:
         name: str,
         path: str | PathLike[str],
         *,
+        sha256: bool = False,
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
     ) -> FileInfo:
         """Compare a local file with the server's; if the bytes are the same, return the server's description of the file.
 
+        Args:
+            name: the file on the server.
+            path: the local file.
+            sha256: compare the SHA-256 too. The server reads the whole file for it, once per revision.
+            options: for this call only.
+            observers: notified after the client's own, for this call only.
+
         Raises:
             FileMismatchError: the bytes differ.
             VerificationError: the server has no checksum to compare with.
+            UnsupportedError: the SHA-256 is to be compared, and the server has none to give.
         """
         check_name(name)
         local = local_path(path)
-        return await verify(name, LocalCopy(local, local), self._transfer(options, observers))
+        return await verify(name, LocalCopy(local, local), self._transfer(options, observers), sha256=sha256)
 
     def _open_seams(self) -> Seams:
         if self._closed:

@@ -11,30 +11,55 @@ from unspool.client.transfer import Transfer
 from unspool.core.model import FileInfo
 from unspool.core.receiver import Receiver
 from unspool.core.whole import agreement
-from unspool.errors import FileMismatchError, VerificationError
+from unspool.errors import FileMismatchError, UnsupportedError, VerificationError
 from unspool.local.copy import LocalCopy
 
 
-async def verify(name: str, copy: LocalCopy, transfer: Transfer) -> FileInfo:
+async def stat(name: str, transfer: Transfer, *, sha256: bool = False) -> FileInfo:
+    """Return what a file is now, with its SHA-256 if that is asked for.
+
+    Raises:
+        UnsupportedError: the server has no SHA-256 to give.
+    """
+    if sha256:
+        return await _with_sha256(Receiver(name, 0, 0, transfer_id=transfer.id, sha256=True), transfer)
+    return await transfer.call(lambda: transfer.seams.transport.stat(name), name)
+
+
+async def verify(name: str, copy: LocalCopy, transfer: Transfer, *, sha256: bool = False) -> FileInfo:
     """Return the server's description of the file, if the local one has the same bytes.
 
     Raises:
         FileMismatchError: it has not.
         VerificationError: the server has no checksum to compare with.
+        UnsupportedError: the SHA-256 is to be compared, and the server has none to give.
         LocalFileError: the local file cannot be read.
     """
-    info = await transfer.call(lambda: transfer.seams.transport.stat(name), name)
+    return await compare(await stat(name, transfer), copy, transfer, sha256=sha256)
+
+
+async def compare(info: FileInfo, copy: LocalCopy, transfer: Transfer, *, sha256: bool = False) -> FileInfo:
+    """Compare a local file with what the server says of one; see `verify`. FileChangedError if it is not at that revision."""
+    name = info.name
     size = await asyncio.to_thread(copy.size)
     if size != info.size:
         raise FileMismatchError(f"{copy.path}: has {size} bytes, {name} on the server has {info.size}", name=name)
-    info = await with_checksum(info, transfer)
+    if sha256:
+        info = await _with_sha256(Receiver(name, 0, 0, pinned=info, transfer_id=transfer.id, sha256=True), transfer)
+    else:
+        info = await with_checksum(info, transfer)
     theirs = info.crc32c
-    if theirs is None:
+    if theirs is None and info.sha256 is None:
         raise VerificationError(f"{name}: the server has no checksum to compare with", name=name)
-    ours = await checksum_of(copy)
-    if not agreement(ours, theirs):
+    ours, digest = await checksums_of(copy, sha256=sha256)
+    if agreement(ours, theirs) is False:
         raise FileMismatchError(
             f"{copy.path}: has other bytes than {name} on the server (crc32c {ours:08x} here, {theirs:08x} there)", name=name
+        )
+    if info.sha256 is not None and digest != info.sha256:
+        raise FileMismatchError(
+            f"{copy.path}: has other bytes than {name} on the server (sha256 {digest.hex()} here, {info.sha256.hex()} there)",
+            name=name,
         )
     return info
 
@@ -49,19 +74,39 @@ async def with_checksum(info: FileInfo, transfer: Transfer) -> FileInfo:
     """
     if info.crc32c is not None:
         return info
-    receiver = Receiver(info.name, info.size, pinned=info, transfer_id=transfer.id)
+    return await _told(Receiver(info.name, info.size, pinned=info, transfer_id=transfer.id), transfer)
+
+
+async def _with_sha256(receiver: Receiver, transfer: Transfer) -> FileInfo:
+    """Return what the header of a read that asks for the SHA-256 says; heartbeats come while the server computes it."""
+    info = await _told(receiver, transfer)
+    if info.sha256 is None:
+        raise UnsupportedError(
+            f"{receiver.name}: the server has no SHA-256 (it may be older); ask without it (sha256=False)", name=receiver.name
+        )
+    return info
+
+
+async def _told(receiver: Receiver, transfer: Transfer) -> FileInfo:
+    """Return what is told of a file by a read that has no bytes."""
     async with aclosing(transfer.blocks(receiver)) as blocks:
         async for _ in blocks:
-            raise AssertionError("the receiver gave out bytes beyond the end of the file")
-    assert receiver.info is not None
+            raise AssertionError("the receiver gave out bytes where none were asked for")
+    if receiver.info is None:
+        raise UnsupportedError(f"{receiver.name}: the server does not say what the file is", name=receiver.name)
     assert receiver.summary is not None
     return replace(receiver.info, crc32c=receiver.summary.crc32c)
 
 
 async def checksum_of(copy: LocalCopy) -> int:
     """Return the CRC32C of a local file."""
+    return (await checksums_of(copy))[0]
+
+
+async def checksums_of(copy: LocalCopy, *, sha256: bool = False) -> tuple[int, bytes]:
+    """Return the CRC32C of a local file, and its SHA-256 if that is wanted."""
     enough = threading.Event()
-    summing = asyncio.ensure_future(asyncio.to_thread(copy.checksum, enough))
+    summing = asyncio.ensure_future(asyncio.to_thread(copy.checksums, enough, sha256=sha256))
     try:
         return await asyncio.shield(summing)
     finally:

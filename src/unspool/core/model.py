@@ -61,6 +61,7 @@ class FileInfo:
         revision: strong validator: same revision, same bytes. Never empty.
         attributes: the file's metadata.
         crc32c: CRC32C of the whole file; None if not known yet.
+        sha256: SHA-256 of the whole file, 32 bytes; None if it was not asked for.
     """
 
     name: str
@@ -68,6 +69,7 @@ class FileInfo:
     revision: str
     attributes: Attributes = NO_ATTRIBUTES
     crc32c: int | None = None
+    sha256: bytes | None = None
 
 
 @value
@@ -123,6 +125,7 @@ class ReadRequest:
         revision: the read fails if the file is at another revision; None reads the current one.
         block_size: largest block wanted; the server clamps it. None leaves it to the server.
         transfer_id, attempt: for logs only.
+        sha256: whether the header is to have the SHA-256 of the whole file.
     """
 
     name: str
@@ -132,6 +135,7 @@ class ReadRequest:
     block_size: int | None = None
     transfer_id: str = ""
     attempt: int = 0
+    sha256: bool = False
 
 
 @value

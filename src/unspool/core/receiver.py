@@ -88,6 +88,7 @@ class Receiver:
         pinned: the file's description from an earlier read; requests ask for its revision. None accepts the first revision.
         revision: the revision to ask for, if it is known but the rest of the description is not.
         transfer_id: sent with each request, for the logs.
+        sha256: whether to ask for the SHA-256 of the whole file. `info` has it then if the server can compute it.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Receiver:
         pinned: FileInfo | None = None,
         revision: str | None = None,
         transfer_id: str = "",
+        sha256: bool = False,
     ) -> None:
         self.name = name
         self.state = State.IDLE
@@ -109,6 +111,7 @@ class Receiver:
         self._wanted_stop = stop
         self._stop: int | None = None  # what this attempt's header promised
         self._transfer_id = transfer_id
+        self._sha256 = sha256
 
     @property
     def stop(self) -> int | None:
@@ -135,6 +138,7 @@ class Receiver:
             block_size=block_size,
             transfer_id=self._transfer_id,
             attempt=attempt,
+            sha256=self._sha256,
         )
 
     def shorten(self, stop: int) -> None:
@@ -214,8 +218,8 @@ class Receiver:
             raise self._error(
                 ProtocolError, f"revision {info.revision} had {self.info.size} bytes before and has {info.size} now"
             )
-        known = self.info.crc32c if self.info is not None else None
-        if known is not None and info.crc32c not in (None, known):
+        known, digest = (self.info.crc32c, self.info.sha256) if self.info is not None else (None, None)
+        if any(None not in pair and pair[0] != pair[1] for pair in ((known, info.crc32c), (digest, info.sha256))):
             raise self._error(ProtocolError, f"two headers give different checksums for revision {info.revision}")
         self._check_start(header)
         if self.position > info.size:
@@ -229,7 +233,9 @@ class Receiver:
             )
         self._stop = stop
         self._revision = info.revision
-        self.info = info if known in (None, info.crc32c) else replace(info, crc32c=known)
+        if known not in (None, info.crc32c) or digest not in (None, info.sha256):
+            info = replace(info, crc32c=info.crc32c if known is None else known, sha256=digest or info.sha256)
+        self.info = info
 
     def _check_start(self, header: Header) -> None:
         if header.start != self.position:

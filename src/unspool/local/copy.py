@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import threading
@@ -46,15 +47,18 @@ class LocalCopy:
             raise LocalFileError(f"{self.path}: is a directory; name the file")
         return status.st_size
 
-    def checksum(self, enough: threading.Event) -> int:
-        """Return the CRC32C of the file. If `enough` is set meanwhile, return that of the bytes read so far."""
+    def checksums(self, enough: threading.Event, *, sha256: bool = False) -> tuple[int, bytes]:
+        """Return the CRC32C of the file, and its SHA-256 if wanted. If `enough` is set, they are of the bytes read so far."""
         checksum = 0
+        digest = hashlib.sha256(usedforsecurity=False)
         with self._readable():
             descriptor = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
             with os.fdopen(descriptor, "rb", buffering=0) as file:
                 while not enough.is_set() and (data := file.read(_READ_SIZE)):
                     checksum = crc32c(data, checksum)
-        return checksum
+                    if sha256:
+                        digest.update(data)
+        return checksum, digest.digest() if sha256 else b""
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

@@ -100,7 +100,7 @@ class TreePreview:
         verdict, checksum = judge(info, kept, local)
         if verdict is Verdict.COMPARE and checksum is not None:
             copy = LocalCopy(self._path / str(place), place.base, directory)
-            verdict = Verdict.HERE if agreement(copy.checksum(threading.Event()), checksum) else Verdict.FETCH
+            verdict = Verdict.HERE if agreement(copy.checksums(threading.Event())[0], checksum) else Verdict.FETCH
         if verdict is Verdict.HERE:
             out.kept += 1
         elif status is not None and not self._overwrite:

@@ -53,6 +53,8 @@ class DemoTransport:
 
         The dialect has chunks and no lengths, so bytes before the span are dropped, and the call is cancelled after its end.
         """
+        if request.sha256:
+            raise UnsupportedError(f"{request.name}: the demo dialect has no SHA-256", name=request.name)
         if request.revision is not None:
             raise UnsupportedError(
                 f"{request.name}: the demo dialect has no revisions: a download that has one cannot resume (resume=False)",

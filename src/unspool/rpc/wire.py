@@ -45,6 +45,8 @@ _ONE_BYTE = [bytes([value]) for value in range(_MORE)]
 LONGEST_REVISION = 1024
 """Characters, as of an S3 version id. Whoever pins a revision keeps it, for every file of a listing."""
 
+SHA256_BYTES = 32
+
 _LONGEST_CONTENT_TYPE = 255
 """Characters: two names of 127 and a slash (RFC 6838, section 4.2)."""
 
@@ -76,6 +78,7 @@ def encode_info(info: FileInfo) -> pb.FileInfo:
         content_type=attributes.content_type,
         crc32c=info.crc32c,
         executable=attributes.executable,  # type: ignore[arg-type]  # the stub does not know that None is absent
+        sha256=info.sha256,
     )
 
 
@@ -89,6 +92,11 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
             f"at most {MAX_NAME_BYTES}, {LONGEST_REVISION} and {_LONGEST_CONTENT_TYPE} are taken"
         )
     modified = message.modified if message.HasField("modified") else None
+    sha256 = message.sha256 if message.HasField("sha256") else None
+    if sha256 is not None and len(sha256) != SHA256_BYTES:
+        raise errors.ProtocolError(
+            f"{abridged(name)}: the server gives a SHA-256 of {len(sha256)} bytes: it has {SHA256_BYTES}", name=name
+        )
     return FileInfo(
         name,
         message.size,
@@ -99,6 +107,7 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
             message.executable if message.HasField("executable") else None,
         ),
         message.crc32c if message.HasField("crc32c") else None,
+        sha256,
     )
 
 
@@ -175,6 +184,7 @@ def encode_read_request(request: ReadRequest) -> bytes:
         block_size=request.block_size,
         transfer_id=request.transfer_id,
         attempt=request.attempt,
+        sha256=request.sha256,
     ).SerializeToString()
 
 
@@ -194,6 +204,7 @@ def decode_read_request(data: bytes) -> ReadRequest:
         block_size=message.block_size if message.block_size > 0 else None,
         transfer_id=message.transfer_id,
         attempt=message.attempt,
+        sha256=message.sha256,
     )
 
 

@@ -7,6 +7,7 @@ forgive is seen too. It needs one file of at least two bytes to read; all else i
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -108,6 +109,17 @@ async def _whole(probe: Probe) -> None:
     if not told:
         raise PointSkippedError("the server tells none")
     must(set(told) == {crc32c(answer.data)}, f"told {told[0]:08x}, the bytes give {crc32c(answer.data):08x}")
+
+
+@POINTS.add("sha256", "a read that asks for the SHA-256 is told that of the bytes, in its header; no other read is")
+async def _sha256(probe: Probe) -> None:
+    plain = await probe.read()
+    must(not plain.header.info.HasField("sha256"), "it is told without being asked for")
+    told = (await probe.read(length=0, sha256=True)).header.info
+    if not told.HasField("sha256"):
+        raise PointSkippedError("the server tells none")
+    seen = hashlib.sha256(plain.data, usedforsecurity=False)
+    must(told.sha256 == seen.digest(), f"told {told.sha256.hex()}, the bytes give {seen.hexdigest()}")
 
 
 @POINTS.add("same", "two reads of one revision give the same bytes, and StatFile agrees with the header")

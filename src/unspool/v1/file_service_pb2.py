@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dunspool/v1/file_service.proto\x12\nunspool.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x01\n\x08\x46ileInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\t\x12,\n\x08modified\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\x12\x13\n\x06\x63rc32c\x18\x06 \x01(\x07H\x00\x88\x01\x01\x12\x17\n\nexecutable\x18\x07 \x01(\x08H\x01\x88\x01\x01\x42\t\n\x07_crc32cB\r\n\x0b_executable\"\x1f\n\x0fStatFileRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10StatFileResponse\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.unspool.v1.FileInfo\"\xcf\x01\n\x0fReadFileRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05start\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06length\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x15\n\x08revision\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x17\n\nblock_size\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12\x13\n\x0btransfer_id\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x42\x08\n\x06_startB\t\n\x07_lengthB\x0b\n\t_revisionB\r\n\x0b_block_size\"\xae\x01\n\x10ReadFileResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x12.unspool.v1.HeaderH\x00\x88\x01\x01\x12%\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x11.unspool.v1.BlockH\x01\x88\x01\x01\x12)\n\x07summary\x18\x03 \x01(\x0b\x32\x13.unspool.v1.SummaryH\x02\x88\x01\x01\x42\t\n\x07_headerB\x08\n\x06_blockB\n\n\x08_summary\"K\n\x06Header\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.unspool.v1.FileInfo\x12\r\n\x05start\x18\x02 \x01(\x03\x12\x0e\n\x06length\x18\x03 \x01(\x03\"5\n\x05\x42lock\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0e\n\x06\x63rc32c\x18\x02 \x01(\x07\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"F\n\x07Summary\x12\x0b\n\x03\x65nd\x18\x01 \x01(\x03\x12\x0e\n\x06\x61t_end\x18\x02 \x01(\x08\x12\x13\n\x06\x63rc32c\x18\x03 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"\x87\x01\n\x10ReadFilesRequest\x12%\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x16.unspool.v1.FileToRead\x12\x17\n\nblock_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0btransfer_id\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x42\r\n\x0b_block_size\"\x8e\x01\n\nFileToRead\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\x08revision\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05start\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x1c\n\x0funless_revision\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\x0b\n\t_revisionB\x08\n\x06_startB\x12\n\x10_unless_revision\":\n\x11ReadFilesResponse\x12%\n\x06pieces\x18\x01 \x03(\x0b\x32\x15.unspool.v1.FilePiece\"\xeb\x01\n\tFilePiece\x12\r\n\x05index\x18\x04 \x01(\x05\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x12.unspool.v1.HeaderH\x00\x88\x01\x01\x12%\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x11.unspool.v1.BlockH\x01\x88\x01\x01\x12)\n\x07summary\x18\x03 \x01(\x0b\x32\x13.unspool.v1.SummaryH\x02\x88\x01\x01\x12)\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x15.unspool.v1.FileErrorH\x03\x88\x01\x01\x42\t\n\x07_headerB\x08\n\x06_blockB\n\n\x08_summaryB\x08\n\x06_error\"\x8a\x01\n\tFileError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x06offset\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07_offset\"[\n\x10ListFilesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\trecursive\x18\x02 \x01(\x08\x12\x16\n\tpage_size\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_page_size\"q\n\x11ListFilesResponse\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.unspool.v1.FileInfo\x12\x10\n\x08prefixes\x18\x02 \x03(\t\x12%\n\x07omitted\x18\x03 \x03(\x0b\x32\x14.unspool.v1.Omission\"7\n\x08Omission\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x32\xbd\x02\n\x0b\x46ileService\x12G\n\x08StatFile\x12\x1b.unspool.v1.StatFileRequest\x1a\x1c.unspool.v1.StatFileResponse\"\x00\x12I\n\x08ReadFile\x12\x1b.unspool.v1.ReadFileRequest\x1a\x1c.unspool.v1.ReadFileResponse\"\x00\x30\x01\x12L\n\tReadFiles\x12\x1c.unspool.v1.ReadFilesRequest\x1a\x1d.unspool.v1.ReadFilesResponse\"\x00\x30\x01\x12L\n\tListFiles\x12\x1c.unspool.v1.ListFilesRequest\x1a\x1d.unspool.v1.ListFilesResponse\"\x00\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dunspool/v1/file_service.proto\x12\nunspool.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n\x08\x46ileInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\t\x12,\n\x08modified\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\x12\x13\n\x06\x63rc32c\x18\x06 \x01(\x07H\x00\x88\x01\x01\x12\x17\n\nexecutable\x18\x07 \x01(\x08H\x01\x88\x01\x01\x12\x13\n\x06sha256\x18\x08 \x01(\x0cH\x02\x88\x01\x01\x42\t\n\x07_crc32cB\r\n\x0b_executableB\t\n\x07_sha256\"\x1f\n\x0fStatFileRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10StatFileResponse\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.unspool.v1.FileInfo\"\xdf\x01\n\x0fReadFileRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05start\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06length\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x15\n\x08revision\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x17\n\nblock_size\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12\x13\n\x0btransfer_id\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x0e\n\x06sha256\x18\x08 \x01(\x08\x42\x08\n\x06_startB\t\n\x07_lengthB\x0b\n\t_revisionB\r\n\x0b_block_size\"\xae\x01\n\x10ReadFileResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x12.unspool.v1.HeaderH\x00\x88\x01\x01\x12%\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x11.unspool.v1.BlockH\x01\x88\x01\x01\x12)\n\x07summary\x18\x03 \x01(\x0b\x32\x13.unspool.v1.SummaryH\x02\x88\x01\x01\x42\t\n\x07_headerB\x08\n\x06_blockB\n\n\x08_summary\"K\n\x06Header\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.unspool.v1.FileInfo\x12\r\n\x05start\x18\x02 \x01(\x03\x12\x0e\n\x06length\x18\x03 \x01(\x03\"5\n\x05\x42lock\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0e\n\x06\x63rc32c\x18\x02 \x01(\x07\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"F\n\x07Summary\x12\x0b\n\x03\x65nd\x18\x01 \x01(\x03\x12\x0e\n\x06\x61t_end\x18\x02 \x01(\x08\x12\x13\n\x06\x63rc32c\x18\x03 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"\x87\x01\n\x10ReadFilesRequest\x12%\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x16.unspool.v1.FileToRead\x12\x17\n\nblock_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0btransfer_id\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x42\r\n\x0b_block_size\"\x8e\x01\n\nFileToRead\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\x08revision\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05start\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x1c\n\x0funless_revision\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\x0b\n\t_revisionB\x08\n\x06_startB\x12\n\x10_unless_revision\":\n\x11ReadFilesResponse\x12%\n\x06pieces\x18\x01 \x03(\x0b\x32\x15.unspool.v1.FilePiece\"\xeb\x01\n\tFilePiece\x12\r\n\x05index\x18\x04 \x01(\x05\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x12.unspool.v1.HeaderH\x00\x88\x01\x01\x12%\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x11.unspool.v1.BlockH\x01\x88\x01\x01\x12)\n\x07summary\x18\x03 \x01(\x0b\x32\x13.unspool.v1.SummaryH\x02\x88\x01\x01\x12)\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x15.unspool.v1.FileErrorH\x03\x88\x01\x01\x42\t\n\x07_headerB\x08\n\x06_blockB\n\n\x08_summaryB\x08\n\x06_error\"\x8a\x01\n\tFileError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x06offset\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07_offset\"[\n\x10ListFilesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\trecursive\x18\x02 \x01(\x08\x12\x16\n\tpage_size\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_page_size\"q\n\x11ListFilesResponse\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.unspool.v1.FileInfo\x12\x10\n\x08prefixes\x18\x02 \x03(\t\x12%\n\x07omitted\x18\x03 \x03(\x0b\x32\x14.unspool.v1.Omission\"7\n\x08Omission\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x32\xbd\x02\n\x0b\x46ileService\x12G\n\x08StatFile\x12\x1b.unspool.v1.StatFileRequest\x1a\x1c.unspool.v1.StatFileResponse\"\x00\x12I\n\x08ReadFile\x12\x1b.unspool.v1.ReadFileRequest\x1a\x1c.unspool.v1.ReadFileResponse\"\x00\x30\x01\x12L\n\tReadFiles\x12\x1c.unspool.v1.ReadFilesRequest\x1a\x1d.unspool.v1.ReadFilesResponse\"\x00\x30\x01\x12L\n\tListFiles\x12\x1c.unspool.v1.ListFilesRequest\x1a\x1d.unspool.v1.ListFilesResponse\"\x00\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,37 +34,37 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'unspool.v1.file_service_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FILEINFO']._serialized_start=111
-  _globals['_FILEINFO']._serialized_end=307
-  _globals['_STATFILEREQUEST']._serialized_start=309
-  _globals['_STATFILEREQUEST']._serialized_end=340
-  _globals['_STATFILERESPONSE']._serialized_start=342
-  _globals['_STATFILERESPONSE']._serialized_end=396
-  _globals['_READFILEREQUEST']._serialized_start=399
-  _globals['_READFILEREQUEST']._serialized_end=606
-  _globals['_READFILERESPONSE']._serialized_start=609
-  _globals['_READFILERESPONSE']._serialized_end=783
-  _globals['_HEADER']._serialized_start=785
-  _globals['_HEADER']._serialized_end=860
-  _globals['_BLOCK']._serialized_start=862
-  _globals['_BLOCK']._serialized_end=915
-  _globals['_SUMMARY']._serialized_start=917
-  _globals['_SUMMARY']._serialized_end=987
-  _globals['_READFILESREQUEST']._serialized_start=990
-  _globals['_READFILESREQUEST']._serialized_end=1125
-  _globals['_FILETOREAD']._serialized_start=1128
-  _globals['_FILETOREAD']._serialized_end=1270
-  _globals['_READFILESRESPONSE']._serialized_start=1272
-  _globals['_READFILESRESPONSE']._serialized_end=1330
-  _globals['_FILEPIECE']._serialized_start=1333
-  _globals['_FILEPIECE']._serialized_end=1568
-  _globals['_FILEERROR']._serialized_start=1571
-  _globals['_FILEERROR']._serialized_end=1709
-  _globals['_LISTFILESREQUEST']._serialized_start=1711
-  _globals['_LISTFILESREQUEST']._serialized_end=1802
-  _globals['_LISTFILESRESPONSE']._serialized_start=1804
-  _globals['_LISTFILESRESPONSE']._serialized_end=1917
-  _globals['_OMISSION']._serialized_start=1919
-  _globals['_OMISSION']._serialized_end=1974
-  _globals['_FILESERVICE']._serialized_start=1977
-  _globals['_FILESERVICE']._serialized_end=2294
+  _globals['_FILEINFO']._serialized_end=339
+  _globals['_STATFILEREQUEST']._serialized_start=341
+  _globals['_STATFILEREQUEST']._serialized_end=372
+  _globals['_STATFILERESPONSE']._serialized_start=374
+  _globals['_STATFILERESPONSE']._serialized_end=428
+  _globals['_READFILEREQUEST']._serialized_start=431
+  _globals['_READFILEREQUEST']._serialized_end=654
+  _globals['_READFILERESPONSE']._serialized_start=657
+  _globals['_READFILERESPONSE']._serialized_end=831
+  _globals['_HEADER']._serialized_start=833
+  _globals['_HEADER']._serialized_end=908
+  _globals['_BLOCK']._serialized_start=910
+  _globals['_BLOCK']._serialized_end=963
+  _globals['_SUMMARY']._serialized_start=965
+  _globals['_SUMMARY']._serialized_end=1035
+  _globals['_READFILESREQUEST']._serialized_start=1038
+  _globals['_READFILESREQUEST']._serialized_end=1173
+  _globals['_FILETOREAD']._serialized_start=1176
+  _globals['_FILETOREAD']._serialized_end=1318
+  _globals['_READFILESRESPONSE']._serialized_start=1320
+  _globals['_READFILESRESPONSE']._serialized_end=1378
+  _globals['_FILEPIECE']._serialized_start=1381
+  _globals['_FILEPIECE']._serialized_end=1616
+  _globals['_FILEERROR']._serialized_start=1619
+  _globals['_FILEERROR']._serialized_end=1757
+  _globals['_LISTFILESREQUEST']._serialized_start=1759
+  _globals['_LISTFILESREQUEST']._serialized_end=1850
+  _globals['_LISTFILESRESPONSE']._serialized_start=1852
+  _globals['_LISTFILESRESPONSE']._serialized_end=1965
+  _globals['_OMISSION']._serialized_start=1967
+  _globals['_OMISSION']._serialized_end=2022
+  _globals['_FILESERVICE']._serialized_start=2025
+  _globals['_FILESERVICE']._serialized_end=2342
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FileInfo(_message.Message):
-    __slots__ = ("name", "size", "revision", "modified", "content_type", "crc32c", "executable")
+    __slots__ = ("name", "size", "revision", "modified", "content_type", "crc32c", "executable", "sha256")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class FileInfo(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
     EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     name: str
     size: int
     revision: str
@@ -26,7 +27,8 @@ class FileInfo(_message.Message):
     content_type: str
     crc32c: int
     executable: bool
-    def __init__(self, name: _Optional[str] = ..., size: _Optional[int] = ..., revision: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_type: _Optional[str] = ..., crc32c: _Optional[int] = ..., executable: bool = ...) -> None: ...
+    sha256: bytes
+    def __init__(self, name: _Optional[str] = ..., size: _Optional[int] = ..., revision: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_type: _Optional[str] = ..., crc32c: _Optional[int] = ..., executable: bool = ..., sha256: _Optional[bytes] = ...) -> None: ...
 
 class StatFileRequest(_message.Message):
     __slots__ = ("name",)
@@ -41,7 +43,7 @@ class StatFileResponse(_message.Message):
     def __init__(self, info: _Optional[_Union[FileInfo, _Mapping]] = ...) -> None: ...
 
 class ReadFileRequest(_message.Message):
-    __slots__ = ("name", "start", "length", "revision", "block_size", "transfer_id", "attempt")
+    __slots__ = ("name", "start", "length", "revision", "block_size", "transfer_id", "attempt", "sha256")
     NAME_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +51,7 @@ class ReadFileRequest(_message.Message):
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     name: str
     start: int
     length: int
@@ -56,7 +59,8 @@ class ReadFileRequest(_message.Message):
     block_size: int
     transfer_id: str
     attempt: int
-    def __init__(self, name: _Optional[str] = ..., start: _Optional[int] = ..., length: _Optional[int] = ..., revision: _Optional[str] = ..., block_size: _Optional[int] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+    sha256: bool
+    def __init__(self, name: _Optional[str] = ..., start: _Optional[int] = ..., length: _Optional[int] = ..., revision: _Optional[str] = ..., block_size: _Optional[int] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ..., sha256: bool = ...) -> None: ...
 
 class ReadFileResponse(_message.Message):
     __slots__ = ("header", "block", "summary")

@@ -1,0 +1,120 @@
+"""The SHA-256 of revisions, for clients that ask for it: computed once for each, and remembered. Bounded, and in memory.
+
+Rule 1: one call at a time works on a revision, with the file that it has open. The others wait, and take the result.
+Rule 2: the state of unfinished work is kept. When the client of the working call leaves, the work stops after the run in hand,
+        and the next call goes on from there.
+Rule 3: hashing is done in a worker thread and takes a turn for each run. Reading takes none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from unspool.answers.checksums import Checksums
+from unspool.core.checksum import crc32c
+from unspool.core.model import Block, Bytes, Span
+from unspool.errors import DataLossError
+from unspool.stores.base import OpenFile
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_KNOWN = 10_000
+"""Revisions whose SHA-256 is remembered, as many as have their CRC32C remembered: about 3 MB."""
+
+_BEGUN = 64
+"""Revisions whose SHA-256 is being computed, or was when the last client that wanted it left: less than 1 KB each."""
+
+
+class Turns(Protocol):
+    """Gives turns at what takes the processor; see `unspool.answers.frames.Patience`."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for a turn."""
+        ...
+
+
+@dataclass(slots=True)
+class _Begun:
+    """The work on one revision.
+
+    Attributes:
+        hash: of the bytes before `position`. It is replaced and never changed: a thread that was left behind works on a copy.
+        lock: held by the call that works on it.
+    """
+
+    hash: _Hash = field(default_factory=lambda: hashlib.sha256(usedforsecurity=False))
+    position: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Digests:
+    """The SHA-256 of revisions, known or begun.
+
+    Args:
+        run_size: bytes that are read and hashed at a time.
+    """
+
+    def __init__(self, run_size: int) -> None:
+        self._run_size = run_size
+        self._known: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._begun: OrderedDict[tuple[str, str], _Begun] = OrderedDict()
+
+    async def sha256(self, file: OpenFile, checksums: Checksums, turns: Turns) -> bytes:
+        """Return the SHA-256 of the whole file.
+
+        Args:
+            file: it is read from where earlier work on its revision stopped.
+            checksums: are told of all that is read, so that nobody has to read it again for the CRC32C.
+            turns: for the hashing.
+
+        Raises:
+            FileChangedError: the file is not any more what it was when it was opened.
+            DataLossError: the store returned fewer bytes than it said it holds.
+        """
+        key = (file.info.name, file.info.revision)
+        digest = self._known.get(key)
+        if digest is None:
+            begun = self._begun.setdefault(key, _Begun())
+            self._begun.move_to_end(key)
+            while len(self._begun) > _BEGUN:
+                self._begun.popitem(last=False)
+            async with begun.lock:
+                digest = self._known.get(key)
+                if digest is None:
+                    await self._go_on(begun, file, checksums, turns)
+                    digest = begun.hash.digest()
+        self._begun.pop(key, None)
+        self._known[key] = digest
+        self._known.move_to_end(key)
+        while len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+        return digest
+
+    async def _go_on(self, begun: _Begun, file: OpenFile, checksums: Checksums, turns: Turns) -> None:
+        """Hash the rest of the file."""
+        info = file.info
+        async with aclosing(file.read(Span(begun.position, info.size), lambda _: self._run_size)) as runs:
+            async for data in runs:
+                async with turns.turn():
+                    hashed, checksum = await asyncio.to_thread(_hashed, begun.hash, data)
+                checksums.record(info, Block(begun.position, data, checksum))
+                begun.hash, begun.position = hashed, begun.position + len(data)
+        if begun.position != info.size:
+            raise DataLossError(
+                f"{info.name}: the store stopped at byte {begun.position}, before {info.size}",
+                name=info.name,
+                offset=begun.position,
+            )
+
+
+def _hashed(before: _Hash, data: Bytes) -> tuple[_Hash, int]:
+    """Return the hash with some more bytes, and their CRC32C."""
+    after = before.copy()
+    after.update(data)
+    return after, crc32c(data)
