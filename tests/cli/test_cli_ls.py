@@ -39,13 +39,15 @@ def on_a_terminal(*arguments: str) -> list[str]:
 
 def test_a_terminal_shows_a_sorted_list(served: Served) -> None:
     """On a terminal entries are sorted by name, prefixes among the files."""
-    assert on_a_terminal("ls", served.url()) == sorted(["big.bin", "empty", "hello.txt", "many/", printable(ODD), "sub/"])
+    *entries, omitted = on_a_terminal("ls", served.url())
+    assert entries == sorted(["big.bin", "empty", "hello.txt", "many/", printable(ODD), "sub/"])
+    assert "1 link that leads outside" in omitted
     assert on_a_terminal("ls", served.url("many")) == [f"many/{number:04}" for number in range(2500)]
 
 
 def test_a_long_list_ends_with_totals(served: Served) -> None:
     """-l on a terminal ends with how many prefixes and files there are, and how many bytes those have."""
-    *rows, totals = on_a_terminal("ls", "-l", served.url())
+    *rows, totals, _ = on_a_terminal("ls", "-l", served.url())
     assert totals == "2 prefixes, 4 files, 48.0 MiB"
     assert [row.split()[0] for row in rows if row.endswith("hello.txt")] == ["13"]
     assert on_a_terminal("ls", "-lr", served.url("sub"))[-1] == "2 files, 2.9 MiB"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -15,8 +15,10 @@ from unspool.errors import LocalFileError
 class Program(click.Group):
     """A group of commands that reports a usage error in one line with a hint. click itself prints four lines."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
-        """Run a command and exit with its code."""
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        """Run a command and exit with its code; with `standalone_mode=False` click's own ways apply."""
+        if not extra.get("standalone_mode", True):
+            return super().main(args, prog_name or "unspool", **extra)
         try:
             code = super().main(args, prog_name or "unspool", **{**extra, "standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:

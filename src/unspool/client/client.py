@@ -37,6 +37,8 @@ from unspool.options import Dialect, Metadata, TransferOptions
 class Client:
     """One server, as an async context manager. Safe to use from many tasks at once.
 
+    Most calls take `options` and `observers` for that call only; these observers are notified after the client's own.
+
     Args:
         target: `HOST[:PORT]`, `unspool://HOST[:PORT]`, or a gRPC target such as `unix:PATH`. The client connects at the first
             call, so it can be created where no event loop runs.
@@ -98,14 +100,10 @@ class Client:
     ) -> FileInfo:
         """Return the size, revision and attributes that the file has now.
 
-        Args:
-            name: the file on the server.
-            sha256: ask for the SHA-256 of its bytes as well. The server reads the whole file for it, once per revision.
-            options: for this call only.
-            observers: are told what happens, after the client's own.
+        With `sha256` also the SHA-256 of its bytes. The server reads the whole file for it, once per revision.
 
         Raises:
-            UnsupportedError: the SHA-256 is asked for, and the server has none to give.
+            UnsupportedError: the SHA-256 is wanted, and the server has none.
             NotFoundError, AccessError, TransferError, ...: see `unspool.errors`.
         """
         check_name(name)
@@ -183,8 +181,6 @@ class Client:
             prefix: a name used as a directory; "" lists the whole server. The name of a file lists that file.
             recursive: list all files below, and the empty directories as prefixes; otherwise list one level.
             page_size: most entries per page. The server may send fewer.
-            options: for this call only.
-            observers: are told what happens, after the client's own.
 
         Raises:
             NotFoundError: the prefix does not exist.
@@ -220,10 +216,7 @@ class Client:
         cannot be taken back, so a change of the file during the download is an error.
 
         Args:
-            name: the file on the server.
             destination: a path, or a writer of bytes.
-            options: for this call only.
-            observers: are told what happens, after the client's own.
             progress: called as `progress(done, total)`, in bytes; see `Progress`.
 
         Raises:
@@ -265,8 +258,6 @@ class Client:
             record: a directory for the record, outside of the destination. It is created if it does not exist. It serves one
                 destination and one server; a record of another is refused. True keeps the record below the destination.
                 False keeps none: then existing files are compared by checksum, or fetched if the server has no checksum.
-            options: for this call only.
-            observers: are told what happens, after the client's own.
             progress: called as `progress(done, total)`, in bytes of the whole tree; see `Progress`.
 
         Raises:
@@ -299,11 +290,7 @@ class Client:
         """Yield what `get_tree` would fetch, page by page as the listing arrives. Creates, writes and locks nothing.
 
         Arguments as `get_tree`. A local file counts as complete if the record has its revision, or if it matches a checksum in
-        the listing. A file that `get_tree` would have to compare in another way counts as to be fetched.
-
-        Raises:
-            NotFoundError: the prefix does not exist.
-            LocalFileError: the destination cannot be read, or the record belongs to another tree.
+        the listing. A file that `get_tree` would have to compare in another way counts as to be fetched. Errors as `get_tree`.
         """
         from unspool.client.preview import preview_tree  # noqa: PLC0415 - as above
 
@@ -339,12 +326,9 @@ class Client:
                 async for data in reading: ...
 
         Args:
-            name: the file on the server.
             start: the first byte.
             length: the number of bytes, at most to the end of the file; None reads to the end.
             revision: the revision to read; if the file has another one, this fails.
-            options: for this call only.
-            observers: are told what happens, after the client's own.
             progress: called as `progress(done, total)`, in bytes of the span; see `Progress`.
 
         Raises:
@@ -393,17 +377,12 @@ class Client:
     ) -> FileInfo:
         """Compare a local file with the server's; if the bytes are the same, return the server's description of the file.
 
-        Args:
-            name: the file on the server.
-            path: the local file.
-            sha256: compare the SHA-256 too. The server reads the whole file for it, once per revision.
-            options: for this call only.
-            observers: notified after the client's own, for this call only.
+        With `sha256` their SHA-256 must be the same too.
 
         Raises:
             FileMismatchError: the bytes differ.
             VerificationError: the server has no checksum to compare with.
-            UnsupportedError: the SHA-256 is to be compared, and the server has none to give.
+            UnsupportedError: the SHA-256 is wanted, and the server has none.
         """
         check_name(name)
         local = local_path(path)

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 
 from unspool.errors import UnspoolError
 
+_SHORTEST_CONNECT_WAIT = 0.001
+"""Seconds. Less is lost in rounding when it is added to the time of the clock, and would be waited again and again."""
+
 _LONGEST_CONNECT_WAIT = 1.0
 """Most seconds between two attempts to connect, so that a server that has just started is found soon."""
 
@@ -85,7 +88,7 @@ class RetryBudget:
             elapsed: seconds since the first attempt.
         """
         left = self._policy.connect_wait - elapsed
-        if left <= 0:
+        if left < _SHORTEST_CONNECT_WAIT:
             return None
         self._connects += 1
         wait = min(_LONGEST_CONNECT_WAIT, self._policy.first_wait * 2.0 ** min(self._connects - 1, 32))
