@@ -115,6 +115,8 @@ class Portal:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_ENDING)
+        # Generators are closed in any order. One whose inner generator is closed first reports an error that concerns nobody.
+        self.loop.set_exception_handler(lambda _loop, _context: None)
         with suppress(TimeoutError):
             async with asyncio.timeout(_ENDING):
                 await self.loop.shutdown_asyncgens()
