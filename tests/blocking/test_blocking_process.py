@@ -165,6 +165,7 @@ os._exit(0)
 def test_a_child_forked_while_a_client_was_open_is_told(served: Served, tmp_path: Path) -> None:
     """GRPC does not work in a child of a process that was using it: that is an error with the way out, and not a hang."""
     done = run(FORKED_IN_USE, served.url("a.bin"), tmp_path)
+    assert done.stdout.count("\n") == 3, (done.stdout, done.stderr)
     forked, begun, parent = done.stdout.splitlines()
     assert forked.startswith("InvalidRequestError this process was forked while a client")
     assert "'spawn'" in forked
