@@ -21,9 +21,6 @@ class Program(click.Group):
             return super().main(args, prog_name or "unspool", **extra)
         try:
             code = super().main(args, prog_name or "unspool", **{**extra, "standalone_mode": False})
-        except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message(), err=True)
-            sys.exit(error.exit_code)
         except click.UsageError as error:
             click.echo(_usage(error), err=True)
             sys.exit(error.exit_code)
@@ -40,6 +37,8 @@ class Program(click.Group):
 
 
 def _usage(error: click.UsageError) -> str:
+    if type(error).__name__ == "NoArgsIsHelpError":  # new in click 8.2; its message is the help
+        return error.format_message()
     command = error.ctx.command_path if error.ctx is not None else "unspool"
     message = error.format_message().rstrip(".")
     see = " See" if message.endswith("?") else "; see"
