@@ -1,4 +1,4 @@
-"""The client: stat, exists, list, get, open, read, verify."""
+"""The client, and its calls for one file and for listings: stat, exists, list, get, open, read, verify."""
 
 from __future__ import annotations
 
@@ -6,35 +6,28 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from os import PathLike
-from random import Random
-from types import TracebackType
-from typing import Literal, Self, overload
+from typing import Literal, overload
 
 from unspool.client.arguments import file_path, local_path
-from unspool.client.clock import Clock, SystemClock
-from unspool.client.dialects import connect
 from unspool.client.download import download
-from unspool.client.events import Observer, Observers
+from unspool.client.events import Observer
 from unspool.client.progress import Progress, observers_of
-from unspool.client.ratelimit import RateLimit
 from unspool.client.reading import Reading
-from unspool.client.results import Result, TreePreviewPage, TreeResult
-from unspool.client.transfer import Seams, Transfer
-from unspool.client.transport import Transport
+from unspool.client.results import Result
+from unspool.client.transfer import Transfer
+from unspool.client.treecalls import TreeCalls
 from unspool.client.verify import stat, verify
 from unspool.client.writer import Writer, check_writer, write_to
-from unspool.core.address import parse_server
-from unspool.core.filters import Filter, Filters
 from unspool.core.model import Entry, FileInfo, ListRequest, Page, Prefix
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
-from unspool.errors import InvalidRangeError, InvalidRequestError, NotFoundError
+from unspool.errors import InvalidRangeError, NotFoundError
 from unspool.local.copy import LocalCopy
 from unspool.local.destination import Destination
-from unspool.options import Dialect, Metadata, TransferOptions
+from unspool.options import TransferOptions
 
 
-class Client:
+class Client(TreeCalls):
     """One server, as an async context manager. Safe to use from many tasks at once.
 
     Most calls take `options` and `observers` for that call only; these observers are notified after the client's own.
@@ -50,45 +43,6 @@ class Client:
             `RateLimit` share it. None means no limit.
         transport, clock, random: replaced in tests. The client closes a transport that it is given.
     """
-
-    def __init__(
-        self,
-        target: str = "",
-        *,
-        options: TransferOptions | None = None,
-        dialect: Dialect = "unspool",
-        metadata: Metadata = (),
-        observers: Sequence[Observer] = (),
-        limit_rate: float | RateLimit | None = None,
-        transport: Transport | None = None,
-        clock: Clock | None = None,
-        random: Random | None = None,
-    ) -> None:
-        self.options = options or TransferOptions()
-        self._always = tuple(observers)
-        self._closed = False
-        if transport is None:
-            target = parse_server(target)
-        self._seams = Seams(
-            transport=transport or connect(target, dialect, metadata),
-            clock=clock or SystemClock(),
-            random=random or Random(),  # noqa: S311 - spreads retries and names transfers; guards nothing
-            connect=None if transport is not None else lambda: connect(target, dialect, metadata),
-            limit=limit_rate if limit_rate is None or isinstance(limit_rate, RateLimit) else RateLimit(limit_rate),
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connection. Running transfers fail, and later calls raise InvalidRequestError."""
-        self._closed = True
-        await self._seams.transport.aclose()
 
     async def stat(
         self,
@@ -231,83 +185,6 @@ class Client:
         check_writer(destination)
         return await write_to(destination, name, Transfer(self._open_seams(), options, observer))
 
-    async def get_tree(
-        self,
-        prefix: str,
-        destination: str | PathLike[str],
-        *,
-        filters: Sequence[Filter] = (),
-        record: str | PathLike[str] | bool = True,
-        options: TransferOptions | None = None,
-        observers: Sequence[Observer] = (),
-        progress: Progress | None = None,
-    ) -> TreeResult:
-        """Download all files below a prefix into a directory, each whole and verified, or not at all.
-
-        The path of a file below the directory is its name below the prefix. Files get their attributes as in `get`. A file
-        that the record or a checksum shows to be complete is skipped. Local files that the server does not have stay.
-        Nothing is written outside of the directory or through a symbolic link in it.
-
-        If a file fails, the others are still fetched; the result lists each failure and its error.
-
-        Args:
-            prefix: a name used as a directory; "" is the whole server.
-            destination: the directory. It is created if it does not exist; its parent must exist.
-            filters: `("include", GLOB)` and `("exclude", GLOB)`, applied in order: see `unspool.core.filters`. Excluded files
-                are not counted. Without filters all files are fetched.
-            record: a directory for the record, outside of the destination. It is created if it does not exist. It serves one
-                destination and one server; a record of another is refused. True keeps the record below the destination.
-                False keeps none: then existing files are compared by checksum, or fetched if the server has no checksum.
-            progress: called as `progress(done, total)`, in bytes of the whole tree; see `Progress`.
-
-        Raises:
-            NotFoundError: the prefix does not exist.
-            BusyError: another process is downloading to the directory.
-            UnspoolError: an error that stops all files, such as a full disk. Files and progress so far are kept.
-        """
-        from unspool.client.tree import get_tree  # noqa: PLC0415 - loads in 10 ms, and only this call needs it
-
-        check_prefix(prefix)
-        return await get_tree(
-            prefix,
-            local_path(destination),
-            self._open_seams(),
-            options or self.options,
-            self._observers(observers_of(observers, progress)),
-            filters=Filters(filters),
-            record=record if isinstance(record, bool) else local_path(record),
-        )
-
-    async def preview_tree(
-        self,
-        prefix: str,
-        destination: str | PathLike[str],
-        *,
-        filters: Sequence[Filter] = (),
-        record: str | PathLike[str] | bool = True,
-        options: TransferOptions | None = None,
-    ) -> AsyncGenerator[TreePreviewPage, None]:
-        """Yield what `get_tree` would fetch, page by page as the listing arrives. Creates, writes and locks nothing.
-
-        Arguments as `get_tree`. A local file counts as complete if the record has its revision, or if it matches a checksum in
-        the listing. A file that `get_tree` would have to compare in another way counts as to be fetched. Errors as `get_tree`.
-        """
-        from unspool.client.preview import preview_tree  # noqa: PLC0415 - as above
-
-        check_prefix(prefix)
-        pages = preview_tree(
-            prefix,
-            local_path(destination),
-            self._open_seams(),
-            options or self.options,
-            self._observers(()),
-            filters=Filters(filters),
-            record=record if isinstance(record, bool) else local_path(record),
-        )
-        async with aclosing(pages):
-            async for page in pages:
-                yield page
-
     @asynccontextmanager
     async def open(
         self,
@@ -387,14 +264,3 @@ class Client:
         check_name(name)
         local = local_path(path)
         return await verify(name, LocalCopy(local, local), self._transfer(options, observers), sha256=sha256)
-
-    def _open_seams(self) -> Seams:
-        if self._closed:
-            raise InvalidRequestError(f"{self._seams.transport.source}: the client was closed: make another one")
-        return self._seams
-
-    def _transfer(self, options: TransferOptions | None, observers: Sequence[Observer]) -> Transfer:
-        return Transfer(self._open_seams(), options or self.options, self._observers(observers))
-
-    def _observers(self, more: Sequence[Observer]) -> Observers:
-        return Observers(*self._always, *more)

@@ -1,0 +1,72 @@
+"""What all calls of a client share: the server, the options, and who is told of events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from unspool.client.clock import Clock, SystemClock
+from unspool.client.dialects import connect
+from unspool.client.events import Observer, Observers
+from unspool.client.ratelimit import RateLimit
+from unspool.client.transfer import Seams, Transfer
+from unspool.client.transport import Transport
+from unspool.core.address import parse_server
+from unspool.errors import InvalidRequestError
+from unspool.options import Dialect, Metadata, TransferOptions
+
+
+class Connected:
+    """A connection to one server, made at the first call; see `Client`."""
+
+    def __init__(
+        self,
+        target: str = "",
+        *,
+        options: TransferOptions | None = None,
+        dialect: Dialect = "unspool",
+        metadata: Metadata = (),
+        observers: Sequence[Observer] = (),
+        limit_rate: float | RateLimit | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.options = options or TransferOptions()
+        self._always = tuple(observers)
+        self._closed = False
+        if transport is None:
+            target = parse_server(target)
+        self._seams = Seams(
+            transport=transport or connect(target, dialect, metadata),
+            clock=clock or SystemClock(),
+            random=random or Random(),  # noqa: S311 - spreads retries and names transfers; guards nothing
+            connect=None if transport is not None else lambda: connect(target, dialect, metadata),
+            limit=limit_rate if limit_rate is None or isinstance(limit_rate, RateLimit) else RateLimit(limit_rate),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection. Running transfers fail, and later calls raise InvalidRequestError."""
+        self._closed = True
+        await self._seams.transport.aclose()
+
+    def _open_seams(self) -> Seams:
+        if self._closed:
+            raise InvalidRequestError(f"{self._seams.transport.source}: the client was closed: make another one")
+        return self._seams
+
+    def _transfer(self, options: TransferOptions | None, observers: Sequence[Observer]) -> Transfer:
+        return Transfer(self._open_seams(), options or self.options, self._observers(observers))
+
+    def _observers(self, more: Sequence[Observer]) -> Observers:
+        return Observers(*self._always, *more)
