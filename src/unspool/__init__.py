@@ -11,12 +11,12 @@ TYPE_CHECKING = False  # as type checkers read it; `typing` itself takes a while
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unspool.client.blocking import exists, get, get_tree, list, open, read, stat, verify
+    from unspool.client.blocking import exists, get, get_tree, list, open, read, stat, verify, verify_tree
     from unspool.client.client import Client
     from unspool.client.events import Event, Observer
     from unspool.client.progress import Progress
     from unspool.client.reading import Reading
-    from unspool.client.results import Failure, Result, TreeResult
+    from unspool.client.results import Failure, Result, TreeResult, TreeVerification
     from unspool.client.writer import Writer
     from unspool.core.model import Attributes, Entry, FileInfo, Page, Prefix
     from unspool.core.retry import RetryPolicy
@@ -54,6 +54,7 @@ _HOMES = {
     "Store": "stores",
     "TransferOptions": "options",
     "TreeResult": "client.results",
+    "TreeVerification": "client.results",
     "UnspoolError": "errors",
     "Writer": "client.writer",
     "exists": "client.blocking",
@@ -64,6 +65,7 @@ _HOMES = {
     "read": "client.blocking",
     "stat": "client.blocking",
     "verify": "client.blocking",
+    "verify_tree": "client.blocking",
 }
 
 __all__ = [
@@ -93,6 +95,7 @@ __all__ = [
     "Store",
     "TransferOptions",
     "TreeResult",
+    "TreeVerification",
     "UnspoolError",
     "Writer",
     "__version__",
@@ -104,6 +107,7 @@ __all__ = [
     "read",
     "stat",
     "verify",
+    "verify_tree",
 ]
 
 

@@ -41,6 +41,16 @@ def test_get_tree(served: Served, tmp_path: Path) -> None:
     assert (tmp_path / "tree" / "b.txt").read_bytes() == b"one\ntwo\nthree"
 
 
+def test_verify_tree(served: Served, tmp_path: Path) -> None:
+    """A directory is compared with a tree; filters choose what is compared."""
+    unspool.get_tree(served.url("dir"), tmp_path)
+    (tmp_path / "b.txt").write_bytes(b"other")
+    result = unspool.verify_tree(served.url("dir"), tmp_path)
+    assert (result.files, result.same) == (2, 1)
+    assert [failure.name for failure in result.failures] == ["dir/b.txt"]
+    assert unspool.verify_tree(served.url("dir"), tmp_path, filters=[("exclude", "b.txt")]).failed == 0
+
+
 def test_stat_exists_and_read(served: Served) -> None:
     """What is asked is answered."""
     info = unspool.stat(served.url("a.bin"))

@@ -1,6 +1,8 @@
 """`unspool ls`, `stat`, `cat` and `verify`: looking at what a server has."""
 
 import json
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,16 @@ from crc32c import crc32c
 from cli.serveddir import ODD, Served
 from processes import ENVIRONMENT, UNSPOOL, unspool
 from unspool.cli.command import printable
+
+
+def damage(path: Path) -> None:
+    """Change a byte of a file, but neither its size nor its times."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_ls_shows_one_level(served: Served) -> None:
@@ -133,3 +145,47 @@ def test_stat_and_verify_with_sha256(served: Served, tmp_path: Path) -> None:
     other[7] ^= 1
     (tmp_path / "other").write_bytes(other)
     assert unspool("verify", "--sha256", served.url("sub/data.bin"), tmp_path / "other").code == 6
+
+
+def test_verify_compares_a_tree(served: Served, tmp_path: Path) -> None:
+    """`verify -r` is 0 if every file is the server's; else each difference has a line, the result totals, and it is 6."""
+    out = tmp_path / "out"
+    assert unspool("get", "-r", "-q", served.url("sub"), out).code == 0
+    good = unspool("verify", "-r", served.url("sub"), out)
+    assert good.code == 0
+    assert re.search(r"out: 2 files, 2\.9 MiB below .* in .* s: 2 as on the server$", good.lines[-1])
+    path = out / "data.bin"
+    damage(path)
+    bad = unspool("verify", "-r", served.url("sub"), out)
+    assert (bad.code, len(bad.complaint.splitlines())) == (6, 1)
+    assert re.search(rf"^unspool: {path}: has other bytes than sub/data.bin on the server", bad.complaint)
+    assert bad.lines[-1].endswith("1 as on the server, 1 not")
+    told = json.loads(unspool("verify", "-r", "--json", served.url("sub"), out).out)
+    assert (told["files"], told["same"], told["failed"]) == (2, 1, 1)
+    assert [(failure["name"], failure["reason"]) for failure in told["failures"]] == [("sub/data.bin", "FILE_MISMATCH")]
+    assert unspool("verify", "-r", "-q", "--exclude", "data.bin", served.url("sub"), out).code == 0
+    assert "1 fetched" in unspool("get", "-r", "--checksum", served.url("sub"), out).complaint
+    assert unspool("verify", "-r", served.url("sub"), out).code == 0
+
+
+def test_verify_prints_json(served: Served) -> None:
+    """`verify --json` prints what `stat --json` does, and the path; a difference is the object of an error."""
+    path = served.root / "sub" / "data.bin"
+    told = json.loads(unspool("verify", "--json", served.url("sub/data.bin"), path).out)
+    assert told == json.loads(unspool("stat", "--json", served.url("sub/data.bin")).out) | {"path": str(path)}
+    bad = unspool("verify", "--json", served.url("sub/data.bin"), served.root / "hello.txt")
+    assert (bad.code, json.loads(bad.out)["reason"]) == (6, "FILE_MISMATCH")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("verify --include * URL out", "add --recursive"),
+        ("get --checksum URL out", "a single file is always compared"),
+    ],
+)
+def test_what_needs_a_tree_says_so(served: Served, arguments: str, words: str) -> None:
+    """Options that are for trees are a usage error without `-r`."""
+    done = unspool(*arguments.replace("URL", served.url("hello.txt")).split())
+    assert done.code == 2
+    assert words in done.complaint

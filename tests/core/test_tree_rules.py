@@ -128,6 +128,23 @@ def test_a_file_is_here_only_if_something_vouches_for_it(
     assert judge(info, kept, local) == verdict
 
 
+@pytest.mark.parametrize(
+    ("info", "kept", "local", "verdict"),
+    [
+        (INFO, KEPT, LOCAL, (Verdict.COMPARE, 77)),
+        (replace(INFO, crc32c=77), KEPT, LOCAL, (Verdict.COMPARE, 77)),
+        (replace(INFO, crc32c=78), KEPT, LOCAL, (Verdict.COMPARE, 78)),
+        (INFO, KEPT, None, (Verdict.FETCH, None)),
+        (INFO, None, LOCAL, (Verdict.FETCH, None)),
+    ],
+)
+def test_a_reread_believes_no_file(
+    info: FileInfo, kept: Kept | None, local: Local | None, verdict: tuple[Verdict, int | None]
+) -> None:
+    """If files are to be read again, the record only supplies a checksum to compare with."""
+    assert judge(info, kept, local, reread=True) == verdict
+
+
 # Attributes
 
 TOLD = replace(KEPT, told=Attributes(500, executable=True))

@@ -42,6 +42,7 @@ PUBLIC = [
     "Store",
     "TransferOptions",
     "TreeResult",
+    "TreeVerification",
     "UnspoolError",
     "Writer",
     "__version__",
@@ -53,6 +54,7 @@ PUBLIC = [
     "read",
     "stat",
     "verify",
+    "verify_tree",
 ]
 """Adding a name is a promise, and taking one away breaks one: CHANGELOG.md has to say so."""
 

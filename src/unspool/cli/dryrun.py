@@ -70,10 +70,17 @@ class Plan:
 
 
 async def plan_tree(
-    client: Client, address: Address, directory: str, filters: Sequence[Filter], *, record: str | bool, plan: Plan
+    client: Client,
+    address: Address,
+    directory: str,
+    filters: Sequence[Filter],
+    *,
+    record: str | bool,
+    checksum: bool,
+    plan: Plan,
 ) -> None:
     """Print what `get -r` would fetch."""
-    async for page in client.preview_tree(address.name, directory, filters=filters, record=record):
+    async for page in client.preview_tree(address.name, directory, filters=filters, record=record, checksum=checksum):
         for info in page.wanted:
             plan.fetch(address.target, info)
         for failure in page.failures:

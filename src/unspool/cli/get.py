@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json as jsons
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from unspool.cli.advice import with_flags
 from unspool.cli.command import binary_output, command, dialect_option, printable
 from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import filter_options
@@ -20,7 +19,10 @@ from unspool.cli.targets import targets
 from unspool.options import OnChange, TransferOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from unspool.client.client import Client
+    from unspool.client.results import TreeResult
     from unspool.core.address import Address
     from unspool.core.filters import Filter
     from unspool.core.retry import RetryPolicy
@@ -52,6 +54,7 @@ MOST_JOBS = 64
     help="With -r: keep the record in DIRECTORY (default: in DEST).",
 )
 @click.option("--no-record", is_flag=True, help="With -r: keep no record; compare the files in DEST.")
+@click.option("--checksum", is_flag=True, help="With -r: compare every file in DEST, even if the record vouches for it.")
 @click.option("--dry-run", "-n", is_flag=True, help="Print what would be fetched, and its size; write nothing.")
 @click.option(
     "--jobs",
@@ -101,6 +104,7 @@ async def get(
     filters: list[Filter],
     record: str | None,
     no_record: bool,
+    checksum: bool,
     dry_run: bool,
     jobs: int | None,
     retry: RetryPolicy,
@@ -163,9 +167,11 @@ async def get(
             directory = _directory(address.name, dest)
             kept = record or not no_record
             if dry_run:
-                await plan_tree(client, address, directory, filters, record=kept, plan=Plan(quiet=quiet, json=json))
+                plan = Plan(quiet=quiet, json=json)
+                await plan_tree(client, address, directory, filters, record=kept, checksum=checksum, plan=plan)
             else:
-                await _get_tree(client, address, directory, filters, record=kept, verbose=verbose, quiet=quiet, json=json)
+                fetch = partial(client.get_tree, filters=filters, record=kept, checksum=checksum)
+                await _get_tree(fetch, address, directory, verbose=verbose, quiet=quiet, json=json)
         elif dry_run:
             await plan_file(client, address, dest, Plan(quiet=quiet, json=json))
         else:
@@ -212,27 +218,22 @@ def _directory(prefix: str, dest: str | None) -> str:
 
 
 async def _get_tree(
-    client: Client,
+    fetch: Callable[..., Coroutine[Any, Any, TreeResult]],
     address: Address,
     directory: str,
-    filters: list[Filter],
     *,
-    record: str | bool,
     verbose: bool,
     quiet: bool,
     json: bool,
 ) -> None:
     from unspool.cli.omissions import describe_omission, echo_omissions  # noqa: PLC0415
-    from unspool.cli.treeprogress import tree_progress  # noqa: PLC0415
+    from unspool.cli.treeprogress import describe_failure, tree_progress  # noqa: PLC0415
     from unspool.errors import IncompleteTreeError  # noqa: PLC0415
 
     with tree_progress(str(address), quiet=quiet or json) as observer:
-        result = await client.get_tree(address.name, directory, filters=filters, record=record, observers=[observer])
+        result = await fetch(address.name, directory, observers=[observer])
     if json:
-        failures = [
-            {"name": failure.name, "reason": failure.error.reason, "message": with_flags(failure.error.message)}
-            for failure in result.failures
-        ]
+        failures = [describe_failure(failure) for failure in result.failures]
         # Not asdict, which would copy the errors deeply.
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         omitted = [describe_omission(omission) for omission in result.omitted]

@@ -62,3 +62,5 @@ def _check_tree(ctx: click.Context, *, several: bool) -> None:
         raise click.UsageError("--record and --no-record exclude each other.")
     if (given["no_record"] or given["record"] is not None) and not given["recursive"]:
         raise click.UsageError("only a tree has a record: add --recursive.")
+    if given["checksum"] and not given["recursive"]:
+        raise click.UsageError("--checksum is for a tree (add --recursive); a single file is always compared.")

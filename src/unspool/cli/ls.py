@@ -170,8 +170,8 @@ def _print(lines: list[str]) -> None:
 
 
 def describe(info: FileInfo) -> dict[str, object]:
-    """Return the description of a file for JSON."""
-    return {
+    """Return the description of a file for JSON. It has the SHA-256 if that was asked for."""
+    description: dict[str, object] = {
         "name": info.name,
         "size": info.size,
         "revision": info.revision,
@@ -180,6 +180,7 @@ def describe(info: FileInfo) -> dict[str, object]:
         "executable": info.attributes.executable,
         "crc32c": info.crc32c,
     }
+    return description if info.sha256 is None else description | {"sha256": info.sha256.hex()}
 
 
 def say_time(nanoseconds: int | None) -> str:

@@ -28,8 +28,6 @@ async def stat(*, url: str, json: bool, sha256: bool, retry: RetryPolicy) -> Non
     async with Client(address.target, options=TransferOptions(retry=retry)) as client:
         info = await client.stat(address.name, sha256=sha256)
     description = describe(info)
-    if info.sha256 is not None:
-        description["sha256"] = info.sha256.hex()
     if json:
         click.echo(jsons.dumps(description))
     else:

@@ -16,6 +16,7 @@ from unspool.cli.progress import LINE_INTERVAL, say, say_trouble
 from unspool.cli.terminal import Terminal, terminal
 from unspool.cli.units import say_amount
 from unspool.client.events import Event, FileFailed, Observer, Retrying, TreeAdvanced
+from unspool.client.results import Failure
 
 
 @contextmanager
@@ -28,6 +29,11 @@ def tree_progress(name: str, *, quiet: bool, now: Callable[[], float] = time.mon
             yield observer
     else:
         yield _Lines(name, now)
+
+
+def describe_failure(failure: Failure) -> dict[str, str]:
+    """Return a failure for JSON."""
+    return {"name": failure.name, "reason": failure.error.reason, "message": with_flags(failure.error.message)}
 
 
 def _say_failure(event: FileFailed) -> str:

@@ -20,9 +20,10 @@ from unspool.client.events import Observer
 from unspool.client.portal import portal
 from unspool.client.progress import Progress
 from unspool.client.remotefile import BUFFER, RemoteFile
-from unspool.client.results import Result, TreeResult
+from unspool.client.results import Result, TreeResult, TreeVerification
 from unspool.client.writer import Writer
 from unspool.core.address import Address, parse_address
+from unspool.core.filters import Filter
 from unspool.core.model import Entry, FileInfo, Page, Prefix
 from unspool.options import Dialect, TransferOptions
 
@@ -93,6 +94,24 @@ def verify(
 ) -> FileInfo:
     """Return the server's description of the file if the local one has the same bytes. See `Client.verify`."""
     return _ask(url, lambda client, name: client.verify(name, path, sha256=sha256), options, observers)
+
+
+def verify_tree(
+    url: str,
+    directory: str | PathLike[str],
+    *,
+    filters: Sequence[Filter] = (),
+    sha256: bool = False,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Progress | None = None,
+) -> TreeVerification:
+    """Compare all files below a prefix with those in a directory. See `Client.verify_tree`."""
+
+    def compare(client: Client, name: str) -> Awaitable[TreeVerification]:
+        return client.verify_tree(name, directory, filters=filters, sha256=sha256, progress=progress)
+
+    return _ask(url, compare, options, observers)
 
 
 def read(

@@ -27,6 +27,7 @@ async def preview_tree(
     *,
     filters: Filters,
     record: Path | bool,
+    checksum: bool,
 ) -> AsyncGenerator[TreePreviewPage, None]:
     """Yield which files below a prefix would be fetched, kept or refused; see `Client.preview_tree`."""
     transfer = Transfer(seams, options, observer)
@@ -36,6 +37,7 @@ async def preview_tree(
         prefix,
         overwrite=options.overwrite,
         resume=options.resume,
+        reread=checksum,
         record=record,
         source=seams.transport.source,
     )

@@ -9,7 +9,7 @@ from unspool.core.value import value
 from unspool.core.whole import Verified
 from unspool.local.outcome import Failure
 
-__all__ = ["Failure", "Result", "TreeResult"]
+__all__ = ["Failure", "Result", "TreeResult", "TreeVerification"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,35 @@ class TreeResult:
     failures: tuple[Failure, ...]
     verified: Verified
     bytes_received: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TreeVerification:
+    """The result of comparing a directory with a tree. Each listed file is counted once: same, failed or left out.
+
+    Attributes:
+        prefix: on the server.
+        path: the local directory.
+        files: number of files listed below the prefix.
+        size: of these files, in bytes.
+        same: files whose local bytes are the server's.
+        failed: files that are missing here, differ from the server's, or could not be compared.
+        left_out: files that are the record of another tree (`.unspool-tree`).
+        omitted: names that the server omits, as in `TreeResult`.
+        failures: the first thousand failures.
+        seconds: duration.
+    """
+
+    prefix: str
+    path: str
+    files: int
+    size: int
+    same: int
+    failed: int
+    left_out: int
+    omitted: tuple[Omission, ...]
+    failures: tuple[Failure, ...]
     seconds: float
 
 

@@ -76,9 +76,10 @@ async def get_tree(
     *,
     filters: Filters,
     record: Path | bool,
+    checksum: bool,
 ) -> TreeResult:
     """Fetch all files below a prefix into a directory; see `Client.get_tree`."""
-    tree = _Tree(prefix, destination, seams, options, observer, filters=filters, record=record)
+    tree = _Tree(prefix, destination, seams, options, observer, filters=filters, record=record, checksum=checksum)
     try:
         return await tree.run()
     finally:
@@ -96,6 +97,7 @@ class _Tree:
         *,
         filters: Filters,
         record: Path | bool,
+        checksum: bool,
     ) -> None:
         self._prefix = prefix
         self._filters = filters
@@ -104,7 +106,13 @@ class _Tree:
         self._options = options
         self._observer = observer
         self._place = TreeDestination(
-            path, prefix, overwrite=options.overwrite, resume=options.resume, record=record, source=seams.transport.source
+            path,
+            prefix,
+            overwrite=options.overwrite,
+            resume=options.resume,
+            reread=checksum,
+            record=record,
+            source=seams.transport.source,
         )
         self._disk = Disk()
         self._jobs = options.jobs or JOBS

@@ -1,4 +1,4 @@
-"""The client's calls for trees: get_tree, preview_tree."""
+"""The client's calls for trees: get_tree, preview_tree, verify_tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unspool.client.arguments import local_path
 from unspool.client.connected import Connected
 from unspool.client.events import Observer
 from unspool.client.progress import Progress, observers_of
-from unspool.client.results import TreePreviewPage, TreeResult
+from unspool.client.results import TreePreviewPage, TreeResult, TreeVerification
 from unspool.core.filters import Filter, Filters
 from unspool.core.names import check_prefix
 from unspool.options import TransferOptions
@@ -26,6 +26,7 @@ class TreeCalls(Connected):
         *,
         filters: Sequence[Filter] = (),
         record: str | PathLike[str] | bool = True,
+        checksum: bool = False,
         options: TransferOptions | None = None,
         observers: Sequence[Observer] = (),
         progress: Progress | None = None,
@@ -46,6 +47,8 @@ class TreeCalls(Connected):
             record: a directory for the record, outside of the destination. It is created if it does not exist. It serves one
                 destination and one server; a record of another is refused. True keeps the record below the destination.
                 False keeps none: then existing files are compared by checksum, or fetched if the server has no checksum.
+            checksum: read every existing file and compare its checksum, even if the record has its revision. This finds
+                damage that changed neither the size nor the time of a file.
             progress: called as `progress(done, total)`, in bytes of the whole tree; see `Progress`.
 
         Raises:
@@ -64,6 +67,7 @@ class TreeCalls(Connected):
             self._observers(observers_of(observers, progress)),
             filters=Filters(filters),
             record=record if isinstance(record, bool) else local_path(record),
+            checksum=checksum,
         )
 
     async def preview_tree(
@@ -73,6 +77,7 @@ class TreeCalls(Connected):
         *,
         filters: Sequence[Filter] = (),
         record: str | PathLike[str] | bool = True,
+        checksum: bool = False,
         options: TransferOptions | None = None,
     ) -> AsyncGenerator[TreePreviewPage, None]:
         """Yield what `get_tree` would fetch, page by page as the listing arrives. Creates, writes and locks nothing.
@@ -91,7 +96,49 @@ class TreeCalls(Connected):
             self._observers(()),
             filters=Filters(filters),
             record=record if isinstance(record, bool) else local_path(record),
+            checksum=checksum,
         )
         async with aclosing(pages):
             async for page in pages:
                 yield page
+
+    async def verify_tree(
+        self,
+        prefix: str,
+        directory: str | PathLike[str],
+        *,
+        filters: Sequence[Filter] = (),
+        sha256: bool = False,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+        progress: Progress | None = None,
+    ) -> TreeVerification:
+        """Compare all files below a prefix with those in a directory, by size and checksum of the whole.
+
+        Every local file is read; the record of `get_tree` is not used. Files that only the directory has are ignored. Nothing
+        is fetched or changed. If a file differs or is missing, the others are still compared; the result lists each failure.
+
+        Args:
+            prefix: a name used as a directory; "" is the whole server.
+            directory: as it was given to `get_tree`.
+            filters: as for `get_tree`; files that are not chosen are not compared.
+            sha256: compare the SHA-256 of every file too.
+            progress: called as `progress(done, total)`, in bytes compared; see `Progress`.
+
+        Raises:
+            NotFoundError: the prefix does not exist.
+            LocalFileError: the directory cannot be opened.
+            UnspoolError: an error that stops all files, such as a server that is gone.
+        """
+        from unspool.client.verifytree import verify_tree  # noqa: PLC0415 - as above
+
+        check_prefix(prefix)
+        return await verify_tree(
+            prefix,
+            local_path(directory),
+            self._open_seams(),
+            options or self.options,
+            self._observers(observers_of(observers, progress)),
+            filters=Filters(filters),
+            sha256=sha256,
+        )

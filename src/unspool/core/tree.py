@@ -109,13 +109,14 @@ class Verdict(Enum):
     FETCH = auto()
 
 
-def judge(info: FileInfo, kept: Kept | None, local: Local | None) -> tuple[Verdict, int | None]:
+def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: bool = False) -> tuple[Verdict, int | None]:
     """Return what is to be done about a file, and the CRC32C to compare the local one with.
 
     Args:
         info: as the server lists it.
         kept: what the record says, if it says anything and is believed.
         local: what is at its place.
+        reread: compare the local file even if the record vouches for it.
     """
     if local is None or local.size != info.size:
         return Verdict.FETCH, None
@@ -125,7 +126,7 @@ def judge(info: FileInfo, kept: Kept | None, local: Local | None) -> tuple[Verdi
         and (kept.revision, kept.size) == (info.revision, info.size)
         and checksum in (None, kept.crc32c)  # the server may say more now than its revision did then
     ):
-        if kept.is_of(local):
+        if kept.is_of(local) and not reread:
             return Verdict.HERE, None
         checksum = kept.crc32c
     return (Verdict.FETCH, None) if checksum is None else (Verdict.COMPARE, checksum)

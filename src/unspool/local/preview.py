@@ -13,12 +13,13 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.core.model import FileInfo
 from unspool.core.ours import HOME
-from unspool.core.tree import Kept, Local, Verdict, below, judge, place_of
+from unspool.core.tree import Kept, Local, Place, Verdict, below, judge, place_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.copy import LocalCopy
@@ -31,6 +32,35 @@ from unspool.local.refusals import local_error, mapped
 from unspool.local.staging import taken
 
 
+def _open_directory(path: Path) -> int:
+    try:
+        with mapped(path, FileNotFoundError, NotADirectoryError):
+            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except NotADirectoryError as error:
+        raise LocalFileError(f"{path}: is not a directory; a tree needs one") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file of the tree, and what is at its place.
+
+    Attributes:
+        info: the file on the server.
+        place: its path below the destination.
+        copy: the regular file there, if there is one. Its directory is open until the next file is seen.
+        occupied: whether anything is there, if only a symbolic link.
+        verdict: whether the file has to be fetched or compared.
+        checksum: the CRC32C to compare the local file with, if the verdict is to compare.
+    """
+
+    info: FileInfo
+    place: Place
+    copy: LocalCopy | None
+    occupied: bool
+    verdict: Verdict
+    checksum: int | None
+
+
 class TreePreview:
     """The destination of a tree, opened read-only.
 
@@ -39,6 +69,7 @@ class TreePreview:
         prefix: prefix of the files on the server.
         overwrite: whether a different file may be replaced.
         resume: whether to use the record.
+        reread: whether to compare files by checksum even if the record vouches for them.
         record: where the record is kept, as for `TreeDestination`.
         source: the server.
 
@@ -46,15 +77,26 @@ class TreePreview:
         LocalFileError: the directory cannot be opened, or the record belongs to another tree.
     """
 
-    def __init__(self, path: Path, prefix: str, *, overwrite: bool, resume: bool, record: Path | bool, source: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        prefix: str,
+        *,
+        overwrite: bool = True,
+        resume: bool = True,
+        reread: bool = False,
+        record: Path | bool = True,
+        source: str,
+    ) -> None:
         self._path = path
         self._below = below(prefix)
         self._overwrite = overwrite
+        self._reread = reread
         self._undo = contextlib.ExitStack()
         self._directories: Directories | None = None
         self._record: PeekedRecord | None = None
-        with contextlib.suppress(FileNotFoundError), mapped(path, FileNotFoundError):
-            root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with contextlib.suppress(FileNotFoundError):
+            root = _open_directory(path)
             self._undo.callback(os.close, root)
             self._directories = Directories(root, path)
             self._undo.callback(self._directories.close)
@@ -68,42 +110,64 @@ class TreePreview:
         """Close the directories and the record."""
         self._undo.close()
 
-    def look(self, infos: Iterable[FileInfo]) -> Outcome:
-        """Return which of some files would be `kept`, `wanted` or `failures`."""
-        out = Outcome()
+    @property
+    def is_there(self) -> bool:
+        """Whether the directory exists."""
+        return self._directories is not None
+
+    def see(self, infos: Iterable[FileInfo], out: Outcome) -> Iterator[Seen]:
+        """Yield what is at the place of each file; add to `out` those left out, and those that cannot be written or read."""
         infos = list(infos)
         known = {} if self._record is None else self._record.find(info.name for info in infos)
         for info in infos:
-            try:
-                self._look_at(info, known.get(info.name), out)
-            except UnspoolError as error:
-                out.failures.append(Failure(info.name, error))
-            except OSError as error:
-                out.failures.append(Failure(info.name, local_error(error, self._path / info.name)))
+            seen = None
+            with self._noting(info, out):
+                seen = self._see(info, known.get(info.name), out)
+            if seen is not None:
+                yield seen
+
+    def look(self, infos: Iterable[FileInfo]) -> Outcome:
+        """Return which of some files would be `kept`, `wanted` or `failures`."""
+        out = Outcome()
+        for seen in self.see(infos, out):
+            with self._noting(seen.info, out):
+                verdict = seen.verdict
+                if verdict is Verdict.COMPARE and seen.checksum is not None and seen.copy is not None:
+                    same = agreement(seen.copy.checksums(threading.Event())[0], seen.checksum)
+                    verdict = Verdict.HERE if same else Verdict.FETCH
+                if verdict is Verdict.HERE:
+                    out.kept += 1
+                elif seen.occupied and not self._overwrite:
+                    raise taken(self._path / str(seen.place))
+                else:
+                    out.wanted.append(Wanted(seen.info, seen.place))
         return out
 
-    def _look_at(self, info: FileInfo, kept: Kept | None, out: Outcome) -> None:
+    @contextlib.contextmanager
+    def _noting(self, info: FileInfo, out: Outcome) -> Iterator[None]:
+        """Make an error in the `with` the failure of a file."""
+        try:
+            yield
+        except UnspoolError as error:
+            out.failures.append(Failure(info.name, error))
+        except OSError as error:
+            out.failures.append(Failure(info.name, local_error(error, self._path / info.name)))
+
+    def _see(self, info: FileInfo, kept: Kept | None, out: Outcome) -> Seen | None:
         if info.size < 0:
             raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
         place = place_of(info.name, self._below)
         if place is None:
             out.left_out += 1
-            return
+            return None
         directory = None if self._directories is None else self._directories.find(place.directory)
         status = None if directory is None else status_of(place.base, directory)
-        local = None
+        local = copy = None
         if status is not None:
             if stat.S_ISREG(status.st_mode):
                 local = Local(status.st_size, status.st_mtime_ns, status.st_ino)
+                copy = LocalCopy(self._path / str(place), place.base, directory)
             elif not stat.S_ISLNK(status.st_mode):
                 raise LocalFileError(f"{self._path / str(place)}: is there already, and is not a regular file")
-        verdict, checksum = judge(info, kept, local)
-        if verdict is Verdict.COMPARE and checksum is not None:
-            copy = LocalCopy(self._path / str(place), place.base, directory)
-            verdict = Verdict.HERE if agreement(copy.checksums(threading.Event())[0], checksum) else Verdict.FETCH
-        if verdict is Verdict.HERE:
-            out.kept += 1
-        elif status is not None and not self._overwrite:
-            raise taken(self._path / str(place))
-        else:
-            out.wanted.append(Wanted(info, place))
+        verdict, checksum = judge(info, kept, local, reread=self._reread)
+        return Seen(info, place, copy, status is not None, verdict, checksum)

@@ -48,6 +48,7 @@ class TreeDestination:
         prefix: of the files on the server.
         overwrite: whether a different file may be replaced.
         resume: whether to believe the record of earlier runs.
+        reread: whether to compare files by checksum even if the record vouches for them.
         record: the directory in which the record is kept; True keeps it below the destination, False keeps none.
         source: the server, for a record that is kept elsewhere.
         folds: whether the file system takes names that differ in case for one; None finds out.
@@ -64,6 +65,7 @@ class TreeDestination:
         *,
         overwrite: bool,
         resume: bool,
+        reread: bool = False,
         record: Path | bool = True,
         source: str = "",
         folds: bool | None = None,
@@ -73,6 +75,7 @@ class TreeDestination:
         self._below = below(prefix)
         self._overwrite = overwrite
         self._resume = resume
+        self._reread = reread
         self._record = record
         self._source = source
         self._folds = folds
@@ -169,7 +172,7 @@ class TreeDestination:
             elif not stat.S_ISLNK(status.st_mode):
                 raise LocalFileError(f"{self._path / str(place)}: is there already, and is not a regular file")
         small = info.size <= SMALL
-        verdict, checksum = judge(info, kept, local)
+        verdict, checksum = judge(info, kept, local, reread=self._reread)
         takes_back = local is not None and made_executable(kept, local)
         wanted = Wanted(info, place, mode, takes_back)
         if verdict is Verdict.COMPARE and small:

@@ -1,0 +1,187 @@
+"""Compares a local directory with the server's files below a prefix.
+
+Rule 1: the whole listing is read first, into a temporary file. Comparing may take hours, and a listing that breaks has to begin
+        again from the start.
+Rule 2: a file is the server's only if the bytes read now match the checksum that the server has now. The local record counts
+        for nothing.
+Rule 3: if one file differs, the others are still compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from unspool.client.batchedchecksums import add_checksums
+from unspool.client.events import Observer
+from unspool.client.results import TreeVerification
+from unspool.client.tally import TreeTally
+from unspool.client.transfer import Seams, Transfer
+from unspool.client.tree import ENDS_ALL, JOBS
+from unspool.client.verify import compare, verify
+from unspool.core.filters import Filters
+from unspool.core.model import FileInfo, ListRequest
+from unspool.core.tree import below
+from unspool.errors import FileChangedError, FileMismatchError, LocalFileError, UnspoolError
+from unspool.local.copy import LocalCopy
+from unspool.local.disk import Disk
+from unspool.local.outcome import Outcome
+from unspool.local.preview import Seen, TreePreview
+from unspool.local.spool import ListingSpool
+from unspool.local.tree import SMALL
+from unspool.options import TransferOptions
+
+_AT_ONCE = 500
+"""Files that are looked up on the disk at once: a fraction of a second, and a few hundred KiB."""
+
+
+async def verify_tree(
+    prefix: str,
+    directory: Path,
+    seams: Seams,
+    options: TransferOptions,
+    observer: Observer,
+    *,
+    filters: Filters,
+    sha256: bool,
+) -> TreeVerification:
+    """Compare all files below a prefix with those in a directory; see `Client.verify_tree`."""
+    run = _Verification(prefix, directory, Transfer(seams, options, observer), sha256=sha256)
+    started = seams.clock.monotonic()
+    try:
+        await run.open()
+        await run.list(filters)
+        await run.compare_all()
+    finally:
+        run.close()
+    return run.result(seams.clock.monotonic() - started)
+
+
+class _Verification:
+    def __init__(self, prefix: str, directory: Path, listing: Transfer, *, sha256: bool) -> None:
+        self._prefix = prefix
+        self._directory = directory
+        self._listing = listing
+        self._sha256 = sha256
+        self._tally = TreeTally(listing.observer, listing.id)
+        self._jobs = listing.options.jobs or JOBS
+        self._disk = Disk()
+        self._undo = ExitStack()
+
+    async def open(self) -> None:
+        """Open the directory, and a temporary file."""
+        await self._disk.do(self._open)
+
+    def _open(self) -> None:
+        source = self._listing.seams.transport.source
+        self._preview = TreePreview(self._directory, self._prefix, record=False, source=source)
+        self._undo.callback(self._preview.close)
+        if not self._preview.is_there:
+            raise LocalFileError(f"{self._directory}: there is no such directory")
+        self._listed = ListingSpool()
+        self._undo.callback(self._listed.close)
+
+    def close(self) -> None:
+        """Close both. Blocks until the disk is done, so that nothing is left running."""
+        self._disk.close()
+        self._undo.close()
+
+    async def list(self, filters: Filters) -> None:
+        """Read the listing; if it breaks, again from the start."""
+        async for attempt in self._listing.attempts():
+            with attempt:
+                self._tally.again()
+                await self._disk.do(self._listed.clear)
+                async with aclosing(self._listing.pages(ListRequest(self._prefix, recursive=True))) as pages:
+                    async for page in pages:
+                        self._tally.omit(page.omitted)
+                        chosen = filters.select(page.files, below(self._prefix))
+                        await self._disk.do(partial(self._listed.add, chosen))
+                        self._tally.add(Outcome(listed=len(chosen), listed_bytes=sum(max(info.size, 0) for info in chosen)))
+        self._tally.complete()
+
+    async def compare_all(self) -> None:
+        """Compare every listed file, several at a time."""
+        queue: asyncio.Queue[Seen | None] = asyncio.Queue(_AT_ONCE)
+        workers = [asyncio.create_task(self._work(queue)) for _ in range(self._jobs)]
+        tasks = [asyncio.create_task(self._look(queue)), *workers]
+        try:
+            # Not a TaskGroup, for the reason given in fetch.py.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look(self, queue: asyncio.Queue[Seen | None]) -> None:
+        """Put each listed file into the queue, with what is at its place here."""
+        await self._disk.do(self._listed.rewind)
+        while infos := await self._disk.do(partial(self._listed.read, _AT_ONCE)):
+            out = Outcome()
+            found = await self._disk.do(partial(self._see, infos, out))
+            self._tally.add(out)
+            for seen in found if self._sha256 else await self._with_checksums(found):
+                await queue.put(seen)
+        for _ in range(self._jobs):
+            await queue.put(None)
+
+    def _see(self, infos: Sequence[FileInfo], out: Outcome) -> Sequence[Seen]:
+        return tuple(self._preview.see(infos, out))
+
+    async def _with_checksums(self, found: Sequence[Seen]) -> Sequence[Seen]:
+        """Add the checksums of small files that the listing had none of."""
+        lacking = [seen.info for seen in found if seen.copy and seen.info.crc32c is None and seen.info.size <= SMALL]
+        if not lacking:
+            return found
+        told = {info.name: info for info in await add_checksums(lacking, self._another())}
+        return [replace(seen, info=told.get(seen.info.name, seen.info)) for seen in found]
+
+    def _another(self) -> Transfer:
+        return Transfer(self._listing.seams, self._listing.options, self._listing.observer)
+
+    async def _work(self, queue: asyncio.Queue[Seen | None]) -> None:
+        while (seen := await queue.get()) is not None:
+            try:
+                await self._compare(seen)
+            except UnspoolError as error:
+                if isinstance(error, ENDS_ALL):
+                    raise
+                self._tally.fail(seen.info.name, error)
+                self._tally.tell()
+            else:
+                self._tally.add(Outcome(fetched=1, fetched_bytes=seen.info.size))
+
+    async def _compare(self, seen: Seen) -> None:
+        """Compare one file. Raises UnspoolError unless it has the server's bytes."""
+        name = seen.info.name
+        path = self._directory / str(seen.place)
+        if seen.copy is None:
+            raise FileMismatchError(f"{path}: {'is a symbolic link' if seen.occupied else 'is missing'}", name=name)
+        copy = LocalCopy(path, path)  # by its path: the descriptor of its directory is closed by now
+        transfer = self._another()
+        try:
+            await compare(seen.info, copy, transfer, sha256=self._sha256)
+        except FileChangedError:  # since it was listed
+            await verify(name, copy, transfer, sha256=self._sha256)
+
+    def result(self, seconds: float) -> TreeVerification:
+        """Return what was found."""
+        tree = self._tally.result(self._prefix, str(self._directory), seconds)
+        return TreeVerification(
+            prefix=tree.prefix,
+            path=tree.path,
+            files=tree.files,
+            size=tree.size,
+            same=tree.fetched,
+            failed=tree.failed,
+            left_out=tree.left_out,
+            omitted=tree.omitted,
+            failures=tree.failures,
+            seconds=seconds,
+        )
