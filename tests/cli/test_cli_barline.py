@@ -52,6 +52,8 @@ def test_a_long_name_is_shortened_and_figures_are_not(
         (40, Files(2500, 2506, listed_all=True), 48 * MIB, "2500/2506 19.0/48.0 MiB 10.1 MiB/s 0:03"),
         (40, Files(12, 2000, listed_all=False), None, "host/d 12/2000+ 19.0 MiB 10.1 MiB/s"),
         (40, Files(123456, 1234567, listed_all=True), 48 * MIB, "123456/1234567 19.0/48.0 MiB 10.1 MiB/s"),
+        (80, Files(0, 1, listed_all=True), None, "host/d 0/1 file  19.0 MiB    10.1 MiB/s"),
+        (80, Files(0, 1, listed_all=False), None, "host/d 0/1+ files  19.0 MiB    10.1 MiB/s"),
         (80, Files(12, 2000, listed_all=False), None, "host/d 12/2000+ files  19.0 MiB    10.1 MiB/s"),
         (
             80,

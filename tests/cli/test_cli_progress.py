@@ -192,6 +192,7 @@ def test_what_matters_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> Non
     lines = Lines(capsys, partial(progress, "a.bin", quiet=False))
     error = StalledError("a.bin: at byte 7: the server sent nothing for 30 s")
     assert lines.after(Started("a.bin", 100, 61, "t"), at=0) == ["a.bin: resumed at 61 %"]
+    assert lines.after(Started("a.bin", 100, 100, "t"), at=0) == []  # the last line says so
     assert lines.after(Started("a.bin", None, 1536, "t"), at=0) == ["a.bin: resumed at 1.5 KiB"]
     assert lines.after(Retrying(error, 1, 0.25, "t"), at=0) == [f"a.bin: retrying in 0.2 s: {error.message}"]
     assert lines.after(Restarting(error, 0.0, "t"), at=0) == [f"a.bin: beginning again from zero: {error.message}"]

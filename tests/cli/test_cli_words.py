@@ -17,8 +17,8 @@ from unspool.cli.advice import advice, with_flags
 from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
-from unspool.cli.units import say_bytes, say_result, say_share
-from unspool.client.results import Result
+from unspool.cli.units import say_bytes, say_result, say_share, say_tree
+from unspool.client.results import Result, TreeResult
 from unspool.errors import UnspoolError
 
 ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, UnspoolError)]
@@ -61,6 +61,10 @@ def test_times_are_said_in_utc(nanoseconds: int | None, said: str) -> None:
     [
         ({}, "out: 2.0 KiB, 1.0 KiB in 0.5 s (2.0 KiB/s), resumed at 50 %, the whole file verified"),
         ({"resumed_from": 2048, "bytes_received": 0, "already_here": True}, "out: 2.0 KiB, already complete, the whole file"),
+        (
+            {"resumed_from": 2048, "bytes_received": 0},
+            "out: 2.0 KiB, complete from an earlier run, the whole file verified",
+        ),
         ({"size": 0, "resumed_from": 0, "bytes_received": 0}, "out: 0 B, 0 B in 0.5 s (0 B/s), the whole file verified"),
         (
             {"resumed_from": 0, "bytes_received": 2048, "seconds": 0.0},
@@ -89,6 +93,15 @@ def test_a_result_says_what_happened(changes: dict[str, object], said: str) -> N
         "seconds": 0.5,
     }
     assert said in say_result(Result(**{**fields, **changes}))  # type: ignore[arg-type]  # as the dataclass has them
+
+
+def test_one_file_is_one_file() -> None:
+    """The line about a tree counts one file in the singular."""
+    counts = {"files": 1, "size": 5, "fetched": 0, "kept": 1, "failed": 0, "directories": 0, "left_out": 0}
+    result = TreeResult(
+        prefix="", path="out", omitted=(), failures=(), verified="file", bytes_received=0, seconds=0.5, **counts
+    )
+    assert say_tree(result) == "out: 1 file, 5 B in 0.5 s (0 B/s): 0 fetched, 1 already here"
 
 
 # Errors

@@ -13,7 +13,7 @@ from __future__ import annotations
 from unicodedata import category, east_asian_width
 
 from unspool.cli.meter import Amounts
-from unspool.cli.units import say_amount, say_bytes, say_duration
+from unspool.cli.units import say_amount, say_bytes, say_duration, say_files
 from unspool.core.value import value
 
 _NAME_LEAST = 8
@@ -84,8 +84,8 @@ def figures_of(amounts: Amounts, rate: float | None, status: tuple[str, ...]) ->
         )
     }
     if (files := amounts.files) is not None:
-        counts = f"{files.done}/{files.listed}{'' if files.listed_all else '+'}"
-        figures[_FILES] = Figure((f"{counts} files", counts))
+        full = say_files(files.done, files.listed, listed_all=files.listed_all)
+        figures[_FILES] = Figure((full, full.rpartition(" ")[0]))
     if status:
         figures[_PACE] = Figure(status)
     elif rate is not None:

@@ -14,9 +14,10 @@ import click
 from unspool.cli.advice import with_flags
 from unspool.cli.command import in_short, printable
 from unspool.cli.targets import Target
-from unspool.cli.units import say_bytes, say_count
+from unspool.cli.units import say_bytes
 from unspool.client.client import Client
 from unspool.core.address import Address
+from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.errors import IncompleteTreeError, UnspoolError, VerificationError
 
@@ -63,10 +64,10 @@ class Plan:
             click.echo(jsons.dumps({"files": self._files, "size": self._size, "kept": self._kept, "failed": self._failed}))
         elif not self._quiet:
             failed = f", {self._failed} would fail" if self._failed else ""
-            files = say_count(self._files, "file", "files")
+            files = counted(self._files, "file")
             click.echo(f"would fetch {files}, {say_bytes(self._size)}; {self._kept} already here{failed}", err=True)
         if self._failed:
-            raise IncompleteTreeError(f"{say_count(self._failed, 'file', 'files')} would fail")
+            raise IncompleteTreeError(f"{counted(self._failed, 'file')} would fail")
 
 
 async def plan_tree(

@@ -16,6 +16,7 @@ from unspool.cli.getcommand import GetCommand
 from unspool.cli.patience import patience_options
 from unspool.cli.sizes import Size
 from unspool.cli.targets import targets
+from unspool.core.counted import counted
 from unspool.options import OnChange, TransferOptions
 
 if TYPE_CHECKING:
@@ -244,4 +245,4 @@ async def _get_tree(
         click.echo(printable(say_tree(result)), err=True)
         echo_omissions(result.omitted, verbose=verbose)
     if result.failed:
-        raise IncompleteTreeError(f"{address}: {result.failed} of {result.files} files failed; the others are here")
+        raise IncompleteTreeError(f"{address}: {result.failed} of {counted(result.files, 'file')} failed; the others are here")

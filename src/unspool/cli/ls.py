@@ -13,7 +13,8 @@ import click
 from unspool.cli.command import command, printable
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
 from unspool.cli.patience import patience_options
-from unspool.cli.units import say_bytes, say_count
+from unspool.cli.units import say_bytes
+from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.core.retry import RetryPolicy
 
@@ -152,8 +153,8 @@ class TextLines(Lines):
     def end(self) -> None:
         """See `Lines.end`."""
         if self._totals:
-            prefixes = f"{say_count(self._prefixes, 'prefix', 'prefixes')}, " if self._prefixes else ""
-            click.echo(f"{prefixes}{say_count(self._files, 'file', 'files')}, {say_bytes(self._size)}")
+            prefixes = f"{counted(self._prefixes, 'prefix', 'prefixes')}, " if self._prefixes else ""
+            click.echo(f"{prefixes}{counted(self._files, 'file')}, {say_bytes(self._size)}")
 
     def _print(self, entries: Iterable[tuple[str, FileInfo | None]]) -> None:
         _print([self._line(name, info) if self._long else printable(name) for name, info in entries])

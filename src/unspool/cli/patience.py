@@ -21,7 +21,7 @@ def patience_options(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable
         type=click.IntRange(0),
         default=_DEFAULTS.budget,
         show_default=True,
-        help="Attempts in a row without a new byte before giving up.",
+        help="Give up after this many attempts in a row without a new byte; 0 never retries.",
     )
     @click.option(
         "--wait",

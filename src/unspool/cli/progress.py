@@ -36,7 +36,7 @@ def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotoni
 def say(event: Event) -> str | None:
     """Return the line for an event; None if the event has no line."""
     match event:
-        case Started(_, size, resumed_from) if resumed_from:
+        case Started(_, size, resumed_from) if resumed_from and resumed_from != size:
             return f"resumed at {say_share(resumed_from, size)}"
         case Retrying(error, _, wait, _):
             return f"retrying in {wait:.1f} s: {with_flags(error.message)}"

@@ -34,7 +34,7 @@ _DEFAULTS = ServerOptions()
     type=click.FloatRange(0),
     default=_DEFAULTS.grace,
     show_default=True,
-    help="Seconds that running streams may take to finish after SIGTERM or SIGINT.",
+    help="Seconds that running streams may take to finish after SIGTERM, SIGINT or SIGHUP.",
 )
 @click.option(
     "--block-size",
@@ -106,9 +106,11 @@ _DEFAULTS = ServerOptions()
 async def serve(**parameters: Any) -> None:
     """Serve the files below ROOT, a directory.
 
-    Prints one line with the address when it is ready. Logs a line for each call to standard error when the call ends. SIGTERM,
-    SIGINT or SIGHUP drains: the server accepts no new streams, running streams may finish within the grace time, and then the
-    server ends them and asks their clients to come back.
+    Prints one line with the address when it is ready. Logs a line for each call to standard error when the call ends.
+
+    SIGTERM, SIGINT (Ctrl-C) or SIGHUP drains the server: it accepts no new streams, running streams may finish within the grace
+    time, and then the server ends them and asks their clients to come back. A second signal ends the server at once. SIGHUP
+    reloads nothing: the server has no configuration file.
     """
     from unspool.cli.serving import Settings, serve_alone, serve_by_workers  # noqa: PLC0415
 

@@ -22,6 +22,7 @@ from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
 from unspool.cli.workers import Workers
 from unspool.core.address import UnixSocket, parse_listen
+from unspool.core.counted import counted
 from unspool.errors import InvalidRequestError
 from unspool.options import LimitOptions, ServerOptions, ServiceOptions
 from unspool.server.ports import held
@@ -145,8 +146,8 @@ def _affordable(options: ServerOptions) -> ServerOptions:
     limits = affordable(options.limits, free())
     if limits.streams < options.limits.streams:
         log.warning(
-            "%d streams at the same time instead of %d: the file descriptors allowed (`ulimit -n`) are not enough for more",
-            limits.streams,
+            "%s at the same time instead of %d: the file descriptors allowed (`ulimit -n`) are not enough for more",
+            counted(limits.streams, "stream"),
             options.limits.streams,
         )
     return dataclasses.replace(options, limits=limits)

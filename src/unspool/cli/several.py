@@ -17,6 +17,7 @@ from unspool.client.client import Client
 from unspool.client.many import get_many
 from unspool.client.results import Result
 from unspool.core.address import Address
+from unspool.core.counted import counted
 from unspool.errors import IncompleteTreeError, UnspoolError
 from unspool.options import TransferOptions
 
@@ -52,7 +53,7 @@ async def get_several(
         if json:
             click.echo(jsons.dumps({"url": str(address)} | _describe(outcome)))
 
-    with tree_progress(f"{len(targets)} files", quiet=quiet or json) as observer:
+    with tree_progress(counted(len(targets), "file"), quiet=quiet or json) as observer:
         files = [(target.address, target.path) for target in targets]
         result = await get_many(files, connect, options, observer, ended)
     if not quiet and not json:
@@ -60,7 +61,7 @@ async def get_several(
     if failed:
         alike = len(failed) == len(targets) and len({error.exit_code for error in failed}) == 1
         kind = type(failed[0]) if alike else IncompleteTreeError
-        raise kind(f"{len(failed)} of {len(targets)} files failed" + ("" if alike else "; the others are here"))
+        raise kind(f"{len(failed)} of {counted(len(targets), 'file')} failed" + ("" if alike else "; the others are here"))
 
 
 def _describe(outcome: Result | UnspoolError) -> dict[str, object]:

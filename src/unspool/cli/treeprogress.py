@@ -14,7 +14,7 @@ from unspool.cli.command import in_short, printable
 from unspool.cli.meter import Amounts, Files
 from unspool.cli.progress import LINE_INTERVAL, say, say_trouble
 from unspool.cli.terminal import Terminal, terminal
-from unspool.cli.units import say_amount
+from unspool.cli.units import say_amount, say_files
 from unspool.client.events import Event, FileFailed, Observer, Retrying, TreeAdvanced
 from unspool.client.results import Failure
 
@@ -64,9 +64,8 @@ class _Lines(_Failures):
         super().notify(event)
         line = say(event)
         if isinstance(event, TreeAdvanced) and self._now() >= self._next:
-            more = "" if event.listed_all else "+"
             amount = say_amount(event.good, event.listed_bytes if event.listed_all else None)
-            line = f"{event.files}/{event.listed_files}{more} files, {amount} here"
+            line = f"{say_files(event.files, event.listed_files, listed_all=event.listed_all)}, {amount} here"
         if line is not None:
             self._next = self._now() + LINE_INTERVAL
             click.echo(in_short(f"{self._name}: {line}"), err=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unspool.core.counted import counted
+
 if TYPE_CHECKING:
     from unspool.client.results import Result, TreeResult
 
@@ -69,9 +71,9 @@ def say_duration(seconds: float) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
 
 
-def say_count(count: int, one: str, many: str) -> str:
-    """Return a number with its noun, as `1 file`, `3 files`."""
-    return f"{count} {one if count == 1 else many}"
+def say_files(done: int, listed: int, *, listed_all: bool) -> str:
+    """Return how many of the listed files are done, as `5/40 files`; `5/40+ files` while the listing grows."""
+    return f"{done}/{listed}{'' if listed_all else '+'} {'file' if listed == 1 and listed_all else 'files'}"
 
 
 def say_share(part: int, whole: int | None) -> str:
@@ -83,6 +85,8 @@ def say_result(result: Result) -> str:
     """Return the line about a finished download."""
     if result.already_here:
         how = "already complete"
+    elif 0 < result.size == result.resumed_from and not result.bytes_received:
+        how = "complete from an earlier run"
     else:
         rate = result.bytes_received / result.seconds if result.seconds else 0.0
         how = f"{say_bytes(result.bytes_received)} in {result.seconds:.1f} s ({say_bytes(rate)}/s)"
@@ -103,6 +107,6 @@ def say_tree(result: TreeResult) -> str:
     how = f", {_VERIFIED_EACH[result.verified]}" if result.fetched else ""
     rate = result.bytes_received / result.seconds if result.seconds else 0.0
     return (
-        f"{result.path}: {result.files} files, {say_bytes(result.size)} in {result.seconds:.1f} s "
+        f"{result.path}: {counted(result.files, 'file')}, {say_bytes(result.size)} in {result.seconds:.1f} s "
         f"({say_bytes(rate)}/s): {counts}{how}"
     )

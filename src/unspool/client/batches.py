@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from unspool.client.transfer import Attempt, Transfer
 from unspool.core.checksum import combine
+from unspool.core.counted import counted
 from unspool.core.model import BatchRequest, Block, Bytes, Frame, Header, Piece, WantedFile, is_heartbeat
 from unspool.core.receiver import Receiver, whole_file
 from unspool.core.whole import check_whole
@@ -148,7 +149,9 @@ class _Batch:
         )
 
     def about(self) -> str:
-        return f"{self._wanted[min(max(self._at, 0), len(self._wanted) - 1)].info.name}: with {len(self._wanted)} files"
+        return (
+            f"{self._wanted[min(max(self._at, 0), len(self._wanted) - 1)].info.name}: with {counted(len(self._wanted), 'file')}"
+        )
 
     def left(self) -> list[Wanted]:
         """Return the files that have neither arrived nor failed for good."""

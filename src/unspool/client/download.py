@@ -21,6 +21,7 @@ from unspool.client.results import Result
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.unfinished import Unfinished
 from unspool.client.verify import verify, with_checksum
+from unspool.core.counted import counted
 from unspool.core.whole import Verified, check_whole
 from unspool.errors import (
     DestinationExistsError,
@@ -133,7 +134,7 @@ class _Download:
             raise error
         if not await self._transfer.may_begin_again(error):
             raise FileKeepsChangingError(
-                f"{error.message}; the download was begun again {self._restarts} times already, and it changed every time",
+                f"{error.message}; the download was begun again {counted(self._restarts, 'time')} already",
                 name=error.name,
                 offset=error.offset,
             ) from error

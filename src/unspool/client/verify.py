@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from unspool.client.transfer import Transfer
+from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.core.receiver import Receiver
 from unspool.core.whole import agreement
@@ -43,7 +44,7 @@ async def compare(info: FileInfo, copy: LocalCopy, transfer: Transfer, *, sha256
     name = info.name
     size = await asyncio.to_thread(copy.size)
     if size != info.size:
-        raise FileMismatchError(f"{copy.path}: has {size} bytes, {name} on the server has {info.size}", name=name)
+        raise FileMismatchError(f"{copy.path}: has {counted(size, 'byte')}, {name} on the server has {info.size}", name=name)
     if sha256:
         info = await _with_sha256(Receiver(name, 0, 0, pinned=info, transfer_id=transfer.id, sha256=True), transfer)
     else:

@@ -12,6 +12,7 @@ from unspool.client.results import Result
 from unspool.client.transfer import Transfer
 from unspool.core.abridged import abridged
 from unspool.core.checksum import combine
+from unspool.core.counted import counted
 from unspool.core.model import Block, Bytes
 from unspool.core.receiver import Receiver
 from unspool.core.whole import check_whole
@@ -80,7 +81,8 @@ async def _write(writer: Writer, block: Block) -> None:
                 return
             if not 0 < taken <= len(rest):
                 raise LocalFileError(
-                    f"the writer took {taken} of the {len(rest)} bytes at {block.end - len(rest)}", offset=block.end - len(rest)
+                    f"the writer took {taken} of the {counted(len(rest), 'byte')} at {block.end - len(rest)}",
+                    offset=block.end - len(rest),
                 )
             rest = rest[taken:]
     except UnspoolError:

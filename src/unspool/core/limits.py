@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
+from unspool.core.counted import counted
+
 
 class Pace:
     """A rate limit with a burst: a token bucket that may go into debt.
@@ -73,9 +75,9 @@ class Slots:
     def full_for(self, peer: str) -> str | None:
         """Return a message that says which limit stops another stream of `peer`, or None if there is room."""
         if self.taken >= self._in_all:
-            return f"{self._in_all} streams are running, which is the limit in all"
+            return f"the limit in all, {counted(self._in_all, 'running stream')}, is reached"
         if self._taken.get(peer, 0) >= self._per_peer:
-            return f"{self._per_peer} streams are running for {peer}, which is the limit for one peer"
+            return f"the limit for one peer, {counted(self._per_peer, 'running stream')}, is reached by {peer}"
         return None
 
     def take(self, peer: str) -> None:

@@ -27,6 +27,7 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from unspool.core.checksum import crc32c
+from unspool.core.counted import counted
 from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary, is_heartbeat
 from unspool.core.value import value
 from unspool.core.whole import agreement
@@ -216,7 +217,7 @@ class Receiver:
             )
         if self.info is not None and info.size != self.info.size:
             raise self._error(
-                ProtocolError, f"revision {info.revision} had {self.info.size} bytes before and has {info.size} now"
+                ProtocolError, f"revision {info.revision} had {counted(self.info.size, 'byte')} before and has {info.size} now"
             )
         known, digest = (self.info.crc32c, self.info.sha256) if self.info is not None else (None, None)
         if any(None not in pair and pair[0] != pair[1] for pair in ((known, info.crc32c), (digest, info.sha256))):
@@ -229,7 +230,7 @@ class Receiver:
             raise self._error(
                 StartIgnoredError,
                 f"asked for the bytes {self.position} to {stop}, "
-                f"but the server offers {header.length} bytes from {header.start}",
+                f"but the server offers {counted(header.length, 'byte')} from {header.start}",
             )
         self._stop = stop
         self._revision = info.revision
@@ -258,7 +259,7 @@ class Receiver:
         if crc32c(block.data) != block.crc32c:
             raise self._error(
                 BlockCorruptError,
-                f"the {len(block.data)} bytes at byte {block.offset} are not what their checksum says",
+                f"the block of {counted(len(block.data), 'byte')} at byte {block.offset} does not match its checksum",
             )
 
     def _close(self, summary: Summary, end: int) -> None:

@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from unspool import errors
 from unspool.core.abridged import abridged
+from unspool.core.counted import counted
 from unspool.core.model import (
     Attributes,
     Block,
@@ -95,7 +96,7 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
     sha256 = message.sha256 if message.HasField("sha256") else None
     if sha256 is not None and len(sha256) != SHA256_BYTES:
         raise errors.ProtocolError(
-            f"{abridged(name)}: the server gives a SHA-256 of {len(sha256)} bytes: it has {SHA256_BYTES}", name=name
+            f"{abridged(name)}: the server gives a SHA-256 of {counted(len(sha256), 'byte')}: it has {SHA256_BYTES}", name=name
         )
     return FileInfo(
         name,

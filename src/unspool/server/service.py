@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import grpc
 
+from unspool.core.counted import counted
 from unspool.errors import InvalidRequestError
 from unspool.options import LimitOptions, ServiceOptions
 from unspool.server import dialects
@@ -79,5 +80,5 @@ class FileService:
             async with asyncio.timeout(grace):
                 await self._streams.wait_idle()
         except TimeoutError:
-            log.info("%d streams did not end in time: their clients are asked to retry", self.active)
+            log.info("%s still running after the grace time: the clients are asked to retry", counted(self.active, "stream"))
             self._streams.cut()

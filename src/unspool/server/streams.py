@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from unspool.core.counted import counted
 from unspool.core.limits import BlockSizes, Pace, Slots
 from unspool.errors import OverloadedError, UnreachableError
 from unspool.options import LimitOptions
@@ -100,7 +101,7 @@ class Streams:
             raise _going_away()
         full = self._slots.full_for(host)
         if full is None and connection not in self._connections and len(self._connections) >= self._limits.connections:
-            full = f"{self._limits.connections} connections have streams running, which is the limit"
+            full = f"the limit, {counted(self._limits.connections, 'connection')} with running streams, is reached"
         if full is not None:
             raise OverloadedError(f"{full}: try again", retry_after=_FULL_RETRY)
 

@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from contextlib import aclosing
 from functools import lru_cache
 
+from unspool.core.counted import counted
 from unspool.core.model import Attributes, Bytes, FileInfo, Span
 from unspool.errors import DataLossError, FileChangedError, NotAFileError
 from unspool.stores.base import RunSize
@@ -178,7 +179,7 @@ def check_read(info: FileInfo, opened: os.stat_result, status: os.stat_result, d
         raise FileChangedError(f"{info.name}: changed while it was read, at byte {offset}", name=info.name, offset=offset)
     if len(data) < size:
         raise DataLossError(
-            f"{info.name}: {size} bytes should be at byte {offset}, the file system returned {len(data)}",
+            f"{info.name}: {counted(size, 'byte')} should be at byte {offset}, the file system returned {len(data)}",
             name=info.name,
             offset=offset,
         )
