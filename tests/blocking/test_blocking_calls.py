@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,23 @@ def test_verify_tree(served: Served, tmp_path: Path) -> None:
     assert (result.files, result.same) == (2, 1)
     assert [failure.name for failure in result.failures] == ["dir/b.txt"]
     assert unspool.verify_tree(served.url("dir"), tmp_path, filters=[("exclude", "b.txt")]).failed == 0
+
+
+def test_a_part_of_a_tree_without_a_record(served: Served, tmp_path: Path) -> None:
+    """Filters and the choice of a record reach the client."""
+    result = unspool.get_tree(served.url(), tmp_path / "tree", filters=[("include", "*.txt")], record=False)
+    assert result.files == result.fetched == 1
+    assert sorted(path.name for path in (tmp_path / "tree").iterdir()) == ["dir"]
+
+
+@pytest.mark.parametrize("call", ["get", "get_tree", "stat", "exists", "list", "read", "verify", "verify_tree"])
+def test_blocking_calls_have_all_options_of_the_client(call: str) -> None:
+    """A blocking call takes every keyword that the method of `Client` takes, with the same default."""
+    blocking = inspect.signature(getattr(unspool, call)).parameters
+    for name, parameter in inspect.signature(getattr(unspool.Client, call)).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            assert blocking[name].default == parameter.default, name
+            assert blocking[name].annotation == parameter.annotation, name
 
 
 def test_stat_exists_and_read(served: Served) -> None:

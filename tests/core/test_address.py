@@ -14,6 +14,8 @@ from unspool.core.address import (
     HostPort,
     UnixSocket,
     is_loopback,
+    is_server,
+    is_url,
     parse_address,
     parse_listen,
     parse_target,
@@ -36,6 +38,41 @@ def test_an_address_shown_is_an_address(host: str, port: int, name: str) -> None
     """What an address says of itself leads back to it."""
     address = Address(f"{host}:{port}", name)
     assert parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "name"),
+    [
+        ("unix:/run/x.sock:/a/b.bin", "unix:/run/x.sock", "a/b.bin"),
+        ("unix:///run/x.sock:/a", "unix:/run/x.sock", "a"),
+        ("unix:x.sock:/a:/b", "unix:x.sock", "a:/b"),
+        ("unix:/a%3A/b:/c%41", "unix:/a%3A/b", "c%41"),
+        ("unix:/run/x.sock:/", "unix:/run/x.sock", ""),
+        ("unix:/run/x.sock", "unix:/run/x.sock", ""),
+    ],
+)
+def test_a_name_on_a_unix_socket_follows_a_colon_and_a_slash(text: str, target: str, name: str) -> None:
+    """The path ends at the first `:/`; what follows is the name, taken literally."""
+    address = parse_address(text)
+    assert address == Address(target, name)
+    assert parse_address(str(address)) == address
+    assert is_url(text) == (":/" in text.removeprefix("unix:"))
+    assert is_server(text) == (not is_url(text))
+
+
+def test_a_host_may_be_called_unix() -> None:
+    """A port number after `unix:` makes it a host."""
+    assert parse_address("unix:50051/a") == Address("unix:50051", "a")
+    assert str(Address("unix:50051", "a")) == "unix:50051/a"
+    assert is_url("unix:50051/a")
+    assert is_server("unix:50051")
+
+
+@pytest.mark.parametrize("text", ["unix:", "unix:/", "unix:///", "unix://run/x.sock:/a", "unix:/a%00:/b"])
+def test_an_address_without_a_socket_is_refused(text: str) -> None:
+    """A URL of a Unix socket that names none is refused, with an example."""
+    with pytest.raises(InvalidRequestError, match="unix:PATH"):
+        parse_address(text)
 
 
 @pytest.mark.parametrize(

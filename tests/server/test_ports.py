@@ -1,6 +1,8 @@
 """The addresses that a server listens on: all that are meant or none, and nothing of somebody else's is taken away."""
 
+import asyncio
 import errno
+import fcntl
 import logging
 import os
 import socket
@@ -349,6 +351,35 @@ async def test_a_stale_unix_socket_is_replaced(path: Path) -> None:
     assert path.is_socket()
     async with Server(MemoryStore({"a": b"a"}), f"unix:{path}") as server, Client(server.address) as client:
         assert await client.read("a") == b"a"
+
+
+@pytest.mark.parametrize("stale", [True, False])
+async def test_of_servers_that_start_together_on_a_unix_socket_one_wins(path: Path, *, stale: bool) -> None:
+    """One of them serves, and the others are told that a server answers there; none replaces the socket of another."""
+    if stale:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(path))
+    servers = [Server(MemoryStore({"a": b"a"}), f"unix:{path}") for _ in range(4)]
+    outcomes = await asyncio.gather(*(server.start() for server in servers), return_exceptions=True)
+    refused = [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert refused == [f"cannot listen on unix:{path}: another server answers on it"] * 3
+    async with Client(f"unix:{path}") as client:
+        assert await client.read("a") == b"a"
+    for server in servers:
+        await server.stop(0)
+
+
+async def test_a_directory_that_stays_locked_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that keeps the directory of the socket locked does not hang a server that starts."""
+    monkeypatch.setattr("unspool.server.beginning._PATIENCE", 0.02)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        assert "another program keeps its directory locked" in await refusal_of(f"unix:{path}")
+    finally:
+        os.close(descriptor)
+    async with Server(MemoryStore(), f"unix:{path}"):
+        assert path.is_socket()
 
 
 async def test_a_live_unix_socket_is_refused(path: Path) -> None:

@@ -140,6 +140,23 @@ async def test_names_nobody_can_ask_for_are_left_out_and_logged(
         assert record.getMessage().isprintable()
 
 
+async def test_a_name_that_cannot_be_listed_is_logged_once(
+    root: Path, store: LocalStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a directory is listed, the log mentions such a name once, and only so many of them."""
+    for number in range(3):
+        (root / f"back\\slash {number}").touch()
+    for _ in range(3):
+        await listed(store, recursive=True)
+    assert len(caplog.records) == 3
+    monkeypatch.setattr("unspool.stores.local._LOGGED", 2)
+    caplog.clear()
+    another = LocalStore(root)
+    await listed(another, recursive=True)
+    await another.aclose()
+    assert len(caplog.records) == 2
+
+
 async def test_a_tree_deeper_than_a_name_is_long_is_listed_as_far_as_names_go(root: Path, store: LocalStore) -> None:
     """Directories nested beyond the longest name do not break the listing of the rest."""
     part = "d" * 250

@@ -28,8 +28,8 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, me
 def main() -> None:
     """Stream files over gRPC, resumable and verified.
 
-    Files are named HOST:PORT/NAME, or the same after unspool://. Run an interrupted `get` again and it goes on from the last
-    good byte; the file appears at its final name when it is whole and verified, or not at all.
+    Files are named HOST:PORT/NAME, unspool://HOST:PORT/NAME, or unix:PATH:/NAME. Run an interrupted `get` again and it goes on
+    from the last good byte; the file appears at its final name when it is whole and verified, or not at all.
     """
 
 

@@ -58,7 +58,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
             run(_ended_by_signals(functools.partial(work, **arguments), ended_by))
         except UnspoolError as error:
             if isinstance(error.__cause__, BrokenPipeError):
-                _end_quietly()
+                end_quietly()
             fail(advice(error, url), error.exit_code, error.reason)
         except KeyboardInterrupt:
             fail(_interrupted(arguments, "interrupted"), INTERRUPTED, "INTERRUPTED")
@@ -68,7 +68,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
             said, code = _ENDED[ended_by[0]]
             fail(_interrupted(arguments, said), code, "INTERRUPTED")
         except BrokenPipeError:
-            _end_quietly()
+            end_quietly()
         except OSError as error:
             # Only writing to our own output raises this: all other errors of the system have become errors of unspool.
             sys.stdout = None
@@ -113,10 +113,10 @@ def binary_output() -> BinaryIO:
     return sys.stdout.buffer
 
 
-def _end_quietly() -> NoReturn:
-    """Exit because the reader of standard output has closed its end."""
+def end_quietly() -> NoReturn:
+    """Exit because the reader of standard output or standard error has closed its end."""
     # Without this, Python would report the error again when it flushes at exit.
-    sys.stdout = None
+    sys.stdout = sys.stderr = None
     sys.exit(NOBODY_READS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json as jsons
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,8 @@ async def get(
         return
     address = parse_address(url)
     if not recursive and (not address.name or address.name.endswith("/")):
-        raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
+        how = " (a file is unix:PATH:/NAME)" if url.startswith("unix:") else ""
+        raise click.UsageError(f"{url} names a directory{how}: use -r to get the files below it.")
     async with connect(address.target) as client:
         if recursive and not await _is_file(client, address.name):
             directory = _directory(address.name, dest)
@@ -183,7 +185,9 @@ async def _get_file(client: Client, address: Address, dest: str | None, *, quiet
     from unspool.cli.progress import progress  # noqa: PLC0415
 
     destination = binary_output() if dest == "-" else dest or "."
-    with progress(address.name, quiet=quiet or json) as observer:
+    # Data and progress would mix on a terminal that shows both.
+    mixed = dest == "-" and sys.stdout is not None and sys.stdout.isatty()
+    with progress(address.name, quiet=quiet or json or mixed) as observer:
         result = await client.get(address.name, destination, observers=[observer])
     if dest == "-":
         binary_output().flush()

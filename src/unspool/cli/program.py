@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from unspool.cli.command import end_quietly
 from unspool.cli.exits import INTERRUPTED
 from unspool.errors import LocalFileError
 
@@ -19,6 +20,26 @@ class Program(click.Group):
         """Run a command and exit with its code; with `standalone_mode=False` click's own ways apply."""
         if not extra.get("standalone_mode", True):
             return super().main(args, prog_name or "unspool", **extra)
+        try:
+            self._main(args, prog_name, extra)
+        except BrokenPipeError:
+            end_quietly()
+
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        """See click, which would make exit code 1 of a BrokenPipeError."""
+        try:
+            return super().make_context(*arguments, **extra)
+        except BrokenPipeError:
+            end_quietly()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See click, and `make_context`."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            end_quietly()
+
+    def _main(self, args: Sequence[str] | None, prog_name: str | None, extra: dict[str, Any]) -> NoReturn:
         try:
             code = super().main(args, prog_name or "unspool", **{**extra, "standalone_mode": False})
         except click.UsageError as error:

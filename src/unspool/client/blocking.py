@@ -1,11 +1,11 @@
 """Blocking calls: what `Client` does, for scripts, notebooks and threads. Each is a call by the portal, and nothing more.
 
-Every function takes the server and the file's name in one URL, `HOST:PORT/NAME` or `unspool://HOST:PORT/NAME`, and otherwise
-what the method of `Client` of the same name takes. They may be called in any thread, also where an event loop runs (which waits
-meanwhile). Ctrl-C ends a call as a cancellation does: progress is kept. Observers and progress functions are called in a thread
-of unspool's own.
+Every function takes the server and the file's name in one URL, `HOST:PORT/NAME`, `unspool://HOST:PORT/NAME` or
+`unix:PATH:/NAME`, and otherwise what the method of `Client` of the same name takes. Functions may be called in any thread, also
+in one where an event loop runs; the loop is blocked meanwhile. Ctrl-C ends a call like a cancellation, and progress is kept.
+Observers and progress functions are called in a thread of unspool's own.
 
-Each call has a connection of its own; who asks many small things of one server is better served by a `Client`.
+Each call makes its own connection. For many small requests to one server, use a `Client`.
 """
 
 from __future__ import annotations
@@ -64,12 +64,19 @@ def get_tree(
     url: str,
     destination: str | PathLike[str],
     *,
+    filters: Sequence[Filter] = (),
+    record: str | PathLike[str] | bool = True,
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
     progress: Progress | None = None,
 ) -> TreeResult:
     """Download all files below a prefix into a directory. See `Client.get_tree`."""
-    return _ask(url, lambda client, name: client.get_tree(name, destination, progress=progress), options, observers)
+    return _ask(
+        url,
+        lambda client, name: client.get_tree(name, destination, filters=filters, record=record, progress=progress),
+        options,
+        observers,
+    )
 
 
 def stat(

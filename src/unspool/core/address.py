@@ -1,4 +1,4 @@
-"""Addresses of files (`HOST:PORT/NAME`, with or without `unspool://`) and the addresses that a server listens on."""
+"""Addresses of files, `[unspool://]HOST:PORT/NAME` or `unix:PATH:/NAME`, and the addresses that a server listens on."""
 
 from __future__ import annotations
 
@@ -20,38 +20,56 @@ _OF_GRPC = re.compile(r"(?:unix|unix-abstract|vsock|dns|ipv4|ipv6|xds):(?![0-9]+
 """Prefixes of the target names that gRPC itself resolves. A host may also be called `dns`; then a port number follows."""
 
 
+_UNIX = re.compile(r"unix:(?![0-9]{1,5}(?:/|$))")
+"""Begins the address of a Unix socket. A host may also be called `unix`; then a port number follows."""
+
+_NAME_FOLLOWS = ":/"
+"""Separates the path of a Unix socket from a name on its server, as in nginx's `proxy_pass`."""
+
 _SERVER = r"(?:[^/:\[\]]+|\[[^/\[\]]*:[^/\[\]]*\]):[0-9]{1,5}"
 """A host and a port, both required. An IPv6 host is in brackets and contains a colon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server (`HOST:PORT`) and a name on it, which may be empty. The name is literal: nothing is percent-decoded."""
+    """A server (`HOST:PORT` or `unix:PATH`) and a name on it, which may be empty.
+
+    The name is literal: nothing is percent-decoded.
+    """
 
     target: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.target}/{self.name}"
+        return f"{self.target}{_NAME_FOLLOWS if _UNIX.match(self.target) else '/'}{self.name}"
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a URL of a file and not a path: it begins with the scheme, or with `HOST:PORT/` and a name."""
+    """Whether a text is a URL of a file and not a path: it begins with the scheme, or with a server and a name."""
+    if _UNIX.match(text):
+        return _NAME_FOLLOWS in text.removeprefix("unix:")
     return text.startswith(SCHEME) or re.match(f"{_SERVER}/.", text, re.DOTALL) is not None
 
 
 def is_server(text: str) -> bool:
-    """Whether a text is `HOST:PORT` and nothing else."""
+    """Whether a text is `HOST:PORT` or `unix:PATH` and nothing else."""
+    if _UNIX.match(text):
+        return _NAME_FOLLOWS not in text.removeprefix("unix:")
     return re.fullmatch(_SERVER, text) is not None
 
 
 def parse_address(text: str) -> Address:
-    """Parse `[unspool://]HOST[:PORT][/NAME]`. An IPv6 host is in brackets.
+    """Parse `[unspool://]HOST[:PORT][/NAME]` or `unix:PATH[:/NAME]`. An IPv6 host is in brackets.
+
+    The path of a Unix socket is percent-decoded, as in gRPC's target names, and ends at the first `:/`.
 
     Raises:
         InvalidRequestError: the text has another form.
     """
     _check_text(text)
+    if _UNIX.match(text):
+        path, _, name = text.removeprefix("unix:").partition(_NAME_FOLLOWS)
+        return Address(str(_parse_unix(f"unix:{path}", text)), name)
     rest = text.removeprefix(SCHEME)
     host, slash, name = rest.partition("/")
     if host.endswith(":") and slash and name.startswith("/"):
@@ -153,12 +171,7 @@ def parse_listen(text: str) -> Listen:
         InvalidRequestError: the text has another form.
     """
     if text.startswith("unix:"):
-        rest = text.removeprefix("unix:")
-        # In a gRPC target name an authority follows two slashes. A Unix socket has none, so the path begins with a third slash.
-        path = unquote(rest.removeprefix("//"))
-        if path in ("", "/") or "\0" in path or (rest.startswith("//") and not path.startswith("/")):
-            raise InvalidRequestError(f"{text!r} does not name a Unix socket: write unix:PATH or unix:///PATH")
-        return UnixSocket(path)
+        return _parse_unix(text, text)
     only_a_port = _ONLY_A_PORT.fullmatch(text)
     try:
         host, _, port = parse_target(f"{EVERYWHERE}:{only_a_port[1]}" if only_a_port else text, text).rpartition(":")
@@ -167,3 +180,12 @@ def parse_listen(text: str) -> Listen:
             f"{text!r} is not an address to listen on: write HOST:PORT, PORT for all interfaces, or unix:PATH"
         ) from None
     return HostPort(host, int(port))
+
+
+def _parse_unix(text: str, shown: str) -> UnixSocket:
+    rest = text.removeprefix("unix:")
+    # In a gRPC target name an authority follows two slashes. A Unix socket has none, so the path begins with a third slash.
+    path = unquote(rest.removeprefix("//"))
+    if path in ("", "/") or "\0" in path or (rest.startswith("//") and not path.startswith("/")):
+        raise InvalidRequestError(f"{shown!r} does not name a Unix socket: write unix:PATH or unix:///PATH")
+    return UnixSocket(path)

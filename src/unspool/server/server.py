@@ -16,6 +16,7 @@ from unspool.core.address import HostPort, Listen, parse_listen
 from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
 from unspool.rpc import forks
+from unspool.server.beginning import one_at_a_time
 from unspool.server.ports import claim
 from unspool.server.report import CallObserver
 from unspool.server.service import FileService
@@ -76,10 +77,23 @@ class Server:
         if self._state != "new":
             raise InvalidRequestError(f"{self.address}: this server was {self._state} already: make another one")
         forks.check()
-        options = self.options
         listen = parse_listen(self._listen)
-        # In a thread, because resolving the host may block on a name server.
-        claimed = await asyncio.to_thread(claim, listen, shared=self._share_port)
+        async with one_at_a_time(listen):
+            # In a thread, because resolving the host may block on a name server.
+            claimed = await asyncio.to_thread(claim, listen, shared=self._share_port)
+            services = self._make()
+            await self._bind(listen, claimed.names)
+        if claimed.exposed and not self._share_port:
+            log.warning(EXPOSED, self.address)
+        await self._server.start()
+        for service in ("", *services):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._state = "started"
+        return self.address
+
+    def _make(self) -> tuple[str, ...]:
+        """Make the gRPC server, which does not listen yet; return the names of its dialects' services."""
+        options = self.options
         self._server = grpc.aio.server(
             options=[
                 # Off unless asked for: gRPC's default is on, and two servers would silently share the port's connections.
@@ -100,14 +114,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
-        await self._bind(listen, claimed.names)
-        if claimed.exposed and not self._share_port:
-            log.warning(EXPOSED, self.address)
-        await self._server.start()
-        for service in ("", *services):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        self._state = "started"
-        return self.address
+        return services
 
     async def _bind(self, listen: Listen, names: Sequence[str]) -> None:
         for name in names:

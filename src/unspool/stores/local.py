@@ -24,6 +24,7 @@ from unspool.core.omissions import NAMED, Omissions, Reason
 from unspool.core.ours import is_ours
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError, UnspoolError
 from unspool.stores.base import SmallFile
+from unspool.stores.firsttimes import FirstTimes
 from unspool.stores.localfile import LocalFile, check_regular, info_of, open_regular
 from unspool.stores.localsmall import read_small
 from unspool.stores.localwalk import Root
@@ -36,6 +37,9 @@ log = logging.getLogger("unspool.stores")
 _THREADS = 64
 """Most worker threads. A thread costs little more than its stack. There are many, so that a few reads stuck on a disk do not
 use them all up."""
+
+_LOGGED = 1000
+"""Most names that the log mentions because they cannot be listed. Remembering the longest names takes 4 MiB."""
 
 _Entries: TypeAlias = Generator[FileInfo | str | Omission, None, None]
 """The entries of a listing: files, prefixes and omissions."""
@@ -66,6 +70,7 @@ class LocalStore:
         self.root = os.fspath(root)
         self._root = Root(self.root, hidden=hidden)
         self._threads = Threads(_THREADS)
+        self._logged = FirstTimes(_LOGGED)
         self._revision_of = revision_of
 
     async def stat(self, name: str) -> FileInfo:
@@ -172,18 +177,23 @@ class LocalStore:
                         level.is_empty = level.is_empty and isinstance(listed, Omission)
                         yield listed
                 except InvalidNameError as error:
-                    log.warning("not listed, because no client could ask for it: %s", error)
+                    self._log_once(name, logging.WARNING, f"because no client could ask for it: {error}")
                     yield _omission("NAME", name)
                 except OSError as error:
                     # An entry removed since it was read is skipped: a listing is not a snapshot.
                     if isinstance(error, UnspoolError) or error.errno not in GONE + REFUSED:
                         raise
-                    log.info("not listed: %r: %s", name, error.strerror)
                     if error.errno in REFUSED:
+                        self._log_once(name, logging.INFO, error.strerror or str(error))
                         yield _omission("REFUSED", name)
         finally:
             for level in levels:
                 level.entries.close()
+
+    def _log_once(self, name: str, level: int, why: str) -> None:
+        """Log that a name is not listed, the first time that it is not."""
+        if self._logged.add(name):
+            log.log(level, "not listed: %r: %s", name, why)
 
     def _look_at(self, entry: os.DirEntry[str], name: str) -> FileInfo | str | Omission:
         """Return how a directory entry is listed: as a file, a prefix or an omission."""
