@@ -6,6 +6,7 @@ import dataclasses
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -19,7 +20,17 @@ from unspool.core.journal import Journal
 from unspool.core.segments import Segment
 from unspool.server.report import MOST_FILES, BatchEnd, CallEnd, FileEnd
 
-COMMANDS = sorted(main.commands.items())
+
+def _commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield all commands with their names, those of groups as `token new`."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
+COMMANDS = sorted(_commands(main), key=lambda one: one[0])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
@@ -45,11 +56,16 @@ def test_the_exit_codes_in_the_readme_are_the_programs() -> None:
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
+def _section(name: str) -> str:
+    """Return what docs/cli.md says of a command; one of a group has a section below that of the group."""
+    return section(read("docs/cli.md"), f"{'###' if ' ' in name else '##'} unspool {name}")
+
+
 @pytest.mark.parametrize(("name", "command"), COMMANDS)
 def test_every_option_of_a_command_is_in_the_reference_with_its_default(name: str, command: click.Command) -> None:
     """docs/cli.md lists exactly the options each command has, and their defaults."""
     documented = {}
-    for spellings, default, _ in table_after(section(read("docs/cli.md"), f"## unspool {name}"), "| option |"):
+    for spellings, default, _ in table_after(_section(name), "| option |"):
         documented[frozenset(re.findall(r"-[-\w]+", spellings))] = default
     real = {}
     for option in command.params:
@@ -58,7 +74,7 @@ def test_every_option_of_a_command_is_in_the_reference_with_its_default(name: st
         if option.is_flag:
             default = (option.opts if option.default else option.secondary_opts)[0] if option.secondary_opts else ""
         else:
-            default = "" if option.default is None else str(option.default)
+            default = "" if option.required or option.default is None else str(option.default)
         real[frozenset([*option.opts, *option.secondary_opts])] = default
     assert documented == real
 
@@ -87,12 +103,14 @@ def test_a_command_is_called_as_the_reference_says(name: str, command: click.Com
         for argument in command.params
         if isinstance(argument, click.Argument) and argument.name
     ]
-    assert f"\n`unspool {name}{''.join(arguments)}`\n" in section(read("docs/cli.md"), f"## unspool {name}")
+    assert f"\n`unspool {name}{''.join(arguments)}`\n" in _section(name)
 
 
 def test_the_reference_has_no_command_that_is_not_there() -> None:
     """docs/cli.md has a section for each command, once, and for nothing else."""
     assert sorted(re.findall(r"^## unspool (\w+)$", read("docs/cli.md"), re.MULTILINE)) == sorted(main.commands)
+    below = re.findall(r"^### unspool (\w+ \w+)$", read("docs/cli.md"), re.MULTILINE)
+    assert sorted(below) == [name for name, _ in COMMANDS if " " in name]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
