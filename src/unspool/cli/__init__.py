@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from unspool._version import __version__
+from unspool.cli.access import access
 from unspool.cli.cat import cat
 from unspool.cli.completion import completion
 from unspool.cli.conformance import conformance
@@ -34,5 +35,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, get, ls, stat, cat, verify, token, conformance, demo, completion):
+for _command in (serve, get, ls, stat, cat, verify, token, access, conformance, demo, completion):
     main.add_command(_command)
