@@ -33,11 +33,11 @@ def access() -> None:
 async def check(*, rules: str, quiet: bool) -> None:
     """Check a file of rules, as a server would read it. An error names the line."""
     from unspool.access.rulesfile import read_rules  # noqa: PLC0415
-    from unspool.cli.units import say_count  # noqa: PLC0415
+    from unspool.core.counted import counted  # noqa: PLC0415
 
     found = read_rules(rules)
     if not quiet:
-        click.echo(printable(f"{rules}: {say_count(len(found), 'rule', 'rules')}, and no error"))
+        click.echo(printable(f"{rules}: {counted(len(found), 'rule')}, and no error"))
 
 
 @access.command()

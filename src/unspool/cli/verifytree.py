@@ -12,7 +12,8 @@ import click
 from unspool.cli.command import printable
 from unspool.cli.omissions import describe_omission, echo_omissions
 from unspool.cli.treeprogress import describe_failure, tree_progress
-from unspool.cli.units import say_bytes, say_count
+from unspool.cli.units import say_bytes
+from unspool.core.counted import counted
 from unspool.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ async def verify_tree(
 
 
 def _say(result: TreeVerification, address: Address) -> str:
-    files = say_count(result.files, "file", "files")
+    files = counted(result.files, "file")
     how = f"{result.same} as on the server" + (f", {result.failed} not" if result.failed else "")
     if result.left_out:
         how += f", {result.left_out} left out (records of trees)"
