@@ -66,6 +66,7 @@ def get_tree(
     *,
     filters: Sequence[Filter] = (),
     record: str | PathLike[str] | bool = True,
+    checksum: bool = False,
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
     progress: Progress | None = None,
@@ -73,7 +74,9 @@ def get_tree(
     """Download all files below a prefix into a directory. See `Client.get_tree`."""
     return _ask(
         url,
-        lambda client, name: client.get_tree(name, destination, filters=filters, record=record, progress=progress),
+        lambda client, name: client.get_tree(
+            name, destination, filters=filters, record=record, checksum=checksum, progress=progress
+        ),
         options,
         observers,
     )
