@@ -66,7 +66,7 @@ def test_slots_are_never_exceeded_and_all_come_back(steps: list[tuple[str, bool]
         elif not take and peer in held:
             slots.give_back(peer)
             held.remove(peer)
-        assert slots.taken == len(held) <= 4
+        assert slots.used == len(held) <= 4
         assert all(held.count(one) <= 2 for one in "abc")
         assert (slots.full_for(peer) is None) == (len(held) < 4 and held.count(peer) < 2)
     for peer in held:

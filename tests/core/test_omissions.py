@@ -27,7 +27,7 @@ def test_none_is_lost_and_few_are_named(omitted: list[Omission], most: int) -> N
     omissions = Omissions(most)
     for omission in omitted:
         omissions.add(omission)
-    told = omissions.told()
+    told = omissions.as_tuple()
     assert counted(told) == counted(omitted) == omissions.counts
     assert [one.name for one in told if one.name] == [one.name for one in omitted if one.name][:most]
     assert len(told) <= most + len(REASONS)
@@ -40,7 +40,7 @@ def test_what_is_told_can_be_counted_on(omitted: list[Omission], most: int, othe
     first, second = Omissions(most), Omissions(other)
     for omission in omitted:
         first.add(omission)
-    for omission in first.told():
+    for omission in first.as_tuple():
         second.add(omission)
     assert second.counts == first.counts
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.ours import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX
-from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, lacks, made_executable, place_of
+from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, folded, judge, lacks, made_executable, relative_path_of
 from unspool.errors import InvalidNameError, ProtocolError
 
 PARTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=8).filter(
@@ -30,7 +30,7 @@ NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
 def test_a_files_place_is_its_name_below_the_prefix(prefix: str, name: str) -> None:
     """What is below the prefix keeps its name there, whatever characters it has."""
     for spelling in {prefix, f"{prefix}/" if prefix else ""}:
-        place = place_of(f"{prefix}/{name}" if prefix else name, below(spelling))
+        place = relative_path_of(f"{prefix}/{name}" if prefix else name, below(spelling))
         assert str(place) == name
 
 
@@ -38,7 +38,7 @@ def test_a_files_place_is_its_name_below_the_prefix(prefix: str, name: str) -> N
 def test_no_name_leads_out_of_the_destination(name: str, prefix: str) -> None:
     """Whatever a server says is called a name, its place is below the destination, or it has none."""
     with suppress(InvalidNameError, ProtocolError):
-        place = place_of(name, below(prefix))
+        place = relative_path_of(name, below(prefix))
         if place is not None:
             path = f"/dest/{place}"
             assert os.path.normpath(path) == path
@@ -52,19 +52,19 @@ def test_no_name_leads_out_of_the_destination(name: str, prefix: str) -> None:
 def test_what_is_no_name_has_no_place(name: str) -> None:
     """Names that a file system could read as something else are refused, as everywhere."""
     with pytest.raises(InvalidNameError):
-        place_of(name, "")
+        relative_path_of(name, "")
 
 
 @pytest.mark.parametrize("name", ["b/x", "ax", "a", "A/x"])
 def test_what_is_not_below_the_prefix_has_no_place(name: str) -> None:
     """A server that lists what was not asked for is found out."""
     with pytest.raises(ProtocolError):
-        place_of(name, "a/b/")
+        relative_path_of(name, "a/b/")
 
 
 def test_a_prefix_that_is_a_file_belongs_directly_below() -> None:
     """The listing of a file's name is that file, and it keeps the last part of its name."""
-    assert place_of("a/b.bin", below("a/b.bin")) == Place("", "b.bin")
+    assert relative_path_of("a/b.bin", below("a/b.bin")) == RelativePath("", "b.bin")
 
 
 @pytest.mark.parametrize("suffix", [PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX])
@@ -72,24 +72,26 @@ def test_a_prefix_that_is_a_file_belongs_directly_below() -> None:
 def test_what_unfinished_downloads_are_called_is_refused(suffix: str, spelling: Callable[[str], str]) -> None:
     """A file cannot take the place of another one's part file or journal, also where case makes no difference."""
     with pytest.raises(InvalidNameError, match="unfinished"):
-        place_of(f"d/a.bin{spelling(suffix)}", "")
+        relative_path_of(f"d/a.bin{spelling(suffix)}", "")
 
 
 @pytest.mark.parametrize("name", [HOME, f"{HOME}/record", f"a/{HOME}/lock", f"{HOME.upper()}/record"])
 def test_another_trees_record_is_left_out(name: str) -> None:
     """A server may serve what was itself fetched as a tree: its record is of no use here, and no failure."""
-    assert place_of(name, "") is None
-    assert place_of(f"a/x{HOME}", "") == Place("a", f"x{HOME}")
+    assert relative_path_of(name, "") is None
+    assert relative_path_of(f"a/x{HOME}", "") == RelativePath("a", f"x{HOME}")
 
 
 @given(NAMES)
 def test_spellings_of_one_name_fold_to_one(name: str) -> None:
     """Names that differ in case or in Unicode's form are one to a file system that folds, and what differs more is not."""
-    place = Place("", name)
+    place = RelativePath("", name)
     for form in ("NFC", "NFD"):
-        assert folded(Place("", unicodedata.normalize(form, name))) == folded(place)
-    assert folded(Place("", f"{name}a")) == folded(Place("", f"{name}A"))
-    assert folded(Place("d", "caf\u00e9")) == folded(Place("D", "CAFE\u0301")) != folded(Place("d", "cafe"))
+        assert folded(RelativePath("", unicodedata.normalize(form, name))) == folded(place)
+    assert folded(RelativePath("", f"{name}a")) == folded(RelativePath("", f"{name}A"))
+    assert (
+        folded(RelativePath("d", "caf\u00e9")) == folded(RelativePath("D", "CAFE\u0301")) != folded(RelativePath("d", "cafe"))
+    )
 
 
 # Verdicts
@@ -147,7 +149,7 @@ def test_a_reread_believes_no_file(
 
 # Attributes
 
-TOLD = replace(KEPT, told=Attributes(500, executable=True))
+TOLD = replace(KEPT, given=Attributes(500, executable=True))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.ours import HOME
 from unspool.core.tree import Kept
-from unspool.local.outcome import Arrived
+from unspool.local.outcome import ReceivedFile
 from unspool.local.record import Record
 from unspool.local.tree import TreeDestination
 
@@ -43,7 +43,7 @@ def fill(path: Path, files: dict[str, bytes], revision: str) -> int:
     wanted = place.look(infos(files, revision)).wanted
     for one in wanted:
         data = files[one.info.name]
-        place.write([Arrived(one, [data[:3], data[3:]], crc32c(data), confirmed=True)])
+        place.write([ReceivedFile(one, [data[:3], data[3:]], crc32c(data), confirmed=True)])
     place.finish()
     place.close()
     return len(wanted)

@@ -21,7 +21,7 @@ from unspool.core.ours import HOME, PART_SUFFIX
 from unspool.core.treerecord import kept_of
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local import staging
-from unspool.local.outcome import Arrived, Outcome, Wanted
+from unspool.local.outcome import Outcome, ReceivedFile, Wanted
 from unspool.local.record import Record
 from unspool.local.staging import ends_everything
 from unspool.local.tree import TreeDestination
@@ -34,9 +34,9 @@ def info(name: str, data: bytes = DATA, revision: str = "r1", *, known: bool = F
     return FileInfo(name, len(data), revision, Attributes(MODIFIED), crc32c=crc32c(data) if known else None)
 
 
-def whole(wanted: Wanted, data: bytes = DATA) -> Arrived:
+def whole(wanted: Wanted, data: bytes = DATA) -> ReceivedFile:
     """Return a file as it arrives, in two blocks."""
-    return Arrived(wanted, [data[:1], memoryview(data)[1:]], crc32c(data), confirmed=True)
+    return ReceivedFile(wanted, [data[:1], memoryview(data)[1:]], crc32c(data), confirmed=True)
 
 
 @contextmanager

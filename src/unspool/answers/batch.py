@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from unspool.answers.checksums import Checksums
-from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, span_of, stopped_short, unchanged
+from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, span_of, stopped_short_error, unchanged
 from unspool.core.checksum import crc32c
 from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, Piece, ReadRequest, Summary, WantedFile
 from unspool.errors import InvalidRangeError, InvalidRequestError, UnspoolError
@@ -162,7 +162,7 @@ class BatchMaker:
             return unchanged(known)
         size = len(data)
         if size != info.size:
-            raise stopped_short(info, size, info.size)
+            raise stopped_short_error(info, size, info.size)
         checksum = crc32c(data)
         if steady:
             self._checksums.record_whole(info, checksum)

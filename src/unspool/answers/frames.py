@@ -145,7 +145,7 @@ class FrameMaker:
                 if summary is not None:
                     return
         if position != span.stop:
-            raise stopped_short(info, position, span.stop)
+            raise stopped_short_error(info, position, span.stop)
         if summary is None:
             if header is not None:
                 yield Frame(header)
@@ -221,7 +221,7 @@ def unchanged(info: FileInfo) -> Frame:
     return Frame(Header(info, info.size, 0), summary=Summary(info.size, at_end=True, crc32c=info.crc32c))
 
 
-def stopped_short(info: FileInfo, position: int, stop: int) -> DataLossError:
+def stopped_short_error(info: FileInfo, position: int, stop: int) -> DataLossError:
     """Return the error for a store that returned fewer bytes than it said it holds."""
     return DataLossError(f"{info.name}: the store stopped at byte {position}, before {stop}", name=info.name, offset=position)
 

@@ -24,18 +24,18 @@ from unspool.core.model import BatchRequest, Block, Bytes, Frame, Header, Piece,
 from unspool.core.receiver import Receiver, whole_file
 from unspool.core.whole import check_whole
 from unspool.errors import ProtocolError, SequenceError, TruncatedError, UnspoolError
-from unspool.local.outcome import Arrived, Wanted
+from unspool.local.outcome import ReceivedFile, Wanted
 
 
 @dataclass(slots=True)
-class Came:
+class Finished:
     """The files that one message completed, and those that failed with an error that is not retryable."""
 
-    arrived: list[Arrived] = field(default_factory=list)
+    arrived: list[ReceivedFile] = field(default_factory=list)
     failed: list[tuple[Wanted, UnspoolError]] = field(default_factory=list)
 
 
-async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGenerator[Came, None]:
+async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGenerator[Finished, None]:
     """Yield the files that arrive or fail, message by message. At the end every file has done one or the other.
 
     Raises:
@@ -52,18 +52,18 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
                 while (message := await transfer.bounded(anext(messages, None), batch.about)) is not None:
                     batch.take(message)
                     await transfer.slow_down(_size_of(message))
-                    if came := batch.collect():
-                        yield came
+                    if finished := batch.collect():
+                        yield finished
         batch.keep()
-        if came := batch.collect():  # files completed by the message in which an error was found
-            yield came
+        if finished := batch.collect():  # files completed by the message in which an error was found
+            yield finished
         left = batch.left()
         if not left:
             return
         attempt.progressed = batch.progressed
         if attempt.error is None:
             attempt.again(batch.error_of(left[0]))
-    yield Came(failed=[(one, batch.error_of(one)) for one in left])
+    yield Finished(failed=[(one, batch.error_of(one)) for one in left])
 
 
 def _size_of(message: Iterable[Piece]) -> int:
@@ -91,11 +91,11 @@ class SmallFile:
         self._checksum = combine(self._checksum, block.crc32c, len(block.data)) if self._blocks else block.crc32c
         self._blocks.append(block.data)
 
-    def arrived(self) -> Arrived:
+    def received(self) -> ReceivedFile:
         """Return the whole file, once the receiver is complete. Raises FileMismatchError if its checksum is wrong."""
         assert self.receiver.summary is not None
         verified = check_whole(self._wanted.info.name, self._checksum, self.receiver.summary.crc32c)
-        return Arrived(self._wanted, self._blocks, self._checksum, confirmed=verified == "file")
+        return ReceivedFile(self._wanted, self._blocks, self._checksum, confirmed=verified == "file")
 
 
 class _Parts:
@@ -138,7 +138,7 @@ class _Batch:
         self._at = -1
         self._small: SmallFile | None = None  # the file being received; None once it has ended
         self._given_up = False  # ignore the remaining pieces of this file
-        self._came = Came()
+        self._finished = Finished()
 
     def request(self, attempt: Attempt) -> BatchRequest:
         return BatchRequest(
@@ -163,10 +163,10 @@ class _Batch:
         error = self._errors.get(id(one))
         return error or TruncatedError(f"{name}: the stream ended before it", name=name)
 
-    def collect(self) -> Came | None:
+    def collect(self) -> Finished | None:
         """Return the files that arrived or failed since the last call; None if there are none."""
-        came, self._came = self._came, Came()
-        return came if came.arrived or came.failed else None
+        finished, self._finished = self._finished, Finished()
+        return finished if finished.arrived or finished.failed else None
 
     def keep(self) -> None:
         """Keep the part of the file that was being received when the stream ended."""
@@ -213,7 +213,7 @@ class _Batch:
             if self._small is None:
                 whole = whole_file(wanted.info, frame)  # nearly every small file arrives in one frame
                 if whole is not None:
-                    self._arrive(Arrived(wanted, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed))
+                    self._arrive(ReceivedFile(wanted, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed))
                     return
                 self._small = SmallFile(wanted, self._transfer.id)
             self._small.receiver.next_request(self._transfer.tally.attempts)
@@ -224,11 +224,11 @@ class _Batch:
             small.add(block)
             self.progressed = self.progressed or self._parts.can_resume
         if small.receiver.complete:
-            self._arrive(small.arrived())
+            self._arrive(small.received())
             self._small = None
 
-    def _arrive(self, arrived: Arrived) -> None:
-        self._came.arrived.append(arrived)
+    def _arrive(self, arrived: ReceivedFile) -> None:
+        self._finished.arrived.append(arrived)
         self._transfer.tally.bytes_received += arrived.wanted.info.size
         self.progressed = self._over[self._at] = True
 
@@ -239,6 +239,6 @@ class _Batch:
             self._errors[id(wanted)] = error
         else:
             self._over[self._at] = True
-            self._came.failed.append((wanted, error))
+            self._finished.failed.append((wanted, error))
         self._small = None
         self._given_up = True

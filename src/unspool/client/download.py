@@ -79,7 +79,7 @@ class _Download:
             except FileChangedError as error:
                 await self._restart_or_raise(error)
             except StartPastEndError as error:
-                await self._restart_or_raise(self._shrunk(error))
+                await self._restart_or_raise(self._shrunk_error(error))
             except FileMismatchError as error:
                 if mended:
                     raise
@@ -118,7 +118,7 @@ class _Download:
 
     # Errors
 
-    def _shrunk(self, error: StartPastEndError) -> FileChangedError:
+    def _shrunk_error(self, error: StartPastEndError) -> FileChangedError:
         """Return the error for a file that is now shorter than its part file. Without revisions only this shows the change."""
         name = self._here.name
         changed = FileChangedError(

@@ -75,24 +75,24 @@ class Fetch:
 
     def _start_streams(self) -> None:
         """Start streams up to the number wanted, as long as there are ranges for them."""
-        while len(self._streams) < self._ramp.streams and (taken := self._ranges.take()) is not None:
+        while len(self._streams) < self._ramp.streams and (assigned := self._ranges.take()) is not None:
             stream = _Stream()
-            run = self._run_another(stream, taken) if self._streams else self._run(stream, taken, self._transfer)
+            run = self._run_another(stream, assigned) if self._streams else self._run(stream, assigned, self._transfer)
             self._streams.add(stream)
             task = asyncio.create_task(run)
             task.add_done_callback(self._over.put_nowait)
             self._tasks.add(task)
 
-    async def _run_another(self, stream: _Stream, taken: Range) -> None:
+    async def _run_another(self, stream: _Stream, assigned: Range) -> None:
         async with self._transfer.seams.another() as seams:
-            await self._run(stream, taken, self._transfer.beside(seams))
+            await self._run(stream, assigned, self._transfer.beside(seams))
 
-    async def _run(self, stream: _Stream, taken: Range | None, transfer: Transfer) -> None:
+    async def _run(self, stream: _Stream, assigned: Range | None, transfer: Transfer) -> None:
         """Fetch one range after another, until no range is left or there are too many streams."""
-        while taken is not None:
-            await self._fetch(stream, taken, transfer)
-            self._ranges.give_back(taken)
-            taken = self._ranges.take() if stream in self._streams else None
+        while assigned is not None:
+            await self._fetch(stream, assigned, transfer)
+            self._ranges.give_back(assigned)
+            assigned = self._ranges.take() if stream in self._streams else None
         self._streams.discard(stream)
 
     def _is_wanted(self, stream: _Stream) -> bool:
@@ -109,15 +109,15 @@ class Fetch:
 
     # One stream
 
-    async def _fetch(self, stream: _Stream, taken: Range, transfer: Transfer) -> None:
+    async def _fetch(self, stream: _Stream, assigned: Range, transfer: Transfer) -> None:
         """Fetch a range. Ends early if other streams take the rest of it, or if there are too many streams."""
         info = self._here.info
         # A read without a length makes the server compute the checksum of the whole file. Only a stream that runs alone and
         # reads to the end of the file asks for it.
-        asked = None if len(self._streams) == 1 and info is not None and taken.stop == info.size else taken.stop
+        asked = None if len(self._streams) == 1 and info is not None and assigned.stop == info.size else assigned.stop
         receiver = Receiver(
             self._here.name,
-            taken.position,
+            assigned.position,
             asked,
             pinned=info,
             transfer_id=transfer.id,
@@ -126,23 +126,23 @@ class Fetch:
             with attempt:
                 async with aclosing(transfer.stream(receiver, attempt)) as blocks:
                     async for block in blocks:
-                        await self._take(stream, taken, block, receiver.info)
-                        more_comes = not receiver.complete and (asked is not None or taken.stop != receiver.stop)
-                        if (taken.done and more_comes) or not self._is_wanted(stream):
+                        await self._take(stream, assigned, block, receiver.info)
+                        more_comes = not receiver.complete and (asked is not None or assigned.stop != receiver.stop)
+                        if (assigned.done and more_comes) or not self._is_wanted(stream):
                             break  # other streams fetch the rest; `_check_whole` asks for the checksum at the end
             await stream.written()
-            if taken.stop is not None and receiver.stop is not None and taken.stop < receiver.stop:
-                receiver.shorten(taken.stop)  # another stream has taken the rest
+            if assigned.stop is not None and receiver.stop is not None and assigned.stop < receiver.stop:
+                receiver.shorten(assigned.stop)  # another stream has taken the rest
         await self._describe(receiver.info)
         if receiver.summary is not None:
-            taken.stop = taken.position
+            assigned.stop = assigned.position
             if receiver.summary.at_end and (asked is None or receiver.summary.crc32c is not None):
                 self._here.ended(receiver.summary)
 
-    async def _take(self, stream: _Stream, taken: Range, whole: Block, info: FileInfo | None) -> None:
+    async def _take(self, stream: _Stream, assigned: Range, whole: Block, info: FileInfo | None) -> None:
         await self._describe(info)
-        block = taken.cut(whole)
-        taken.position = block.end  # before the wait for the disk, in which another stream may take half of the rest
+        block = assigned.cut(whole)
+        assigned.position = block.end  # before the wait for the disk, in which another stream may take half of the rest
         await stream.written()
         stream.writing = self._here.write(block)
         self._adapt()

@@ -10,7 +10,7 @@ from unspool.core.model import Omission
 from unspool.core.omissions import Omissions
 from unspool.core.whole import Verified
 from unspool.errors import UnspoolError
-from unspool.local.outcome import Arrived, Failure, Outcome
+from unspool.local.outcome import Failure, Outcome, ReceivedFile
 
 _MOST_FAILURES = 1000
 """Failures and omitted names that a result keeps. The observer is notified of all failures."""
@@ -70,7 +70,7 @@ class TreeTally:
             self.fail(failure.name, failure.error)
         self.tell()
 
-    def add_arrived(self, arrived: Iterable[Arrived]) -> None:
+    def add_arrived(self, arrived: Iterable[ReceivedFile]) -> None:
         """Record how small files were verified."""
         if not all(one.confirmed for one in arrived):
             self._verified = "blocks"
@@ -139,7 +139,7 @@ class TreeTally:
             failed=self._failed,
             directories=self._directories,
             left_out=self._left_out,
-            omitted=self._omissions.told(),
+            omitted=self._omissions.as_tuple(),
             failures=tuple(self._failures),
             verified=self._verified,
             bytes_received=self.bytes_received,

@@ -45,7 +45,7 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.local.disk import Disk
-from unspool.local.outcome import Arrived, Outcome, Wanted
+from unspool.local.outcome import Outcome, ReceivedFile, Wanted
 from unspool.local.staging import GROUP_SECONDS, ends_everything
 from unspool.local.tree import SMALL, TreeDestination
 from unspool.options import MIB, TransferOptions
@@ -105,7 +105,7 @@ class _Tree:
         self._seams = seams
         self._options = options
         self._observer = observer
-        self._place = TreeDestination(
+        self._destination = TreeDestination(
             path,
             prefix,
             overwrite=options.overwrite,
@@ -132,9 +132,9 @@ class _Tree:
                 if broken is not None:
                     raise broken
             attempt.progressed = self._tally.fetched > 0
-            if attempt.error is not None and self._place.is_open:
+            if attempt.error is not None and self._destination.is_open:
                 self._tally.again()
-                await self._disk.do(self._place.again)
+                await self._disk.do(self._destination.begin_again)
         return self._tally.result(self._prefix, str(self._path), self._seams.clock.monotonic() - started)
 
     def close(self) -> None:
@@ -142,10 +142,10 @@ class _Tree:
         if self._timer is not None:
             self._timer.cancel()
         self._disk.close()
-        if self._place.is_open:
+        if self._destination.is_open:
             with suppress(LocalFileError):  # what went wrong first is what is told
-                self._place.finish()
-            self._place.close()
+                self._destination.finish()
+            self._destination.close()
 
     # The listing
 
@@ -164,9 +164,9 @@ class _Tree:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         broken = lister.result()
-        await self._settled(None)
-        if self._place.is_open:
-            self._settle(await self._disk.do(self._place.finish))
+        await self._wait_for_disk(None)
+        if self._destination.is_open:
+            self._add_outcome(await self._disk.do(self._destination.finish))
         while self._elsewhere:
             await self._fetch_large(self._elsewhere.pop(), self._seams)
         self._tally.tell()
@@ -187,10 +187,10 @@ class _Tree:
                     await self._open_once()
                     self._tally.omit(page.omitted)
                     chosen = self._filters.select(page.files, below(self._prefix))
-                    looked = await self._disk.do(partial(self._place.look, map(self._as_kept, chosen)))
-                    self._settle(looked)
+                    looked = await self._disk.do(partial(self._destination.look, map(self._as_kept, chosen)))
+                    self._add_outcome(looked)
                     if page.prefixes and not self._filters:
-                        self._settle(await self._disk.do(partial(self._place.make_directories, page.prefixes)))
+                        self._add_outcome(await self._disk.do(partial(self._destination.make_directories, page.prefixes)))
                     # One page ahead of the workers: that the listing is complete is told before the last page's files are here.
                     coming = asyncio.create_task(self._next(pages))
                     for wanted in looked.wanted:
@@ -233,8 +233,8 @@ class _Tree:
         return page, None
 
     async def _open_once(self) -> None:
-        if not self._place.is_open:
-            await self._disk.do(self._place.open)
+        if not self._destination.is_open:
+            await self._disk.do(self._destination.open)
 
     # The workers
 
@@ -254,21 +254,21 @@ class _Tree:
     async def _fetch_small(self, work: _Work, seams: Seams) -> None:
         """Fetch a batch; what is left of it when the server has no batches, or fails with this one, file by file."""
         left = {id(one): one for one in work}
-        changed: list[Wanted] = []
+        fetch_again: list[Wanted] = []
         if not self._one_by_one:
             transfer = Transfer(seams, self._options, self._observer)
             writing: Future[Outcome] | None = None
             try:
                 batch = fetch_batch(work, transfer)
                 async with aclosing(batch):
-                    async for came in batch:
-                        for arrived in came.arrived:
+                    async for finished in batch:
+                        for arrived in finished.arrived:
                             del left[id(arrived.wanted)]
-                        for wanted, error in came.failed:
+                        for wanted, error in finished.failed:
                             del left[id(wanted)]
-                            self._fail_unless_changed(wanted, error, changed, transfer.id)
-                        await self._settled(writing)
-                        writing = self._hand_over(came.arrived)
+                            self._fail_or_fetch_again(wanted, error, fetch_again, transfer.id)
+                        await self._wait_for_disk(writing)
+                        writing = self._hand_over(finished.arrived)
             except UnsupportedError:
                 self._one_by_one = True
             except UnspoolError as error:
@@ -276,13 +276,13 @@ class _Tree:
                     raise
             finally:
                 self._tally.bytes_received += transfer.tally.bytes_received
-            await self._settled(writing)
+            await self._wait_for_disk(writing)
         for one in left.values():
-            await self._fetch_alone(one, seams, changed)
-        for one in changed:
+            await self._fetch_alone(one, seams, fetch_again)
+        for one in fetch_again:
             await self._fetch_large(one, seams)
 
-    async def _fetch_alone(self, wanted: Wanted, seams: Seams, changed: list[Wanted]) -> None:
+    async def _fetch_alone(self, wanted: Wanted, seams: Seams, fetch_again: list[Wanted]) -> None:
         """Fetch a small file with a stream of its own."""
         transfer = Transfer(seams, self._options, self._observer)
         small = SmallFile(wanted, transfer.id)
@@ -290,13 +290,13 @@ class _Tree:
             async with aclosing(transfer.blocks(small.receiver)) as blocks:
                 async for block in blocks:
                     small.add(block)
-            arrived = small.arrived()
+            arrived = small.received()
         except UnspoolError as error:
             if self._ends_all(error):
                 raise
-            self._fail_unless_changed(wanted, error, changed, transfer.id)
+            self._fail_or_fetch_again(wanted, error, fetch_again, transfer.id)
         else:
-            await self._settled(self._hand_over([arrived]))
+            await self._wait_for_disk(self._hand_over([arrived]))
         finally:
             self._tally.bytes_received += transfer.tally.bytes_received
 
@@ -306,7 +306,7 @@ class _Tree:
         # With a number of streams to keep to, this is one of them.
         options = self._options if self._options.jobs is None else replace(self._options, jobs=1)
         try:
-            destination = await self._disk.open(partial(self._place.lend, wanted))
+            destination = await self._disk.open(partial(self._destination.open_file, wanted))
             with closing(destination):
                 result = await download(name, lambda: destination, seams, options, Relay(name, self._tally, self._observer))
         except UnspoolError as error:
@@ -314,16 +314,16 @@ class _Tree:
                 raise
             self._tally.fail(name, error)
         else:
-            await self._disk.do(partial(self._place.adopt, wanted, result.revision, result.crc32c))
+            await self._disk.do(partial(self._destination.record_file, wanted, result.revision, result.crc32c))
             self._tally.add_download(result)
         finally:
             self._tally.forget(name)
 
-    def _fail_unless_changed(self, wanted: Wanted, error: UnspoolError, changed: list[Wanted], transfer_id: str) -> None:
+    def _fail_or_fetch_again(self, wanted: Wanted, error: UnspoolError, fetch_again: list[Wanted], transfer_id: str) -> None:
         """Take note of a file that cannot be had as it was listed: what it is now may do as well."""
         if isinstance(error, FileChangedError) and self._options.on_change == "restart":
             self._observer.notify(Restarting(error, 0.0, transfer_id))
-            changed.append(wanted)
+            fetch_again.append(wanted)
         else:
             self._tally.fail(wanted.info.name, error)
 
@@ -332,27 +332,27 @@ class _Tree:
 
     # The disk
 
-    def _hand_over(self, arrived: list[Arrived]) -> Future[Outcome] | None:
+    def _hand_over(self, arrived: list[ReceivedFile]) -> Future[Outcome] | None:
         """Have the disk take what has arrived, while more does."""
         if not arrived:
             return None
         self._tally.add_arrived(arrived)
         if self._timer is None:
             self._timer = self._seams.clock.call_later(GROUP_SECONDS, self._name_in_time)
-        return self._disk.submit(partial(self._place.write, arrived))
+        return self._disk.submit(partial(self._destination.write, arrived))
 
     def _name_in_time(self) -> None:
         """Have files named that would wait for others for too long."""
         self._timer = None
-        self._naming.append(self._disk.submit(self._place.name_staged))
+        self._naming.append(self._disk.submit(self._destination.name_staged))
 
-    async def _settled(self, writing: Future[Outcome] | None) -> None:
+    async def _wait_for_disk(self, writing: Future[Outcome] | None) -> None:
         """Take note of what the disk has done."""
         named, self._naming = self._naming, []
         for doing in (*named, writing):
             if doing is not None:
-                self._settle(await asyncio.wrap_future(doing))
+                self._add_outcome(await asyncio.wrap_future(doing))
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _add_outcome(self, outcome: Outcome) -> None:
         self._elsewhere += outcome.elsewhere
         self._tally.add(outcome)

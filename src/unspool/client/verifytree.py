@@ -160,7 +160,7 @@ class _Verification:
     async def _compare(self, seen: Seen) -> None:
         """Compare one file. Raises UnspoolError unless it has the server's bytes."""
         name = seen.info.name
-        path = self._directory / str(seen.place)
+        path = self._directory / str(seen.path)
         if seen.copy is None:
             raise FileMismatchError(f"{path}: {'is a symbolic link' if seen.occupied else 'is missing'}", name=name)
         copy = LocalCopy(path, path)  # by its path: the descriptor of its directory is closed by now

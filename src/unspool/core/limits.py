@@ -69,30 +69,30 @@ class Slots:
     def __init__(self, in_all: int, per_peer: int) -> None:
         self._in_all = in_all
         self._per_peer = per_peer
-        self._taken: dict[str, int] = {}
-        self.taken = 0
+        self._used_by_peer: dict[str, int] = {}
+        self.used = 0
 
     def full_for(self, peer: str) -> str | None:
         """Return a message that says which limit stops another stream of `peer`, or None if there is room."""
-        if self.taken >= self._in_all:
+        if self.used >= self._in_all:
             return f"the limit in all, {counted(self._in_all, 'running stream')}, is reached"
-        if self._taken.get(peer, 0) >= self._per_peer:
+        if self._used_by_peer.get(peer, 0) >= self._per_peer:
             return f"the limit for one peer, {counted(self._per_peer, 'running stream')}, is reached by {peer}"
         return None
 
     def take(self, peer: str) -> None:
         """Take a slot. The caller must have checked `full_for`."""
-        self.taken += 1
-        self._taken[peer] = self._taken.get(peer, 0) + 1
+        self.used += 1
+        self._used_by_peer[peer] = self._used_by_peer.get(peer, 0) + 1
 
     def give_back(self, peer: str) -> None:
         """Release a slot."""
-        self.taken -= 1
-        left = self._taken[peer] - 1
+        self.used -= 1
+        left = self._used_by_peer[peer] - 1
         if left:
-            self._taken[peer] = left
+            self._used_by_peer[peer] = left
         else:
-            del self._taken[peer]
+            del self._used_by_peer[peer]
 
 
 class BlockSizes:

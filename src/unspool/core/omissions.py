@@ -50,6 +50,6 @@ class Omissions:
         if unnamed:
             self._unnamed[reason] = self._unnamed.get(reason, 0) + unnamed
 
-    def told(self) -> tuple[Omission, ...]:
+    def as_tuple(self) -> tuple[Omission, ...]:
         """Return all omissions: first the names that were kept, then one count of the others for each reason."""
         return (*self._named, *(Omission(reason, count=count) for reason, count in self._unnamed.items()))

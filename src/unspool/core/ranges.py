@@ -52,12 +52,12 @@ class Ranges:
     def __init__(self, missing: Iterable[tuple[int, int | None]], segment_size: int) -> None:
         self._segment_size = segment_size
         self._waiting = [Range(start, stop) for start, stop in missing]
-        self._taken: list[Range] = []
+        self._assigned: list[Range] = []
 
     def known_to_end_at(self, size: int, segment_size: int) -> None:
         """Set the file's size, and the segment size that follows from it."""
         self._segment_size = segment_size
-        for each in (*self._waiting, *self._taken):
+        for each in (*self._waiting, *self._assigned):
             if each.stop is None:
                 each.stop = size
 
@@ -65,7 +65,7 @@ class Ranges:
     def left(self) -> int | None:
         """Number of bytes still to be fetched; None if the file's size is unknown."""
         total = 0
-        for each in (*self._waiting, *self._taken):
+        for each in (*self._waiting, *self._assigned):
             if each.stop is None:
                 return None
             total += each.stop - each.position
@@ -77,17 +77,17 @@ class Ranges:
         if self._waiting:
             mine = self._waiting.pop(0)
         else:
-            busiest = max(self._taken, key=_length, default=None)
+            busiest = max(self._assigned, key=_length, default=None)
             mine = self._half(busiest) if busiest is not None else None
         if mine is not None:
-            self._taken.append(mine)
+            self._assigned.append(mine)
         return mine
 
-    def give_back(self, taken: Range) -> None:
+    def give_back(self, assigned: Range) -> None:
         """Return a range. If it is not done, the rest of it waits for another stream."""
-        self._taken.remove(taken)
-        if not taken.done:
-            self._waiting.append(taken)
+        self._assigned.remove(assigned)
+        if not assigned.done:
+            self._waiting.append(assigned)
 
     def _half(self, of: Range) -> Range | None:
         """Cut off the second half of a range and return it, if both halves are at least a segment long."""

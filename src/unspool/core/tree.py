@@ -1,6 +1,6 @@
-"""What becomes of one file of a tree: where it belongs below the destination, and whether it has to be fetched. Pure.
+"""What becomes of one file of a tree: its path below the destination, and whether it has to be fetched. Pure.
 
-Rule 1: a file's place is its name below the prefix, part by part. What could leave the destination is no name
+Rule 1: a file's path is its name below the prefix, part by part. What could leave the destination is no name
         (`check_name`), and what unspool itself keeps below a destination is nobody else's.
 Rule 2: a file is here only if something vouches for its bytes: the tree's record, as long as the local file is still the one
         the record was made of; or a checksum, compared with what is read again. An equal size or time vouches for nothing.
@@ -19,7 +19,7 @@ from unspool.errors import InvalidNameError, ProtocolError
 
 
 @value
-class Place:
+class RelativePath:
     """Where a file belongs, below the destination: the directory (`""` is the destination itself) and the last part."""
 
     directory: str
@@ -39,7 +39,7 @@ def name_below(name: str, prefix: str) -> str:
     return name[len(prefix) :] if name.startswith(prefix) else name.rpartition("/")[2]
 
 
-def place_of(name: str, prefix: str) -> Place | None:
+def relative_path_of(name: str, prefix: str) -> RelativePath | None:
     """Return where a file that is listed below `prefix` belongs; None if it is part of another tree's record: nowhere.
 
     Args:
@@ -61,12 +61,12 @@ def place_of(name: str, prefix: str) -> Place | None:
         return None
     if is_unfinished(base):
         raise InvalidNameError(f"{name}: unspool keeps unfinished downloads under such names", name=name)
-    return Place(directory, base)
+    return RelativePath(directory, base)
 
 
-def folded(place: Place) -> str:
-    """Return what a file system that takes no notice of case, or of Unicode's several spellings, makes of a place."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(place)).casefold())
+def folded(path: RelativePath) -> str:
+    """Return what a file system that takes no notice of case, or of Unicode's several spellings, makes of a path."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(path)).casefold())
 
 
 @value
@@ -76,7 +76,7 @@ class Kept:
     Attributes:
         revision, size, crc32c: of the server's file.
         modified_ns, inode: of the local file; its size is the same.
-        told: the server's attributes that the local file was given, as far as it could have them.
+        given: the server's attributes that the local file was given, as far as it could have them.
     """
 
     revision: str
@@ -84,7 +84,7 @@ class Kept:
     crc32c: int
     modified_ns: int
     inode: int
-    told: Attributes = NO_ATTRIBUTES
+    given: Attributes = NO_ATTRIBUTES
 
     def is_of(self, local: Local) -> bool:
         """Whether a local file is the one that the record was made of."""
@@ -93,7 +93,7 @@ class Kept:
 
 @value
 class Local:
-    """A regular file at a place."""
+    """A regular file at a path."""
 
     size: int
     modified_ns: int
@@ -115,7 +115,7 @@ def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: boo
     Args:
         info: as the server lists it.
         kept: what the record says, if it says anything and is believed.
-        local: what is at its place.
+        local: what is at its path.
         reread: compare the local file even if the record vouches for it.
     """
     if local is None or local.size != info.size:
@@ -134,7 +134,7 @@ def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: boo
 
 def made_executable(kept: Kept | None, local: Local) -> bool:
     """Whether it was we who made a local file executable: then we may take that back."""
-    return kept is not None and kept.told.executable is True and kept.is_of(local)
+    return kept is not None and kept.given.executable is True and kept.is_of(local)
 
 
 def lacks(attributes: Attributes, kept: Kept, local: Local) -> bool:
@@ -142,7 +142,7 @@ def lacks(attributes: Attributes, kept: Kept, local: Local) -> bool:
 
     The time is compared with what the server told before, for a file system may have no such time.
     """
-    if attributes.modified_ns not in (None, kept.told.modified_ns):
+    if attributes.modified_ns not in (None, kept.given.modified_ns):
         return True
     if attributes.executable:
         return not local.executable

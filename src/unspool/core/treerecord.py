@@ -38,7 +38,7 @@ def key_of(name: str) -> bytes:
 def row_of(name: str, kept: Kept) -> tuple[bytes, bytes]:
     """Return the row of a file: its key and its value."""
     key = key_of(name)
-    told = f"{'-' if kept.told.modified_ns is None else kept.told.modified_ns} {_SPELLED[kept.told.executable]}"
+    told = f"{'-' if kept.given.modified_ns is None else kept.given.modified_ns} {_SPELLED[kept.given.executable]}"
     text = f"{kept.size} {kept.crc32c} {kept.modified_ns} {kept.inode} {told} {kept.revision}"
     said = text.encode(errors="surrogatepass")
     return key, _sum_of(key, said) + said

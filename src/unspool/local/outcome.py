@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from unspool.core.model import Bytes, FileInfo
-from unspool.core.tree import Place
+from unspool.core.tree import RelativePath
 from unspool.errors import UnspoolError
 
 
@@ -15,19 +15,19 @@ class Wanted:
 
     Attributes:
         info: the file, with only those attributes that the local file should get.
-        place: its path below the destination.
+        path: its path below the destination.
         mode: the permissions of the file that it replaces; None if it replaces none.
         takes_back: whether unspool made the replaced file executable.
     """
 
     info: FileInfo
-    place: Place
+    path: RelativePath
     mode: int | None = None
     takes_back: bool = False
 
 
 @dataclass(slots=True)
-class Arrived:
+class ReceivedFile:
     """A small file that is complete and verified.
 
     Attributes:

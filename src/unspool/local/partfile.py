@@ -104,7 +104,7 @@ class PartFile:
         for name in (names.part, names.journal, names.scratch, names.whole):
             status = status_of(name, self._directory)
             if status is not None and not stat.S_ISREG(status.st_mode):
-                raise self._not_ours("is not a regular file", name)
+                raise self._not_ours_error("is not a regular file", name)
 
     def _read_journal(self) -> bytes:
         """Return the contents of the journal file. They may be damaged: the download then starts over."""
@@ -114,10 +114,10 @@ class PartFile:
         except LocalFileError as error:
             self._let_go()
             if isinstance(error.__cause__, FileNotFoundError):
-                raise self._not_ours("is not empty and has no journal beside it") from None
+                raise self._not_ours_error("is not empty and has no journal beside it") from None
             raise
 
-    def _not_ours(self, why: str, name: str | None = None) -> LocalFileError:
+    def _not_ours_error(self, why: str, name: str | None = None) -> LocalFileError:
         path = self.path.with_name(name) if name else self.path
         return LocalFileError(f"{path}: {why}, so it is not of an unfinished download: remove it, or name another destination")
 
@@ -148,9 +148,9 @@ class PartFile:
         if is_at(self._descriptor, self._names.whole, self._directory):
             names -= 1  # a commit was killed halfway
         elif status_of(self._names.whole, self._directory) is not None:
-            raise self._not_ours("is another file than the part file", self._names.whole)
+            raise self._not_ours_error("is another file than the part file", self._names.whole)
         if names > 1:
-            raise self._not_ours("has another name too (a hard link)")
+            raise self._not_ours_error("has another name too (a hard link)")
 
     def recheck(self) -> int:
         """Read one more segment that the journal claims, and mark it as not good if its checksum differs.

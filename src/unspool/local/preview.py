@@ -19,7 +19,7 @@ from pathlib import Path
 
 from unspool.core.model import FileInfo
 from unspool.core.ours import HOME
-from unspool.core.tree import Kept, Local, Place, Verdict, below, judge, place_of
+from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, judge, relative_path_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.copy import LocalCopy
@@ -29,7 +29,7 @@ from unspool.local.entries import status_of
 from unspool.local.outcome import Failure, Outcome, Wanted
 from unspool.local.peek import PeekedRecord
 from unspool.local.refusals import local_error, mapped
-from unspool.local.staging import taken
+from unspool.local.staging import exists_error
 
 
 def _open_directory(path: Path) -> int:
@@ -42,11 +42,11 @@ def _open_directory(path: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file of the tree, and what is at its place.
+    """A file of the tree, and what is at its path.
 
     Attributes:
         info: the file on the server.
-        place: its path below the destination.
+        path: its path below the destination.
         copy: the regular file there, if there is one. Its directory is open until the next file is seen.
         occupied: whether anything is there, if only a symbolic link.
         verdict: whether the file has to be fetched or compared.
@@ -54,7 +54,7 @@ class Seen:
     """
 
     info: FileInfo
-    place: Place
+    path: RelativePath
     copy: LocalCopy | None
     occupied: bool
     verdict: Verdict
@@ -116,7 +116,7 @@ class TreePreview:
         return self._directories is not None
 
     def see(self, infos: Iterable[FileInfo], out: Outcome) -> Iterator[Seen]:
-        """Yield what is at the place of each file; add to `out` those left out, and those that cannot be written or read."""
+        """Yield what is at the path of each file; add to `out` those left out, and those that cannot be written or read."""
         infos = list(infos)
         known = {} if self._record is None else self._record.find(info.name for info in infos)
         for info in infos:
@@ -138,9 +138,9 @@ class TreePreview:
                 if verdict is Verdict.HERE:
                     out.kept += 1
                 elif seen.occupied and not self._overwrite:
-                    raise taken(self._path / str(seen.place))
+                    raise exists_error(self._path / str(seen.path))
                 else:
-                    out.wanted.append(Wanted(seen.info, seen.place))
+                    out.wanted.append(Wanted(seen.info, seen.path))
         return out
 
     @contextlib.contextmanager
@@ -156,18 +156,18 @@ class TreePreview:
     def _see(self, info: FileInfo, kept: Kept | None, out: Outcome) -> Seen | None:
         if info.size < 0:
             raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
-        place = place_of(info.name, self._below)
-        if place is None:
+        path = relative_path_of(info.name, self._below)
+        if path is None:
             out.left_out += 1
             return None
-        directory = None if self._directories is None else self._directories.find(place.directory)
-        status = None if directory is None else status_of(place.base, directory)
+        directory = None if self._directories is None else self._directories.find(path.directory)
+        status = None if directory is None else status_of(path.base, directory)
         local = copy = None
         if status is not None:
             if stat.S_ISREG(status.st_mode):
                 local = Local(status.st_size, status.st_mtime_ns, status.st_ino)
-                copy = LocalCopy(self._path / str(place), place.base, directory)
+                copy = LocalCopy(self._path / str(path), path.base, directory)
             elif not stat.S_ISLNK(status.st_mode):
-                raise LocalFileError(f"{self._path / str(place)}: is there already, and is not a regular file")
+                raise LocalFileError(f"{self._path / str(path)}: is there already, and is not a regular file")
         verdict, checksum = judge(info, kept, local, reread=self._reread)
-        return Seen(info, place, copy, status is not None, verdict, checksum)
+        return Seen(info, path, copy, status is not None, verdict, checksum)

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.core.model import FileInfo
-from unspool.core.tree import Kept, Place
+from unspool.core.tree import Kept, RelativePath
 from unspool.core.treerecord import row_of
 from unspool.errors import DestinationExistsError, LocalFileError
 from unspool.local.attributes import apply
 from unspool.local.directories import Directories
 from unspool.local.entries import appear
 from unspool.local.home import TreeHome
-from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
+from unspool.local.outcome import Failure, Outcome, ReceivedFile, Wanted
 from unspool.local.refusals import local_error
 from unspool.options import MIB
 
@@ -82,7 +82,7 @@ class Staging:
         self._bytes = 0
         self._names_to_sync = False
 
-    def write(self, arrived: Iterable[Arrived]) -> Outcome:
+    def write(self, arrived: Iterable[ReceivedFile]) -> Outcome:
         """Stage small files. If the group is large enough, commit it.
 
         Raises:
@@ -98,7 +98,7 @@ class Staging:
             return self.commit()
         return Outcome()
 
-    def _stage(self, one: Arrived) -> _Staged:
+    def _stage(self, one: ReceivedFile) -> _Staged:
         wanted = one.wanted
         name, descriptor = self._home.stage()
         try:
@@ -166,9 +166,9 @@ class Staging:
         """Give a staged file its final name; return whether that succeeded."""
         wanted = one.wanted
         try:
-            directory = self._directories.find(wanted.place.directory, make=True)
+            directory = self._directories.find(wanted.path.directory, make=True)
             assert directory is not None
-            self._put(one.name, directory, wanted.place)
+            self._put(one.name, directory, wanted.path)
         except LocalFileError as error:
             out.failures.append(Failure(wanted.info.name, error))
         except OSError as error:
@@ -177,23 +177,23 @@ class Staging:
             if error.errno == errno.EXDEV:
                 out.elsewhere.append(wanted)
             else:
-                out.failures.append(Failure(wanted.info.name, local_error(error, self._path / str(wanted.place))))
+                out.failures.append(Failure(wanted.info.name, local_error(error, self._path / str(wanted.path))))
         else:
-            self._directories.grown.add(wanted.place.directory)
+            self._directories.grown.add(wanted.path.directory)
             out.fetched += 1
             out.fetched_bytes += wanted.info.size
             return True
         self._home.drop(one.name)
         return False
 
-    def _put(self, staged: str, directory: int, place: Place) -> None:
+    def _put(self, staged: str, directory: int, path: RelativePath) -> None:
         if self._overwrite:
-            os.rename(staged, place.base, src_dir_fd=self._home.descriptor, dst_dir_fd=directory)
+            os.rename(staged, path.base, src_dir_fd=self._home.descriptor, dst_dir_fd=directory)
             return
         try:
-            appear(staged, self._home.descriptor, place.base, directory)
+            appear(staged, self._home.descriptor, path.base, directory)
         except FileExistsError:
-            raise taken(self._path / str(place)) from None
+            raise exists_error(self._path / str(path)) from None
 
     def finish(self) -> Outcome:
         """Commit the last group, and make all names durable.
@@ -223,7 +223,7 @@ class Staging:
             self._home.drop(one.name)
 
 
-def taken(path: Path) -> DestinationExistsError:
+def exists_error(path: Path) -> DestinationExistsError:
     """Return the error for an existing file that may not be replaced."""
     return DestinationExistsError(f"{path}: exists and is not the server's file: allow it to be replaced (overwrite=True)")
 

@@ -1,6 +1,6 @@
 """The disk's side of a tree: what is here already, and where what arrives is put.
 
-Rule 1: nothing below the destination is read or written but at the place of a file of the tree, and through no symbolic link.
+Rule 1: nothing below the destination is read or written but at the path of a file of the tree, and through no symbolic link.
 Rule 2: nothing is removed, and nothing is replaced but by the file that belongs there.
 Rule 3: what stands in the way of one file is that file's failure, and stops no other.
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.ours import HOME, is_ours
-from unspool.core.tree import Kept, Local, Place, Verdict, below, folded, judge, lacks, made_executable, place_of
+from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, folded, judge, lacks, made_executable, relative_path_of
 from unspool.core.treerecord import row_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
@@ -28,10 +28,10 @@ from unspool.local.directories import Directories
 from unspool.local.elsewhere import record_at
 from unspool.local.entries import READ, make_directory, status_of, unchanged
 from unspool.local.home import TreeHome, whole_file_system_syncer
-from unspool.local.outcome import Arrived, Failure, Outcome, Wanted
+from unspool.local.outcome import Failure, Outcome, ReceivedFile, Wanted
 from unspool.local.record import NoRecord, Record
 from unspool.local.refusals import local_error
-from unspool.local.staging import Staging, taken, vouched
+from unspool.local.staging import Staging, exists_error, vouched
 from unspool.options import MIB
 
 SMALL = MIB
@@ -107,9 +107,9 @@ class TreeDestination:
         except NotADirectoryError as error:
             raise LocalFileError(f"{self._path}: is not a directory; a tree needs one") from error
         except FileExistsError as error:
-            raise self._refused(error, f"{HOME}/{error.filename}") from error
+            raise self._local_error(error, f"{HOME}/{error.filename}") from error
         except (OSError, ValueError) as error:
-            raise self._refused(error) from error
+            raise self._local_error(error) from error
         self._directories = Directories(self._root, self._path)
         self._staging = Staging(
             self._root,
@@ -119,7 +119,7 @@ class TreeDestination:
             overwrite=self._overwrite,
             sync_all=self._sync_all,
         )
-        self._seen: set[str] = set()  # folded places, where the file system folds
+        self._seen: set[str] = set()  # folded paths, where the file system folds
         self.is_open = True
 
     def _other_record(self) -> AbstractContextManager[Record | NoRecord] | None:
@@ -128,7 +128,7 @@ class TreeDestination:
             return record_at(self._record, self._source, self._path, anew=not self._resume)
         return None if self._record else contextlib.nullcontext(NoRecord())
 
-    def again(self) -> None:
+    def begin_again(self) -> None:
         """Begin once more: the same files are about to be looked at again."""
         self._seen.clear()
 
@@ -149,32 +149,32 @@ class TreeDestination:
             except UnspoolError as error:
                 out.failures.append(Failure(info.name, error))
             except OSError as error:
-                out.failures.append(Failure(info.name, self._refused(error, info.name)))
+                out.failures.append(Failure(info.name, self._local_error(error, info.name)))
         self._home.record.add(rows)
         return out
 
     def _look_at(self, info: FileInfo, kept: Kept | None, out: Outcome, rows: list[tuple[bytes, bytes]]) -> None:
         if info.size < 0:
             raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
-        place = place_of(info.name, self._below)
-        if place is None:
+        path = relative_path_of(info.name, self._below)
+        if path is None:
             out.left_out += 1
             return
         if self._folds:
-            self._check_unlike_others(info, place)
-        directory = self._directories.find(place.directory)
-        status = None if directory is None else status_of(place.base, directory)
+            self._check_unlike_others(info, path)
+        directory = self._directories.find(path.directory)
+        status = None if directory is None else status_of(path.base, directory)
         local = mode = None
         if status is not None:
             if stat.S_ISREG(status.st_mode):
                 local = Local(status.st_size, status.st_mtime_ns, status.st_ino, bool(status.st_mode & stat.S_IXUSR))
                 mode = status.st_mode & 0o777
             elif not stat.S_ISLNK(status.st_mode):
-                raise LocalFileError(f"{self._path / str(place)}: is there already, and is not a regular file")
+                raise LocalFileError(f"{self._path / str(path)}: is there already, and is not a regular file")
         small = info.size <= SMALL
         verdict, checksum = judge(info, kept, local, reread=self._reread)
         takes_back = local is not None and made_executable(kept, local)
-        wanted = Wanted(info, place, mode, takes_back)
+        wanted = Wanted(info, path, mode, takes_back)
         if verdict is Verdict.COMPARE and small:
             assert directory is not None
             assert checksum is not None
@@ -188,14 +188,14 @@ class TreeDestination:
             out.kept_bytes += info.size
             return
         if status is not None and small and not self._overwrite:  # for a larger one, its own download finds out
-            raise taken(self._path / str(place))
+            raise exists_error(self._path / str(path))
         out.wanted.append(wanted)
 
-    def _check_unlike_others(self, info: FileInfo, place: Place) -> None:
-        like = folded(place)
+    def _check_unlike_others(self, info: FileInfo, path: RelativePath) -> None:
+        like = folded(path)
         if like in self._seen:
             raise LocalFileError(
-                f"{self._path / str(place)}: another file of the tree has this name already, "
+                f"{self._path / str(path)}: another file of the tree has this name already, "
                 f"as far as the file system here can tell; {info.name} is left out"
             )
         self._seen.add(like)
@@ -203,7 +203,7 @@ class TreeDestination:
     def _give(self, wanted: Wanted, directory: int, found: os.stat_result, kept: Kept, rows: list[tuple[bytes, bytes]]) -> None:
         """Give a file that is here the attributes that it lacks."""
         with contextlib.suppress(OSError):  # its bytes are right, and nothing else was promised
-            descriptor = os.open(wanted.place.base, READ, dir_fd=directory)
+            descriptor = os.open(wanted.path.base, READ, dir_fd=directory)
             try:
                 if unchanged(found, os.fstat(descriptor)):
                     told = vouched(descriptor, wanted.info, kept.crc32c, takes_back=wanted.takes_back)
@@ -214,7 +214,7 @@ class TreeDestination:
     def _agrees(self, wanted: Wanted, directory: int, checksum: int, rows: list[tuple[bytes, bytes]]) -> bool:
         """Read a small file that is here; note it if it has the server's bytes."""
         info = wanted.info
-        descriptor = os.open(wanted.place.base, READ, dir_fd=directory)
+        descriptor = os.open(wanted.path.base, READ, dir_fd=directory)
         try:
             before = os.fstat(descriptor)
             data = os.pread(descriptor, SMALL + 1, 0)
@@ -232,19 +232,19 @@ class TreeDestination:
         out = Outcome()
         for prefix in prefixes:
             try:
-                place = place_of(prefix.removesuffix("/"), self._below)
-                if place is not None:
-                    self._directories.find(str(place), make=True)
+                path = relative_path_of(prefix.removesuffix("/"), self._below)
+                if path is not None:
+                    self._directories.find(str(path), make=True)
                     out.directories += 1
             except UnspoolError as error:
                 out.failures.append(Failure(prefix, error))
             except OSError as error:
-                out.failures.append(Failure(prefix, self._refused(error, prefix.removesuffix("/"))))
+                out.failures.append(Failure(prefix, self._local_error(error, prefix.removesuffix("/"))))
         return out
 
     # What arrives
 
-    def write(self, arrived: Iterable[Arrived]) -> Outcome:
+    def write(self, arrived: Iterable[ReceivedFile]) -> Outcome:
         """Take small files that have arrived; see `Staging.write`."""
         return self._staging.write(arrived)
 
@@ -258,28 +258,28 @@ class TreeDestination:
 
     # Larger files, which have downloads of their own
 
-    def lend(self, wanted: Wanted) -> Destination:
+    def open_file(self, wanted: Wanted) -> Destination:
         """Return the destination of a larger file, to be closed by the caller; its directory is made if need be.
 
         Raises:
             LocalFileError: there cannot be such a directory.
         """
         try:
-            directory = self._directories.find(wanted.place.directory, make=True)
+            directory = self._directories.find(wanted.path.directory, make=True)
             assert directory is not None
-            return Destination(os.dup(directory), self._path / str(wanted.place))
+            return Destination(os.dup(directory), self._path / str(wanted.path))
         except UnspoolError:
             raise
         except OSError as error:
-            raise self._refused(error, str(wanted.place)) from error
+            raise self._local_error(error, str(wanted.path)) from error
 
-    def adopt(self, wanted: Wanted, revision: str | None, checksum: int) -> None:
+    def record_file(self, wanted: Wanted, revision: str | None, checksum: int) -> None:
         """Note a larger file, which has been downloaded and verified, at that revision."""
         if revision != wanted.info.revision:
             return  # what is listed is not what came; the next run compares them
         with contextlib.suppress(OSError, UnspoolError):  # what is not noted is compared
-            directory = self._directories.find(wanted.place.directory)
-            descriptor = os.open(wanted.place.base, READ, dir_fd=directory)
+            directory = self._directories.find(wanted.path.directory)
+            descriptor = os.open(wanted.path.base, READ, dir_fd=directory)
             try:
                 kept = vouched(descriptor, wanted.info, checksum, takes_back=wanted.takes_back)
                 self._home.record.add([row_of(wanted.info.name, kept)])
@@ -294,7 +294,7 @@ class TreeDestination:
         self._home.close()
         os.close(self._root)
 
-    def _refused(self, error: OSError | ValueError, name: str = "") -> LocalFileError:
+    def _local_error(self, error: OSError | ValueError, name: str = "") -> LocalFileError:
         if isinstance(error, OSError):
             refused = local_error(error, self._path / name)
             refused.__cause__ = error

@@ -85,7 +85,7 @@ class Streams:
         except asyncio.CancelledError:
             # Either `cut` cancelled the task, or gRPC did because the client left, or both.
             if self._cutting and not task.uncancel():
-                raise _going_away() from None
+                raise _going_away_error() from None
             raise
         finally:
             self._running.discard(task)
@@ -98,7 +98,7 @@ class Streams:
 
     def _refuse_if_full(self, connection: str, host: str) -> None:
         if self._draining:
-            raise _going_away()
+            raise _going_away_error()
         full = self._slots.full_for(host)
         if full is None and connection not in self._connections and len(self._connections) >= self._limits.connections:
             full = f"the limit, {counted(self._limits.connections, 'connection')} with running streams, is reached"
@@ -150,5 +150,5 @@ def _pace(rate: float | None) -> Pace | None:
     return None if rate is None else Pace(rate, burst=rate / 4)
 
 
-def _going_away() -> UnreachableError:
+def _going_away_error() -> UnreachableError:
     return UnreachableError("the server is going away: try again", retry_after=_DRAIN_RETRY)

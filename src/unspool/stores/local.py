@@ -251,7 +251,7 @@ def _page(entries: _Entries, size: int) -> Page:
             omissions.add(entry)
         if len(files) + len(prefixes) == size:
             break
-    return Page(tuple(files), tuple(prefixes), omissions.told())
+    return Page(tuple(files), tuple(prefixes), omissions.as_tuple())
 
 
 def _omission(reason: Reason, name: str) -> Omission:

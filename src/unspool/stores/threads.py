@@ -67,14 +67,14 @@ class Threads:
     def check(self) -> None:
         """Raise ServerError if the store is closed."""
         if self._closed:
-            raise _closed()
+            raise _closed_error()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run the work in a thread. Raises ServerError if the store is closed."""
         try:
             return self._pool.submit(work)
         except RuntimeError as error:
-            raise _closed() from error
+            raise _closed_error() from error
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run the work in a thread and wait for its result."""
@@ -93,5 +93,5 @@ class Threads:
         self._pool.shutdown(wait=False)
 
 
-def _closed() -> ServerError:
+def _closed_error() -> ServerError:
     return ServerError("the store was closed meanwhile")
