@@ -30,6 +30,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |-- TransferError                  the transfer broke; progress is kept                    exit 7
     |   |-- UnreachableError           no answer, or the connection broke                      retryable
     |   |   `-- ConnectError           no connection could be made                             retryable
+    |   |       `-- TlsError           because one side uses TLS, or trusts, otherwise
     |   |-- TruncatedError             the stream ended without its summary                    retryable
     |   |-- StalledError               no message within the idle timeout                      retryable
     |   |-- OverloadedError            the server asks to try again later                      retryable
@@ -270,6 +271,16 @@ class ConnectError(UnreachableError):
     """
 
     reason = "CONNECT"
+
+
+class TlsError(ConnectError):
+    """The two sides cannot agree on a secure connection: only one uses TLS, or the server's certificate is not acceptable.
+
+    The message says which. Waiting does not help. (A server that wants a client certificate raises `UnauthenticatedError`.)
+    """
+
+    retryable = False
+    reason = "TLS"
 
 
 class TruncatedError(TransferError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from os import PathLike
+from typing import Literal, TypeAlias, TypedDict
 
 from unspool.core.model import Attributes
 from unspool.core.retry import RetryPolicy
@@ -16,6 +17,25 @@ Metadata: TypeAlias = Sequence[tuple[str, str]]
 
 Dialect: TypeAlias = Literal["unspool", "demo"]
 """A protocol: unspool.v1, or the tutorial's demo.Files, which supports reads only and has no checksums."""
+
+
+class Security(TypedDict, total=False):
+    """How a client secures its connection. All of it is optional.
+
+    Attributes:
+        tls: connect over TLS, as `unspools://` in the target says too.
+        ca: a file with the certificates (PEM) of the authorities that may sign the server's. Without it, those that gRPC ships
+            with are trusted: the list of Mozilla.
+        cert: a file with the client's certificate (PEM), followed by those of intermediate authorities, for a server that asks
+            for one.
+        key: a file with its private key (PEM), without a passphrase; None if it is in the file `cert`.
+    """
+
+    tls: bool
+    ca: str | PathLike[str] | None
+    cert: str | PathLike[str] | None
+    key: str | PathLike[str] | None
+
 
 OnChange = Literal["restart", "fail"]
 """What to do if the file changes on the server during a download."""
@@ -128,6 +148,8 @@ class ServerOptions:
         keepalive: seconds without traffic on a connection after which the server pings the client. It closes the connection if
             no answer comes within `keepalive_timeout`. This finds clients that vanished (gRPC's own default: 2 hours and 20 s).
         connection_idle: seconds after which a connection without calls is closed (nginx keeps 75; gRPC-Go's default is never).
+        handshake_timeout: seconds that a peer has for the handshakes of TLS and HTTP/2 (Go's net/http: 10 for TLS; nginx: 60;
+            gRPC's own default: 120). A peer that connects and says nothing is disconnected after it.
     """
 
     service: ServiceOptions = field(default_factory=ServiceOptions)
@@ -136,3 +158,4 @@ class ServerOptions:
     keepalive: float = 60.0
     keepalive_timeout: float = 20.0
     connection_idle: float = 300.0
+    handshake_timeout: float = 10.0

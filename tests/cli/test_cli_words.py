@@ -118,7 +118,7 @@ def test_every_exit_code_is_somebodys() -> None:
     assert set(EXIT_CODES) == {0, 129, 130, 141, 143} | {kind.exit_code for kind in ERRORS}
 
 
-ADVISED = [kind for kind in ERRORS if kind.exit_code in (3, 4, 5, 7) and kind is not errors.ConnectError]
+ADVISED = [kind for kind in ERRORS if kind.exit_code in (3, 4, 5, 7) and not issubclass(kind, errors.ConnectError)]
 
 
 @pytest.mark.parametrize("kind", ADVISED)

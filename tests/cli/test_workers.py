@@ -18,7 +18,11 @@ OBEDIENT = ["sh", "-c", "read told; echo ready; read forever"]
 
 SETTINGS = Settings(
     root="root",
-    listen="127.0.0.1:0",
+    listen=("127.0.0.1:0",),
+    cert=None,
+    key=None,
+    client_ca=None,
+    insecure=False,
     hidden=False,
     workers=1,
     grace=10.0,

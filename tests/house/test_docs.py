@@ -75,6 +75,8 @@ def test_every_option_of_a_command_is_in_the_reference_with_its_default(name: st
             default = (option.opts if option.default else option.secondary_opts)[0] if option.secondary_opts else ""
         else:
             default = "" if option.required or option.default is None else str(option.default)
+            if isinstance(option.default, tuple):
+                default = ", ".join(option.default)
         real[frozenset([*option.opts, *option.secondary_opts])] = default
     assert documented == real
 

@@ -78,6 +78,7 @@ IN_MODULES = {
         "MIB",
         "Metadata",
         "OnChange",
+        "Security",
         "ServerOptions",
         "ServiceOptions",
         "TransferOptions",

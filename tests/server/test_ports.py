@@ -150,7 +150,7 @@ async def test_all_interfaces_are_had_or_refused(host: str, taken: str) -> None:
 @pytest.mark.parametrize("listen", [":0", "0", "[::]:0", "0.0.0.0:0"])
 async def test_a_port_alone_is_on_all_interfaces(listen: str) -> None:
     """`:PORT`, `PORT`, `[::]` and `0.0.0.0` are served on IPv4 and, if there is one, on IPv6."""
-    async with Server(MemoryStore({"a": b"a"}), listen) as server:
+    async with Server(MemoryStore({"a": b"a"}), listen, insecure=True) as server:
         port = port_of(server.address)
         for host in ("127.0.0.1", "[::1]") if HAS_IPV6 else ("127.0.0.1",):
             async with Client(f"{host}:{port}") as client:
@@ -300,7 +300,7 @@ async def test_an_address_that_others_reach_is_warned_of(
 ) -> None:
     """A server that other machines can reach logs one warning, with its address and why; one on loopback logs nothing."""
     listen = listen.replace("SOCKET", str(tmp_path / "s"))
-    async with Server(MemoryStore(), listen) as server:
+    async with Server(MemoryStore(), listen, insecure=True) as server:
         found = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(found) == exposed
     for record in found:

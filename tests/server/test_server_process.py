@@ -94,7 +94,7 @@ def test_an_address_that_others_reach_is_one_warning(
     root: Path, tmp_path: Path, options: tuple[str, ...], log_format: str
 ) -> None:
     """A server on all interfaces warns in one line of its log, however quiet it is and however many workers it has."""
-    with serving(root, tmp_path / "log", *options, listen=":0", log_format=log_format) as server:
+    with serving(root, tmp_path / "log", "--insecure", *options, listen=":0", log_format=log_format) as server:
         assert server.address.startswith("[::]:")
         said = (tmp_path / "log").read_text().splitlines()
         port = server.address.rpartition(":")[2]

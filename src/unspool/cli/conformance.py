@@ -9,7 +9,9 @@ import click
 
 from unspool.cli.command import command, printable
 from unspool.cli.patience import patience_options
+from unspool.cli.security import security_options
 from unspool.core.retry import RetryPolicy
+from unspool.options import Security
 
 
 @click.command()
@@ -17,8 +19,9 @@ from unspool.core.retry import RetryPolicy
 @click.option("--name", default=None, help="The file to read, of at least two bytes; otherwise one is picked from the listing.")
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
+@security_options
 @patience_options
-async def conformance(*, server: str, name: str | None, json: bool, retry: RetryPolicy) -> None:
+async def conformance(*, server: str, name: str | None, json: bool, retry: RetryPolicy, security: Security) -> None:
     """Check, point by point, that SERVER (HOST:PORT), any implementation, follows the protocol.
 
     Exit code 0 if every point holds, 6 if one does not.
@@ -30,7 +33,7 @@ async def conformance(*, server: str, name: str | None, json: bool, retry: Retry
     from unspool.testing.conformance import check  # noqa: PLC0415
 
     target = parse_server(server)
-    async with Client(target, options=TransferOptions(retry=retry)) as client:
+    async with Client(target, options=TransferOptions(retry=retry), **security) as client:
         try:
             await client.stat(name or "any")
         except TransferError:
@@ -38,7 +41,7 @@ async def conformance(*, server: str, name: str | None, json: bool, retry: Retry
         except UnspoolError:
             pass  # the server answered: any answer will do
     failed = total = 0
-    async for finding in check(target, name):
+    async for finding in check(target, name, **security):
         total += 1
         failed += finding.outcome == "fail"
         if json:

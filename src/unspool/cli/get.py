@@ -15,10 +15,11 @@ from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getcommand import GetCommand
 from unspool.cli.patience import patience_options
+from unspool.cli.security import security_options
 from unspool.cli.sizes import Size
 from unspool.cli.targets import targets
 from unspool.core.counted import counted
-from unspool.options import OnChange, TransferOptions
+from unspool.options import OnChange, Security, TransferOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -95,6 +96,7 @@ MOST_JOBS = 64
     "--json", is_flag=True, help="Print the result as one JSON object (of several files: one a line), and no progress."
 )
 @command
+@security_options
 @patience_options
 async def get(
     *,
@@ -110,6 +112,7 @@ async def get(
     dry_run: bool,
     jobs: int | None,
     retry: RetryPolicy,
+    security: Security,
     idle_timeout: float,
     limit_rate: int | None,
     on_change: OnChange,
@@ -151,6 +154,7 @@ async def get(
         dialect=dialect,  # type: ignore[arg-type]  # click checked
         options=options,
         limit_rate=None if limit_rate is None else RateLimit(limit_rate),
+        **security,
     )
     if url is None:
         from unspool.cli.several import get_several  # noqa: PLC0415

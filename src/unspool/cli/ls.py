@@ -13,10 +13,12 @@ import click
 from unspool.cli.command import command, printable
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
 from unspool.cli.patience import patience_options
+from unspool.cli.security import security_options
 from unspool.cli.units import say_bytes
 from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.core.retry import RetryPolicy
+from unspool.options import Security
 
 if TYPE_CHECKING:
     from unspool.core.filters import Filter
@@ -42,6 +44,7 @@ _WIDTH = 15
 @click.option("--verbose", "-v", is_flag=True, help="Name what the server leaves out, on standard error.")
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
+@security_options
 @patience_options
 async def ls(
     *,
@@ -53,6 +56,7 @@ async def ls(
     verbose: bool,
     json: bool,
     retry: RetryPolicy,
+    security: Security,
 ) -> None:
     """List the files below URL (HOST:PORT or HOST:PORT/PREFIX).
 
@@ -71,7 +75,7 @@ async def ls(
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     lines: Lines = JsonLines() if json else TextLines(long=long_, human=human, sort=on_terminal)
     omissions = Omissions(0)
-    async with Client(address.target, options=TransferOptions(retry=retry)) as client:
+    async with Client(address.target, options=TransferOptions(retry=retry), **security) as client:
         try:
             async for page in client.pages(address.name, recursive=recursive):
                 lines.add(() if chosen else page.prefixes, chosen.select(page.files, below(address.name)))

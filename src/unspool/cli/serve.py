@@ -8,6 +8,7 @@ import click
 
 from unspool.cli.command import command
 from unspool.cli.completion import complete_directories
+from unspool.cli.security import server_security_options
 from unspool.cli.sizes import Size, write_size
 from unspool.options import ServerOptions
 
@@ -18,10 +19,13 @@ _DEFAULTS = ServerOptions()
 @click.argument("root", shell_complete=complete_directories)
 @click.option(
     "--listen",
-    default="127.0.0.1:50051",
+    multiple=True,
+    default=("127.0.0.1:50051",),
     show_default=True,
-    help="HOST:PORT, PORT for all interfaces, or unix:PATH; port 0 picks a free one.",
+    help="HOST:PORT, PORT for all interfaces, or unix:PATH; port 0 picks a free one. tls:, mtls: or plain: before it says what "
+    "secures it. May be given several times.",
 )
+@server_security_options
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),

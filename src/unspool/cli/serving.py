@@ -10,7 +10,9 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Literal
 
 import click
@@ -21,12 +23,14 @@ from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
 from unspool.cli.workers import Workers
-from unspool.core.address import UnixSocket, parse_listen
+from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
+from unspool.core.tls import parse_listeners
 from unspool.errors import InvalidRequestError
 from unspool.options import LimitOptions, ServerOptions, ServiceOptions
+from unspool.server.exposure import check_exposure, check_files, warning
 from unspool.server.ports import held
-from unspool.server.server import EXPOSED, Server
+from unspool.server.server import Server
 from unspool.stores import open_store
 
 _CLOSING = 5.0
@@ -46,7 +50,11 @@ class Settings:
     """The options of `unspool serve`, under the same names."""
 
     root: str
-    listen: str
+    listen: tuple[str, ...]
+    cert: str | None
+    key: str | None
+    client_ca: str | None
+    insecure: bool
     hidden: bool
     workers: int
     grace: float
@@ -95,7 +103,7 @@ class Settings:
 async def serve_alone(settings: Settings) -> None:
     """Serve in this process until a signal."""
     set_up_log(settings.log_format, quiet=settings.quiet)
-    await _serve(settings, lambda address: _say_ready(settings.root, address), share_port=False)
+    await _serve(settings, lambda addresses: _say_ready(settings.root, addresses), share_port=False)
 
 
 async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[], None]) -> None:
@@ -109,31 +117,50 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     set_up_log(settings.log_format, quiet=settings.quiet)
     await open_store(settings.root, hidden=settings.hidden).aclose()  # reports an error once instead of once per worker
     stop = _stopped_by_signals()
-    listen = parse_listen(settings.listen)
-    if isinstance(listen, UnixSocket):
-        raise InvalidRequestError(f"{settings.listen}: workers can share a port, but not a Unix socket; leave out --workers")
-    with held(listen) as port:
+    listeners = parse_listeners(settings.listen, cert=settings.cert is not None, client_ca=settings.client_ca is not None)
+    check_files(settings.client_ca, settings.cert, settings.key)  # as above
+    with ExitStack() as stack:
+        addresses, holding, warnings = [], [], []
+        for listener in listeners:
+            if isinstance(listener.where, UnixSocket):
+                raise InvalidRequestError(f"{listener}: workers can share a port, but not a Unix socket; leave out --workers")
+            port = stack.enter_context(held(listener.where))
+            check_exposure(listener, exposed=port.exposed, insecure=settings.insecure)
+            number = int(port.address.rpartition(":")[2])
+            addresses.append(listener.address(number))
+            holding.append(str(replace(listener, where=HostPort(listener.where.host, number))))
+            if port.exposed and (said := warning(listener.guard)):
+                warnings.append((said, addresses[-1]))
         told = [
-            json.dumps({"number": number, "settings": dataclasses.asdict(settings) | {"listen": port.address}}).encode()
+            json.dumps({"number": number, "settings": dataclasses.asdict(settings) | {"listen": holding}}).encode()
             for number in range(1, settings.workers + 1)
         ]
         # -P: like the installed program, do not import from the current directory.
         command = [sys.executable, "-P", "-m", "unspool.cli.worker", *(["--debug"] if debug else [])]
         async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE):
-            if port.exposed:
-                log.warning(EXPOSED, port.address)
-            _say_ready(settings.root, port.address)
+            for said, address in warnings:
+                log.warning(said, address)
+            _say_ready(settings.root, addresses)
             await stop.wait()
             log.info(_DRAINING, settings.grace)
 
 
-async def _serve(settings: Settings, on_ready: Callable[[str], None], *, share_port: bool) -> None:
+async def _serve(settings: Settings, on_ready: Callable[[Sequence[str]], None], *, share_port: bool) -> None:
     store = open_store(settings.root, hidden=settings.hidden)
     stop = _stopped_by_signals()
     try:
         options = _affordable(settings.options())
-        async with Server(store, settings.listen, options, share_port=share_port) as server:
-            on_ready(server.address)
+        async with Server(
+            store,
+            settings.listen,
+            options,
+            share_port=share_port,
+            cert=settings.cert,
+            key=settings.key,
+            client_ca=settings.client_ca,
+            insecure=settings.insecure,
+        ) as server:
+            on_ready(server.addresses)
             await stop.wait()
             log.info(_DRAINING, settings.grace)
             asyncio.get_running_loop().call_later(settings.grace + _CLOSING, os._exit, DONE)
@@ -166,5 +193,5 @@ def _stopped_by_signals() -> asyncio.Event:
     return stop
 
 
-def _say_ready(root: str, address: str) -> None:
-    click.echo(printable(f"unspool: serving {root} on {address}"))
+def _say_ready(root: str, addresses: Sequence[str]) -> None:
+    click.echo(printable(f"unspool: serving {root} on {', '.join(addresses)}"))

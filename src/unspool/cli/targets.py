@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from unspool.core.address import SCHEME, Address, is_server, is_url, parse_address
+from unspool.core.address import SCHEME, Address, has_scheme, is_server, is_url, parse_address
 from unspool.core.names import check_name
 from unspool.errors import InvalidRequestError, LocalFileError
 
@@ -39,7 +39,7 @@ def split_words(words: Sequence[str], *, listed: bool) -> tuple[list[str], str |
             raise click.UsageError(f"{last!r} is a server and, as the last argument, a path: write ./{last} for the path.")
         if not is_url(last):
             dest = urls.pop()
-        elif not last.startswith(SCHEME) and Path(last).parent.is_dir():
+        elif not has_scheme(last) and Path(last).parent.is_dir():
             raise click.UsageError(f"{last!r} is a URL and, here, a path: write {SCHEME}{last} or ./{last}.")
     if len(urls) > 1 or listed:
         for url in urls:

@@ -12,10 +12,12 @@ from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
 from unspool.cli.ls import describe
 from unspool.cli.patience import patience_options
+from unspool.cli.security import security_options
 
 if TYPE_CHECKING:
     from unspool.core.filters import Filter
     from unspool.core.retry import RetryPolicy
+    from unspool.options import Security
 
 
 @click.command(cls=FilteringCommand)
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors: the exit code says it.")
 @click.option("--json", is_flag=True, help="Print the result as one JSON object, and no progress.")
 @command
+@security_options
 @patience_options
 async def verify(
     *,
@@ -40,6 +43,7 @@ async def verify(
     quiet: bool,
     json: bool,
     retry: RetryPolicy,
+    security: Security,
 ) -> None:
     """Compare the local FILE with the file at URL, by size and checksum of the whole.
 
@@ -52,7 +56,7 @@ async def verify(
 
     check_filters(filters, recursive=recursive)
     address = parse_address(url)
-    async with Client(address.target, options=TransferOptions(retry=retry)) as client:
+    async with Client(address.target, options=TransferOptions(retry=retry), **security) as client:
         if recursive:
             from unspool.cli.verifytree import verify_tree  # noqa: PLC0415
 

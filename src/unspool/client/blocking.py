@@ -1,9 +1,10 @@
 """Blocking calls: what `Client` does, for scripts, notebooks and threads. Each is a call by the portal, and nothing more.
 
-Every function takes the server and the file's name in one URL, `HOST:PORT/NAME`, `unspool://HOST:PORT/NAME` or
-`unix:PATH:/NAME`, and otherwise what the method of `Client` of the same name takes. Functions may be called in any thread, also
-in one where an event loop runs; the loop is blocked meanwhile. Ctrl-C ends a call like a cancellation, and progress is kept.
-Observers and progress functions are called in a thread of unspool's own.
+Every function takes the server and the file's name in one URL, `HOST:PORT/NAME`, `unspool://HOST:PORT/NAME`,
+`unspools://HOST:PORT/NAME` (over TLS) or `unix:PATH:/NAME`, and otherwise what the method of `Client` of the same name takes,
+besides `tls`, `ca`, `cert` and `key` of `Client` itself. Functions may be called in any thread, also in one where an event loop
+runs; the loop is blocked meanwhile. Ctrl-C ends a call like a cancellation, and progress is kept. Observers and progress
+functions are called in a thread of unspool's own.
 
 Each call makes its own connection. For many small requests to one server, use a `Client`.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import io
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from os import PathLike
-from typing import Literal, TypeVar, overload
+from typing import Literal, TypeVar, Unpack, overload
 
 from unspool.client.client import Client
 from unspool.client.events import Observer
@@ -25,7 +26,7 @@ from unspool.client.writer import Writer
 from unspool.core.address import Address, parse_address
 from unspool.core.filters import Filter
 from unspool.core.model import Entry, FileInfo, Page, Prefix
-from unspool.options import Dialect, TransferOptions
+from unspool.options import Dialect, Security, TransferOptions
 
 T = TypeVar("T")
 
@@ -36,12 +37,13 @@ def _ask(
     options: TransferOptions | None,
     observers: Sequence[Observer],
     dialect: Dialect = "unspool",
+    **security: Unpack[Security],
 ) -> T:
     """Have a client made, asked and closed, and wait for the answer."""
     address = parse_address(url)
 
     async def main() -> T:
-        async with Client(address.target, dialect=dialect, options=options, observers=observers) as client:
+        async with Client(address.target, dialect=dialect, options=options, observers=observers, **security) as client:
             return await what(client, address.name)
 
     return portal().call(main)
@@ -55,9 +57,12 @@ def get(
     dialect: Dialect = "unspool",
     observers: Sequence[Observer] = (),
     progress: Progress | None = None,
+    **security: Unpack[Security],
 ) -> Result:
     """Download a file: `unspool.get("host:50051/model.bin", "model.bin")`. See `Client.get`."""
-    return _ask(url, lambda client, name: client.get(name, destination, progress=progress), options, observers, dialect)
+    return _ask(
+        url, lambda client, name: client.get(name, destination, progress=progress), options, observers, dialect, **security
+    )
 
 
 def get_tree(
@@ -70,6 +75,7 @@ def get_tree(
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
     progress: Progress | None = None,
+    **security: Unpack[Security],
 ) -> TreeResult:
     """Download all files below a prefix into a directory. See `Client.get_tree`."""
     return _ask(
@@ -79,19 +85,27 @@ def get_tree(
         ),
         options,
         observers,
+        **security,
     )
 
 
 def stat(
-    url: str, *, sha256: bool = False, options: TransferOptions | None = None, observers: Sequence[Observer] = ()
+    url: str,
+    *,
+    sha256: bool = False,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
 ) -> FileInfo:
     """Return what the file is now. See `Client.stat`."""
-    return _ask(url, lambda client, name: client.stat(name, sha256=sha256), options, observers)
+    return _ask(url, lambda client, name: client.stat(name, sha256=sha256), options, observers, **security)
 
 
-def exists(url: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> bool:
+def exists(
+    url: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = (), **security: Unpack[Security]
+) -> bool:
     """Return whether there is such a file. See `Client.exists`."""
-    return _ask(url, lambda client, name: client.exists(name), options, observers)
+    return _ask(url, lambda client, name: client.exists(name), options, observers, **security)
 
 
 def verify(
@@ -101,9 +115,10 @@ def verify(
     sha256: bool = False,
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
 ) -> FileInfo:
     """Return the server's description of the file if the local one has the same bytes. See `Client.verify`."""
-    return _ask(url, lambda client, name: client.verify(name, path, sha256=sha256), options, observers)
+    return _ask(url, lambda client, name: client.verify(name, path, sha256=sha256), options, observers, **security)
 
 
 def verify_tree(
@@ -115,13 +130,14 @@ def verify_tree(
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
     progress: Progress | None = None,
+    **security: Unpack[Security],
 ) -> TreeVerification:
     """Compare all files below a prefix with those in a directory. See `Client.verify_tree`."""
 
     def compare(client: Client, name: str) -> Awaitable[TreeVerification]:
         return client.verify_tree(name, directory, filters=filters, sha256=sha256, progress=progress)
 
-    return _ask(url, compare, options, observers)
+    return _ask(url, compare, options, observers, **security)
 
 
 def read(
@@ -134,6 +150,7 @@ def read(
     dialect: Dialect = "unspool",
     observers: Sequence[Observer] = (),
     progress: Progress | None = None,
+    **security: Unpack[Security],
 ) -> bytes:
     """Return a span of a file, verified; it is held in memory. See `Client.read`."""
     return _ask(
@@ -142,6 +159,7 @@ def read(
         options,
         observers,
         dialect,
+        **security,
     )
 
 
@@ -152,6 +170,7 @@ def open(
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
     buffer_size: int = BUFFER,
+    **security: Unpack[Security],
 ) -> io.BufferedReader:
     """Open a file to be read like a local one that was opened with mode "rb": `read`, `seek`, `tell`, `readinto`, lines.
 
@@ -163,13 +182,14 @@ def open(
         revision: these bytes or fail.
         options: of every read.
         observers: are told what happens.
+        security: `tls`, `ca`, `cert` and `key`, as `Client` takes them.
         buffer_size: bytes that are asked for at once after a seek. Whoever reads on gets one stream.
 
     Raises:
         FileChangedError: the file is not at `revision`; or, when it is read, not at the one it was opened at.
         UnspoolError: see `unspool.errors`.
     """
-    file = RemoteFile(parse_address(url), portal(), options, observers)
+    file = RemoteFile(parse_address(url), portal(), options, observers, security)
     try:
         file.look(revision)
     except BaseException:
@@ -186,6 +206,7 @@ def list(
     page_size: int | None = None,
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
 ) -> Iterator[FileInfo]: ...
 
 
@@ -197,6 +218,7 @@ def list(
     page_size: int | None = None,
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
 ) -> Iterator[Entry]: ...
 
 
@@ -207,10 +229,11 @@ def list(
     page_size: int | None = None,
     options: TransferOptions | None = None,
     observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
 ) -> Iterator[Entry]:
     """Yield what is below a prefix (`HOST:PORT` or `HOST:PORT/PREFIX`) as it arrives. See `Client.list`."""
     address = parse_address(url)
-    client = Client(address.target, options=options, observers=observers)
+    client = Client(address.target, options=options, observers=observers, **security)
     return _entries(client, address, recursive=recursive, page_size=page_size)
 
 

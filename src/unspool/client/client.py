@@ -33,14 +33,15 @@ class Client(TreeCalls):
     Most calls take `options` and `observers` for that call only; these observers are notified after the client's own.
 
     Args:
-        target: `HOST[:PORT]`, `unspool://HOST[:PORT]`, or a gRPC target such as `unix:PATH`. The client connects at the first
-            call, so it can be created where no event loop runs.
+        target: `HOST[:PORT]`, `unspool://HOST[:PORT]`, `unspools://HOST[:PORT]` for TLS, or a gRPC target such as `unix:PATH`.
+            The client connects at the first call, so it can be created where no event loop runs.
         options: how transfers behave, unless a call passes its own.
         dialect: the protocol that the server speaks.
         metadata: keys and values sent with every call.
         observers: notified of the events of every transfer.
         limit_rate: the most bytes per second that all streams of all calls receive together. Several clients given the same
             `RateLimit` share it. None means no limit.
+        tls, ca, cert, key: see `unspool.options.Security`. The files are read again when they change, and later calls use them.
         transport, clock, random: replaced in tests. The client closes a transport that it is given.
     """
 

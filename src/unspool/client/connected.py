@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from unspool.client.clock import Clock, SystemClock
-from unspool.client.dialects import connect
 from unspool.client.events import Observer, Observers
 from unspool.client.ratelimit import RateLimit
+from unspool.client.security import transports
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.transport import Transport
-from unspool.core.address import parse_server
 from unspool.errors import InvalidRequestError
-from unspool.options import Dialect, Metadata, TransferOptions
+from unspool.options import Dialect, Metadata, Security, TransferOptions
 
 
 class Connected:
@@ -33,17 +32,20 @@ class Connected:
         transport: Transport | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
+        **security: Unpack[Security],
     ) -> None:
         self.options = options or TransferOptions()
         self._always = tuple(observers)
         self._closed = False
+        connect: Callable[[], Transport] | None = None
         if transport is None:
-            target = parse_server(target)
+            connect = transports(target, dialect, metadata, security)
+            transport = connect()
         self._seams = Seams(
-            transport=transport or connect(target, dialect, metadata),
+            transport=transport,
             clock=clock or SystemClock(),
             random=random or Random(),  # noqa: S311 - spreads retries and names transfers; guards nothing
-            connect=None if transport is not None else lambda: connect(target, dialect, metadata),
+            connect=connect,
             limit=limit_rate if limit_rate is None or isinstance(limit_rate, RateLimit) else RateLimit(limit_rate),
         )
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from unspool.client.transport import Transport
 from unspool.errors import InvalidRequestError
 from unspool.options import Metadata
+
+if TYPE_CHECKING:
+    from unspool.rpc.certificates import Certificates
 
 _HOMES = {
     "unspool": ("unspool.rpc.transport", "GrpcTransport"),
@@ -16,10 +20,14 @@ _HOMES = {
 """The module and the class of each dialect's transport."""
 
 
-def connect(target: str, dialect: str, metadata: Metadata) -> Transport:
-    """Return a transport to a server. Raises InvalidRequestError if there is no such dialect."""
+def connect(target: str, dialect: str, metadata: Metadata, certificates: Certificates | None = None) -> Transport:
+    """Return a transport to a server, over TLS if there are certificates.
+
+    Raises:
+        InvalidRequestError: there is no such dialect.
+    """
     if dialect not in _HOMES:
         raise InvalidRequestError(f"there is no dialect {dialect!r}: there are {', '.join(_HOMES)}")
     module, transport = _HOMES[dialect]
-    made: Callable[[str, Metadata], Transport] = getattr(import_module(module), transport)
-    return made(target, metadata)
+    made: Callable[[str, Metadata, Certificates | None], Transport] = getattr(import_module(module), transport)
+    return made(target, metadata, certificates)

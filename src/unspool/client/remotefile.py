@@ -11,8 +11,9 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from unspool.client.client import Client
@@ -22,7 +23,7 @@ from unspool.client.reading import Reading
 from unspool.core.address import Address
 from unspool.core.model import FileInfo
 from unspool.errors import FileChangedError, InvalidRangeError
-from unspool.options import MIB, TransferOptions
+from unspool.options import MIB, Security, TransferOptions
 
 BUFFER = MIB
 """Bytes requested by a buffered read after a seek: one block, which a server sends in one message."""
@@ -40,13 +41,17 @@ class RemoteFile(io.RawIOBase):
     info: FileInfo
 
     def __init__(
-        self, address: Address, shared: Portal, options: TransferOptions | None, observers: Sequence[Observer]
+        self,
+        address: Address,
+        shared: Portal,
+        options: TransferOptions | None,
+        observers: Sequence[Observer],
+        security: Security,
     ) -> None:
         self.name = str(address)
         self.mode = "rb"
         self._address = address
-        self._options = options
-        self._observers = observers
+        self._connect = partial(Client, address.target, options=options, observers=observers, **security)
         self._portal = shared
         self._lock = threading.Lock()
         self._position = 0
@@ -132,7 +137,7 @@ class RemoteFile(io.RawIOBase):
     # In the portal
 
     async def _stat(self) -> FileInfo:
-        client = await self._open.client_of(self._address.target, self._options, self._observers)
+        client = await self._open.client_of(self._connect)
         return await client.stat(self._address.name)
 
     async def _fetch(self, wanted: int) -> bytes:
@@ -142,7 +147,7 @@ class RemoteFile(io.RawIOBase):
             reading = self._open.reading
             if reading is None or not self._open.position == start < self._open.stop:
                 await self._open.close_reading()
-                client = await self._open.client_of(self._address.target, self._options, self._observers)
+                client = await self._open.client_of(self._connect)
                 stop = self.info.size if start == self._read_up_to else start + wanted
                 reading = await self._open.begin(client, self.info, start, stop)
             data = await reading.read(min(wanted, self._open.stop - start))
@@ -166,10 +171,10 @@ class _Open:
         self._client: Client | None = None
         self._span = AsyncExitStack()
 
-    async def client_of(self, target: str, options: TransferOptions | None, observers: Sequence[Observer]) -> Client:
+    async def client_of(self, connect: Callable[[], Client]) -> Client:
         """Return the client. Creates it if there is none."""
         if self._client is None:
-            self._client = Client(target, options=options, observers=observers)
+            self._client = connect()
         return self._client
 
     async def begin(self, client: Client, info: FileInfo, start: int, stop: int) -> Reading:

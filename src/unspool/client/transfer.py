@@ -210,7 +210,7 @@ class Transfer:
         # Counts bytes since the last failure, not only those of this attempt: attempts in between may have succeeded.
         progressed = progressed or self._received > self._received_at_failure
         self._received_at_failure = self._received
-        if isinstance(error, ConnectError):
+        if isinstance(error, ConnectError) and error.retryable:
             wait = self._budget.next_connect_wait(self.seams.clock.monotonic() - self._began)
         else:
             wait = self._budget.next_wait(error, progressed=progressed)

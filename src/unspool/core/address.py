@@ -1,4 +1,4 @@
-"""Addresses of files, `[unspool://]HOST:PORT/NAME` or `unix:PATH:/NAME`, and the addresses that a server listens on."""
+"""Addresses of files, `[unspool://]HOST:PORT/NAME`, `unspools://...` or `unix:PATH:/NAME`, and those a server listens on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from urllib.parse import quote, unquote
 from unspool.errors import InvalidRequestError
 
 SCHEME = "unspool://"
+
+SECURE_SCHEME = "unspools://"
+"""The scheme of a connection over TLS."""
 
 DEFAULT_PORT = 50051
 """The port where none is given: the one of the tutorial and of gRPC's examples."""
@@ -32,9 +35,11 @@ _SERVER = r"(?:[^/:\[\]]+|\[[^/\[\]]*:[^/\[\]]*\]):[0-9]{1,5}"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server (`HOST:PORT` or `unix:PATH`) and a name on it, which may be empty.
+    """A server and a name on it, which may be empty.
 
-    The name is literal: nothing is percent-decoded.
+    Attributes:
+        target: `HOST:PORT`, `unspools://HOST:PORT` over TLS, or `unix:PATH`.
+        name: literal; nothing is percent-decoded.
     """
 
     target: str
@@ -45,10 +50,15 @@ class Address:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a URL of a file and not a path: it begins with the scheme, or with a server and a name."""
+    """Whether a text is a URL of a file and not a path: it begins with a scheme, or with a server and a name."""
     if _UNIX.match(text):
         return _NAME_FOLLOWS in text.removeprefix("unix:")
-    return text.startswith(SCHEME) or re.match(f"{_SERVER}/.", text, re.DOTALL) is not None
+    return has_scheme(text) or re.match(f"{_SERVER}/.", text, re.DOTALL) is not None
+
+
+def has_scheme(text: str) -> bool:
+    """Whether a text begins with one of the two schemes."""
+    return text.startswith((SCHEME, SECURE_SCHEME))
 
 
 def is_server(text: str) -> bool:
@@ -59,9 +69,10 @@ def is_server(text: str) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """Parse `[unspool://]HOST[:PORT][/NAME]` or `unix:PATH[:/NAME]`. An IPv6 host is in brackets.
+    """Parse `[unspool://]HOST[:PORT][/NAME]`, the same after `unspools://`, or `unix:PATH[:/NAME]`.
 
-    The path of a Unix socket is percent-decoded, as in gRPC's target names, and ends at the first `:/`.
+    An IPv6 host is in brackets. The path of a Unix socket is percent-decoded, as in gRPC's target names, and ends at the first
+    `:/`.
 
     Raises:
         InvalidRequestError: the text has another form.
@@ -70,15 +81,20 @@ def parse_address(text: str) -> Address:
     if _UNIX.match(text):
         path, _, name = text.removeprefix("unix:").partition(_NAME_FOLLOWS)
         return Address(str(_parse_unix(f"unix:{path}", text)), name)
-    rest = text.removeprefix(SCHEME)
+    scheme = SECURE_SCHEME if text.startswith(SECURE_SCHEME) else ""
+    rest = text.removeprefix(scheme or SCHEME)
     host, slash, name = rest.partition("/")
     if host.endswith(":") and slash and name.startswith("/"):
-        raise InvalidRequestError(f"{text!r}: not a scheme of ours; write HOST:PORT/NAME or {SCHEME}HOST:PORT/NAME")
-    return Address(parse_target(host, text), name)
+        raise InvalidRequestError(
+            f"{text!r}: not a scheme of ours; write HOST:PORT/NAME, {SCHEME}HOST:PORT/NAME, or {SECURE_SCHEME}HOST:PORT/NAME"
+        )
+    return Address(scheme + parse_target(host, text), name)
 
 
 def parse_server(text: str) -> str:
-    """Parse `[unspool://]HOST[:PORT]` and return `HOST:PORT`. A gRPC target name (`unix:PATH`) is returned unchanged.
+    """Parse `[unspool://]HOST[:PORT]` and return `HOST:PORT`, or the same with `unspools://`.
+
+    A gRPC target name (`unix:PATH`) is returned unchanged.
 
     Raises:
         InvalidRequestError: the text has another form.
@@ -94,6 +110,7 @@ def parse_server(text: str) -> str:
 
 def is_loopback(target: str) -> bool:
     """Whether a target (as `parse_server` returns it) is on this machine, judged by name: loopback, or a unix socket."""
+    target = target.removeprefix(SECURE_SCHEME)
     if target.startswith(("unix:", "unix-abstract:")):
         return True
     host = target.rpartition(":")[0].strip("[]").lower()

@@ -13,7 +13,9 @@ from unspool.core.address import is_loopback
 from unspool.errors import ConnectError, InvalidRequestError, UnspoolError
 from unspool.options import Metadata
 from unspool.rpc import forks, status
+from unspool.rpc.certificates import Certificates, Pems
 from unspool.rpc.connecting import explain, is_no_grpc
+from unspool.rpc.tls import open_channel
 
 # These settings take effect with any server.
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
@@ -53,13 +55,16 @@ class Connection:
     """A gRPC channel to one server. Calls take and return serialised messages, and raise errors of `unspool.errors` only.
 
     Args:
-        target: `HOST:PORT`, or anything gRPC can resolve.
+        target: `HOST:PORT`, or anything gRPC can resolve; after `unspools://` over TLS.
         metadata: sent with every call.
+        certificates: for TLS; None connects in clear. When they change, later calls use a new channel: one that exists keeps
+            its certificates, and could not connect again once they have expired.
     """
 
-    def __init__(self, target: str, metadata: Metadata = ()) -> None:
+    def __init__(self, target: str, metadata: Metadata = (), certificates: Certificates | None = None) -> None:
         self.target = target
         self._metadata = tuple(metadata)
+        self._certificates = certificates
         self._closed = False
         self._window: int | None = None
         self._line: _Line | None = None  # made on first use, because a channel belongs to the event loop it is made in
@@ -72,22 +77,30 @@ class Connection:
         loop = asyncio.get_running_loop()
         if self._line is not None and self._line.loop is not loop:
             raise self._foreign_error(self._line)
+        pems = None if self._certificates is None else self._certificates.current()
+        if self._line is not None and self._line.pems is not pems:
+            self._replace_line()
         if self._line is None:
             options = [*CHANNEL_OPTIONS, *(slow_options(self._window) if self._window is not None else ())]
             if is_loopback(self.target):
                 options.append(_NO_PROXY)
             forks.check()
-            channel = grpc.aio.insecure_channel(self.target, options=options)
+            channel = open_channel(self.target, pems, options)
             forks.note(channel)
-            self._line = _Line(channel, loop)
+            self._line = _Line(channel, loop, pems)
         return self._line
 
     def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`. If several callers find the same channel silent, the first one replaces it for all."""
         if self._line is not None and self._line.given_up and not self._closed:
+            self._window = window
+            self._replace_line()
+
+    def _replace_line(self) -> None:
+        """Have the next call open another channel. Running calls keep theirs."""
+        if self._line is not None:
             self._replaced.append(self._line)
             self._line = None
-            self._window = window
             self._let_go()
 
     # Without (de)serialisers: a message that does not parse then raises our error, instead of being logged by gRPC.
@@ -182,12 +195,14 @@ class _Line:
 
     Attributes:
         loop: the event loop that it was made in, the only one it works in.
+        pems: the certificates that it uses; None if it is in clear.
         calls: the number of running calls.
         given_up: whether a caller stopped waiting for one of its calls.
     """
 
     channel: grpc.aio.Channel
     loop: asyncio.AbstractEventLoop
+    pems: Pems | None
     calls: int = 0
     given_up: bool = False
 

@@ -61,6 +61,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.TransferError: grpc.StatusCode.UNAVAILABLE,
     errors.UnreachableError: grpc.StatusCode.UNAVAILABLE,
     errors.ConnectError: grpc.StatusCode.UNAVAILABLE,
+    errors.TlsError: grpc.StatusCode.UNAVAILABLE,
     errors.TruncatedError: grpc.StatusCode.UNAVAILABLE,
     errors.StalledError: grpc.StatusCode.UNAVAILABLE,
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.options import Metadata
 from unspool.rpc import batchwire, wire
+from unspool.rpc.certificates import Certificates
 from unspool.rpc.connection import Connection
 
 
@@ -15,12 +16,11 @@ class GrpcTransport:
     """Speaks unspool.v1 over a connection that it owns.
 
     Args:
-        target: `HOST:PORT`, or anything gRPC can resolve.
-        metadata: sent with every call.
+        target, metadata, certificates: see `Connection`.
     """
 
-    def __init__(self, target: str, metadata: Metadata = ()) -> None:
-        self._connection = Connection(target, metadata)
+    def __init__(self, target: str, metadata: Metadata = (), certificates: Certificates | None = None) -> None:
+        self._connection = Connection(target, metadata, certificates)
 
     @property
     def source(self) -> str:

@@ -10,8 +10,8 @@ import asyncio
 import errno
 import fcntl
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from unspool.core.address import Listen, UnixSocket
@@ -25,15 +25,24 @@ _INTERVAL = 0.01
 
 
 @asynccontextmanager
-async def one_at_a_time(listen: Listen) -> AsyncGenerator[None, None]:
-    """Lock the directory of a Unix socket (flock) inside the `with`. Does nothing for other addresses.
+async def one_at_a_time(listen: Sequence[Listen]) -> AsyncGenerator[None, None]:
+    """Lock the directories of Unix sockets (flock) inside the `with`, each once. Does nothing for other addresses.
 
-    If the directory cannot be locked, because it cannot be read or its file system has no locks, servers start without.
+    If a directory cannot be locked, because it cannot be read or its file system has no locks, servers start without.
 
     Raises:
-        InvalidRequestError: the directory stays locked for five seconds.
+        InvalidRequestError: a directory stays locked for five seconds.
     """
-    descriptor = await asyncio.to_thread(_open_directory, listen.path) if isinstance(listen, UnixSocket) else None
+    sockets = {_directory(where.path): where for where in listen if isinstance(where, UnixSocket)}
+    async with AsyncExitStack() as stack:
+        for _, where in sorted(sockets.items()):  # in one order for all servers
+            await stack.enter_async_context(_locked(where))
+        yield
+
+
+@asynccontextmanager
+async def _locked(listen: UnixSocket) -> AsyncGenerator[None, None]:
+    descriptor = await asyncio.to_thread(_open_directory, listen.path)
     if descriptor is None:
         yield
         return
@@ -50,6 +59,10 @@ async def one_at_a_time(listen: Listen) -> AsyncGenerator[None, None]:
         yield
     finally:
         os.close(descriptor)  # which unlocks it
+
+
+def _directory(path: str) -> str:
+    return os.path.realpath(Path(path).parent)
 
 
 def _open_directory(path: str) -> int | None:

@@ -12,20 +12,20 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from unspool.core.address import HostPort, Listen, parse_listen
+from unspool.core.tls import Listener, parse_listeners
 from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
 from unspool.rpc import forks
+from unspool.rpc.certificates import Certificates, FilePath
+from unspool.rpc.tls import server_credentials
 from unspool.server.beginning import one_at_a_time
-from unspool.server.ports import claim
+from unspool.server.exposure import check_exposure, warning
+from unspool.server.ports import Claim, claim
 from unspool.server.report import CallObserver
 from unspool.server.service import FileService
 from unspool.stores.base import Store
 
 log = logging.getLogger("unspool.server")
-
-EXPOSED = "%s is open to other machines: there is no TLS and no authentication, so whoever reaches it can read all files"
-"""The warning about an address that is not a loopback address."""
 
 _CLOSING = 2.0
 """Seconds that cut streams have to send their status to the client before connections are closed."""
@@ -39,52 +39,76 @@ class Server:
     Args:
         store: where the bytes come from. The server does not close it.
         listen: `HOST:PORT` is a port on every address of the host, or an error if one of them is in use; `PORT` and `:PORT`
-            are a port on all interfaces; `unix:PATH` is a Unix socket. Port 0 picks a free one, see `address`. If other
-            machines can reach the address, the server logs a warning when it starts.
+            are a port on all interfaces; `unix:PATH` is a Unix socket. Port 0 picks a free one, see `address`. There may be
+            several addresses. `tls:`, `mtls:` or `plain:` before one says what secures it; without these, a port has TLS if
+            there is a `cert`, and asks for client certificates if there is a `client_ca`.
         options: limits and intervals.
         observers: notified when a call ends; see `FileService`.
         share_port: whether other servers of this user may listen on the same port, if they set this too. The kernel then
             distributes the connections among them (SO_REUSEPORT). Without it a port in use is an error. With it the server
-            does not log the warning above; the program that starts the servers should, once.
+            does not log the warning below; the program that starts the servers should, once.
+        cert: a file with the server's certificate (PEM), followed by those of intermediate authorities.
+        key: a file with its private key (PEM), without a passphrase; None if it is in the file `cert`.
+        client_ca: a file with the certificates of the authorities that sign those of clients (PEM).
+        insecure: whether it may listen in clear on an address that other machines reach. It logs a warning then.
+
+    The files are read again when they change, for the connections that are made from then on. If they are bad then, what was
+    there before stays in use; that is logged.
 
     Attributes:
-        address: where it listens: `HOST:PORT`, or `unix:PATH`.
+        address: where it listens, as clients write it: `HOST:PORT`, `unspools://HOST:PORT` with TLS, or `unix:PATH`. The first
+            of `addresses`.
+        addresses: all of them, in the order of `listen`.
+        certificates: the files, and how often they were bad when they changed (`refused`); None without TLS.
     """
 
     def __init__(
         self,
         store: Store,
-        listen: str = "127.0.0.1:0",
+        listen: str | Sequence[str] = "127.0.0.1:0",
         options: ServerOptions | None = None,
         observers: Sequence[CallObserver] = (),
         *,
         share_port: bool = False,
+        cert: FilePath | None = None,
+        key: FilePath | None = None,
+        client_ca: FilePath | None = None,
+        insecure: bool = False,
     ) -> None:
         self.options = options or ServerOptions()
-        self.address = listen
-        self._listen = listen
+        self.addresses = (listen,) if isinstance(listen, str) else tuple(listen)
+        self.certificates = None if cert is None and key is None else Certificates(client_ca, cert, key)
+        self._listeners = parse_listeners(self.addresses, cert=cert is not None, client_ca=client_ca is not None)
+        self._insecure = insecure
         self._store = store
         self._observers = observers
         self._share_port = share_port
         self._state: Literal["new", "started", "stopped"] = "new"
 
+    @property
+    def address(self) -> str:
+        """The first of `addresses`."""
+        return self.addresses[0]
+
     async def start(self) -> str:
         """Begin to listen; return `address`.
 
         Raises:
-            InvalidRequestError: the server cannot listen on the address, one of several is in use, or it was started before.
+            InvalidRequestError: the server cannot listen on an address, or was started before; a file has not what it should
+                have; or an address would be open to other machines in clear.
+            LocalFileError: a file of the certificate cannot be read.
         """
         if self._state != "new":
             raise InvalidRequestError(f"{self.address}: this server was {self._state} already: make another one")
         forks.check()
-        listen = parse_listen(self._listen)
-        async with one_at_a_time(listen):
-            # In a thread, because resolving the host may block on a name server.
-            claimed = await asyncio.to_thread(claim, listen, shared=self._share_port)
+        async with one_at_a_time([listener.where for listener in self._listeners]):
+            # In a thread, because resolving a host may block on a name server, and reading a file on a disk.
+            claims = await asyncio.to_thread(self._claim)
             services = self._make()
-            await self._bind(listen, claimed.names)
-        if claimed.exposed and not self._share_port:
-            log.warning(EXPOSED, self.address)
+            await self._bind(claims)
+        for listener, address, claimed in zip(self._listeners, self.addresses, claims, strict=True):
+            if claimed.exposed and not self._share_port and (said := warning(listener.guard)):
+                log.warning(said, address)
         await self._server.start()
         for service in ("", *services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -105,6 +129,7 @@ class Server:
                 # The timeout that gRPC really applies to a ping. Its default is 60 s, whatever the option above says.
                 ("grpc.http2.ping_timeout_ms", int(options.keepalive_timeout * 1000)),
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
+                ("grpc.server_handshake_timeout_ms", int(options.handshake_timeout * 1000)),
             ]
         )
         forks.note(self._server)
@@ -116,16 +141,36 @@ class Server:
         reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         return services
 
-    async def _bind(self, listen: Listen, names: Sequence[str]) -> None:
-        for name in names:
-            try:
-                port = self._server.add_insecure_port(name)
-            except RuntimeError as error:  # another process took the port meanwhile
-                # gRPC releases the addresses that are bound already only in stop(), which needs a started server.
-                await self._server.start()
-                await self._server.stop(None)
-                raise InvalidRequestError(f"cannot listen on {listen}: {name} is in use") from error
-        self.address = str(HostPort(listen.host, port) if isinstance(listen, HostPort) else listen)
+    def _claim(self) -> list[Claim]:
+        """Check the files and the addresses."""
+        if self.certificates is not None:
+            self.certificates.current()
+        claims = []
+        for listener in self._listeners:
+            claimed = claim(listener.where, shared=self._share_port)
+            check_exposure(listener, exposed=claimed.exposed, insecure=self._insecure)
+            claims.append(claimed)
+        return claims
+
+    async def _bind(self, claims: Sequence[Claim]) -> None:
+        addresses = []
+        for listener, claimed in zip(self._listeners, claims, strict=True):
+            for name in claimed.names:
+                try:
+                    port = self._add(name, listener)
+                except RuntimeError as error:  # another process took the port meanwhile, or another address is the same
+                    # gRPC releases the addresses that are bound already only in stop(), which needs a started server.
+                    await self._server.start()
+                    await self._server.stop(None)
+                    raise InvalidRequestError(f"cannot listen on {listener.where}: {name} is in use") from error
+            addresses.append(listener.address(port))
+        self.addresses = tuple(addresses)
+
+    def _add(self, name: str, listener: Listener) -> int:
+        if listener.guard == "plain":
+            return self._server.add_insecure_port(name)
+        assert self.certificates is not None
+        return self._server.add_secure_port(name, server_credentials(self.certificates, listener.guard))
 
     async def stop(self, grace: float | None = None) -> None:
         """Drain and close: refuse new streams, wait up to `grace` seconds for the running ones, then ask clients to retry.

@@ -1,7 +1,7 @@
 """Whether a server, anybody's, keeps to PROTOCOL.md: point by point, with a report.
 
 It looks at the messages as the generated code shows them, not through unspool's own client, so that what the client would
-forgive is seen too. It needs one file of at least two bytes to read; all else it finds out by itself.
+forgive is seen too. It needs a file of at least two bytes.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, Unpack
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from unspool.client.security import secured
 from unspool.core.checksum import crc32c
 from unspool.core.names import check_prefix
 from unspool.core.omissions import NAMED
 from unspool.errors import InvalidNameError, UnspoolError
+from unspool.options import Security
+from unspool.rpc.tls import open_channel
 from unspool.rpc.wire import SERVICE
 from unspool.testing.batchpoints import BATCH_POINTS
 from unspool.testing.points import LARGEST_MESSAGE, Points
@@ -35,8 +38,7 @@ class Finding:
     """What came of one point.
 
     Attributes:
-        point: its short name.
-        promise: what PROTOCOL.md says.
+        point, promise: its short name, and what PROTOCOL.md says.
         outcome: `skip` means that the server's files do not allow to tell.
         detail: what was seen instead, or why it was skipped.
     """
@@ -367,18 +369,22 @@ async def _at_once(probe: Probe) -> None:
         must(answer.data == whole[number % probe.size :], "one of them got other bytes")
 
 
-async def check(target: str, name: str | None = None, points: Iterable[str] | None = None) -> AsyncGenerator[Finding, None]:
+async def check(
+    target: str, name: str | None = None, points: Iterable[str] | None = None, **security: Unpack[Security]
+) -> AsyncGenerator[Finding, None]:
     """Check a server, point by point; yields a finding for each as it is found.
 
     Args:
-        target: `HOST:PORT`.
+        target: as `Client` takes it, with the same keywords for TLS.
         name: the file to read, of at least two bytes; None picks one from the listing, of at most 64 MiB.
         points: which, of POINTS; None is all.
 
     Raises:
         VerificationError: there is no such file to be had, so nothing can be checked.
     """
-    async with grpc.aio.insecure_channel(target, options=[("grpc.enable_retries", 0)]) as channel:
+    target, certificates = secured(target, security)
+    pems = None if certificates is None else certificates.current()
+    async with open_channel(target, pems, [("grpc.enable_retries", 0)]) as channel:
         probe = Probe(channel, await sample(channel, name))
         for point in points if points is not None else POINTS:
             promise, look = POINTS[point]

@@ -1,0 +1,62 @@
+"""How a client's connections are secured: in clear, or over TLS with the certificates that it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from unspool.client.dialects import connect
+from unspool.client.transport import Transport
+from unspool.core.address import parse_server
+from unspool.core.tls import is_tls, with_tls
+from unspool.errors import InvalidRequestError
+from unspool.options import Metadata, Security
+
+if TYPE_CHECKING:
+    from unspool.rpc.certificates import Certificates
+
+
+def transports(target: str, dialect: str, metadata: Metadata, security: Security) -> Callable[[], Transport]:
+    """Return a function that makes transports to a server. They share the certificates.
+
+    Args:
+        target: see `secured`.
+        dialect: see `connect`.
+        metadata: see `connect`.
+        security: see `secured`.
+
+    Raises:
+        LocalFileError, InvalidRequestError: as `secured`.
+    """
+    target, certificates = secured(target, security)
+    return partial(connect, target, dialect, metadata, certificates)
+
+
+def secured(target: str, security: Security) -> tuple[str, Certificates | None]:
+    """Return a target as transports take it, and the certificates for it: None if the connection is in clear.
+
+    Args:
+        target: as `Client` takes it.
+        security: TLS, if the target does not say so already; and the files.
+
+    Raises:
+        InvalidRequestError: the target has another form, or there are files for a connection in clear.
+        LocalFileError, InvalidRequestError: a file cannot be read, or has not what it should have.
+    """
+    target = parse_server(target)
+    if security.get("tls"):
+        target = with_tls(target)
+    ca, cert, key = security.get("ca"), security.get("cert"), security.get("key")
+    if not is_tls(target):
+        if (ca, cert, key) != (None, None, None):
+            raise InvalidRequestError(
+                f"{target}: this connection is in clear, and ca=, cert= and key= are for TLS: begin with unspools://, "
+                "or use tls=True"
+            )
+        return target, None
+    from unspool.rpc.certificates import Certificates  # noqa: PLC0415 - connections in clear do without
+
+    certificates = Certificates(ca, cert, key)
+    certificates.current()
+    return target, certificates

@@ -1,0 +1,54 @@
+"""gRPC's credentials for TLS, of both ends, and what gRPC knows of a peer's.
+
+gRPC accepts TLS 1.2 and 1.3 only, and has no setting for less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+
+from unspool.core.tls import Guard, without_scheme
+from unspool.rpc.certificates import Certificates, Pems
+
+
+def open_channel(target: str, pems: Pems | None, options: Sequence[tuple[str, int]]) -> grpc.aio.Channel:
+    """Return a channel to a target, over TLS if there are certificates.
+
+    It has these certificates for its life: gRPC's clients cannot change them.
+    """
+    place = without_scheme(target)
+    if pems is None:
+        return grpc.aio.insecure_channel(place, options=options)
+    return grpc.aio.secure_channel(place, grpc.ssl_channel_credentials(pems.ca, pems.key, pems.chain), options=options)
+
+
+def server_credentials(certificates: Certificates, guard: Guard) -> grpc.ServerCredentials:
+    """Return the credentials of a listener, which follow the files: every handshake uses what is in them.
+
+    Raises:
+        LocalFileError, InvalidRequestError: as `Certificates.current`.
+    """
+    used = certificates.current()
+
+    def newer() -> grpc.ServerCertificateConfiguration | None:
+        """Return what gRPC is to use from this handshake on; None if it is what it has. A thread of gRPC's calls this."""
+        nonlocal used
+        current = certificates.current()
+        if current is used:
+            return None
+        used = current
+        return _configuration(current, guard)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(used, guard),
+        newer,  # type: ignore[arg-type]  # None is allowed
+        guard == "mtls",
+    )
+
+
+def _configuration(pems: Pems, guard: Guard) -> grpc.ServerCertificateConfiguration:
+    assert pems.key is not None
+    assert pems.chain is not None
+    return grpc.ssl_server_certificate_configuration([(pems.key, pems.chain)], pems.ca if guard == "mtls" else None)

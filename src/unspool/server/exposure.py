@@ -1,0 +1,41 @@
+"""What must be right before a server listens: its files, and what an address gives to whoever reaches it."""
+
+from __future__ import annotations
+
+from unspool.core.tls import Guard, Listener
+from unspool.errors import InvalidRequestError
+from unspool.rpc.certificates import Certificates, FilePath
+
+_WARNINGS: dict[Guard, str | None] = {
+    "plain": "%s is open to other machines: there is no TLS and no authentication, so whoever reaches it can read all files",
+    "tls": "%s is open to other machines: there is no authentication, so whoever reaches it can read all files",
+    "mtls": None,
+}
+
+
+def check_files(client_ca: FilePath | None, cert: FilePath | None, key: FilePath | None) -> None:
+    """Check the files of a server's certificates. Raises LocalFileError or InvalidRequestError, as `Certificates.current`."""
+    Certificates(client_ca, cert, key).current()
+
+
+def check_exposure(listener: Listener, *, exposed: bool, insecure: bool) -> None:
+    """Check that a listener may be reached as it is.
+
+    Args:
+        listener: the address, and what secures it.
+        exposed: whether other machines can reach it.
+        insecure: whether that is wanted in clear, too.
+
+    Raises:
+        InvalidRequestError: it would be open to other machines in clear.
+    """
+    if exposed and listener.guard == "plain" and not insecure:
+        raise InvalidRequestError(
+            f"{listener.where} is open to other machines, and in clear: give a certificate with cert= and key=, listen on "
+            "127.0.0.1, or allow it with insecure=True"
+        )
+
+
+def warning(guard: Guard) -> str | None:
+    """Return the warning about an address that other machines can reach, with a place for it; None if there is none."""
+    return _WARNINGS[guard]
