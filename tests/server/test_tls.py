@@ -16,7 +16,6 @@ from unspool.client.client import Client
 from unspool.core.address import SECURE_SCHEME
 from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
 from unspool.options import ServerOptions
-from unspool.rpc.certificates import Certificates
 from unspool.server.server import Server
 from unspool.stores import MemoryStore
 
@@ -220,11 +219,9 @@ def test_files_for_a_connection_in_clear_are_refused(authority: Authority) -> No
         Client("unix:/run/x", tls=True)
 
 
-def test_an_expired_certificate_of_ones_own_is_warned_of(
-    authority: Authority, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    """It is used, for the other side may know better what time it is, and the log says since when it is expired."""
+async def test_a_server_whose_certificate_has_expired_warns(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    """It starts, for its clock may be wrong, and the log says since when the certificate is expired."""
     old = authority.issue("old", days=(-9, -2))
-    Certificates(None, old.cert, old.key).current()
-    (record,) = caplog.records
+    async with Server(store(), cert=old.cert, key=old.key):
+        (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert record.getMessage().startswith(f"{old.cert}: this certificate expired on 20")

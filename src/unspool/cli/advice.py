@@ -17,6 +17,7 @@ from unspool.errors import (
     NotFoundError,
     ProtocolError,
     TransferError,
+    UnauthenticatedError,
     UnspoolError,
     UnsupportedError,
 )
@@ -47,6 +48,8 @@ _WORDS: dict[str, str] = {
     "use tls=True": "use --tls",
     "with cert= and key=": "with --cert and --key",
     "with cert=": "with --cert",
+    "the file of ca=": "the file of --ca",
+    "with ca=": "with --ca",
     "with client_ca=": "with --client-ca",
     "leave out client_ca=": "leave out --client-ca",
     "leave out cert=": "leave out --cert",
@@ -69,6 +72,8 @@ def advice(error: UnspoolError, url: str | None) -> str:
         url: the URL given to the command; None if there is none, or several.
     """
     line = abridged(with_flags(error.message))
+    if isinstance(error, UnauthenticatedError) and "client certificate" in line:  # the same is so
+        return line
     if isinstance(error, ConnectError):  # it names the server and what to check
         return line + (_through_a_proxy(url) if url is not None else "")
     if url is not None and isinstance(error, TransferError | AccessError | UnsupportedError) and not _is_named(line, url):

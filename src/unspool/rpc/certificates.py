@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from os import PathLike
 from typing import TypeAlias
 
@@ -58,6 +58,7 @@ class Certificates:
         key: its private key; None if it is in the same file.
 
     Attributes:
+        cert, key: the paths; None where there is no file.
         refused: how many times files were bad when they changed.
     """
 
@@ -66,7 +67,7 @@ class Certificates:
             raise InvalidRequestError(f"{os.fspath(key)}: a key without a certificate: give the certificate with cert=, too")
         self.cert = None if cert is None else os.fspath(cert)
         self._ca = None if ca is None else os.fspath(ca)
-        self._key = self.cert if key is None else os.fspath(key)
+        self.key = self.cert if key is None else os.fspath(key)
         self.refused = 0
         self._lock = threading.Lock()
         self._stamps: object = None
@@ -120,7 +121,7 @@ class Certificates:
         self._note(stamps)
 
     def _paths(self) -> list[str]:
-        return [path for path in (self._ca, self.cert, self._key) if path is not None]
+        return [path for path in (self._ca, self.cert, self.key) if path is not None]
 
     def _look(self) -> list[tuple[int, ...] | None]:
         """Return what changes if one of the files does. None stands for a file that is not there."""
@@ -140,7 +141,7 @@ class Certificates:
 
     def _read(self) -> _Contents:
         chain = _read(self.cert)
-        return _read(self._ca), chain, chain if self._key == self.cert else _read(self._key)
+        return _read(self._ca), chain, chain if self.key == self.cert else _read(self.key)
 
     def _read_or_say(self) -> _Contents | str:
         """Return what is in the files, or the message of the error."""
@@ -171,7 +172,6 @@ class Certificates:
             except InvalidRequestError:
                 raise InvalidRequestError(f"{self.cert}: there is no certificate (PEM) in it") from None
             self._check_pair(context)
-            _warn_if_expired(str(self.cert), certificate)
         return Pems(ca, chain, key, certificate)
 
     def _check_pair(self, context: ssl.SSLContext) -> None:
@@ -179,16 +179,16 @@ class Certificates:
         assert self.cert is not None
 
         def no_passphrase() -> str:
-            raise InvalidRequestError(f"{self._key}: the key has a passphrase: give one without")
+            raise InvalidRequestError(f"{self.key}: the key has a passphrase: give one without")
 
         try:
-            context.load_cert_chain(self.cert, self._key, password=no_passphrase)
+            context.load_cert_chain(self.cert, self.key, password=no_passphrase)
         except ssl.SSLError as error:
             if "KEY_VALUES_MISMATCH" in str(error):
-                raise InvalidRequestError(f"{self._key}: not the key of the certificate in {self.cert}") from None
-            raise InvalidRequestError(f"{self._key}: there is no private key (PEM) in it") from None
+                raise InvalidRequestError(f"{self.key}: not the key of the certificate in {self.cert}") from None
+            raise InvalidRequestError(f"{self.key}: there is no private key (PEM) in it") from None
         except OSError as error:
-            raise LocalFileError(f"{self._key}: {(error.strerror or str(error)).lower()}") from error
+            raise LocalFileError(f"{self.key}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _read(path: str | None) -> bytes | None:
@@ -202,11 +202,6 @@ def _read(path: str | None) -> bytes | None:
     if len(data) > _LARGEST:
         raise InvalidRequestError(f"{path}: larger than any file of certificates ({_LARGEST} bytes)")
     return data
-
-
-def _warn_if_expired(path: str, certificate: Certificate) -> None:
-    if certificate.not_after < datetime.now(UTC):
-        log.warning("%s: this certificate expired on %s", path, say_time(certificate.not_after))
 
 
 def say_time(moment: datetime) -> str:

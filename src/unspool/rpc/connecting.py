@@ -31,6 +31,12 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
 frame in its fourth byte. In an HTTP/1 answer, that byte is the P of `HTTP/1.1` (80), or a letter of `<!DOCTYPE`, `<!doctype`,
 `<HTML` or `<html` (79, 111, 77, 109)."""
 
+_NOT_ABOUT_TLS = re.compile(
+    r"[Cc]onnection refused|No such file or directory|resolving|DNS resolution failed|lookup failed|HTTP proxy|"
+    r"timed out|Timeout occurred|Deadline [Ee]xceeded|http2 header with status"
+)
+"""gRPC's text about connections that did not get as far as TLS, or further."""
+
 _LAST_WORDS = re.compile(r"last error: (?:[A-Z_]+: )?(?:(?:ipv4|ipv6|unix):\S+: )?(.*)", re.DOTALL)
 
 
@@ -41,6 +47,11 @@ _NOT_GRPC = re.compile(r"http2 header with status: (?!40[13])|END_STREAM flag re
 def is_no_grpc(details: str) -> bool:
     """Whether a call failed because the server at the address does not speak gRPC."""
     return _NOT_GRPC.search(details) is not None
+
+
+def may_be_tls(details: str) -> bool:
+    """Whether a connection may have failed because of TLS, so that a probe is worth its time."""
+    return _NOT_ABOUT_TLS.search(details) is None
 
 
 def explain(target: str, details: str) -> str:

@@ -14,8 +14,9 @@ from unspool.errors import ConnectError, InvalidRequestError, UnspoolError
 from unspool.options import Metadata
 from unspool.rpc import forks, status
 from unspool.rpc.certificates import Certificates, Pems
-from unspool.rpc.connecting import explain, is_no_grpc
+from unspool.rpc.connecting import explain, is_no_grpc, may_be_tls
 from unspool.rpc.tls import open_channel
+from unspool.rpc.tlsprobe import find_fault
 
 # These settings take effect with any server.
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
@@ -145,12 +146,13 @@ class Connection:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    def _meaning(self, error: grpc.aio.AioRpcError, line: _Line) -> UnspoolError:
+    async def _meaning(self, error: grpc.aio.AioRpcError, line: _Line) -> UnspoolError:
         """Return the error that a call's status stands for."""
         metadata, details = error.trailing_metadata() or (), error.details() or ""
         # A server's answer carries metadata; a status that gRPC itself makes up locally does not.
         if not metadata and (is_no_grpc(details) or line.failed_to_connect()):
-            return ConnectError(explain(self.target, details))
+            fault = await asyncio.to_thread(find_fault, self.target, self._certificates) if may_be_tls(details) else None
+            return fault or ConnectError(explain(self.target, details))
         return status.decode_error(error.code(), details, metadata, server=self.target)
 
     def _foreign_error(self, line: _Line) -> UnspoolError:
@@ -167,7 +169,7 @@ class Connection:
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            raise self._meaning(error, line) from error
+            raise await self._meaning(error, line) from error
         except GeneratorExit:
             line.given_up = True
             raise

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import UTC, datetime
+
 from unspool.core.tls import Guard, Listener
 from unspool.errors import InvalidRequestError
-from unspool.rpc.certificates import Certificates, FilePath
+from unspool.rpc.certificates import Certificates, FilePath, say_time
+
+log = logging.getLogger("unspool.server")
 
 _WARNINGS: dict[Guard, str | None] = {
     "plain": "%s is open to other machines: there is no TLS and no authentication, so whoever reaches it can read all files",
@@ -14,8 +19,19 @@ _WARNINGS: dict[Guard, str | None] = {
 
 
 def check_files(client_ca: FilePath | None, cert: FilePath | None, key: FilePath | None) -> None:
-    """Check the files of a server's certificates. Raises LocalFileError or InvalidRequestError, as `Certificates.current`."""
-    Certificates(client_ca, cert, key).current()
+    """Do as `check_certificates`, for a program that starts servers."""
+    check_certificates(Certificates(client_ca, cert, key))
+
+
+def check_certificates(certificates: Certificates) -> None:
+    """Check the files of a server's certificates, and log a warning if its own has expired.
+
+    Raises:
+        LocalFileError, InvalidRequestError: as `Certificates.current`.
+    """
+    certificate = certificates.current().certificate
+    if certificate is not None and certificate.not_after < datetime.now(UTC):
+        log.warning("%s: this certificate expired on %s", certificates.cert, say_time(certificate.not_after))
 
 
 def check_exposure(listener: Listener, *, exposed: bool, insecure: bool) -> None:

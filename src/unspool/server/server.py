@@ -19,7 +19,7 @@ from unspool.rpc import forks
 from unspool.rpc.certificates import Certificates, FilePath
 from unspool.rpc.tls import server_credentials
 from unspool.server.beginning import one_at_a_time
-from unspool.server.exposure import check_exposure, warning
+from unspool.server.exposure import check_certificates, check_exposure, warning
 from unspool.server.ports import Claim, claim
 from unspool.server.report import CallObserver
 from unspool.server.service import FileService
@@ -144,7 +144,10 @@ class Server:
     def _claim(self) -> list[Claim]:
         """Check the files and the addresses."""
         if self.certificates is not None:
-            self.certificates.current()
+            if self._share_port:
+                self.certificates.current()
+            else:
+                check_certificates(self.certificates)
         claims = []
         for listener in self._listeners:
             claimed = claim(listener.where, shared=self._share_port)
