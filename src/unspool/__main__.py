@@ -1,16 +1,16 @@
 """Where the program begins: `unspool`, and `python -m unspool`.
 
-Ctrl-C is taken care of before anything else is imported, which takes a tenth of a second: there is nothing to keep or to clean
-up yet, and Python would answer with a traceback. What Python does before it comes here is out of our hands.
+Ctrl-C is handled before anything else is imported, because importing takes a tenth of a second, and Python would print a
+traceback. There is nothing to keep or to clean up yet. A Ctrl-C before this module runs cannot be handled.
 """
 
-import _signal  # type: ignore[import-not-found]  # not `signal`: that one imports enum, and takes a while
+import _signal  # type: ignore[import-not-found]  # not `signal`, which imports enum and takes longer
 import os
 
 
 def main() -> None:
     """Run the command line."""
-    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # whoever started us in the background wants it so
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # ignored if started in the background by a shell
         _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))  # `exits.INTERRUPTED`, which would have to be imported
     from unspool.cli import main as command_line  # noqa: PLC0415
 

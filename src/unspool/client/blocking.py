@@ -1,4 +1,4 @@
-"""Blocking calls: what `Client` does, for scripts, notebooks and threads. Each is a call by the portal, and nothing more.
+"""Blocking calls for scripts, notebooks and threads. Each runs a method of `Client` through the portal.
 
 Every function takes the server and the file's name in one URL, `HOST:PORT/NAME`, `unspool://HOST:PORT/NAME`,
 `unspools://HOST:PORT/NAME` (over TLS) or `unix:PATH:/NAME`, and otherwise what the method of `Client` of the same name takes,
@@ -39,7 +39,7 @@ def _ask(
     dialect: Dialect = "unspool",
     **security: Unpack[Security],
 ) -> T:
-    """Have a client made, asked and closed, and wait for the answer."""
+    """Make a client, ask it, close it, and return the answer."""
     address = parse_address(url)
 
     async def main() -> T:
@@ -174,8 +174,8 @@ def open(
 ) -> io.BufferedReader:
     """Open a file to be read like a local one that was opened with mode "rb": `read`, `seek`, `tell`, `readinto`, lines.
 
-    All that is read is verified and of one revision, the one there is now. Seeking asks nothing of the server; the next read
-    does. `raw.info` says what the file is. Close it, best by a `with`. A forked child may go on with it.
+    All bytes are verified and belong to one revision, the current one. Seeking sends no request; the next read does. `raw.info`
+    describes the file. Close it, best by a `with`. A forked child may continue to use it.
 
     Args:
         url: the file.

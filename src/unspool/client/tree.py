@@ -1,15 +1,16 @@
-"""A tree, fetched: who does what when.
+"""Fetches a tree.
 
     listing -> here already? -> small ones, by the batch  -> workers: one stream for each batch       -> the disk
                              -> large ones, one by one    -> workers: a download with its own journal -> the disk
 
-Rule 1: one file that cannot be had stops no other. What would stop them all (nobody answers, the disk is full) ends the tree.
-Rule 2: what is under way at one time is bounded, whatever the size of the tree: the listing waits for the workers, they for the
-        disk.
-Rule 3: the disk works in one thread, one call at a time, for many files. Small ones that have arrived are named in groups; the
-        clock sees to it that none waits for long.
-Rule 4: a listing that breaks in the middle is begun again from the start, once what it has brought is here; the second time
-        round that is skipped.
+Rule 1: a file that fails stops no other file. An error that all files would get (the server is gone, the disk is full) ends the
+        tree.
+Rule 2: the number of files in progress is bounded, whatever the size of the tree: the listing waits for the workers, and the
+        workers wait for the disk.
+Rule 3: the disk is used by one thread, one call at a time, with many files in each call. Small files get their names in groups;
+        a timer ensures that none waits for long.
+Rule 4: if a listing breaks, the files listed so far are fetched, and it is started again from the beginning. Files that are
+        here by then are skipped.
 """
 
 from __future__ import annotations
@@ -51,20 +52,20 @@ from unspool.local.tree import SMALL, TreeDestination
 from unspool.options import MIB, TransferOptions
 
 _BATCH_FILES = 1000
-"""Files of one batch: as many as a server takes at once by default."""
+"""Most files of one batch: as many as a server accepts by default."""
 
 _BATCH_BYTES = 16 * MIB
-"""Bytes of one batch, about: what a stream that breaks may have to send again is less, and so is what a slow one holds up."""
+"""Approximate bytes of one batch. This bounds what a broken stream may have to send again, and what a slow one delays."""
 
 JOBS = 4
-"""Batches and large files under way at the same time, unless told otherwise (rclone: 4). While some end, others keep the line
+"""Default number of batches and large files in progress at the same time (rclone: 4). While some end, others keep the network
 and the server busy: measured, a tenth faster than 1 or 2 on loopback."""
 
 _Work: TypeAlias = list[Wanted]
 """A batch of small files, or one large one."""
 
 ENDS_ALL = (UnreachableError, StalledError, OverloadedError, StreamAgeError, UnauthenticatedError, UnsupportedError)
-"""What a server that says it of one file would say of all the others as well."""
+"""Errors that a server would report for every other file as well."""
 
 
 async def get_tree(
@@ -118,16 +119,16 @@ class _Tree:
         self._jobs = options.jobs or JOBS
         self._listing = Transfer(seams, options, observer)
         self._tally = TreeTally(observer, self._listing.id)
-        self._one_by_one = False  # the server does not answer batches
+        self._one_by_one = False  # the server does not support batches
         self._elsewhere: list[Wanted] = []
         self._timer: Timer | None = None  # runs while there may be files without names
         self._naming: list[Future[Outcome]] = []
 
     async def run(self) -> TreeResult:
-        """Do it all."""
+        """Fetch the tree."""
         started = self._seams.clock.monotonic()
         async for attempt in self._listing.attempts():
-            broken = await self._round()  # what a worker does not get over ends the tree: it has tried again already
+            broken = await self._round()  # a worker's error ends the tree: the worker has retried already
             with attempt:
                 if broken is not None:
                     raise broken
@@ -138,19 +139,19 @@ class _Tree:
         return self._tally.result(self._prefix, str(self._path), self._seams.clock.monotonic() - started)
 
     def close(self) -> None:
-        """Keep what is whole. Blocks until the disk is done, so that nothing is left running."""
+        """Name the complete files. Blocks until the disk is done, so that nothing is left running."""
         if self._timer is not None:
             self._timer.cancel()
         self._disk.close()
         if self._destination.is_open:
-            with suppress(LocalFileError):  # what went wrong first is what is told
+            with suppress(LocalFileError):  # the first error is the one to report
                 self._destination.finish()
             self._destination.close()
 
     # The listing
 
     async def _round(self) -> UnspoolError | None:
-        """Go through the listing once; return what broke it, if anything did. What it brought is here then."""
+        """Fetch the files of one listing; return the error that broke it, if any. The files listed before that are here."""
         queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
         lister = asyncio.create_task(self._list(queue))
         tasks = [lister, *(asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs))]
@@ -173,7 +174,7 @@ class _Tree:
         return broken
 
     async def _list(self, queue: asyncio.Queue[_Work | None]) -> UnspoolError | None:
-        """Have everything listed looked at; return what broke the listing, if it is worth another try."""
+        """Compare all listed files with the local ones; return the error that broke the listing, if it is retryable."""
         batch: _Work = []
         size = 0
         broken = None
@@ -191,7 +192,7 @@ class _Tree:
                     self._add_outcome(looked)
                     if page.prefixes and not self._filters:
                         self._add_outcome(await self._disk.do(partial(self._destination.make_directories, page.prefixes)))
-                    # One page ahead of the workers: that the listing is complete is told before the last page's files are here.
+                    # One page ahead of the workers, so that the totals are known before the last page's files are here.
                     coming = asyncio.create_task(self._next(pages))
                     for wanted in looked.wanted:
                         if wanted.info.size > SMALL:
@@ -202,14 +203,14 @@ class _Tree:
                         if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
                             await queue.put(batch)
                             batch, size = [], 0
-                    if batch and queue.empty():  # nobody should wait for the next page
+                    if batch and queue.empty():  # do not make an idle worker wait for the next page
                         await queue.put(batch)
                         batch, size = [], 0
             finally:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
         if broken is None:
-            await self._open_once()  # an empty tree is a directory, too
+            await self._open_once()  # an empty tree makes its directory too
         if batch:
             await queue.put(batch)
         for _ in range(self._jobs):
@@ -217,11 +218,11 @@ class _Tree:
         return broken
 
     def _as_kept(self, info: FileInfo) -> FileInfo:
-        """Return a file's description with those attributes that the local file is to have."""
+        """Return a file's description with only those attributes that the local file should get."""
         return replace(info, attributes=self._options.kept(info.attributes))
 
     async def _next(self, pages: AsyncGenerator[Page, None]) -> tuple[Page | None, UnspoolError | None]:
-        """Return the next page; or None, and what broke the listing if something did and it is worth another try."""
+        """Return the next page; or None, and the error that broke the listing, if there is one and it is retryable."""
         try:
             page = await anext(pages, None)
         except UnspoolError as error:
@@ -239,7 +240,7 @@ class _Tree:
     # The workers
 
     async def _work(self, queue: asyncio.Queue[_Work | None], *, first: bool) -> None:
-        """Do what is to be done until nothing is; all but the first worker over a connection of its own."""
+        """Fetch from the queue until it ends. Every worker but the first has its own connection."""
         work = await queue.get()
         if work is None:
             return
@@ -252,7 +253,7 @@ class _Tree:
                 work = await queue.get()
 
     async def _fetch_small(self, work: _Work, seams: Seams) -> None:
-        """Fetch a batch; what is left of it when the server has no batches, or fails with this one, file by file."""
+        """Fetch a batch. If the server does not support batches or refuses this one, fetch the remaining files one by one."""
         left = {id(one): one for one in work}
         fetch_again: list[Wanted] = []
         if not self._one_by_one:
@@ -283,7 +284,7 @@ class _Tree:
             await self._fetch_large(one, seams)
 
     async def _fetch_alone(self, wanted: Wanted, seams: Seams, fetch_again: list[Wanted]) -> None:
-        """Fetch a small file with a stream of its own."""
+        """Fetch a small file with its own stream."""
         transfer = Transfer(seams, self._options, self._observer)
         small = SmallFile(wanted, transfer.id)
         try:
@@ -301,9 +302,9 @@ class _Tree:
             self._tally.bytes_received += transfer.tally.bytes_received
 
     async def _fetch_large(self, wanted: Wanted, seams: Seams) -> None:
-        """Fetch a file with a download of its own: a large one, or one that is not what was listed any more."""
+        """Fetch a file with its own download: a large one, or one that changed since it was listed."""
         name = wanted.info.name
-        # With a number of streams to keep to, this is one of them.
+        # If the number of streams is given, this download is one of them.
         options = self._options if self._options.jobs is None else replace(self._options, jobs=1)
         try:
             destination = await self._disk.open(partial(self._destination.open_file, wanted))
@@ -320,7 +321,7 @@ class _Tree:
             self._tally.forget(name)
 
     def _fail_or_fetch_again(self, wanted: Wanted, error: UnspoolError, fetch_again: list[Wanted], transfer_id: str) -> None:
-        """Take note of a file that cannot be had as it was listed: what it is now may do as well."""
+        """Add a failure, or a file to be fetched again because it changed since it was listed."""
         if isinstance(error, FileChangedError) and self._options.on_change == "restart":
             self._observer.notify(Restarting(error, 0.0, transfer_id))
             fetch_again.append(wanted)
@@ -333,7 +334,7 @@ class _Tree:
     # The disk
 
     def _hand_over(self, arrived: list[ReceivedFile]) -> Future[Outcome] | None:
-        """Have the disk take what has arrived, while more does."""
+        """Have the disk's thread write the files that arrived, while more arrive."""
         if not arrived:
             return None
         self._tally.add_arrived(arrived)
@@ -342,12 +343,12 @@ class _Tree:
         return self._disk.submit(partial(self._destination.write, arrived))
 
     def _name_in_time(self) -> None:
-        """Have files named that would wait for others for too long."""
+        """Give names to files that would otherwise wait too long for a full group."""
         self._timer = None
         self._naming.append(self._disk.submit(self._destination.name_staged))
 
     async def _wait_for_disk(self, writing: Future[Outcome] | None) -> None:
-        """Take note of what the disk has done."""
+        """Wait for the calls in the disk's thread, and add their outcomes."""
         named, self._naming = self._naming, []
         for doing in (*named, writing):
             if doing is not None:

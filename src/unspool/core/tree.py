@@ -1,9 +1,9 @@
-"""What becomes of one file of a tree: its path below the destination, and whether it has to be fetched. Pure.
+"""Decides about one file of a tree: its path below the destination, and whether it has to be fetched. Pure.
 
-Rule 1: a file's path is its name below the prefix, part by part. What could leave the destination is no name
-        (`check_name`), and what unspool itself keeps below a destination is nobody else's.
-Rule 2: a file is here only if something vouches for its bytes: the tree's record, as long as the local file is still the one
-        the record was made of; or a checksum, compared with what is read again. An equal size or time vouches for nothing.
+Rule 1: a file's path is its name below the prefix, part by part. `check_name` refuses names that could lead out of the
+        destination. Names of unspool's own files are refused too.
+Rule 2: a file counts as here only if its bytes are confirmed: by the tree's record, if the local file is still the one that was
+        recorded, or by a checksum of the local file, which is read for it. An equal size or time confirms nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from unspool.errors import InvalidNameError, ProtocolError
 
 @value
 class RelativePath:
-    """Where a file belongs, below the destination: the directory (`""` is the destination itself) and the last part."""
+    """The path of a file below the destination: its directory (`""` is the destination itself) and its last part."""
 
     directory: str
     base: str
@@ -30,7 +30,7 @@ class RelativePath:
 
 
 def below(prefix: str) -> str:
-    """Return what the names of all files below a prefix begin with."""
+    """Return the string that the names of all files below a prefix begin with."""
     return f"{prefix.removesuffix('/')}/" if prefix else ""
 
 
@@ -40,15 +40,15 @@ def name_below(name: str, prefix: str) -> str:
 
 
 def relative_path_of(name: str, prefix: str) -> RelativePath | None:
-    """Return where a file that is listed below `prefix` belongs; None if it is part of another tree's record: nowhere.
+    """Return the path of a file that is listed below `prefix`; None for the record of another tree.
 
     Args:
         name: as the server gave it.
         prefix: as `below` returns it.
 
     Raises:
-        InvalidNameError: it is no name, or one under which unspool keeps something of its own.
-        ProtocolError: it is not below the prefix.
+        InvalidNameError: the name is invalid, or is that of an unfinished download.
+        ProtocolError: the name is not below the prefix.
     """
     check_name(name)
     if name.startswith(prefix):
@@ -65,18 +65,18 @@ def relative_path_of(name: str, prefix: str) -> RelativePath | None:
 
 
 def folded(path: RelativePath) -> str:
-    """Return what a file system that takes no notice of case, or of Unicode's several spellings, makes of a path."""
+    """Return a form that is equal for paths that differ only in case or Unicode normalization."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(path)).casefold())
 
 
 @value
 class Kept:
-    """What the record vouches for: the local file, known by these three, has that revision's bytes.
+    """An entry of the record: a local file, identified by size, time and inode, has the bytes of a revision.
 
     Attributes:
         revision, size, crc32c: of the server's file.
         modified_ns, inode: of the local file; its size is the same.
-        given: the server's attributes that the local file was given, as far as it could have them.
+        given: the server's attributes that were set on the local file, as far as possible.
     """
 
     revision: str
@@ -93,7 +93,7 @@ class Kept:
 
 @value
 class Local:
-    """A regular file at a path."""
+    """A local regular file."""
 
     size: int
     modified_ns: int
@@ -102,7 +102,7 @@ class Local:
 
 
 class Verdict(Enum):
-    """What is to be done about a file."""
+    """What to do about a file."""
 
     HERE = auto()
     COMPARE = auto()
@@ -110,12 +110,12 @@ class Verdict(Enum):
 
 
 def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: bool = False) -> tuple[Verdict, int | None]:
-    """Return what is to be done about a file, and the CRC32C to compare the local one with.
+    """Return what to do about a file, and the CRC32C to compare the local one with.
 
     Args:
         info: as the server lists it.
-        kept: what the record says, if it says anything and is believed.
-        local: what is at its path.
+        kept: its entry in the record; None if there is none, or the record is not used.
+        local: the regular file at its path; None if there is none.
         reread: compare the local file even if the record vouches for it.
     """
     if local is None or local.size != info.size:
@@ -124,7 +124,7 @@ def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: boo
     if (
         kept is not None
         and (kept.revision, kept.size) == (info.revision, info.size)
-        and checksum in (None, kept.crc32c)  # the server may say more now than its revision did then
+        and checksum in (None, kept.crc32c)  # the server may know a checksum that it did not know then
     ):
         if kept.is_of(local) and not reread:
             return Verdict.HERE, None
@@ -133,14 +133,14 @@ def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: boo
 
 
 def made_executable(kept: Kept | None, local: Local) -> bool:
-    """Whether it was we who made a local file executable: then we may take that back."""
+    """Whether unspool made a local file executable, so that unspool may undo it."""
     return kept is not None and kept.given.executable is True and kept.is_of(local)
 
 
 def lacks(attributes: Attributes, kept: Kept, local: Local) -> bool:
-    """Whether a local file that the record vouches for has yet to be given some of its attributes.
+    """Whether a local file with an entry in the record lacks some of its attributes.
 
-    The time is compared with what the server told before, for a file system may have no such time.
+    The time is compared with the one in the record, because the file system may not be able to store it exactly.
     """
     if attributes.modified_ns not in (None, kept.given.modified_ns):
         return True

@@ -1,10 +1,10 @@
-"""The disk's side of a tree: what is here already, and where what arrives is put.
+"""The destination of a tree: finds which files are already here, and writes the files that arrive.
 
-Rule 1: nothing below the destination is read or written but at the path of a file of the tree, and through no symbolic link.
-Rule 2: nothing is removed, and nothing is replaced but by the file that belongs there.
-Rule 3: what stands in the way of one file is that file's failure, and stops no other.
+Rule 1: below the destination, only the paths of the tree's files are read or written, and never through a symbolic link.
+Rule 2: nothing is removed. A file is replaced only by the tree's file of that path.
+Rule 3: an obstacle to one file, such as a directory at its path, fails that file and no other.
 
-Plain blocking calls, one at a time: the caller decides which thread waits for the disk.
+All calls block, and only one may run at a time. The caller decides in which thread.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ Syncer = Callable[[int], None]
 
 
 class TreeDestination:
-    """The directory that a tree is put into.
+    """The directory that a tree is written to.
 
     Args:
-        path: the directory. The one above it must exist.
+        path: the directory. Its parent must exist.
         prefix: of the files on the server.
         overwrite: whether a different file may be replaced.
         resume: whether to believe the record of earlier runs.
         reread: whether to compare files by checksum even if the record vouches for them.
         record: the directory in which the record is kept; True keeps it below the destination, False keeps none.
         source: the server, for a record that is kept elsewhere.
-        folds: whether the file system takes names that differ in case for one; None finds out.
-        sync_all: makes a whole file system durable; None syncs file by file.
+        folds: whether the file system treats names that differ only in case as the same name; None tests it.
+        sync_all: syncs the whole file system of a descriptor; None syncs file by file.
 
     Attributes:
-        is_open: whether it can be used, and has to be closed.
+        is_open: whether it is open, and must be closed.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class TreeDestination:
 
         Raises:
             BusyError: another process is filling it.
-            LocalFileError: it cannot be had.
+            LocalFileError: the directory cannot be created or opened, or its record cannot be used.
         """
         if is_ours(self._path.name):
             raise LocalFileError(f"{self._path}: unspool keeps something of its own under such names: name another destination")
@@ -123,13 +123,13 @@ class TreeDestination:
         self.is_open = True
 
     def _other_record(self) -> AbstractContextManager[Record | NoRecord] | None:
-        """Return what lends the record that is used instead of the one below the destination, if one is."""
+        """Return a context manager for a record outside of the destination, or for none; None if it is in the destination."""
         if isinstance(self._record, Path):
             return record_at(self._record, self._source, self._path, anew=not self._resume)
         return None if self._record else contextlib.nullcontext(NoRecord())
 
     def begin_again(self) -> None:
-        """Begin once more: the same files are about to be looked at again."""
+        """Prepare for a second listing of the same files."""
         self._seen.clear()
 
     # What is here
@@ -201,8 +201,8 @@ class TreeDestination:
         self._seen.add(like)
 
     def _give(self, wanted: Wanted, directory: int, found: os.stat_result, kept: Kept, rows: list[tuple[bytes, bytes]]) -> None:
-        """Give a file that is here the attributes that it lacks."""
-        with contextlib.suppress(OSError):  # its bytes are right, and nothing else was promised
+        """Set the missing attributes of a file that is here."""
+        with contextlib.suppress(OSError):  # the bytes are right; attributes are set if possible
             descriptor = os.open(wanted.path.base, READ, dir_fd=directory)
             try:
                 if unchanged(found, os.fstat(descriptor)):
@@ -212,7 +212,7 @@ class TreeDestination:
                 os.close(descriptor)
 
     def _agrees(self, wanted: Wanted, directory: int, checksum: int, rows: list[tuple[bytes, bytes]]) -> bool:
-        """Read a small file that is here; note it if it has the server's bytes."""
+        """Return whether a small file that is here has the server's bytes; if so, add it to the rows of the record."""
         info = wanted.info
         descriptor = os.open(wanted.path.base, READ, dir_fd=directory)
         try:
@@ -228,7 +228,7 @@ class TreeDestination:
     # Empty directories
 
     def make_directories(self, prefixes: Iterable[str]) -> Outcome:
-        """Make the directories that the server lists as empty, each ending in `/`; what is in them here stays."""
+        """Make the directories that the server lists as empty, each ending in `/`. Their local contents stay."""
         out = Outcome()
         for prefix in prefixes:
             try:
@@ -245,24 +245,24 @@ class TreeDestination:
     # What arrives
 
     def write(self, arrived: Iterable[ReceivedFile]) -> Outcome:
-        """Take small files that have arrived; see `Staging.write`."""
+        """Write small files that have arrived; see `Staging.write`."""
         return self._staging.write(arrived)
 
     def finish(self) -> Outcome:
-        """Give names to what is left, and make all names durable; see `Staging.finish`."""
+        """Give the remaining files their final names, and make all names durable; see `Staging.finish`."""
         return self._staging.finish()
 
     def name_staged(self) -> Outcome:
-        """Give names to what has been written so far; see `Staging.commit`."""
+        """Give the files written so far their final names; see `Staging.commit`."""
         return self._staging.commit()
 
-    # Larger files, which have downloads of their own
+    # Larger files, which are downloaded one by one
 
     def open_file(self, wanted: Wanted) -> Destination:
-        """Return the destination of a larger file, to be closed by the caller; its directory is made if need be.
+        """Return the destination of a larger file, which the caller closes. Creates its directory if it does not exist.
 
         Raises:
-            LocalFileError: there cannot be such a directory.
+            LocalFileError: the directory cannot be created.
         """
         try:
             directory = self._directories.find(wanted.path.directory, make=True)
@@ -274,10 +274,10 @@ class TreeDestination:
             raise self._local_error(error, str(wanted.path)) from error
 
     def record_file(self, wanted: Wanted, revision: str | None, checksum: int) -> None:
-        """Note a larger file, which has been downloaded and verified, at that revision."""
+        """Add a larger file, downloaded and verified at that revision, to the record."""
         if revision != wanted.info.revision:
-            return  # what is listed is not what came; the next run compares them
-        with contextlib.suppress(OSError, UnspoolError):  # what is not noted is compared
+            return  # not the listed revision; the next run compares the file
+        with contextlib.suppress(OSError, UnspoolError):  # a file without a row is compared in the next run
             directory = self._directories.find(wanted.path.directory)
             descriptor = os.open(wanted.path.base, READ, dir_fd=directory)
             try:
@@ -287,7 +287,7 @@ class TreeDestination:
                 os.close(descriptor)
 
     def close(self) -> None:
-        """Drop what has no name, and let others at it."""
+        """Remove staged files, and release the lock."""
         self.is_open = False
         self._staging.close()
         self._directories.close()
