@@ -35,7 +35,7 @@ def test_addresses_are_read_as_they_are_written(host: str, port: int | None, nam
 
 @given(HOSTS, st.integers(0, 65535), NAMES)
 def test_an_address_shown_is_an_address(host: str, port: int, name: str) -> None:
-    """What an address says of itself leads back to it."""
+    """Parsing the string form of an address gives the same address."""
     address = Address(f"{host}:{port}", name)
     assert parse_address(str(address)) == address
 
@@ -83,7 +83,7 @@ def test_an_address_without_a_socket_is_refused(text: str) -> None:
     ],
 )
 def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
-    """What does not name a server is refused with an example of what would."""
+    """A text that names no server is refused with an example of a valid one."""
     with pytest.raises(InvalidRequestError, match="HOST:PORT"):
         parse_address(text)
 
@@ -120,7 +120,7 @@ def test_whether_a_target_is_on_this_machine(target: str, loopback: bool) -> Non
 
 @given(HOSTS, st.none() | st.integers(0, 65535))
 def test_a_host_to_listen_on_is_read_as_a_servers_address(host: str, port: int | None) -> None:
-    """`HOST:PORT` means the same to a server as to its clients, and what it says of itself leads back to it."""
+    """`HOST:PORT` means the same to a server and to its clients, and parsing its string form gives the same address."""
     text = host + (f":{port}" if port is not None else "")
     listen = parse_listen(text)
     assert listen == HostPort(host, DEFAULT_PORT if port is None else port)
@@ -136,7 +136,7 @@ def test_a_port_alone_is_on_all_interfaces(port: int, colon: str) -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
 def test_a_unix_socket_is_named_as_grpc_names_it(text: str) -> None:
-    """Whatever the path, the name of a Unix socket leads back to it, with two slashes before an absolute path too."""
+    """Parsing the gRPC name of a Unix socket gives its path, whatever the path, and also with two slashes before it."""
     path = f"/{text.lstrip('/')}x"
     assert parse_listen(str(UnixSocket(path))) == UnixSocket(path)
     assert parse_listen(f"unix://{str(UnixSocket(path)).removeprefix('unix:')}") == UnixSocket(path)
@@ -158,7 +158,7 @@ def test_the_forms_of_a_unix_socket(text: str, path: str) -> None:
 
 @pytest.mark.parametrize("text", ["unix:", "unix://", "unix:///", "unix:/", "unix://run/x.sock", "unix:/a%00b"])
 def test_what_names_no_unix_socket_is_refused(text: str) -> None:
-    """No path, or one after two slashes that does not begin with one, is refused with an example of what would do."""
+    """A missing path, or a relative path after two slashes, is refused with an example of a valid address."""
     with pytest.raises(InvalidRequestError, match="unix:PATH"):
         parse_listen(text)
 
@@ -167,6 +167,6 @@ def test_what_names_no_unix_socket_is_refused(text: str) -> None:
     "text", ["", ":", "65536", ":65536", "123456", "host:", "host:x", "::1", "[::1", "unix-abstract:x", "dns:///a:1"]
 )
 def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
-    """What is none is refused with an example of each kind."""
+    """An invalid address is refused with an example of each valid kind."""
     with pytest.raises(InvalidRequestError, match="HOST:PORT, PORT for all interfaces, or unix:PATH"):
         parse_listen(text)

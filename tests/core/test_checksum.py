@@ -71,7 +71,7 @@ def test_an_empty_run_changes_nothing(checksum: int) -> None:
 
 @given(checksums, st.integers(0, 62))
 def test_lengths_beyond_memory_add_up(checksum: int, doublings: int) -> None:
-    """Joining n zero bytes twice is joining 2n at once, up to lengths that nobody could sum."""
+    """Appending n zero bytes twice equals appending 2n at once, also for lengths that are too large to compute byte by byte."""
     length = 2**doublings
     zeroes = combine(0, crc32c(b"\0"), 1)
     for doubling in range(doublings):

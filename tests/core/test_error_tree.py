@@ -52,7 +52,7 @@ def drawing() -> dict[str, Drawn]:
 
 
 def test_the_drawn_tree_is_the_tree() -> None:
-    """Every class is drawn below its parent, and nothing is drawn that is not there."""
+    """The tree shows every class below its parent, and no other class."""
     assert {name: drawn.parent for name, drawn in drawing().items()} == {
         kind.__name__: None if kind is UnspoolError else kind.__bases__[0].__name__ for kind in CLASSES
     }
@@ -60,7 +60,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_the_drawing_says_who_may_retry_and_how_it_exits(kind: type[UnspoolError]) -> None:
-    """`retryable` is drawn exactly where it is so; an exit code where a branch begins, and it holds for the branch."""
+    """The tree shows `retryable` for exactly the retryable classes, and an exit code for each branch, shared by its classes."""
     drawn = drawing()[kind.__name__]
     assert drawn.retryable == kind.retryable
     parent = kind.__bases__[0]
@@ -73,7 +73,7 @@ def test_the_drawing_says_who_may_retry_and_how_it_exits(kind: type[UnspoolError
 
 
 def test_the_module_holds_the_tree_and_nothing_else() -> None:
-    """There is no class beside the tree that somebody could raise."""
+    """Every error class of the module is in the tree."""
     assert [kind for kind in vars(errors).values() if isinstance(kind, type)] == CLASSES
 
 
@@ -117,7 +117,7 @@ def of_python() -> dict[str, str]:
 
 
 def test_the_classes_of_python_are_told() -> None:
-    """Which errors are a class of Python's as well is what the module says, and no other is."""
+    """Exactly the errors that the module lists are also built-in exceptions."""
     assert of_python() == {
         kind.__name__: kind.__bases__[1].__name__ for kind in CLASSES if len(kind.__bases__) > 1 and kind is not UnspoolError
     }
@@ -126,7 +126,7 @@ def test_the_classes_of_python_are_told() -> None:
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
 def test_an_error_can_be_handed_to_another_process(kind: type[UnspoolError], again: Callable[[UnspoolError], object]) -> None:
-    """Copied or pickled, an error keeps its message and all that it knows, whichever class of Python's it is."""
+    """A copied or pickled error keeps its message and attributes, whatever its built-in base class."""
     error = kind("a.bin: gone", name="a.bin", offset=5, retry_after=1.5)
     if isinstance(error, OSError):
         error.errno = 28

@@ -76,7 +76,7 @@ def test_globs_match_as_rclones_do(pattern: str, matching: list[str], others: li
     ],
 )
 def test_what_is_not_supported_is_an_error(pattern: str, words: str) -> None:
-    """What makes no sense, or means something to rclone alone, is refused in one line; it is never taken literally."""
+    """An invalid pattern, or rclone syntax that is not supported, is refused in one line and never matched literally."""
     with pytest.raises(InvalidRequestError, match=re.escape(words)) as caught:
         Glob(pattern)
     assert "\n" not in caught.value.message
@@ -132,7 +132,7 @@ def test_globs_mean_what_regular_expressions_say(pattern: tuple[str, str], names
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_every_pattern_is_matched_or_refused(pattern: str, name: str) -> None:
-    """Whatever the pattern, it is refused in one way or matches names."""
+    """Any pattern either is refused with our error or matches names."""
     try:
         glob = Glob(pattern)
     except InvalidRequestError:
@@ -149,7 +149,7 @@ def test_what_is_escaped_stands_for_itself(text: str) -> None:
 
 
 def test_no_name_keeps_a_pattern_busy() -> None:
-    """Many stars and a long name take no longer than the name is long: a regular expression would take years."""
+    """Matching many stars takes time linear in the length of the name; a regular expression would take years."""
     glob = Glob("*a*a*a*a*a*a*a*a*{a*a*a*,**a**a}*b")
     began = time.process_time()
     assert not glob.matches("a" * 4096)
@@ -204,7 +204,7 @@ def test_a_rule_is_an_include_or_an_exclude() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["include", "exclude"]), st.sampled_from(["*", "/a/", "a", "**b", "?/*"]))), TEXTS)
 def test_what_comes_behind_a_match_makes_no_difference(rules: list[Filter], name: str) -> None:
-    """Rules behind the first one that matches change nothing; nor does it matter whether a rule stands there twice."""
+    """Rules after the first match have no effect, and neither has a repeated rule."""
     answer = Filters(rules).accept(name)
     first = next((at for at, (_, pattern) in enumerate(rules) if Glob(pattern).matches(name)), None)
     if first is not None:

@@ -1,4 +1,4 @@
-"""The journal: what was written is what is read, and anything else is no journal."""
+"""The journal: reading returns what was written, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ sizes = st.integers(0, 2**63 - 1)
 
 @st.composite
 def journals(draw: st.DrawFn) -> Journal:
-    """Journals that can be true."""
+    """Valid journals."""
     size = draw(st.none() | sizes)
     segment_size = draw(st.sampled_from([1, 4096, segment_size_for(size)]))
     limit = 2**63 - 1 if size is None else size
@@ -66,7 +66,7 @@ def test_the_format_is_the_one_that_is_described() -> None:
 
 
 def test_every_flipped_bit_is_found() -> None:
-    """No single bit of a journal can change without the whole of it being refused."""
+    """A journal with any single bit flipped is refused."""
     good = SAMPLE.encode()
     for at in range(len(good)):
         for bit in range(8):
@@ -76,27 +76,27 @@ def test_every_flipped_bit_is_found() -> None:
 
 
 def test_every_truncation_is_found() -> None:
-    """No beginning of a journal is a journal, down to the empty file."""
+    """A truncated journal is refused, at every length."""
     good = SAMPLE.encode()
     assert [length for length in range(len(good)) if decode(good[:length]) is not None] == []
 
 
 @given(journals(), st.binary(min_size=1, max_size=20))
 def test_nothing_may_follow(journal: Journal, more: bytes) -> None:
-    """Bytes after the end mean that something else wrote here."""
+    """A journal with extra bytes after its end is refused."""
     assert decode(journal.encode() + more) is None
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_journal_or_none(data: bytes) -> None:
-    """Rubbish is no journal, and no exception either."""
+    """Random bytes are refused without an exception."""
     assert decode(data) is None
     assert decode(b"unspool-journal 1 %08x\n" % crc32c(data) + data + b"\n") is None
 
 
 @pytest.mark.parametrize("version", [0, 2, 10, 11])
 def test_an_unknown_version_is_no_journal(version: int) -> None:
-    """What another version wrote is not guessed at, even if its checksum is right."""
+    """A journal of another version is refused, even if its checksum is right."""
     assert decode(SAMPLE.encode().replace(b"unspool-journal 1 ", b"unspool-journal %d " % version)) is None
 
 
@@ -152,7 +152,7 @@ NONSENSE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", NONSENSE.values(), ids=NONSENSE)
 def test_nonsense_is_no_journal_whoever_wrote_it(changes: dict[str, Any]) -> None:
-    """Fields that cannot be true are refused even with a checksum that agrees: nothing is read or sized by them."""
+    """Impossible field values are refused even if the checksum is right."""
     assert decode(forged()) == SAMPLE
     assert decode(forged(**changes)) is None
 
@@ -173,7 +173,7 @@ def test_other_json_is_no_journal(body: bytes) -> None:
 
 
 def test_a_second_spelling_is_no_journal() -> None:
-    """White space, another order of keys, or unneeded escapes are not what this program writes."""
+    """A journal with white space, another order of keys or unneeded escapes is refused, because unspool never writes one."""
     fields = json.loads(SAMPLE.encode().partition(b"\n")[2])
     for body in (
         json.dumps(fields, sort_keys=True).encode(),
@@ -206,7 +206,7 @@ def test_the_largest_tables_come_back(size: int) -> None:
 
 
 def test_whose_journal_it_is() -> None:
-    """With a revision any server that has it will do; without, only where it came from; another name never."""
+    """A journal with a revision is valid for any server, one without only for its own server, and neither for another name."""
     pinned, unpinned = SAMPLE, replace(SAMPLE, revision=None)
     assert pinned.is_about(SAMPLE.name, SAMPLE.source)
     assert pinned.is_about(SAMPLE.name, "elsewhere:1")

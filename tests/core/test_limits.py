@@ -1,4 +1,4 @@
-"""Counting and pacing: the laws of what a server gives to whom."""
+"""The server's limits: rates, slots and block sizes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_no_more_than_rate_and_burst_gets_through(rate: float, burst: float, tak
 
 @given(rate=st.floats(0.5, 1e6), amount=st.floats(0, 1e6), now=st.floats(0, 1e6))
 def test_asking_takes_nothing(rate: float, amount: float, now: float) -> None:
-    """`wait_for` says what `take` would, as often as it is asked."""
+    """`wait_for` returns what `take` would return, and changes nothing."""
     pace = Pace(rate, rate)
     asked = pace.wait_for(amount, now)
     assert pace.wait_for(amount, now) == asked
@@ -44,7 +44,7 @@ def test_a_rest_is_worth_the_burst_and_no_more() -> None:
 
 
 def test_peers_do_not_share_a_pace() -> None:
-    """One peer's debt is not another's, and the ones longest unseen are forgotten."""
+    """Each peer has its own debt, and the peers that were used least recently are forgotten."""
     paces = Paces(rate=1, burst=1, most=2)
     assert paces.of("a").take(5, now=0.0) == 4
     assert paces.of("b").take(1, now=0.0) == 0
@@ -56,7 +56,7 @@ def test_peers_do_not_share_a_pace() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
 def test_slots_are_never_exceeded_and_all_come_back(steps: list[tuple[str, bool]]) -> None:
-    """There are never more taken than allowed, in all or for one peer; what is given back can be taken again."""
+    """Never more slots are used than allowed, in all or by one peer; a released slot can be used again."""
     slots = Slots(in_all=4, per_peer=2)
     held: list[str] = []
     for peer, take in steps:
@@ -79,7 +79,7 @@ def test_slots_are_never_exceeded_and_all_come_back(steps: list[tuple[str, bool]
     readers=st.lists(st.floats(0, 10), min_size=1, max_size=300),
 )
 def test_blocks_stay_within_the_budget_however_readers_behave(budget: int, readers: list[float]) -> None:
-    """However many readers there are and however they behave, a block is within its share or the smallest there is."""
+    """Whatever the readers do, a block is at most as large as its share of the budget, or has the smallest size."""
     sizes = BlockSizes(budget)
     streams = len(readers)
     for seconds in readers:
@@ -90,7 +90,7 @@ def test_blocks_stay_within_the_budget_however_readers_behave(budget: int, reade
 
 
 def test_a_prompt_reader_soon_gets_large_blocks_and_a_slow_one_never_does() -> None:
-    """Blocks double for a reader that takes them at once; for one that does not, they shrink to the smallest."""
+    """Blocks double for a reader that accepts them at once, and shrink to the smallest size for one that does not."""
     sizes = BlockSizes(64 * MIB)
     size = sizes.first(MIB, 1, length=1 << 40)
     assert size == 64 * 1024
@@ -104,12 +104,12 @@ def test_a_prompt_reader_soon_gets_large_blocks_and_a_slow_one_never_does() -> N
 
 @given(budget=st.integers(MIB, 1 << 30), streams=st.integers(0, 2000))
 def test_the_largest_blocks_fit_into_segments(budget: int, streams: int) -> None:
-    """However many streams there are, their largest blocks are a power of two, so none lies across the edge of a segment."""
+    """The largest block size is a power of two for any number of streams, so no block crosses the edge of a segment."""
     assert BlockSizes(budget).largest(streams).bit_count() == 1
 
 
 def test_many_streams_that_take_turns_get_large_blocks_all_the_same() -> None:
-    """A reader that waits because others have their turn is a prompt one; one that keeps a busy server waiting is not."""
+    """Waiting for the turn of other streams does not count as the reader's delay; not reading does."""
     sizes = BlockSizes(256 * MIB)
     size = sizes.first(MIB, 256, length=1 << 40)
     for _ in range(4):
@@ -127,7 +127,7 @@ def test_a_small_file_is_one_block() -> None:
 
 
 def test_a_client_may_ask_for_smaller_blocks_than_the_smallest() -> None:
-    """The wish for small blocks is granted from the first to the last."""
+    """If a client requests small blocks, every block is small."""
     sizes = BlockSizes(64 * MIB)
     size = sizes.first(1000, 1, length=1 << 40)
     assert size == 1000

@@ -1,4 +1,4 @@
-"""What is told of files: the few rules that the values know themselves."""
+"""The description of files: the rules that the value classes check."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ FILE = Served()
     ids=["header", "block", "heartbeat", "nothing", "whole file", "summary", "error"],
 )
 def test_a_file_of_a_batch_ends_with_its_summary_or_its_error(piece: Piece, *, ends: bool) -> None:
-    """Nothing else ends a file of a batch, and after either nothing more of it follows."""
+    """A file of a batch ends with its summary or an error, and with nothing else."""
     assert piece.ends_file is ends

@@ -22,7 +22,7 @@ def test_a_name_is_its_parts_joined(given_parts: list[str]) -> None:
 
 @given(st.text(st.sampled_from("ab./\\\0 \n~-é\ud800"), max_size=12))
 def test_every_text_is_a_name_or_named_as_none(text: str) -> None:
-    """Whatever is accepted is exactly its parts joined, and none of them could mean anything but itself."""
+    """An accepted name equals its parts joined by slashes, and no part is special to a file system."""
     try:
         accepted = check_name(text)
     except InvalidNameError as error:
@@ -71,13 +71,13 @@ def test_what_is_no_name_is_refused_and_told_why(name: str, said: str) -> None:
     "name", ["a" * MAX_NAME_BYTES, "é" * (MAX_NAME_BYTES // 2), "...", "..a", "a..", " ", "~", "-rf", "C:"]
 )
 def test_what_looks_odd_is_still_a_name(name: str) -> None:
-    """The longest names, and parts that only look like something else, are names."""
+    """The longest names, and parts that only look special, are valid."""
     assert check_name(name) == (name,)
 
 
 @given(names)
 def test_a_prefix_is_a_name_with_or_without_a_slash(name: str) -> None:
-    """A prefix has the parts of the name it is; one slash at its end makes no difference, two do."""
+    """A prefix has the same parts as the name; one trailing slash is ignored, two are refused."""
     assert check_prefix(name) == check_name(name)
     assert check_prefix(name + "/") == check_name(name)
     with pytest.raises(InvalidNameError):
@@ -91,7 +91,7 @@ def test_the_empty_prefix_is_everything() -> None:
 
 @given(st.text(st.sampled_from("ab./\\\0"), min_size=1, max_size=8))
 def test_what_is_no_name_is_no_prefix(text: str) -> None:
-    """Nothing gets in as a prefix that would not get in as a name."""
+    """A text that is not a valid name is not a valid prefix."""
     assume(not text.endswith("/"))
     try:
         accepted = check_name(text)

@@ -1,4 +1,4 @@
-"""What listings leave out: counted in full, named as far as memory may take."""
+"""Omissions of listings: all are counted, and a limited number are named."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_none_is_lost_and_few_are_named(omitted: list[Omission], most: int) -> N
 
 @given(OMISSIONS, st.integers(0, 8), st.integers(0, 8))
 def test_what_is_told_can_be_counted_on(omitted: list[Omission], most: int, other: int) -> None:
-    """What one told another counts is the same, so that a client may count what a server has told."""
+    """Adding the omissions that a server reported gives the same counts."""
     first, second = Omissions(most), Omissions(other)
     for omission in omitted:
         first.add(omission)
@@ -47,7 +47,7 @@ def test_what_is_told_can_be_counted_on(omitted: list[Omission], most: int, othe
 
 @given(st.lists(st.text(max_size=5), max_size=20))
 def test_reasons_that_are_unknown_are_one(reasons: list[str]) -> None:
-    """A server may make up reasons without end: they are counted together."""
+    """Unknown reasons are counted together, so that a server cannot fill memory with them."""
     omissions = Omissions(3)
     for reason in reasons:
         omissions.add(Omission(f"!{reason}", "a"))

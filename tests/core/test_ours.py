@@ -1,4 +1,4 @@
-"""The names that are ours: they fit beside every name, belong to one name alone, and are known in any spelling."""
+"""Names of unspool's own files: they fit the file system, belong to one file only, and are recognised in any spelling."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_the_names_beside_a_destination_fit_where_it_fits(name: str, room: int) 
 
 @given(NAMES, NAMES, st.text("xyz", max_size=3), st.text("xyz", max_size=3), ROOMS)
 def test_no_two_destinations_share_a_name(stem: str, other: str, end: str, its_end: str, room: int) -> None:
-    """Names that differ, if only where they are cut, have nothing beside them in common."""
+    """Two different names have different part files and journals, even if they differ only where they are cut."""
     for one, two in ((stem, other), (stem + end, stem + its_end)):
         assert (one == two) == (not each(beside(one, room)).isdisjoint(each(beside(two, room))))
 
 
 @given(st.sampled_from([PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX]), st.text(max_size=20), st.data())
 def test_our_names_are_known_in_any_case(suffix: str, name: str, data: st.DataObject) -> None:
-    """A file system that does not tell cases apart cannot make one of our names somebody else's."""
+    """Our names are recognised on file systems that ignore case, too."""
 
     def spelled(text: str) -> str:
         upper = data.draw(st.lists(st.booleans(), min_size=len(text), max_size=len(text)))

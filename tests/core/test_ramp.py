@@ -1,4 +1,4 @@
-"""How many streams are enough, on links of which the test knows what they can carry."""
+"""The number of streams of a download, on links of known bandwidth."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def streams_on(rate: Callable[[int], float], size: int, wanted: int | None = Non
 
 
 def test_a_link_that_one_stream_fills_gets_no_more() -> None:
-    """Where a second stream brings nothing, it is tried once and taken back."""
+    """If a second stream brings nothing, it is tried once and ended."""
     assert streams_on(lambda _: 100 * MB, 10_000 * MB) == (2, 1)
 
 
 def test_streams_are_added_as_long_as_they_help() -> None:
-    """Where four streams fill the link, a fifth is tried and taken back."""
+    """If four streams fill the link, a fifth is tried and ended."""
     assert streams_on(lambda streams: min(streams, 4) * 25 * MB, 10_000 * MB) == (5, 4)
 
 

@@ -89,7 +89,7 @@ def test_gaps_are_taken_in_order_before_any_is_divided() -> None:
 
 
 def test_a_file_of_unknown_size_is_for_one_stream() -> None:
-    """As long as nobody knows where the file ends, nothing is divided; then it is, at the segments that it has."""
+    """Ranges are divided only once the size of the file is known, and then at segments."""
     ranges = Ranges([(0, None)], 1)
     first = ranges.take()
     assert first is not None
@@ -103,7 +103,7 @@ def test_a_file_of_unknown_size_is_for_one_stream() -> None:
 
 @given(gaps, st.integers(1, 200))
 def test_a_size_that_is_learned_late_makes_no_difference(missing: list[tuple[int, int]], rest: int) -> None:
-    """Gaps keep their ends when the file's size becomes known, and the open one ends there: as if it had been known before."""
+    """When the size of the file becomes known, the open range ends there, and the other gaps keep their ends."""
     start = missing[-1][1] + 1 if missing else 0
     size = start + rest
     late, early = Ranges([*missing, (start, None)], 1), Ranges([*missing, (start, size)], SEGMENT)

@@ -47,7 +47,7 @@ def receiver_in(state: State, *, all_blocks: bool = False) -> Receiver:
 
 
 def give(receiver: Receiver, event: Event) -> None:
-    """Give the receiver a event with which nothing is wrong but, perhaps, that it comes now."""
+    """Give the receiver a valid event, which may come in the wrong state."""
     at = receiver.position
     match event:
         case Event.HEADER:
@@ -64,7 +64,7 @@ def give(receiver: Receiver, event: Event) -> None:
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)), ids=lambda value: value.name)
 def test_every_piece_in_every_state_does_what_the_table_says(state: State, event: Event) -> None:
-    """What is in the table leads on; what is not is an error, leaves the receiver idle and loses no byte."""
+    """A transition of the table is made; any other event is an error, after which the receiver is idle and has lost no byte."""
     receiver = receiver_in(state, all_blocks=event is Event.SUMMARY)
     before = receiver.position
     follows = TABLE.get((state, event))
@@ -81,7 +81,7 @@ def test_every_piece_in_every_state_does_what_the_table_says(state: State, event
 
 
 def test_the_table_drawn_in_the_docstring_is_the_table() -> None:
-    """What a reader sees at the top of the module is what the machine does, cell by cell."""
+    """The table in the module's docstring is what the machine does, cell by cell."""
     assert receivers.__doc__ is not None
     lines = receivers.__doc__.splitlines()
     first = next(number for number, line in enumerate(lines) if line.split()[:2] == ["state", "header"])
@@ -160,7 +160,7 @@ def test_a_refused_header_pins_nothing() -> None:
 
 
 def test_a_revision_alone_can_be_pinned() -> None:
-    """A caller who knows no more than the revision gets that one or an error."""
+    """A caller that pins only a revision gets that revision or an error."""
     receiver = Receiver(FILE.name, revision="r2")
     assert receiver.next_request(1).revision == "r2"
     refused(FileChangedError, receiver, Frame(FILE.header()))
@@ -181,7 +181,7 @@ def test_a_request_asks_for_what_is_missing_and_passes_the_wishes_on() -> None:
 
 @given(st.integers(0, SIZE), st.integers(0, SIZE), st.integers(0, SIZE))
 def test_a_span_made_shorter_ends_there_from_the_next_attempt_on(one: int, two: int, three: int) -> None:
-    """The running attempt is held to its promise; the next one asks for the bytes before the new end, and no others."""
+    """After `shorten` the running attempt is checked as before; the next one requests only bytes before the new end."""
     start, middle, stop = sorted((one, two, three))
     receiver = Receiver(FILE.name, pinned=FILE.info)
     receiver.next_request(1)
@@ -201,7 +201,7 @@ def test_a_span_made_shorter_ends_there_from_the_next_attempt_on(one: int, two: 
 
 
 def test_it_says_where_it_is() -> None:
-    """What is said about a receiver names the file and the first byte that is still missing."""
+    """A description of a receiver has the file and the first missing byte."""
     assert receiver_in(State.RECEIVING).whereabouts() == "models/a.bin: at byte 40"
 
 
@@ -220,19 +220,19 @@ BAD_BLOCKS: dict[str, tuple[Block, type[UnspoolError]]] = {
 
 @pytest.mark.parametrize(("block", "kind"), BAD_BLOCKS.values(), ids=BAD_BLOCKS)
 def test_a_block_that_is_not_the_next_verified_bytes_is_not_given_out(block: Block, kind: type[UnspoolError]) -> None:
-    """A block is given out only if it begins where the last one ended, lies within the promise and agrees with its sum."""
+    """A block is accepted only if it begins where the last one ended, lies in the promised span and matches its CRC."""
     refused(kind, receiver_in(State.RECEIVING), Frame(block=block))
 
 
 def test_swapped_blocks_are_refused_at_the_first_of_them() -> None:
-    """Two blocks that changed places are an error, not a file with its parts changed about."""
+    """Two blocks in the wrong order are an error."""
     receiver = receiver_in(State.RECEIVING)
     error = refused(SequenceError, receiver, Frame(block=FILE.block(60, 80)))
     assert error.retryable
 
 
 def test_a_block_may_be_a_view_of_the_message() -> None:
-    """A memoryview is verified like bytes, and given out as it came, without a copy."""
+    """A memoryview is verified like bytes, and returned without a copy."""
     receiver = receiver_in(State.RECEIVING)
     block = FILE.block(40, 60)
     view = replace(block, data=memoryview(b"..." + bytes(block.data))[3:])

@@ -1,4 +1,4 @@
-"""A process that may not do everything, for tests that are run by one that may."""
+"""A process without root's permissions, for tests that run as root."""
 
 from __future__ import annotations
 

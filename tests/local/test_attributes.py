@@ -1,4 +1,4 @@
-"""What a local file is given of what the server tells: its time, and whether it may be run."""
+"""The attributes of the server that a local file gets: modification time and executable bit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def given(path: Path, attributes: Attributes, *, takes_back: bool = False) -> in
 
 @pytest.mark.parametrize(("before", "after"), [(0o644, 0o755), (0o600, 0o700), (0o640, 0o750), (0o664, 0o775), (0o755, 0o755)])
 def test_who_may_read_may_run(tmp_path: Path, before: int, after: int) -> None:
-    """An executable file is one for whoever may read it, and for nobody else."""
+    """An executable file is executable for everyone who may read it, and for nobody else."""
     (tmp_path / "a").touch()
     (tmp_path / "a").chmod(before)
     assert given(tmp_path / "a", Attributes(executable=True)) == after
@@ -43,14 +43,14 @@ def test_who_may_read_may_run(tmp_path: Path, before: int, after: int) -> None:
     ("executable", "takes_back", "after"), [(False, False, 0o755), (False, True, 0o644), (None, True, 0o755)]
 )
 def test_only_what_we_gave_is_taken_back(tmp_path: Path, *, executable: bool | None, after: int, takes_back: bool) -> None:
-    """A file that is not executable on the server stays so here, unless it was made so by us."""
+    """The executable bit is removed only if unspool set it."""
     (tmp_path / "a").touch()
     (tmp_path / "a").chmod(0o755)
     assert given(tmp_path / "a", Attributes(executable=executable), takes_back=takes_back) == after
 
 
 def test_a_file_that_has_its_attributes_is_not_touched(tmp_path: Path) -> None:
-    """Nothing is changed, so that nothing else has to look at the file again."""
+    """A file that has the attributes already is not changed, so its change time stays."""
     (tmp_path / "a").touch()
     given(tmp_path / "a", Attributes(TIME, executable=True))
     before = (tmp_path / "a").stat()
@@ -61,7 +61,7 @@ def test_a_file_that_has_its_attributes_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_a_part_file_gets_them_before_its_name(tmp_path: Path) -> None:
-    """At its final name a file has them from the first moment; who may read what was replaced stays."""
+    """A file has its attributes when it gets its final name, and keeps the read permissions of the file that it replaced."""
     (tmp_path / "a").write_bytes(b"old")
     (tmp_path / "a").chmod(0o640)
     part = part_at(tmp_path / "a")
@@ -102,7 +102,7 @@ def test_what_has_changed_since_it_was_found_is_left_alone(tmp_path: Path, chang
 
 
 def test_what_a_link_leads_to_is_left_alone(tmp_path: Path) -> None:
-    """A link at the destination may lead to the same bytes: these belong to somebody else."""
+    """The target of a link at the destination is not changed, even if it has the same bytes."""
     (tmp_path / "real").write_bytes(b"a")
     (tmp_path / "a").symlink_to("real")
     destination = Destination.at(tmp_path / "a")

@@ -20,7 +20,7 @@ DATA = bytes_of(2 * SEGMENT + 10)
 
 
 def ready(destination: Path) -> PartFile:
-    """Return a part file that has it all."""
+    """Return a complete part file."""
     part = part_at(destination)
     part.acquire()
     part.begin(journal_for(len(DATA)))
@@ -71,7 +71,7 @@ def record(patch: pytest.MonkeyPatch, part: PartFile) -> list[str]:
 
 
 def test_the_order_of_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Length and mode, then the bytes to the disk, then the one change of the name, that to the disk, and last what is ours."""
+    """The order is: length and mode, fsync, rename, fsync of the directory, and last the removal of the journal."""
     (tmp_path / "a.bin").write_bytes(b"old")
     part = ready(tmp_path / "a.bin")
     calls = record(monkeypatch, part)
@@ -90,7 +90,7 @@ def test_the_order_of_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_order_of_a_commit_that_must_not_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, but that the name is given by a link, which fails if something has it."""
+    """Without `overwrite` the order is the same, but the name is given by a link, which fails if the name exists."""
     part = ready(tmp_path / "a.bin")
     calls = record(monkeypatch, part)
     part.commit(len(DATA), overwrite=False)
@@ -107,7 +107,7 @@ def test_the_order_of_a_commit_that_must_not_overwrite(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("call", ["ftruncate", "fchmod", "fsync", "link", "replace"])
 def test_a_commit_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    """Whichever step before the rename fails: the old file stands, and the next run has every byte still."""
+    """If any step before the rename fails, the old file stays, and the next run still has every byte."""
     destination = tmp_path / "a.bin"
     destination.write_bytes(b"old")
     part = ready(destination)
@@ -129,7 +129,7 @@ def test_a_commit_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_directory_that_cannot_be_synced_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the rename the file is there, whole: nothing that goes wrong then may make it look as if it were not."""
+    """After the rename the file is complete, and a later failure is not an error of the download."""
     part = ready(tmp_path / "a.bin")
     fsync = os.fsync
 
@@ -149,7 +149,7 @@ def test_a_directory_that_cannot_be_synced_is_no_failure(tmp_path: Path, monkeyp
 def test_what_stands_in_the_part_files_place_is_never_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, *, overwrite: bool
 ) -> None:
-    """Somebody removes the part file and another download begins in its place: that one's bytes never get the final name."""
+    """If the part file is replaced by that of another download, those bytes never get the final name."""
     destination = tmp_path / "a.bin"
     part = ready(destination)
 
@@ -180,7 +180,7 @@ def test_what_stands_in_the_part_files_place_is_never_committed(
 def test_what_comes_into_its_place_during_the_commit_stays_out_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
 ) -> None:
-    """Even between the last look and the name it is the open file that gets the name."""
+    """The open file gets the final name, even if the part file is replaced after the last check."""
     destination = tmp_path / "a.bin"
     part = ready(destination)
     link = os.link
@@ -235,7 +235,7 @@ def test_a_file_system_without_links_still_does_not_overwrite(
 
 
 def test_a_link_that_fails_otherwise_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk, say, is told as what it is; no other way around it is tried."""
+    """An error such as a full disk is reported as it is, and no other way is tried."""
     part = ready(tmp_path / "a.bin")
 
     def fail(*args: object, **kwargs: object) -> None:
@@ -295,7 +295,7 @@ def test_a_link_is_replaced_itself(tmp_path: Path) -> None:
 
 
 def test_a_link_to_nothing_is_replaced_itself(tmp_path: Path) -> None:
-    """A dangling link is no obstacle, and what it names does not come to be."""
+    """A dangling link is replaced, and its target is not created."""
     destination = tmp_path / "a.bin"
     destination.symlink_to(tmp_path / "nowhere")
     ready(destination).commit(len(DATA), overwrite=True)

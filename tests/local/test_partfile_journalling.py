@@ -1,4 +1,4 @@
-"""The part file's journal: it lags the data, and a bad one is as good as none."""
+"""The part file's journal: it never claims more than is written, and a damaged one is ignored."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def claimed_is_there(part: PartFile) -> int:
     most=st.integers(1, 50),
 )
 def test_the_journal_never_leads(segment_size: int, writes: list[tuple[list[int], bool]], most: int) -> None:
-    """At every single call to the file system, whatever is written in whatever order, what the journal claims is there."""
+    """At every call to the file system, the part file has the bytes that the journal claims, whatever the order of blocks."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         part = part_at(Path(directory) / "a.bin")
         part.acquire()
@@ -140,7 +140,7 @@ def test_a_write_that_takes_less_is_gone_on_with(tmp_path: Path, monkeypatch: py
 
 
 def test_what_cannot_be_read_again_stays_to_be_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A segment that the disk does not give back is an error, and is neither built upon nor forgotten."""
+    """A segment that cannot be read back is an error, and stays in the journal."""
     data = bytes_of(3 * SEGMENT)
     begun(tmp_path / "a.bin", data).close()
     part = part_at(tmp_path / "a.bin")
@@ -186,7 +186,7 @@ def newer_journal(path: Path) -> None:
     "damage", [empty_journal, zeroed_journal, cut_journal, flipped_journal, newer_journal], ids=lambda f: f.__name__
 )
 def test_without_a_good_journal_nothing_is_known(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """A journal that is damaged, or not understood, means to begin again; the old bytes are not built upon."""
+    """If the journal is damaged or of another version, the download begins again, without the old bytes."""
     data = bytes_of(3 * SEGMENT)
     part = begun(tmp_path / "a.bin", data)
     part.close()
@@ -222,7 +222,7 @@ def test_the_journal_of_another_file_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_journal_of_another_part_file_finds_nothing_good(tmp_path: Path) -> None:
-    """A journal that was copied from elsewhere claims bytes that are not there, and every segment is found out."""
+    """A journal that was copied from another file claims bytes that are not there, and every segment fails its check."""
     theirs = begun(tmp_path / "b.bin", bytes_of(3 * SEGMENT, 2))
     theirs.close()
     part = begun(tmp_path / "a.bin", bytes_of(3 * SEGMENT, 1))

@@ -1,4 +1,4 @@
-"""One writer: the lock, and the races around it."""
+"""The lock of a part file, and races for it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def another_process(destination: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def begun(destination: Path, data: bytes = DATA) -> PartFile:
-    """Return a part file that has it all."""
+    """Return a complete part file."""
     part = part_at(destination)
     part.acquire()
     part.begin(journal_for(len(data)))
@@ -93,12 +93,12 @@ def test_the_lock_goes_with_the_object_that_was_closed(tmp_path: Path) -> None:
 
 
 def commit(part: PartFile) -> None:
-    """End it well."""
+    """Commit it."""
     part.commit(len(DATA), overwrite=True)
 
 
 def commit_without_overwriting(part: PartFile) -> None:
-    """End it well, the other way."""
+    """Commit it without overwriting."""
     part.commit(len(DATA), overwrite=False)
 
 
@@ -175,7 +175,7 @@ def test_a_part_name_that_cannot_be_removed_does_not_undo_the_commit(tmp_path: P
 
 
 def refusing(*args: object, **kwargs: object) -> None:
-    """Be an operating system that says no."""
+    """Fail as the operating system does."""
     raise PermissionError(1, "Operation not permitted")
 
 

@@ -1,4 +1,4 @@
-"""Where a part file can be: names of any length, and places that will not have it."""
+"""Part files at paths of any length, and at paths where none can be."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_every_name_has_a_pair_of_names_beside_it(name: str) -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
-    """Local names are bytes: any that the system can have will do."""
+    """A local name may be any bytes that the system allows."""
     destination = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff\xfe" + b"\xe9" * 240))
     downloaded(destination)
     assert listing(tmp_path) == [destination.name]
@@ -172,7 +172,7 @@ def test_what_is_not_a_regular_file_is_not_replaced(tmp_path: Path, make: Callab
 
 
 def test_a_device_is_not_replaced() -> None:
-    """Not even by the superuser, who could."""
+    """Root is refused as well, although it could write there."""
     refused(Path(os.devnull), "is not a regular file")
 
 
@@ -203,7 +203,7 @@ def test_a_missing_directory_is_told(tmp_path: Path) -> None:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Be somebody who may not do everything, if we are the superuser."""
+    """Drop root's permissions, if the test has them."""
     if os.geteuid() != 0:
         yield
         return
@@ -215,7 +215,7 @@ def as_nobody() -> Iterator[None]:
 
 
 def test_a_directory_that_is_not_ours_is_told() -> None:
-    """Where nothing may be made, that is what the error says."""
+    """If the directory is not writable, the error says so."""
     with tempfile.TemporaryDirectory() as path:
         Path(path).chmod(0o555)
         with as_nobody():
@@ -224,7 +224,7 @@ def test_a_directory_that_is_not_ours_is_told() -> None:
 
 
 def test_a_part_file_that_is_removed_under_us_is_told(tmp_path: Path) -> None:
-    """Somebody who tidies up too eagerly is noticed at the commit, and no other file takes the destination's name."""
+    """A part file that was removed is noticed at the commit, and no other file gets the destination's name."""
     part = part_at(tmp_path / "a.bin")
     part.acquire()
     part.begin(journal_for(len(DATA)))

@@ -27,7 +27,7 @@ def begun(destination: Path) -> None:
 
 
 def refused(destination: Path, place: Path, said: str) -> None:
-    """Expect that a download is not begun, because of what is at a place."""
+    """Expect that a download is refused because of what is at a path."""
     part = part_at(destination)
     with pytest.raises(LocalFileError, match=said) as caught:
         part.acquire()

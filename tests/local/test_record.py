@@ -1,4 +1,4 @@
-"""The database that a tree's record is: little of it in memory, whole after a kill, and of no consequence when damaged."""
+"""The record of a tree: it needs little memory, survives a kill, and is not believed when damaged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAME, JOURNAL = "record.sqlite", "record.sqlite-journal"
 
 
 def files(count: int, *, revision: str = "r1", every: int = 1) -> dict[str, Kept]:
-    """Return what may be known of so many files."""
+    """Return entries for so many files."""
     return {f"d/{number:06}": Kept(revision, number, number * 7, number - 5, number) for number in range(0, count, every)}
 
 
@@ -54,7 +54,7 @@ def note(tree: Path, known: dict[str, Kept]) -> None:
 
 
 def known_of(tree: Path, names: Iterable[str]) -> dict[str, Kept]:
-    """Return what the record of a tree says of these."""
+    """Return the entries of these files in the record of a tree."""
     with opened(tree) as it:
         return it.find(names)
 
@@ -76,7 +76,7 @@ def restore(tree: Path, home: dict[str, bytes]) -> None:
 
 
 def test_what_was_added_is_found(tmp_path: Path) -> None:
-    """What was noted is known at once and to the next run, of each file the last of it, and nothing of any other."""
+    """An added entry is found at once and in the next run; the last entry of a file counts, and other files have none."""
     first, second = files(3000), files(3000, revision="r2", every=2)
     with opened(tmp_path) as it:
         it.add([row_of(name, kept) for name, kept in first.items()])
@@ -94,7 +94,7 @@ def test_any_text_may_be_asked_for(tmp_path: Path) -> None:
 
 
 def test_nothing_is_believed_when_it_is_not_to_be(tmp_path: Path) -> None:
-    """A record that is begun anew says nothing of what was in it."""
+    """A record that is opened anew has no entries."""
     note(tmp_path, files(10))
     with opened(tmp_path, anew=True) as it:
         assert it.find(files(10)) == {}
@@ -102,7 +102,7 @@ def test_nothing_is_believed_when_it_is_not_to_be(tmp_path: Path) -> None:
 
 
 def test_it_may_be_closed_by_another_thread(tmp_path: Path) -> None:
-    """What one thread opened and filled another one may close."""
+    """A record may be closed by another thread than the one that opened it."""
     known = files(2)
     first, second = (row_of(name, kept) for name, kept in known.items())
     with opened(tmp_path) as it:
@@ -148,7 +148,7 @@ print(peak() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not say how much memory is held")
 def test_memory_does_not_grow_with_the_record(tmp_path: Path) -> None:
-    """Ten times the files noted and looked up, 200,000, take no more memory."""
+    """Ten times as many files, 200,000, need no more memory."""
     arguments = [sys.executable, "-c", FILL_AND_FIND, str(tmp_path), "200000"]
     done = subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 4 << 10, "KiB"
@@ -165,7 +165,7 @@ def test_a_download_of_one_file_has_no_database() -> None:
 
 @pytest.mark.parametrize("size", range(0, 40_000, 500 if DEEP else 4000))
 def test_a_kill_in_the_middle_of_a_write_costs_what_was_being_added(tmp_path: Path, size: int) -> None:
-    """Killed within any write to database or journal, the record says all that it said before, and takes more."""
+    """After a kill in any write to database or journal, the record has all earlier entries, and accepts new ones."""
     before, more = files(600, every=2), files(600)
     note(tmp_path, before)
     whole = (tmp_path / HOME / NAME).stat().st_size
@@ -193,7 +193,7 @@ def test_a_kill_in_the_middle_of_a_write_costs_what_was_being_added(tmp_path: Pa
 
 @pytest.mark.parametrize("seed", range(40 if DEEP else 1))
 def test_no_damage_is_believed_or_ends_a_run(tmp_path: Path, seed: int) -> None:
-    """Whichever byte is changed, what is known is as it was written, and what is noted afterwards is known afterwards."""
+    """If any byte is changed, every entry that is found is correct, and new entries can be added."""
     random = Random(seed)
     known, more = files(300), files(300, revision="r2", every=3)
     note(tmp_path, known)
@@ -219,7 +219,7 @@ def test_no_damage_is_believed_or_ends_a_run(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(400 if DEEP else 40))
 def test_any_garbage_is_replaced(tmp_path: Path, seed: int) -> None:
-    """A record that was cut, emptied, zeroed, shuffled or overwritten says nothing wrong; noted again, all is known again."""
+    """A record that was truncated, zeroed, shuffled or overwritten returns nothing wrong, and entries can be added again."""
     random = Random(seed)
     known = files(500)
     note(tmp_path, known)
@@ -246,7 +246,7 @@ def test_any_garbage_is_replaced(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("kind", ["another table", "a view", "one more", "another version", "another program's", "a log"])
 def test_another_database_is_no_record(tmp_path: Path, kind: str) -> None:
-    """A database that is not just what unspool makes is not used, whoever made it, and not written to."""
+    """A database that differs in any way from those of unspool is not used and not changed."""
     note(tmp_path, files(10))
     path = tmp_path / HOME / NAME
     statements = {
@@ -359,7 +359,7 @@ def test_a_tree_that_is_moved_meanwhile_takes_its_record_along(tmp_path: Path) -
 
 
 def test_a_place_that_only_a_descriptor_leads_to(tmp_path: Path) -> None:
-    """Where SQLite takes no path that long there is no record; that ends nothing."""
+    """If the path is too long for SQLite, the tree has no record, which is not an error."""
     deep = tmp_path.joinpath(*["d" * 200] * 10)
     note(deep, files(10))
     assert known_of(deep, files(10)) in ({}, files(10))
@@ -380,7 +380,7 @@ def test_without_proc_the_path_will_do(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_full_disk_costs_no_record(tmp_path: Path) -> None:
-    """What is known is known also where nothing can be added any more, and is still known afterwards."""
+    """If no entries can be added, the existing ones are still found, now and in the next run."""
     note(tmp_path, files(500))
     child = os.fork()
     if not child:

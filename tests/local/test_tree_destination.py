@@ -1,4 +1,4 @@
-"""The disk's side of a tree: nothing leads out, names come last, and what the record says is true."""
+"""The destination of a tree: nothing is written outside, names are given last, and the record is true."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def opened(path: Path, **options: Any) -> Iterator[TreeDestination]:
 
 
 def fill(path: Path, *names: str, data: bytes = DATA, **options: Any) -> Outcome:
-    """Put files into a tree; return what became of them, whenever that was known."""
+    """Write files to a tree; return all outcomes."""
     with opened(path, **options) as place:
         outcome = place.look([info(name, data) for name in names])
         place.write([whole(wanted, data) for wanted in outcome.wanted])
@@ -181,7 +181,7 @@ def test_names_that_are_too_long_for_this_disk_fail_alone(tmp_path: Path, name: 
     "name", ["x" * 255, "é" * 127, "odd \x1b]0;\a\n", "-rf", "~", "*", "'\"$(x)`", " ", "\u202e", "a:b", "CON"]
 )
 def test_odd_names_are_names(tmp_path: Path, name: str) -> None:
-    """What a file system takes as a name is one, also if it leaves no room for a suffix or looks like something else."""
+    """Any name that the file system accepts is used, even if it leaves no room for a suffix or looks special."""
     assert fill(tmp_path, name, f"{name}/{name}x"[: 255 if len(name) < 200 else 0] or "ok").fetched >= 1
     assert (tmp_path / name).read_bytes() == DATA
     assert fill(tmp_path, name).kept == 1
@@ -227,7 +227,7 @@ def _folds(directory: Path) -> bool:
 
 
 class Log:
-    """What is asked of the system, in order."""
+    """The system calls, in order."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
@@ -247,7 +247,7 @@ class Log:
         return call
 
     def sync_all(self, descriptor: int) -> None:
-        """Stand for syncing the whole file system."""
+        """Replace the call that syncs the whole file system."""
         self.calls.append("sync all")
 
 
@@ -301,7 +301,7 @@ def test_a_group_of_many_bytes_is_named(tmp_path: Path) -> None:
 
 
 def test_what_has_no_name_is_removed(tmp_path: Path) -> None:
-    """What was staged and not named is gone after the end, and after a kill it is gone when the next run begins."""
+    """Staged files without a final name are removed at the end, and after a kill by the next run."""
     with opened(tmp_path) as place:
         place.write([whole(place.look([info("a")]).wanted[0])])
         assert len(own_files_in(tmp_path)) == 4
@@ -375,7 +375,7 @@ def test_a_file_that_belongs_on_another_file_system_is_handed_back(tmp_path: Pat
 
 @pytest.mark.parametrize(("call", "number"), [("write", errno.ENOSPC), ("rename", errno.ENOSPC), ("rename", errno.EROFS)])
 def test_a_full_disk_ends_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
-    """What the disk would refuse to every other file too is an error that ends the tree, and leaves no litter."""
+    """An error that every other file would get too ends the tree, and no staged file is left."""
     with opened(tmp_path) as place:
         wanted = place.look([info("a"), info("b")]).wanted
         with monkeypatch.context() as patch:
@@ -388,7 +388,7 @@ def test_a_full_disk_ends_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_name_the_disk_refuses_does_not_end_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused to one name only is that file's failure."""
+    """An error that concerns one name fails that file only."""
     with opened(tmp_path) as place:
         wanted = place.look([info("a"), info("b")]).wanted
         place.write(map(whole, wanted))
@@ -449,7 +449,7 @@ def test_what_is_in_the_records_way_is_named(tmp_path: Path, what: str) -> None:
 
 
 def test_a_record_does_not_grow_for_ever(tmp_path: Path) -> None:
-    """A file that is noted over and over takes no more room than one that was noted once."""
+    """Adding an entry for the same file again and again does not enlarge the record."""
     fill(tmp_path, "a", "b")
     size = (tmp_path / ".unspool-tree" / "record.sqlite").stat().st_size
     for number in range(20):
@@ -494,7 +494,7 @@ def test_what_could_not_be_opened_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_from_the_start_keeps_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A destination that cannot be opened to the end is closed again, and free for the next one."""
+    """If opening a destination fails half-way, it is closed and unlocked."""
     before = descriptors()
     refusing(monkeypatch, "rename", errno.ENOSPC, times=2)
     for _ in range(2):
@@ -523,7 +523,7 @@ def test_a_umask_that_takes_our_own_rights_does_not_stop_a_tree() -> None:
 
 @pytest.mark.parametrize("name", [HOME, HOME.upper(), f"x{PART_SUFFIX}"])
 def test_a_directory_with_a_name_of_ours_is_no_destination(tmp_path: Path, name: str) -> None:
-    """A tree does not go where another one's record is kept."""
+    """A tree cannot be written to a directory that is the record of another tree."""
     with pytest.raises(LocalFileError, match="name another destination"), opened(tmp_path / name):
         pass
     assert not (tmp_path / name).exists()
@@ -531,7 +531,7 @@ def test_a_directory_with_a_name_of_ours_is_no_destination(tmp_path: Path, name:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_empty_directories_are_durable(tmp_path: Path, *, at_once: bool) -> None:
-    """Where nothing but directories is made, the file system is synced, or each directory that has got one; and only then."""
+    """If only directories were made, the file system or each changed directory is synced; otherwise nothing is."""
     synced: list[int] = []
     with pytest.MonkeyPatch.context() as patched, opened(tmp_path, sync_all=synced.append if at_once else None) as place:
         patched.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
