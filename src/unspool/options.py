@@ -106,7 +106,9 @@ class ServiceOptions:
 
 @dataclass(frozen=True, slots=True)
 class LimitOptions:
-    """The server's limits, in total and per peer. A peer is one address, whatever its ports.
+    """The server's limits, in total and per peer.
+
+    A peer is a principal that was identified, or else one address, whatever its ports.
 
     Over a limit the server answers RESOURCE_EXHAUSTED, with the time after which the client should try again.
 
@@ -119,7 +121,8 @@ class LimitOptions:
         stream_age: seconds after which a stream is ended between two blocks, so that its client reconnects, perhaps to another
             replica; None for never (Envoy's max_stream_duration and gRPC's max_connection_age are also off by default).
             Clients of the tutorial's dialect do not reconnect on their own.
-        stream_bandwidth, bandwidth: bytes per second of one stream and of all streams; None is unlimited.
+        stream_bandwidth, bandwidth_per_peer, bandwidth: bytes per second of one stream, of all streams of one peer, and of all
+            streams; None is unlimited.
         memory: bytes that the blocks of all streams may use together. It limits the block size when there are many streams.
             With 256 MiB, 64 fast readers get blocks of 1 MiB, and 256 get 256 KiB: 1770 MB/s in total, compared with 1300 for
             128 MiB, and with 2600 for raw gRPC, which uses three times the memory (docs/benchmarks.md). 1000 stalled readers
@@ -133,6 +136,7 @@ class LimitOptions:
     stream_age: float | None = None
     stream_bandwidth: float | None = None
     bandwidth: float | None = None
+    bandwidth_per_peer: float | None = None
     memory: int = 256 * MIB
 
 

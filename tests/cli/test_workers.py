@@ -23,6 +23,10 @@ SETTINGS = Settings(
     key=None,
     client_ca=None,
     insecure=False,
+    tokens=None,
+    rules=None,
+    audit=None,
+    audit_grants=False,
     hidden=False,
     workers=1,
     grace=10.0,
@@ -35,6 +39,7 @@ SETTINGS = Settings(
     max_requests=50.0,
     max_stream_age=None,
     max_stream_bandwidth=900,
+    max_bandwidth_per_peer=800,
     max_bandwidth=1000,
     demo_dialect=True,
     log_format="json",
@@ -137,7 +142,7 @@ def test_what_is_limited_in_all_is_divided(workers: int) -> None:
     for field in ("streams", "connections", "bandwidth", "memory"):
         in_all, of_each = getattr(whole.limits, field), getattr(part.limits, field)
         assert 0 <= of_each * workers - in_all < workers
-    for field in ("streams_per_peer", "requests", "stream_age", "stream_bandwidth"):
+    for field in ("streams_per_peer", "requests", "stream_age", "stream_bandwidth", "bandwidth_per_peer"):
         assert getattr(part.limits, field) == getattr(whole.limits, field)
     assert part.service == whole.service
     assert part.grace == whole.grace

@@ -32,6 +32,7 @@ LOGGED = {
     "attempt",
     "transfer_id",
     "peer",
+    "principal",
 }
 
 

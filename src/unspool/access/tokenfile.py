@@ -5,12 +5,64 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from unspool.access.files import read_file
-from unspool.core.tokens import Tokens, parse_tokens
-from unspool.errors import LocalFileError, UnspoolError
+from unspool.access.files import WatchedFile, read_file
+from unspool.core.access import Credentials, Principal
+from unspool.core.tokens import Tokens, is_token, looks_like_token, parse_tokens
+from unspool.errors import LocalFileError, UnauthenticatedError, UnspoolError
+
+
+class TokenFile:
+    """Identifies callers by the tokens of a file: `Server(store, authenticate=TokenFile("tokens"))`.
+
+    The file is looked at once a second, while calls are made. A change counts from the second look that sees it. A file that
+    makes no sense changes nothing; that is logged and counted. A caller without a token is known by its certificate, if it has
+    one.
+
+    Args:
+        path: the file; `unspool token new` makes it.
+        clock: seconds since 1970.
+
+    Raises:
+        LocalFileError: the file cannot be read.
+        InvalidRequestError: it makes no sense; the message names the line.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float] = time.time) -> None:
+        self._file = WatchedFile(path, parse_tokens, "tokens")
+        self._clock = clock
+
+    def __call__(self, shown: Credentials, /) -> Principal | None:
+        """See `Authenticate`."""
+        if shown.token is None:
+            return Principal(shown.certificate) if shown.certificate else None
+        listed = self._file.look().find(shown.token)
+        if listed is None:
+            if looks_like_token(shown.token) and not is_token(shown.token):
+                raise UnauthenticatedError("the token has a typing error, or is cut short")
+            raise UnauthenticatedError("the server does not know this token")
+        if (state := listed.state(self._clock())) != "valid":
+            raise UnauthenticatedError(f"the token {listed.id} of {listed.name} is {state}; ask for a new one")
+        return Principal((listed.name,), listed.expires)
+
+    @property
+    def version(self) -> int:
+        """Changes when the tokens do."""
+        self._file.look()
+        return self._file.version
+
+    @property
+    def refused(self) -> int:
+        """How many changes of the file were refused."""
+        return self._file.refused
+
+    def reload(self) -> bool:
+        """Read the file now; return whether it was accepted."""
+        return self._file.reload()
+
 
 _ONLY_OURS = 0o600
 """The mode of a new file. It has no secrets that could be used, but it lists who there is."""

@@ -9,6 +9,7 @@ import click
 from unspool.cli.command import command
 from unspool.cli.completion import complete_directories
 from unspool.cli.security import server_security_options
+from unspool.cli.serveaccess import access_options
 from unspool.cli.sizes import Size, write_size
 from unspool.options import ServerOptions
 
@@ -26,6 +27,7 @@ _DEFAULTS = ServerOptions()
     "secures it. May be given several times.",
 )
 @server_security_options
+@access_options
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -73,7 +75,7 @@ _DEFAULTS = ServerOptions()
     type=click.IntRange(1),
     default=_DEFAULTS.limits.streams_per_peer,
     show_default=True,
-    help="Streams running at the same time for one address.",
+    help="Streams running at the same time for one peer: a principal, or else an address.",
 )
 @click.option(
     "--max-connections",
@@ -87,7 +89,7 @@ _DEFAULTS = ServerOptions()
     type=click.FloatRange(0, min_open=True),
     default=_DEFAULTS.limits.requests,
     show_default=True,
-    help="Requests per second from one address.",
+    help="Requests per second from one peer.",
 )
 @click.option(
     "--max-stream-age",
@@ -101,6 +103,12 @@ _DEFAULTS = ServerOptions()
     default=None,
     help="Bytes per second of one stream (default: no limit).",
 )
+@click.option(
+    "--max-bandwidth-per-peer",
+    type=Size(1),
+    default=None,
+    help="Bytes per second of all streams of one peer, in each process (default: no limit).",
+)
 @click.option("--max-bandwidth", type=Size(1), default=None, help="Bytes per second in all (default: no limit).")
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
@@ -112,9 +120,9 @@ async def serve(**parameters: Any) -> None:
 
     Prints one line with the address when it is ready. Logs a line for each call to standard error when the call ends.
 
-    SIGTERM, SIGINT (Ctrl-C) or SIGHUP drains the server: it accepts no new streams, running streams may finish within the grace
-    time, and then the server ends them and asks their clients to come back. A second signal ends the server at once. SIGHUP
-    reloads nothing: the server has no configuration file.
+    SIGTERM or SIGINT (Ctrl-C) drains: the server accepts no new streams, running streams may finish within the grace time, and
+    then the server ends them and asks their clients to come back. A second signal ends the server at once. SIGHUP reads tokens,
+    rules and certificates again; without any, it drains the server, too.
     """
     from unspool.cli.serving import Settings, serve_alone, serve_by_workers  # noqa: PLC0415
 

@@ -17,11 +17,13 @@ from typing import Literal
 
 import click
 
+from unspool.access.auditfile import descriptor_of
 from unspool.cli import signals
 from unspool.cli.command import printable
 from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
+from unspool.cli.serveaccess import ServerAccess, server_access
 from unspool.cli.workers import Workers
 from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
@@ -55,6 +57,10 @@ class Settings:
     key: str | None
     client_ca: str | None
     insecure: bool
+    tokens: str | None
+    rules: str | None
+    audit: str | None
+    audit_grants: bool
     hidden: bool
     workers: int
     grace: float
@@ -67,6 +73,7 @@ class Settings:
     max_requests: float
     max_stream_age: float | None
     max_stream_bandwidth: int | None
+    max_bandwidth_per_peer: int | None
     max_bandwidth: int | None
     demo_dialect: bool
     log_format: Literal["human", "json"]
@@ -92,9 +99,14 @@ class Settings:
                 stream_age=self.max_stream_age,
                 stream_bandwidth=self.max_stream_bandwidth,
                 bandwidth=None if self.max_bandwidth is None else self._part(self.max_bandwidth),
+                bandwidth_per_peer=self.max_bandwidth_per_peer,
                 memory=self._part(defaults.limits.memory),
             ),
         )
+
+    def access(self) -> ServerAccess:
+        """Read the files that say who may do what. Raises as `server_access`."""
+        return server_access(self.tokens, self.rules, self.audit, audit_grants=self.audit_grants)
 
     def _part(self, whole: int) -> int:
         return math.ceil(whole / self.workers)
@@ -116,7 +128,14 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
     await open_store(settings.root, hidden=settings.hidden).aclose()  # reports an error once instead of once per worker
-    stop = _stopped_by_signals()
+    reloads = bool(settings.access().reloaded) or settings.cert is not None
+    started: list[Workers] = []
+
+    def reload() -> None:
+        for workers in started:
+            workers.signal(signal.SIGHUP)
+
+    stop = _stopped_by_signals(reload if reloads else None)
     listeners = parse_listeners(settings.listen, cert=settings.cert is not None, client_ca=settings.client_ca is not None)
     check_files(settings.client_ca, settings.cert, settings.key)  # as above
     with ExitStack() as stack:
@@ -137,7 +156,10 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
         ]
         # -P: like the installed program, do not import from the current directory.
         command = [sys.executable, "-P", "-m", "unspool.cli.worker", *(["--debug"] if debug else [])]
-        async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE):
+        descriptor = descriptor_of(settings.audit or "")
+        inherited = () if descriptor is None else (descriptor,)
+        async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE, inherited) as running:
+            started.append(running)
             for said, address in warnings:
                 log.warning(said, address)
             _say_ready(settings.root, addresses)
@@ -147,19 +169,29 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
 
 async def _serve(settings: Settings, on_ready: Callable[[Sequence[str]], None], *, share_port: bool) -> None:
     store = open_store(settings.root, hidden=settings.hidden)
-    stop = _stopped_by_signals()
     try:
-        options = _affordable(settings.options())
-        async with Server(
+        access = settings.access()
+        server = Server(
             store,
             settings.listen,
-            options,
+            _affordable(settings.options()),
             share_port=share_port,
             cert=settings.cert,
             key=settings.key,
             client_ca=settings.client_ca,
             insecure=settings.insecure,
-        ) as server:
+            authenticate=access.authenticate,
+            authorize=access.authorize,
+            audit=access.audit,
+        )
+
+        def reload() -> None:
+            access.reload()
+            if server.certificates is not None:
+                server.certificates.current()
+
+        stop = _stopped_by_signals(reload if access.reloaded or server.certificates is not None else None)
+        async with server:
             on_ready(server.addresses)
             await stop.wait()
             log.info(_DRAINING, settings.grace)
@@ -180,8 +212,12 @@ def _affordable(options: ServerOptions) -> ServerOptions:
     return dataclasses.replace(options, limits=limits)
 
 
-def _stopped_by_signals() -> asyncio.Event:
-    """Return an event that SIGTERM, SIGINT and SIGHUP set. A second signal ends the process at once."""
+def _stopped_by_signals(reload: Callable[[], None] | None) -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set. A second signal ends the process at once.
+
+    Args:
+        reload: called at SIGHUP; None if there is nothing to read again, and SIGHUP is to set the event, too.
+    """
     stop = asyncio.Event()
 
     def end(number: signal.Signals) -> None:
@@ -189,7 +225,9 @@ def _stopped_by_signals() -> asyncio.Event:
             os._exit(128 + number)  # the status that shells report for a process killed by the signal
         stop.set()
 
-    signals.on(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, call=end)
+    signals.on(signal.SIGTERM, signal.SIGINT, *(() if reload else (signal.SIGHUP,)), call=end)
+    if reload is not None:
+        signals.on(signal.SIGHUP, call=lambda _: reload())
     return stop
 
 

@@ -49,9 +49,11 @@ class Workers:
             listens, drains at SIGTERM, and ends when its standard input is closed. It shares our standard error.
         told: the settings of each worker, as a line without its line end. There is one worker per line.
         patience: seconds that a worker may take to end after SIGTERM; then it is killed.
+        inherited: descriptors that the workers get, besides the standard ones.
     """
 
-    def __init__(self, command: Sequence[str], told: Sequence[bytes], patience: float) -> None:
+    def __init__(self, command: Sequence[str], told: Sequence[bytes], patience: float, inherited: Sequence[int] = ()) -> None:
+        self._inherited = inherited
         self._command = command
         self._told = told
         self._patience = patience
@@ -75,10 +77,17 @@ class Workers:
     ) -> None:
         await self._end()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all workers."""
+        for process in self.running:
+            _signal(process, number)
+
     async def _begin(self, told: bytes) -> tuple[Process, bool]:
         """Start a worker; return it and whether it became ready. If not, it has ended or will end soon."""
         # In a session of its own, so that Ctrl-C on the terminal reaches only the parent, which then sends SIGTERM.
-        process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, start_new_session=True)
+        process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True, pass_fds=self._inherited
+        )
         self.running.add(process)
         if self._stop.is_set():
             _signal(process, signal.SIGTERM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from unspool.core.value import value
 
@@ -79,6 +79,7 @@ Authorize: TypeAlias = Callable[[Principal | None, Right, str], Verdict]
 runs on the event loop, for each name of a call and each entry of a listing, so it should be quick; `version` is as above."""
 
 
+@runtime_checkable
 class Authority(Protocol):
     """An `Authorize` that also knows what it would decide for all names below a prefix. Listings ask it."""
 
@@ -88,4 +89,47 @@ class Authority(Protocol):
 
     def extent(self, who: Principal | None, right: Right, prefix: str) -> Extent:
         """Return whether the caller has the right to all names that may be below a prefix, to some, or to none."""
+        ...
+
+
+@value
+class Decision:
+    """What was decided about one name of a call, once the call has ended.
+
+    Attributes:
+        who: the principal; None if it was not identified.
+        address: where it called from, as gRPC writes it.
+        method: the method's name, such as `ReadFile`.
+        name: the name of the file, or the prefix; "" if the request was not even looked at.
+        revision: the revision that was served; None if there is none.
+        span: the first byte to be served, and the one after the last; None if nothing was to be served.
+        bytes: how many bytes of it were handed to gRPC.
+        verdict: `granted`, `denied`, or `unidentified` if what the caller showed was not good.
+        rule: what decided, as `rules.toml:12`; for `unidentified` why it was not good.
+        seconds: how long the call took.
+    """
+
+    who: str | None
+    address: str
+    method: str
+    name: str
+    revision: str | None
+    span: tuple[int, int] | None
+    bytes: int
+    verdict: Literal["granted", "denied", "unidentified"]
+    rule: str
+    seconds: float
+
+
+class Audit(Protocol):
+    """Is told what was decided. It runs on the event loop, so it should be quick, and must not raise.
+
+    Attributes:
+        grants: whether it wants to be told of grants, too.
+    """
+
+    grants: bool
+
+    def notify(self, decision: Decision) -> None:
+        """Handle a decision."""
         ...

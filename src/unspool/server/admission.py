@@ -1,4 +1,4 @@
-"""The limit on requests per second, counted for each host."""
+"""The limit on requests per second, counted for each principal, or for the host if there is none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unspool.server.entry import Call
 
 
 class Admission:
-    """Counts the requests of each host, for all methods together.
+    """Counts the requests of each peer, for all methods together.
 
     Args:
         limits: the number of requests per second.
@@ -25,8 +25,8 @@ class Admission:
 
     @contextmanager
     def admitted(self, call: Call) -> Iterator[None]:
-        """Count a call. Raises OverloadedError if its host exceeds the limit."""
-        pace = self._requests.of(call.caller.host)
+        """Count a call. Raises OverloadedError if its peer exceeds the limit."""
+        pace = self._requests.of(call.caller.peer)
         now = time.monotonic()
         if wait := pace.wait_for(1, now):
             raise OverloadedError(f"more than {self._most:g} requests a second from one peer", retry_after=wait)

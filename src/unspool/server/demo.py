@@ -43,6 +43,7 @@ class Demo:
         outlet = self._streams.outlet(call, None, self._options.heartbeat)
         async with outlet, aclosing(await self._store.open(wanted.name)) as file:
             span = span_of(wanted, file.info)
+            call.served[0] = file.info.revision, (span.start, span.stop)
             sizes = self._streams.block_sizes(max(self._options.block_size, CHUNK_SIZE))
             number = wanted.start // CHUNK_SIZE
             async with aclosing(_chunks(file, span, sizes, outlet)) as chunks:

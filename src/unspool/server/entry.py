@@ -4,9 +4,12 @@ A dialect defines its methods, how to decode their requests, and what each reque
 every method passes through the same steps, in this order:
 
     answering   an exception becomes the status of the call
-    concerns    the call is reported, admitted and counted (report.py, admission.py, streams.py)
+    reported    the call is reported when it ends, however it does (report.py)
+    identify    who makes the call (guard.py)
+    concerns    the call is admitted and counted for that caller (admission.py, streams.py)
     decode      the request is parsed only now, so a refused call costs little
     asked       the names in the request are known from here on
+    authorize   whether the caller may do that, before the store is asked (guard.py)
 
 Health and reflection do not use this entry. They are gRPC's own services, say nothing about files, and are open on purpose: a
 load balancer's probe, or a person exploring the server, should not need what a client needs.
@@ -22,8 +25,10 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc
 
+from unspool.core.access import Credentials, Extent, Principal, Right, Verdict
+from unspool.core.model import Page
 from unspool.core.value import value
-from unspool.errors import ServerError, UnspoolError
+from unspool.errors import AccessError, ServerError, UnspoolError
 from unspool.rpc import status
 from unspool.server.outlet import ClientGoneError
 
@@ -38,13 +43,20 @@ class Caller:
 
     Attributes:
         address: its address as gRPC writes it, with the port: `ipv4:127.0.0.1:50000`.
+        principal: who it is; None if it was not identified.
     """
 
     address: str
+    principal: Principal | None = None
+
+    @property
+    def peer(self) -> str:
+        """The name of the principal, or the host if there is none. Limits on one peer are counted by it."""
+        return self.host if self.principal is None else f"principal {self.principal.name}"
 
     @property
     def host(self) -> str:
-        """The address without the port: `ipv4:127.0.0.1`. Limits on one peer are counted by it."""
+        """The address without the port: `ipv4:127.0.0.1`."""
         return self.address.rpartition(":")[0] if self.address.startswith(("ipv4:", "ipv6:")) else self.address
 
 
@@ -57,6 +69,7 @@ class Asked:
         start: first byte wanted, of the first file.
         transfer_id, attempt: as the client set them in the request.
         batch: whether it is a batch, even of one file.
+        right: the right that the caller needs.
     """
 
     names: tuple[str, ...]
@@ -64,6 +77,7 @@ class Asked:
     transfer_id: str = ""
     attempt: int = 0
     batch: bool = False
+    right: Right = "read"
 
 
 @dataclass(slots=True)
@@ -92,6 +106,15 @@ class Call:
         asked: what the call asks for; empty until the request is decoded.
         bytes: file bytes handed to gRPC.
         sent: what was handed to gRPC of each file of a batch, by its index. Files that were not begun are missing.
+        credentials: what the caller showed. Not for logs.
+        refusal: why the caller could not be identified; None if it could, or showed nothing.
+        refused: the files of a batch that the caller may not read, by their index.
+        extent: how much the caller may see of a listing.
+        verdicts: what was decided about each name asked for, as far as it was decided.
+        served: the revision and the span that are served of each name, by its index.
+        decided_at: the version of tokens and rules by which that was decided.
+        recheck: decides again, if something has changed. None if nothing is decided about calls.
+        shown: returns what the caller may see of a page of its listing, None for nothing. None if that is everything.
     """
 
     def __init__(self, method: Method, context: Context) -> None:
@@ -102,6 +125,15 @@ class Call:
         self.asked = Asked(())
         self.bytes = 0
         self.sent: dict[int, Sent] = {}
+        self.credentials = Credentials(self.caller.address)
+        self.refusal: AccessError | None = None
+        self.refused: dict[int, AccessError] = {}
+        self.extent: Extent = "all"
+        self.verdicts: list[Verdict] = []
+        self.served: dict[int, tuple[str, tuple[int, int] | None]] = {}
+        self.decided_at: tuple[object, ...] = ()
+        self.recheck: Callable[[], Awaitable[None]] | None = None
+        self.shown: Callable[[Page], Awaitable[Page | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +172,31 @@ Concern: TypeAlias = Callable[[Call], AbstractContextManager[object]]
 """A context manager around every call. It may refuse the call by raising, and it sees how the call ends."""
 
 
+class Access(Protocol):
+    """Decides who makes a call, and whether it may; see guard.py."""
+
+    async def identify(self, call: Call) -> None:
+        """Find out who makes a call. Raises nothing: a failure is for `authorize` to raise."""
+        ...
+
+    def authorize(self, call: Call) -> None:
+        """Decide about a call. Raises AccessError if it is refused."""
+        ...
+
+
 class Entry:
     """Makes the handlers of dialects.
 
     Args:
-        concerns: the context managers around every call, outermost first.
+        reported: the context manager that sees how a call ends.
+        concerns: the context managers around every call whose caller is known, outermost first.
+        access: decides about every call; None if everybody may do everything.
     """
 
-    def __init__(self, *concerns: Concern) -> None:
+    def __init__(self, reported: Concern, *concerns: Concern, access: Access | None = None) -> None:
+        self._reported = reported
         self._concerns = concerns
+        self._access = access
 
     def handlers(self, dialect: Dialect) -> grpc.GenericRpcHandler:
         """Return what to hand to `server.add_generic_rpc_handlers`."""
@@ -162,10 +210,17 @@ class Entry:
             call = Call(method, context)
             async with answering(context):
                 with ExitStack() as stack:
+                    stack.enter_context(self._reported(call))
+                    if self._access is not None:
+                        await self._access.identify(call)
                     for concern in self._concerns:
                         stack.enter_context(concern(call))
+                    if call.refusal is not None:
+                        raise call.refusal
                     wanted = method.decode(request)
                     call.asked = method.asks(wanted)
+                    if self._access is not None:
+                        self._access.authorize(call)
                     return await method.answer(wanted, call)
             return None
 

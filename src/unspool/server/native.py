@@ -18,6 +18,7 @@ from unspool.answers.batch import BatchMaker
 from unspool.answers.checksums import Checksums
 from unspool.answers.frames import FrameMaker
 from unspool.answers.pages import PageMaker
+from unspool.answers.refused import with_refused
 from unspool.core.model import HEARTBEAT, BatchRequest, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.options import ServiceOptions
 from unspool.rpc import batchwire, wire
@@ -52,21 +53,25 @@ class Native:
             Method("StatFile", wire.decode_stat_request, lambda name: Asked((name,)), self._stat_file, streams=False),
             Method("ReadFile", wire.decode_read_request, _asked_of_read, self._read_file),
             Method("ReadFiles", self._decode_batch, _asked_of_batch, self._read_files),
-            Method("ListFiles", wire.decode_list_request, lambda listing: Asked((listing.prefix,)), self._list_files),
+            Method("ListFiles", wire.decode_list_request, _asked_of_list, self._list_files),
         )
 
     def _decode_batch(self, request: bytes) -> BatchRequest:
         return batchwire.decode_batch_request(request, self._options.largest_batch)
 
-    async def _stat_file(self, name: str, _: Call) -> bytes:
-        return wire.encode_stat_response(self._checksums.added_to(await self._store.stat(name)))
+    async def _stat_file(self, name: str, call: Call) -> bytes:
+        info = await self._store.stat(name)
+        call.served[0] = info.revision, None
+        return wire.encode_stat_response(self._checksums.added_to(info))
 
     async def _list_files(self, wanted: ListRequest, call: Call) -> None:
         outlet = self._streams.outlet(call, wire.encode_page(Page()), self._options.heartbeat)
         async with outlet, aclosing(self._pages.pages(wanted, outlet)) as pages:
             async for page in pages:
-                await outlet.send(wire.encode_page(page))
-                del page  # many streams wait for the next, and what they hold is looked through for garbage all the time
+                shown = page if call.shown is None else await call.shown(page)
+                if shown is not None:
+                    await outlet.send(wire.encode_page(shown))
+                del page, shown  # many streams wait for the next, and what they hold is looked through for garbage all the time
 
     async def _read_file(self, wanted: ReadRequest, call: Call) -> None:
         outlet = self._streams.outlet(call, wire.encode_frame(HEARTBEAT), self._options.heartbeat)
@@ -76,12 +81,14 @@ class Native:
             aclosing(self._frames.frames(file, wanted, outlet, self._streams.block_sizes)) as frames,
         ):
             async for frame in frames:
+                _note_header(call, 0, frame)
                 await outlet.send(wire.encode_frame(frame))
                 call.bytes += _bytes_in(frame)
 
     async def _read_files(self, wanted: BatchRequest, call: Call) -> None:
         outlet = self._streams.outlet(call, batchwire.encode_pieces(()), self._options.heartbeat)
-        async with outlet, aclosing(self._batches.messages(wanted, outlet, self._streams.block_sizes)) as messages:
+        made = with_refused(wanted, call.refused, lambda rest: self._batches.messages(rest, outlet, self._streams.block_sizes))
+        async with outlet, aclosing(made) as messages:
             between_files = True
             async for pieces in messages:
                 await outlet.send(batchwire.encode_pieces(pieces), may_end=between_files)
@@ -95,12 +102,24 @@ def _asked_of_read(wanted: ReadRequest) -> Asked:
     return Asked((wanted.name,), wanted.start, wanted.transfer_id, wanted.attempt)
 
 
+def _asked_of_list(wanted: ListRequest) -> Asked:
+    return Asked((wanted.prefix,), right="list")
+
+
 def _asked_of_batch(wanted: BatchRequest) -> Asked:
     return Asked(tuple([file.name for file in wanted.files]), 0, wanted.transfer_id, wanted.attempt, batch=True)
 
 
+def _note_header(call: Call, index: int, frame: Frame | None) -> None:
+    """Keep what the header of a frame says is served."""
+    if frame is not None and (header := frame.header) is not None and header.info is not None:
+        stop = header.start + (header.length or 0)
+        call.served[index] = header.info.revision, (header.start, stop)
+
+
 def _note(call: Call, piece: Piece) -> None:
     """Count a piece of a batch that was handed to gRPC."""
+    _note_header(call, piece.index, piece.frame)
     sent = call.sent.setdefault(piece.index, Sent())
     sent.bytes += (size := _bytes_in(piece.frame))
     sent.ended, sent.error = piece.ends_file, piece.error

@@ -30,7 +30,8 @@ class Outlet:
         paces: the rate limits on what is sent.
         age: seconds after which the stream ends, though not before its first message; None for no limit.
         turns: shared by all streams; None if there are no others.
-        peer: the host whose turns are taken.
+        peer: the peer whose turns are taken.
+        recheck: awaited before each message that is not a heartbeat; it raises an error if the stream is to end.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Outlet:
         *,
         turns: Turns | None = None,
         peer: str = "",
+        recheck: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._recheck = recheck
         self._turns = turns or Turns()
         self._peer = peer
         self._paces = paces
@@ -78,6 +81,7 @@ class Outlet:
 
         Raises:
             StreamAgeError: the stream has reached its age.
+            AccessError: the caller has lost the right to it.
             ClientGoneError: the client left.
         """
         now = asyncio.get_running_loop().time() if self._age is not None or self._paces else 0.0
@@ -86,6 +90,8 @@ class Outlet:
         self._sent = True
         if self._paces and (wait := max(pace.take(len(message), now) for pace in self._paces)):
             await self.patiently(asyncio.sleep(wait))
+        if self._recheck is not None:
+            await self._recheck()
         await self._send(message)
 
     async def _send(self, message: bytes) -> None:

@@ -72,6 +72,7 @@ class CallEnd:
         attempt, transfer_id: as the client set them in the request.
         peer: the client's address as gRPC writes it.
         batch: how the files of a batch ended; None for other calls.
+        principal: who the client is, or "" if it was not identified.
     """
 
     method: str
@@ -85,6 +86,7 @@ class CallEnd:
     transfer_id: str
     peer: str
     batch: BatchEnd | None = None
+    principal: str = ""
 
 
 class CallObserver(Protocol):
@@ -101,7 +103,7 @@ class Log:
     def notify(self, event: CallEnd) -> None:
         """See `CallObserver.notify`."""
         log.info(
-            "%s %s from=%d bytes=%d seconds=%.3f outcome=%s attempt=%d transfer=%s peer=%s%s%s",
+            "%s %s from=%d bytes=%d seconds=%.3f outcome=%s attempt=%d transfer=%s peer=%s%s%s%s",
             event.method,
             _in_short(event.batch) if event.batch else event.name or "-",
             event.start,
@@ -111,6 +113,7 @@ class Log:
             event.attempt,
             event.transfer_id or "-",
             event.peer,
+            f" principal={event.principal}" if event.principal else "",
             f" failed={event.batch.failed}" if event.batch and event.batch.failed else "",
             f" message={event.message!r}" if event.message else "",
             extra={"transfer": event},
@@ -158,6 +161,7 @@ class Reports:
                     transfer_id=asked.transfer_id,
                     peer=call.caller.address,
                     batch=_batch_end(call) if asked.batch else None,
+                    principal=call.caller.principal.name if call.caller.principal is not None else "",
                 )
             )
 

@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.core.tls import Listener, parse_listeners
 from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
@@ -50,7 +51,9 @@ class Server:
         cert: a file with the server's certificate (PEM), followed by those of intermediate authorities.
         key: a file with its private key (PEM), without a passphrase; None if it is in the file `cert`.
         client_ca: a file with the certificates of the authorities that sign those of clients (PEM).
-        insecure: whether it may listen in clear on an address that other machines reach. It logs a warning then.
+        insecure: whether it may listen in clear on an address that other machines reach, and take tokens there. It logs a
+            warning then.
+        authenticate, authorize, audit: who may do what, and who is told; see `FileService`.
 
     The files are read again when they change, for the connections that are made from then on. If they are bad then, what was
     there before stays in use; that is logged.
@@ -74,15 +77,26 @@ class Server:
         key: FilePath | None = None,
         client_ca: FilePath | None = None,
         insecure: bool = False,
+        authenticate: Authenticate | None = None,
+        authorize: Authorize | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.options = options or ServerOptions()
         self.addresses = (listen,) if isinstance(listen, str) else tuple(listen)
         self.certificates = None if cert is None and key is None else Certificates(client_ca, cert, key)
         self._listeners = parse_listeners(self.addresses, cert=cert is not None, client_ca=client_ca is not None)
         self._insecure = insecure
-        self._store = store
-        self._observers = observers
         self._share_port = share_port
+        self._service = FileService(
+            store,
+            self.options.service,
+            self.options.limits,
+            observers,
+            authenticate=authenticate,
+            authorize=authorize,
+            tokens_in_clear=insecure,
+            audit=audit,
+        )
         self._state: Literal["new", "started", "stopped"] = "new"
 
     @property
@@ -133,7 +147,6 @@ class Server:
             ]
         )
         forks.note(self._server)
-        self._service = FileService(self._store, options.service, options.limits, self._observers)
         self._service.add_to(self._server)
         services = self._service.services
         self._health = health.aio.HealthServicer()

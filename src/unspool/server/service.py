@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 import grpc
 
+from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.core.counted import counted
 from unspool.errors import InvalidRequestError
 from unspool.options import LimitOptions, ServiceOptions
 from unspool.server import dialects
 from unspool.server.admission import Admission
-from unspool.server.entry import Entry
+from unspool.server.audit import Decisions
+from unspool.server.entry import Concern, Entry
+from unspool.server.guard import Guard
 from unspool.server.report import CallObserver, Reports
 from unspool.server.streams import Streams
 from unspool.stores.base import Store
@@ -36,6 +39,11 @@ class FileService:
         options: sizes, intervals and dialects.
         limits: limits on the calls of this service. They do not cover the other services of your server.
         observers: notified when a call ends. Each call is logged in any case (`logging`, logger `unspool.server`).
+        authenticate: identifies the caller of every call, as `unspool.access.TokenFile` does. None takes no tokens.
+        authorize: decides what each caller may do, as `unspool.access.RulesFile` does. None lets everybody do everything, or,
+            with `authenticate`, everybody who was identified.
+        tokens_in_clear: whether tokens are accepted over connections on which others can read them.
+        audit: told what was decided about each call, as `unspool.access.AuditFile`.
 
     Attributes:
         services: the full names of the gRPC services it implements, for health and reflection.
@@ -47,10 +55,21 @@ class FileService:
         options: ServiceOptions | None = None,
         limits: LimitOptions | None = None,
         observers: Sequence[CallObserver] = (),
+        *,
+        authenticate: Authenticate | None = None,
+        authorize: Authorize | None = None,
+        tokens_in_clear: bool = False,
+        audit: Audit | None = None,
     ) -> None:
         options, limits = options or ServiceOptions(), limits or LimitOptions()
         self._streams = Streams(limits)
-        self._entry = Entry(Reports(observers).reported, Admission(limits).admitted, self._streams.running)
+        concerns: list[Concern] = [Admission(limits).admitted, self._streams.running]
+        guard = None
+        if authenticate is not None or authorize is not None or audit is not None:
+            guard = Guard(authenticate, authorize, in_clear=tokens_in_clear)
+        if audit is not None:
+            concerns.insert(0, Decisions(audit).audited)
+        self._entry = Entry(Reports(observers).reported, *concerns, access=guard)
         self._dialects = [dialects.make(name, store, self._streams, options) for name in options.dialects]
         self.services = tuple(dialect.service for dialect in self._dialects)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from unspool.core.counted import counted
-from unspool.core.limits import BlockSizes, Pace, Slots
+from unspool.core.limits import BlockSizes, Pace, Paces, Slots
 from unspool.errors import OverloadedError, UnreachableError
 from unspool.options import LimitOptions
 from unspool.server.entry import Call
@@ -35,6 +35,9 @@ class Streams:
         self._slots = Slots(limits.streams, limits.streams_per_peer)
         self._connections: Counter[str] = Counter()  # number of streams, by address and port
         self._bandwidth = _pace(limits.bandwidth)
+        self._peers = (
+            None if limits.bandwidth_per_peer is None else Paces(limits.bandwidth_per_peer, limits.bandwidth_per_peer / 4)
+        )
         self._block_sizes = BlockSizes(limits.memory)
         self._turns = Turns()
         self._draining = False
@@ -72,11 +75,11 @@ class Streams:
         if not call.streams:
             yield
             return
-        connection, host = call.caller.address, call.caller.host
-        self._refuse_if_full(connection, host)
+        connection, peer = call.caller.address, call.caller.peer
+        self._refuse_if_full(connection, peer)
         task = asyncio.current_task()
         assert task is not None
-        self._slots.take(host)
+        self._slots.take(peer)
         self._connections[connection] += 1
         self._running.add(task)
         self._idle.clear()
@@ -89,17 +92,17 @@ class Streams:
             raise
         finally:
             self._running.discard(task)
-            self._slots.give_back(host)
+            self._slots.give_back(peer)
             self._connections[connection] -= 1
             if not self._connections[connection]:
                 del self._connections[connection]
             if not self._running:
                 self._idle.set()
 
-    def _refuse_if_full(self, connection: str, host: str) -> None:
+    def _refuse_if_full(self, connection: str, peer: str) -> None:
         if self._draining:
             raise _going_away_error()
-        full = self._slots.full_for(host)
+        full = self._slots.full_for(peer)
         if full is None and connection not in self._connections and len(self._connections) >= self._limits.connections:
             full = f"the limit, {counted(self._limits.connections, 'connection')} with running streams, is reached"
         if full is not None:
@@ -108,13 +111,15 @@ class Streams:
     def outlet(self, call: Call, heartbeat: bytes | None, interval: float) -> Outlet:
         """Return the sending side of a stream, which keeps to its limits."""
         stream = _pace(self._limits.stream_bandwidth)
-        paces = [pace for pace in (stream, self._bandwidth) if pace is not None]
-        age, peer = self._limits.stream_age, call.caller.host
-        return Outlet(call.context.write, heartbeat, interval, paces, age, turns=self._turns, peer=peer)
+        age, peer = self._limits.stream_age, call.caller.peer
+        of_peer = None if self._peers is None else self._peers.of(peer)
+        paces = [pace for pace in (stream, of_peer, self._bandwidth) if pace is not None]
+        return Outlet(call.context.write, heartbeat, interval, paces, age, turns=self._turns, peer=peer, recheck=call.recheck)
 
     def block_sizes(self, wanted: int) -> BlockSize:
         """Return the block sizes for a new stream. `wanted` is the largest block that the client asked for."""
-        rates = [rate for rate in (self._limits.stream_bandwidth, self._limits.bandwidth) if rate is not None]
+        limits = self._limits
+        rates = [rate for rate in (limits.stream_bandwidth, limits.bandwidth_per_peer, limits.bandwidth) if rate is not None]
         # With a bandwidth cap, a block takes at most a second, so that the client's idle timeout does not expire.
         most = min(wanted, max(int(min(rates)), 1)) if rates else wanted
         return BlockSize(self._block_sizes, most, lambda: len(self._running))
