@@ -87,11 +87,16 @@ def outcome_of(process: subprocess.Popen[bytes]) -> Outcome:
 
 @dataclass(frozen=True)
 class Serving:
-    """A running `unspool serve`; `log` is the file its standard error goes to."""
+    """A running `unspool serve`; `log` is the file its standard error goes to. `address` is the last of `addresses`."""
 
     process: subprocess.Popen[bytes]
-    address: str
+    addresses: list[str]
     log: Path
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.addresses[-1]
 
     def entries(self) -> list[dict[str, object]]:
         """Return what was logged so far, in JSON; the last line may still be under way."""
@@ -126,7 +131,7 @@ def serving(
         assert process.stdout is not None
         ready = process.stdout.readline().decode()
         assert ready, log.read_text()
-        yield Serving(process, ready.split()[-1], log)
+        yield Serving(process, ready.rpartition(" on ")[2].strip().split(", "), log)
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

@@ -220,3 +220,53 @@ def test_several_files_come_over_tls(place: Place, tmp_path: Path) -> None:
     done = unspool("get", f"{place.tls}/a.bin", f"{place.tls}/a.bin", *files, "--json", tmp_path / "here")
     assert done.code == 0, done.err
     assert (tmp_path / "here" / "a.bin").read_bytes() == b"hello\n"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_one_server_has_several_addresses(place: Place, tmp_path: Path, workers: str) -> None:
+    """The ready line names each address as clients write it, in order; each has its own security, also with workers."""
+    listen = ["mtls:127.0.0.1:0", "tls:localhost:0", "plain:127.0.0.1:0"]
+    more = [part for address in listen[1:] for part in ("--listen", address)]
+    files = [f"--cert={place.file('server.pem')}", f"--key={place.file('server.key')}", f"--client-ca={place.file('ca.pem')}"]
+    with serving(place.directory / "root", tmp_path / "log", *more, *files, "--workers", workers, listen=listen[0]) as server:
+        mtls, tls, clear = server.addresses
+        assert (mtls.startswith(SECURE_SCHEME), tls.startswith(f"{SECURE_SCHEME}localhost:"), "://" in clear) == (
+            True,
+            True,
+            False,
+        )
+        machine = flags(place, ["ca=ca.pem", "cert=machine.pem", "key=machine.key"])
+        assert unspool("cat", f"{mtls}/a.bin", *machine).out == b"hello\n"
+        assert unspool("cat", f"{tls}/a.bin", *flags(place, ["ca=ca.pem"])).out == b"hello\n"
+        assert unspool("cat", f"{clear}/a.bin").out == b"hello\n"
+        assert unspool("cat", f"{mtls}/a.bin", *flags(place, ["ca=ca.pem"])).code == 4
+    assert server.log.read_text() == "" or all("open to other" not in line for line in server.log.read_text().splitlines())
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_in_clear_for_others_only_if_it_is_said(place: Place, workers: str) -> None:
+    """An address that other machines reach is refused in clear, with one line that names each way out."""
+    done = unspool("serve", place.directory / "root", "--listen", "0.0.0.0:0", "--workers", workers)
+    assert done.code == 2
+    assert "is open to other machines, and in clear: give a certificate with --cert and --key" in done.complaint
+    assert done.complaint.endswith("or allow it with --insecure")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--cert", "{}/nope.pem"], 8, "nope.pem: no such file"),
+        (["--cert", "{}/server.pem", "--key", "{}/expired.key"], 2, "expired.key: not the key of the certificate in"),
+        (["--client-ca", "{}/ca.pem"], 2, "give the server's own certificate with --cert"),
+        (["--listen", "tls:127.0.0.1:0"], 2, "TLS needs a certificate: give it with --cert and --key"),
+    ],
+)
+def test_a_server_whose_files_are_bad_does_not_start(
+    place: Place, workers: str, options: list[str], code: int, said: str
+) -> None:
+    """One line that names the file, or the option that is missing."""
+    words = [option.format(place.directory) for option in options]
+    done = unspool("serve", place.directory / "root", "--workers", workers, "--listen", "127.0.0.1:0", *words)
+    assert done.code == code
+    assert said in done.complaint

@@ -8,14 +8,18 @@ import ssl
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 
 import unspool
 from authority import Authority, Pair
 from unspool.client.client import Client
 from unspool.core.address import SECURE_SCHEME
+from unspool.core.tls import is_secure_peer
 from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
 from unspool.options import ServerOptions
+from unspool.rpc.certificates import Certificates
+from unspool.rpc.tls import is_over_tls, open_channel, server_credentials
 from unspool.server.server import Server
 from unspool.stores import MemoryStore
 
@@ -71,6 +75,34 @@ async def test_each_address_has_its_own_security(authority: Authority, server_pa
         async with Client(mtls, ca=authority.file) as client:
             with pytest.raises(UnspoolError):
                 await client.stat("a.bin")
+
+
+async def test_a_server_knows_which_calls_came_over_tls(authority: Authority, server_pair: Pair) -> None:
+    """Each call of one server is known by its own connection: over TLS, or in clear."""
+    seen = []
+
+    async def handle(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        tls = is_over_tls(context)
+        seen.append((tls, is_secure_peer(context.peer(), tls=tls)))
+        return b""
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler("a.A", {"B": grpc.unary_unary_rpc_method_handler(handle)})]
+    )
+    certificates = Certificates(authority.file, server_pair.cert, server_pair.key)
+    ports = [
+        server.add_insecure_port("127.0.0.1:0"),
+        server.add_secure_port("127.0.0.1:0", server_credentials(certificates, "tls")),
+        server.add_secure_port("127.0.0.1:0", server_credentials(certificates, "mtls")),
+    ]
+    await server.start()
+    for port, pems in zip(ports, (None, certificates.current(), certificates.current()), strict=True):
+        async with open_channel(f"127.0.0.1:{port}", pems, ()) as channel:
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/a.A/B")
+            await call(b"")
+    await server.stop(None)
+    assert seen == [(False, True), (True, True), (True, True)]
 
 
 async def test_a_key_may_be_in_the_file_of_its_certificate(authority: Authority, server_pair: Pair, tmp_path: Path) -> None:

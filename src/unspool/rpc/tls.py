@@ -52,3 +52,8 @@ def _configuration(pems: Pems, guard: Guard) -> grpc.ServerCertificateConfigurat
     assert pems.key is not None
     assert pems.chain is not None
     return grpc.ssl_server_certificate_configuration([(pems.key, pems.chain)], pems.ca if guard == "mtls" else None)
+
+
+def is_over_tls(context: grpc.aio.ServicerContext[bytes, bytes]) -> bool:
+    """Whether a call came over TLS. For `is_secure_peer`."""
+    return b"ssl" in context.auth_context().get("transport_security_type", ())
