@@ -8,6 +8,7 @@
 #   make check       lint, types, proto, import directions, generated code, compatibility with the last release
 #   make fmt         let ruff rewrite what it can
 #   make proto       regenerate the protobuf modules, and the Go code where there is Go
+#   make proxies     install the proxies that tests run unspool behind, and what checks deploy/
 #   make bench       a first throughput figure, beside cp
 #   make bench-peers install what the benchmarks compare with; then: .venv/bin/python -m bench big
 #   make pins        resolve the pinned development requirements again
@@ -21,7 +22,7 @@ PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test coverage test-deep rows check fmt proto proto-check bench bench-peers pins clean
+.PHONY: demo test coverage test-deep rows check fmt proto proto-check bench bench-peers proxies pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -94,6 +95,14 @@ bench-peers: $(READY)
 	-apt-get install --yes --quiet nginx-light curl aria2 rsync
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bench.txt
 
+# nginx and HAProxy come from the system's packages: apt-get install nginx-light haproxy.
+proxies: build/proxies/.ready
+
+build/proxies/.ready: requirements/proxies.txt $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/proxies
+	$(BIN)/uv pip install --quiet --python build/proxies/bin/python --require-hashes -r requirements/proxies.txt
+	touch $@
+
 pins: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/dev.txt
@@ -105,6 +114,8 @@ pins: $(READY)
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proto.txt
 	$(BIN)/uv pip compile requirements/go.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/go.txt
+	$(BIN)/uv pip compile requirements/proxies.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proxies.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

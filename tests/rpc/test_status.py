@@ -128,9 +128,9 @@ def test_a_long_error_fits_into_the_trailers(name: str) -> None:
 # What others send
 
 
-def details(*messages: ErrorInfo | RetryInfo) -> Metadata:
+def details(*messages: ErrorInfo | RetryInfo, said: str = "said") -> Metadata:
     """Return trailing metadata with a google.rpc.Status that holds these."""
-    status = Status(code=5, message="said")
+    status = Status(code=5, message=said)
     for message in messages:
         status.details.add().Pack(message)
     return ((DETAILS_KEY, status.SerializeToString()),)
@@ -190,8 +190,10 @@ def test_garbage_beside_our_details_does_not_hide_them() -> None:
 
 @pytest.mark.parametrize("message", [None, ""])
 def test_a_status_that_says_nothing_still_makes_a_line(message: str | None) -> None:
-    """Without a message the reason is told, or that nothing is."""
+    """Without a message the one in the details is told, else the reason, or that nothing is."""
     ours = decode_error(grpc.StatusCode.NOT_FOUND, message, details(NOT_FOUND), server=SERVER)
+    assert ours.message == "said"
+    ours = decode_error(grpc.StatusCode.NOT_FOUND, message, details(NOT_FOUND, said=""), server=SERVER)
     assert ours.message == "FILE_NOT_FOUND"
     bare = decode_error(grpc.StatusCode.UNKNOWN, message, (), server=SERVER)
     assert bare.message == f"{SERVER}: no more is said (UNKNOWN)"

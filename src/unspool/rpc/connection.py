@@ -119,8 +119,9 @@ class Connection:
         line = self._open_line()
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(method)
         call = make(request, metadata=self._metadata)
-        async with self._ended(call, line):
+        async with self._ended(call, line) as course:
             while isinstance(message := await call.read(), bytes):  # anything else is grpc.aio.EOF
+                course.answered = True
                 yield message
 
     async def aclose(self) -> None:
@@ -146,11 +147,15 @@ class Connection:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    async def _meaning(self, error: grpc.aio.AioRpcError, line: _Line) -> UnspoolError:
+    async def _meaning(self, error: grpc.aio.AioRpcError, line: _Line, course: _Course) -> UnspoolError:
         """Return the error that a call's status stands for."""
         metadata, details = error.trailing_metadata() or (), error.details() or ""
+        # A proxy that sends headers on before it knows that nothing follows makes headers of the trailers: the status is lost
+        # (gRPC says UNKNOWN), and its details are in the initial metadata. Seen: Caddy with `flush_interval -1`.
+        if not metadata and any(key == status.DETAILS_KEY for key, _ in error.initial_metadata() or ()):
+            metadata = error.initial_metadata()
         # A server's answer carries metadata; a status that gRPC itself makes up locally does not.
-        if not metadata and (is_no_grpc(details) or line.failed_to_connect()):
+        if not metadata and not course.answered and (is_no_grpc(details) or line.failed_to_connect()):
             fault = await asyncio.to_thread(find_fault, self.target, self._certificates) if may_be_tls(details) else None
             return fault or ConnectError(explain(self.target, details))
         return status.decode_error(error.code(), details, metadata, server=self.target)
@@ -163,13 +168,14 @@ class Connection:
         return InvalidRequestError(f"{self.target}: the client is closed: make a new one")
 
     @asynccontextmanager
-    async def _ended(self, call: grpc.aio.Call, line: _Line) -> AsyncGenerator[None, None]:
+    async def _ended(self, call: grpc.aio.Call, line: _Line) -> AsyncGenerator[_Course, None]:
         """Cancel the call when the block is left, and raise the error that its status stands for."""
         line.calls += 1
+        course = _Course()
         try:
-            yield
+            yield course
         except grpc.aio.AioRpcError as error:
-            raise await self._meaning(error, line) from error
+            raise await self._meaning(error, line, course) from error
         except GeneratorExit:
             line.given_up = True
             raise
@@ -189,6 +195,13 @@ class Connection:
             call.cancel()
             line.calls -= 1
             self._let_go()
+
+
+@dataclass(slots=True)
+class _Course:
+    """What has happened in one call. `answered`: whether a message has come, so that whoever is there speaks gRPC."""
+
+    answered: bool = False
 
 
 @dataclass(slots=True, eq=False)

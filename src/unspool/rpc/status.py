@@ -181,11 +181,11 @@ def decode_error(
     code: grpc.StatusCode, message: str | None, metadata: Iterable[tuple[str, str | bytes]], *, server: str
 ) -> errors.UnspoolError:
     """Return the error for a status other than OK. If the status has no reason of ours, the error's message names `server`."""
-    info, retry_after = _decode_details(metadata)
+    info, retry_after, text = _decode_details(metadata)
     if info is not None and info.domain == DOMAIN and info.reason in FROM_REASON:
         offset = info.metadata.get("offset", "")
         return FROM_REASON[info.reason](
-            message or info.reason,
+            text or message or info.reason,
             name=info.metadata.get("name"),
             offset=int(offset) if _OFFSET.fullmatch(offset) else None,
             retry_after=retry_after,
@@ -199,14 +199,18 @@ def decode_error(
     return kind(said, retry_after=retry_after)
 
 
-def _decode_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[ErrorInfo | None, float | None]:
+def _decode_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[ErrorInfo | None, float | None, str]:
+    """Return the ErrorInfo, the seconds of the RetryInfo and the message, as far as they are there."""
     info: ErrorInfo | None = None
     retry_after: float | None = None
+    text = ""
     for key, value in metadata:
         if key != DETAILS_KEY or isinstance(value, str):
             continue
         try:
-            for detail in Status.FromString(value).details:
+            decoded = Status.FromString(value)
+            text = decoded.message or text
+            for detail in decoded.details:
                 if detail.Is(ErrorInfo.DESCRIPTOR):
                     detail.Unpack(unpacked := ErrorInfo())
                     info = unpacked  # assigned only after it parsed completely
@@ -215,4 +219,4 @@ def _decode_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[ErrorI
                     retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / _NS
         except DecodeError:
             continue  # other software's data under this key; the status code and message still count
-    return info, retry_after
+    return info, retry_after, text
