@@ -63,7 +63,15 @@ def test_2_is_no_command_at_all() -> None:
     assert done.err.startswith("Usage: unspool ")
 
 
-@pytest.mark.parametrize("name", ["", "/", "/sub/"])
+@pytest.mark.parametrize("name", ["", "/"])
+def test_2_is_a_server_named_as_a_file(served: Served, tmp_path: Path, name: str) -> None:
+    """`get` of a server is exit 2, and the line shows the form with a name, and the option that gets all files."""
+    done = unspool("get", served.server.address + name, cwd=tmp_path)
+    assert done.code == 2
+    assert f"names a server and no file: write {served.server.address}/NAME, or use -r to get all its files" in done.complaint
+
+
+@pytest.mark.parametrize("name", ["/sub/", "/sub/deeper/"])
 def test_2_is_a_directory_named_as_a_file(served: Served, tmp_path: Path, name: str) -> None:
     """`get` of something that can only be a directory is exit 2, and the line says which option gets it."""
     done = unspool("get", served.server.address + name, cwd=tmp_path)

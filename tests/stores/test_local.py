@@ -139,7 +139,7 @@ async def test_the_root_may_be_a_link(tmp_path: Path) -> None:
 def test_a_root_that_is_no_directory_is_said_to_be_none(tmp_path: Path) -> None:
     """A missing root and a file as root are told apart; neither leaves anything open."""
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(NotFoundError, match="missing: no such file"):
+    with pytest.raises(NotFoundError, match="missing: no such directory"):
         LocalStore(tmp_path / "missing")
     with pytest.raises(NotFoundError, match="file: is not a directory"):
         LocalStore(tmp_path / "file")

@@ -167,8 +167,9 @@ async def get(
         return
     address = parse_address(url)
     if not recursive and (not address.name or address.name.endswith("/")):
-        how = " (a file is unix:PATH:/NAME)" if url.startswith("unix:") else ""
-        raise click.UsageError(f"{url} names a directory{how}: use -r to get the files below it.")
+        if not address.name:
+            raise click.UsageError(f"{url} names a server and no file: write {address}NAME, or use -r to get all its files.")
+        raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
     async with connect(address.target) as client:
         if recursive and not await _is_file(client, address.name):
             directory = _directory(address.name, dest)

@@ -48,6 +48,8 @@ class Root:
         with mapped(path):
             try:
                 self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                raise NotFoundError(f"{path}: no such directory", name=path) from error
             except NotADirectoryError as error:
                 raise NotFoundError(f"{path}: is not a directory", name=path) from error
         self._use = Use(lambda: os.close(self._descriptor))
