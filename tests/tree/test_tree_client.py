@@ -235,7 +235,7 @@ async def test_a_file_the_store_cannot_read_fails_alone(tmp_path: Path) -> None:
 
 
 async def test_a_server_without_batches_is_read_file_by_file(tmp_path: Path) -> None:
-    """Where the server does not answer batches, the tree arrives all the same, and it is asked only once."""
+    """If the server does not support batches, the tree still arrives, and only one batch is requested."""
     files = {f"{number}": str(number).encode() * number for number in range(1200)}
     lab = TreeLab(files)
     transport = Batchless(lab.faulty, UnsupportedError("no such method"))
@@ -246,7 +246,7 @@ async def test_a_server_without_batches_is_read_file_by_file(tmp_path: Path) -> 
 
 
 async def test_a_dialect_that_cannot_list_is_an_error(tmp_path: Path) -> None:
-    """The tutorial's dialect has no listing: that is said at once, and nothing is made here."""
+    """The tutorial's dialect has no listing: this is an error at once, and nothing is created."""
     from unspool.rpc.demotransport import DemoTransport  # noqa: PLC0415 - loads the tutorial's protocol
 
     with pytest.raises(UnsupportedError):
@@ -255,7 +255,7 @@ async def test_a_dialect_that_cannot_list_is_an_error(tmp_path: Path) -> None:
 
 
 async def test_two_at_a_time_are_told_apart(tmp_path: Path) -> None:
-    """While one process fills a directory another one is told at once; afterwards it may."""
+    """While one process downloads to a directory, another one gets BusyError at once; afterwards it may download."""
     one, other = TreeLab(), TreeLab()
 
     class Slow(Tampering):
@@ -287,7 +287,7 @@ async def test_progress_is_told_and_ends_where_the_result_is(tmp_path: Path) -> 
 
 
 async def test_the_totals_are_told_while_files_are_still_being_fetched(tmp_path: Path) -> None:
-    """When the listing is complete, the tree's totals are told, however many files wait for a worker."""
+    """The totals are reported when the listing is complete, even if many files wait for a worker."""
     files = {f"{number:02}": bytes((1 << 20) + 1 + number) for number in range(20)}
     lab = TreeLab(files)
     listed = asyncio.Event()
@@ -329,7 +329,7 @@ async def test_what_an_earlier_run_left_is_told_apart_from_what_is_fetched(tmp_p
 
 @pytest.mark.parametrize("jobs", [1, 3, None])
 async def test_many_batches_arrive_with_any_number_of_jobs(tmp_path: Path, jobs: int | None) -> None:
-    """More files than fit into a batch are several, at most so large each, and all arrive."""
+    """More files than fit into one batch are fetched in several batches of limited size, and all arrive."""
     files = {f"d{number % 7}/{number}": str(number).encode() for number in range(2100)}
     lab = TreeLab(files, jobs=jobs)
     result = await lab.get(tmp_path)
@@ -340,7 +340,7 @@ async def test_many_batches_arrive_with_any_number_of_jobs(tmp_path: Path, jobs:
 
 
 async def test_what_is_listed_is_fetched_while_the_listing_goes_on(tmp_path: Path) -> None:
-    """Nobody waits for the end of a slow listing: what its first page says is asked for before the second comes."""
+    """Files of the first page of a slow listing are requested before the second page arrives."""
     asked = asyncio.Event()
 
     class Slow(Listing):
@@ -369,7 +369,7 @@ async def test_batches_are_bounded_in_bytes(tmp_path: Path) -> None:
 
 
 async def test_a_destination_that_cannot_be_is_said_to_be_none(tmp_path: Path) -> None:
-    """A file, a directory in no directory and a name that is none are errors about this disk."""
+    """A file as destination, a missing parent directory and an invalid name are local errors."""
     (tmp_path / "file").write_bytes(b"mine")
     for destination in (tmp_path / "file", tmp_path / "no" / "out", tmp_path / "a\0b"):
         with pytest.raises(LocalFileError):
@@ -475,7 +475,7 @@ async def test_attributes_are_mended_without_a_transfer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("touch", [False, True])
 async def test_what_we_made_executable_is_so_no_longer_when_the_server_says_so(tmp_path: Path, *, touch: bool) -> None:
-    """The record knows whom it was made executable by; at the same revision or at another one."""
+    """The record remembers that unspool made a file executable, at the same revision and at another one."""
     program = Program(tmp_path)
     await program.get()
     program.serve(Attributes(MODIFIED, executable=False), touch=touch)
@@ -497,7 +497,7 @@ async def test_what_a_user_made_executable_stays_so(tmp_path: Path, *, touch: bo
 
 
 async def test_a_record_of_version_1_is_thrown_away(tmp_path: Path) -> None:
-    """A record without attributes is not misread: what it vouched for is compared, or fetched, and noted anew."""
+    """A record without attributes is not misread: its files are compared or fetched, and recorded again."""
     program = Program(tmp_path)
     await program.get()
     with closing(sqlite3.connect(tmp_path / ".unspool-tree" / "record.sqlite")) as database:
@@ -527,7 +527,7 @@ class WithDirectories(Listing):
 
 
 async def test_empty_directories_are_made(tmp_path: Path) -> None:
-    """Each is there, with those above it; a second run finds them."""
+    """Each empty directory is created, with its parents; a second run finds them."""
     lab = TreeLab({})
     transport = WithDirectories(lab.faulty, "empty/", "a/b/c/")
     for _ in range(2):
@@ -538,7 +538,7 @@ async def test_empty_directories_are_made(tmp_path: Path) -> None:
 
 
 async def test_a_directory_that_cannot_be_is_a_failure_of_its_own(tmp_path: Path) -> None:
-    """What stands in the way of one, leads out or is unspool's own stops nothing else, and nothing is made outside."""
+    """An obstacle, a name that leads out or one of unspool's own fails that directory only, and nothing is created outside."""
     (tmp_path / "outside").mkdir()
     out = tmp_path / "out"
     out.mkdir()

@@ -53,7 +53,7 @@ UNFINISHED = {"z/big.bin.unspool-part", "z/big.bin.unspool-journal"}
 @settings(max_examples=settings().max_examples // 2)
 @given(script=st.text(st.sampled_from("....xE!<>2~zvh"), max_size=30), budget=st.integers(1, 4))
 async def test_whatever_happens_what_is_here_is_right(script: str, budget: int) -> None:
-    """After any faults, each file is whole and of one revision or not there; and the same call again gets there."""
+    """After any faults, each file is complete and of one revision, or absent; the same call again completes the tree."""
     lab = TreeLab(FILES, script, budget=budget)
     with TemporaryDirectory() as directory:
         here = Path(directory) / "out"
@@ -132,7 +132,7 @@ def in_blocks_of_64_kib(files: Mapping[str, bytes], script: str, **options: Any)
 
 
 async def test_a_file_of_a_batch_goes_on_where_the_stream_broke(tmp_path: Path) -> None:
-    """What came of a file before the stream broke is kept, its blocks are progress, and only the rest is asked for."""
+    """Blocks of a file that arrived before the stream broke are kept and count as progress; only the rest is requested."""
     lab = in_blocks_of_64_kib(MIB_FILE, "." + "..x" * 7, budget=1)
     result = await lab.get(tmp_path)
     assert (result.fetched, result.failed) == (3, 0)
@@ -150,7 +150,7 @@ async def test_a_block_that_was_damaged_costs_no_block_before_it(tmp_path: Path)
 
 
 class WithoutStarts(Wrapper):
-    """An older server: what it does not know of a request, it ignores. `starts` are those of the first file asked for."""
+    """An older server, which ignores unknown fields of a request. `starts` are those of the first file asked for."""
 
     def __init__(self, inner: Transport) -> None:
         super().__init__(inner)
@@ -166,7 +166,7 @@ class WithoutStarts(Wrapper):
 
 
 async def test_an_older_server_sends_a_file_again(tmp_path: Path) -> None:
-    """Where the server ignores a start, the file comes from its first byte, and is right."""
+    """If the server ignores the start, the file is received from its first byte, and is correct."""
     lab = in_blocks_of_64_kib(MIB_FILE, ".....x")
     older = WithoutStarts(lab.faulty)
     result = await lab.get(tmp_path, transport=older)
@@ -200,7 +200,7 @@ async def test_a_piece_that_says_nothing_is_ignored_with_its_index(tmp_path: Pat
 
 
 async def test_files_that_arrive_refill_the_budget(tmp_path: Path) -> None:
-    """A line that breaks after every single file gets there, however many files there are: empty ones are progress too."""
+    """A connection that breaks after every file still completes the tree, because each file, even an empty one, is progress."""
     files = {f"{number:02}": b"" for number in range(20)}
     lab = TreeLab(files, ".x" * 19, budget=1)
     assert (await lab.get(tmp_path)).fetched == 20
@@ -246,7 +246,7 @@ def damaged(frame: Frame) -> Frame:
 
 
 def forged(frame: Frame) -> Frame:
-    """Change the data, and its checksum with it: only the whole's gives it away."""
+    """Change the data and its checksum, so that only the checksum of the whole file detects it."""
     assert frame.block is not None
     data = b"\0" * len(frame.block.data)
     return replace(frame, block=Block(frame.block.offset, data, crc32c(data)))
@@ -315,7 +315,7 @@ async def test_no_fast_path_escapes_verification(tmp_path: Path, lie: Callable[[
 
 
 async def test_a_revision_that_was_not_asked_for_is_never_taken_for_the_one_that_was(tmp_path: Path) -> None:
-    """A server that offers another revision is taken at its word: it is the file's new one, and not noted as the old one."""
+    """If the server offers another revision, the file is recorded with that revision, not with the listed one."""
 
     class Lying(Tampering):
         def tamper(self, name: str, frame: Frame) -> Frame:
@@ -328,7 +328,7 @@ async def test_a_revision_that_was_not_asked_for_is_never_taken_for_the_one_that
 
 
 async def test_a_wrong_whole_is_a_mismatch(tmp_path: Path) -> None:
-    """Blocks that are each right and together not what the summary says are that file's failure."""
+    """A file whose blocks are correct, but whose checksum differs from the summary's, fails."""
 
     class Lying(Tampering):
         def tamper(self, name: str, frame: Frame) -> Frame:
@@ -379,7 +379,7 @@ class Disorderly(Tampering):
 
 @pytest.mark.parametrize("index", [-1, 5, 1 << 31])
 async def test_a_piece_of_no_file_costs_what_comes_after_it(tmp_path: Path, index: int) -> None:
-    """A piece of a file that was not asked for is never taken for one that was; what came before it is kept."""
+    """A piece of a file that was not requested is refused; files that arrived before it are kept."""
     lab = TreeLab(SMALL)
     transport = Disorderly(lab.faulty)
     transport.pieces = lambda pieces: (*pieces[:2], replace(pieces[2], index=index), *pieces[3:])
@@ -390,7 +390,7 @@ async def test_a_piece_of_no_file_costs_what_comes_after_it(tmp_path: Path, inde
 
 
 async def test_a_file_that_comes_again_later_is_out_of_order(tmp_path: Path) -> None:
-    """Who goes back to a file that has arrived is out of order: what came is kept, and the rest is asked for again."""
+    """A server that goes back to an earlier file is out of order: complete files are kept, and the rest is requested again."""
     lab = TreeLab(SMALL)
     transport = Disorderly(lab.faulty)
     transport.pieces = lambda pieces: (*pieces[:2], *pieces[:1], *pieces[2:])
@@ -402,7 +402,7 @@ async def test_a_file_that_comes_again_later_is_out_of_order(tmp_path: Path) -> 
 
 
 async def test_pieces_in_reverse_do_no_harm(tmp_path: Path) -> None:
-    """Pieces in the wrong order are found out; what they cost is time."""
+    """Pieces in the wrong order are detected, and cost only time."""
     lab = TreeLab(SMALL, budget=2)
     transport = Disorderly(lab.faulty)
     transport.pieces = lambda pieces: pieces[::-1]
@@ -412,7 +412,7 @@ async def test_pieces_in_reverse_do_no_harm(tmp_path: Path) -> None:
 
 
 async def test_pieces_after_a_files_end_do_no_harm(tmp_path: Path) -> None:
-    """A file that is sent twice is taken once."""
+    """A file that is sent twice is written once."""
     lab = TreeLab(SMALL, budget=2)
     transport = Disorderly(lab.faulty)
     transport.pieces = lambda pieces: tuple(piece for piece in pieces for _ in range(2))
@@ -510,7 +510,7 @@ async def test_a_listing_that_breaks_again_and_again_gets_there(tmp_path: Path) 
 
 
 async def test_a_listing_that_is_refused_in_the_middle_ends_the_tree(tmp_path: Path) -> None:
-    """A listing that ends with what no retry helps is an error; what it had brought is here."""
+    """A listing that ends with an error that is not retryable is an error; the files listed before it are here."""
     lab = TreeLab(SMALL)
     transport = Breaking(lab.faulty, [await lab.store.stat(name) for name in SMALL], page_size=2)
     transport.error = ProtocolError("this is no page")
@@ -562,7 +562,7 @@ async def test_a_listing_outside_of_its_prefix_is_refused(tmp_path: Path) -> Non
 
 
 async def test_a_file_that_is_listed_twice_does_no_harm(tmp_path: Path) -> None:
-    """A listing that names files again and again brings them once, or again, but never wrong."""
+    """A listing that repeats names leads to correct files, fetched once or more often."""
     lab = TreeLab(FILES)
     infos = [await lab.store.stat(name) for name in FILES]
     await lab.get(tmp_path, transport=Listing(lab.faulty, [*infos, *infos]))

@@ -68,7 +68,7 @@ async def test_a_tree_of_a_tree_is_that_tree(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_ends_streams_early_is_no_hindrance(tmp_path: Path) -> None:
-    """With streams that end of age the tree goes on with others until it is whole."""
+    """If streams end because of their age, the tree continues with new ones until it is complete."""
     files = {f"{number:03}": Random(number).randbytes(60_000) for number in range(100)}
     limits = LimitOptions(stream_age=0.05, stream_bandwidth=20e6)
     async with serve(MemoryStore(files), ServerOptions(limits=limits)) as address, Client(address) as client:
@@ -88,7 +88,7 @@ async def test_a_server_that_takes_smaller_batches_is_asked_file_by_file(tmp_pat
 
 
 async def test_an_error_in_the_store_is_one_files(tmp_path: Path) -> None:
-    """What a store cannot open is a failure of that file alone, also over the wire."""
+    """A file that the store cannot open fails alone, over a real connection too."""
     files = {f"{number}": bytes([number]) for number in range(30)}
     store = FaultyStore(MemoryStore(files))
     store.fail(InvalidRequestError("this one not"))

@@ -108,7 +108,7 @@ async def test_a_record_of_another_tree_is_refused(tmp_path: Path, what: str) ->
 
 
 async def test_a_record_that_does_not_say_whose_it_is_begins_anew(tmp_path: Path) -> None:
-    """A record whose owner is damaged is not believed: everything is compared, and it is this tree's from then on."""
+    """A record with a damaged row of its owner is not believed: all files are compared, and it then belongs to this tree."""
     lab, out, record = TreeLab(), tmp_path / "out", tmp_path / "record"
     await get(lab, out, record=record)
     database = sqlite3.connect(record / "record.sqlite")
@@ -183,7 +183,7 @@ def test_one_writer_without_a_record_too(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_was_removed_meanwhile_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gets the lock of a home that its holder has just removed locks the next one instead: there is one writer."""
+    """A process that locks a home which was just removed locks the new one instead, so there is one writer."""
     out = tmp_path / "out"
     first = opened(out)
     removed: list[str] = []
@@ -204,7 +204,7 @@ def test_a_lock_that_was_removed_meanwhile_is_not_believed(tmp_path: Path, monke
 
 
 def test_no_record_knows_nothing() -> None:
-    """Where no record is kept nothing is found, and noting something is of no consequence."""
+    """Without a record no entry is found, and adding one has no effect."""
     none = NoRecord()
     none.add([(b"a", b"b")])
     assert none.find(["a"]) == {}

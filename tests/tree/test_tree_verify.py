@@ -119,7 +119,7 @@ async def test_the_servers_bytes_are_the_same(here: Path) -> None:
 
 
 async def test_each_difference_is_a_failure_of_its_own(here: Path, tmp_path: Path) -> None:
-    """Damage under the record's eyes, another size, a missing file, a link and a directory are found; the rest is the same."""
+    """Damage unseen by the record, another size, a missing file, a link and a directory are found; the rest is the same."""
     damage(here / SMALL)
     damage(here / BIG)
     (here / "empty").write_bytes(b"no longer")

@@ -1,4 +1,4 @@
-"""What the tests of trees work with: a directory to fill, files in memory, a transport that can be made to lie."""
+"""Helpers of the tests of trees: a destination, files in memory, and a transport that can make faults."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _DEFAULTS = ServerOptions()
     type=click.FloatRange(0),
     default=_DEFAULTS.grace,
     show_default=True,
-    help="Seconds that running streams may take to finish after SIGTERM, SIGINT or SIGHUP.",
+    help="Seconds that running streams may take to finish when the server drains.",
 )
 @click.option(
     "--block-size",
