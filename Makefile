@@ -9,6 +9,7 @@
 #   make fmt         let ruff rewrite what it can
 #   make proto       regenerate the protobuf modules, and the Go code where there is Go
 #   make proxies     install the proxies that tests run unspool behind, and what checks deploy/
+#   make objects     install the object stores that tests run against
 #   make bench       a first throughput figure, beside cp
 #   make bench-peers install what the benchmarks compare with; then: .venv/bin/python -m bench big
 #   make pins        resolve the pinned development requirements again
@@ -22,7 +23,7 @@ PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test coverage test-deep rows check fmt proto proto-check bench bench-peers proxies pins clean
+.PHONY: objects demo test coverage test-deep rows check fmt proto proto-check bench bench-peers proxies pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -35,6 +36,13 @@ build/protoc/.ready: requirements/proto.txt
 	$(PYTHON) -m venv build/protoc
 	build/protoc/bin/python -m pip install --quiet --require-hashes -r requirements/proto.txt
 	touch $@
+
+# Object stores for the tests, below build/objects. Those that cannot be had are left out, and their tests skipped.
+objects: requirements/objects.txt
+	$(PYTHON) -m venv build/objects
+	build/objects/bin/python -m pip install --quiet --require-hashes -r requirements/objects.txt
+	-npm install --silent --no-audit --no-fund --ignore-scripts --no-package-lock --prefix build/objects azurite@3.35.0
+	-GOBIN=$(CURDIR)/build/objects/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 demo: $(READY)
 	$(BIN)/unspool demo
@@ -112,6 +120,8 @@ pins: $(READY)
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/bench.txt
 	$(BIN)/uv pip compile requirements/proto.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proto.txt
+	$(BIN)/uv pip compile requirements/objects.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/objects.txt
 	$(BIN)/uv pip compile requirements/go.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/go.txt
 	$(BIN)/uv pip compile requirements/proxies.in --universal --python-version 3.11 \

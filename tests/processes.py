@@ -115,7 +115,7 @@ class Serving:
 
 @contextmanager
 def serving(
-    root: Path,
+    root: Path | str,
     log: Path,
     *options: str,
     listen: str = "127.0.0.1:0",

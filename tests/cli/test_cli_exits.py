@@ -36,7 +36,7 @@ def assert_complaint(done: Outcome, code: int, *words: str) -> None:
         ("stat localhost:99999/a.bin", ["HOST:PORT"]),
         ("ls localhost:", ["HOST:PORT"]),
         ("cat --offset 14 URL/hello.txt", ["hello.txt", "14", "13"]),
-        ("serve s3://bucket", ["s3"]),
+        ("serve ftp://bucket", ["ftp"]),
         ("serve ROOT --listen nowhere", ["nowhere"]),
         ("serve ROOT --listen :x", ["HOST:PORT", "unix:PATH"]),
     ],

@@ -89,6 +89,7 @@ IN_MODULES = {
         "ListRequest",
         "LocalStore",
         "MemoryStore",
+        "ObjectStore",
         "OpenFile",
         "RunSize",
         "SmallFile",

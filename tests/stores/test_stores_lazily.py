@@ -22,11 +22,12 @@ from unspool.stores import LocalStore, open_store
         ("import unspool.stores", set[str]()),
         ("from unspool.stores import MemoryStore", {"memory"}),
         ("from unspool.stores import open_store; open_store('.')", {"local"}),
+        ("from unspool.stores import ObjectStore", {"objects"}),
     ],
 )
 def test_a_store_is_loaded_when_it_is_wanted(program: str, loaded: set[str]) -> None:
     """Who uses one kind of store does not load the others, nor what they need."""
-    shown = "import sys; print(*[name for name in ('local', 'memory') if f'unspool.stores.{name}' in sys.modules])"
+    shown = "import sys; print(*[name for name in ('local', 'memory', 'objects') if f'unspool.stores.{name}' in sys.modules])"
     done = subprocess.run([sys.executable, "-c", f"{program}; {shown}"], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == loaded
 
@@ -39,7 +40,7 @@ def test_every_public_name_of_the_stores_is_there() -> None:
         stores.nonsense  # noqa: B018  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("url", ["s3://bucket", "://", "nonsense://x"])
+@pytest.mark.parametrize("url", ["ftp://bucket", "://", "nonsense://x"])
 def test_a_store_of_no_kind_is_refused(url: str) -> None:
     """A scheme that nobody serves from is told."""
     with pytest.raises(InvalidRequestError, match="no store of the kind"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
@@ -20,10 +22,11 @@ class Program(click.Group):
         """Run a command and exit with its code; with `standalone_mode=False` click's own ways apply."""
         if not extra.get("standalone_mode", True):
             return super().main(args, prog_name or "unspool", **extra)
-        try:
-            self._main(args, prog_name, extra)
-        except BrokenPipeError:
-            end_quietly()
+        with leaving():
+            try:
+                self._main(args, prog_name, extra)
+            except BrokenPipeError:
+                end_quietly()
 
     def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
         """See click, which would make exit code 1 of a BrokenPipeError."""
@@ -55,6 +58,24 @@ class Program(click.Group):
             click.echo(f"unspool: standard output: {(error.strerror or str(error)).lower()}", err=True)
             sys.exit(LocalFileError.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """End the process at once when the `with` exits it, if it has used an object store.
+
+    obstore's threads may abort the interpreter while it ends (SIGABRT; PyO3/pyo3-async-runtimes#40). Exit codes are a promise.
+    """
+    try:
+        yield
+    except SystemExit as ended:
+        if "obstore" not in sys.modules:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.flush()
+        os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
 
 
 def _usage(error: click.UsageError) -> str:

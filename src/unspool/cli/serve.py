@@ -116,7 +116,7 @@ _DEFAULTS = ServerOptions()
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
 @command
 async def serve(**parameters: Any) -> None:
-    """Serve the files below ROOT, a directory.
+    """Serve the files below ROOT: a directory, or a bucket as s3://BUCKET/PREFIX, gs://... or az://....
 
     Prints one line with the address when it is ready. Logs a line for each call to standard error when the call ends.
 

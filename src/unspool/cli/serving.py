@@ -127,7 +127,9 @@ async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[]
 async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
-    await open_store(settings.root, hidden=settings.hidden).aclose()  # reports an error once instead of once per worker
+    await open_store(
+        settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint()
+    ).aclose()  # reports an error once instead of once per worker
     reloads = bool(settings.access().reloaded) or settings.cert is not None
     started: list[Workers] = []
 
@@ -168,7 +170,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
 
 
 async def _serve(settings: Settings, on_ready: Callable[[Sequence[str]], None], *, share_port: bool) -> None:
-    store = open_store(settings.root, hidden=settings.hidden)
+    store = open_store(settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint())
     try:
         access = settings.access()
         server = Server(
@@ -233,3 +235,12 @@ def _stopped_by_signals(reload: Callable[[], None] | None) -> asyncio.Event:
 
 def _say_ready(root: str, addresses: Sequence[str]) -> None:
     click.echo(printable(f"unspool: serving {root} on {', '.join(addresses)}"))
+
+
+def _has_plain_endpoint() -> bool:
+    """Whether the environment names an endpoint of an object store that is `http://`. obstore reads it there too."""
+    return any(
+        said.lower().startswith("http://")
+        for name, said in os.environ.items()
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_")) and ("ENDPOINT" in name or name.endswith("_URL"))
+    )

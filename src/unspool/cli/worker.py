@@ -10,6 +10,7 @@ import threading
 import click
 
 from unspool.cli.command import command
+from unspool.cli.program import leaving
 
 _STDIN = 0
 
@@ -44,4 +45,5 @@ def _end_with_the_parent() -> None:
 
 
 if __name__ == "__main__":
-    worker()
+    with leaving():
+        worker()

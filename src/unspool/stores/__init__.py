@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
     from unspool.stores.local import LocalStore
     from unspool.stores.memory import MemoryStore
+    from unspool.stores.objects import ObjectStore
     from unspool.stores.small import read_one_by_one
 
 __all__ = [
     "ListRequest",
     "LocalStore",
     "MemoryStore",
+    "ObjectStore",
     "OpenFile",
     "RunSize",
     "SmallFile",
@@ -35,6 +37,7 @@ _HOMES = {
     "ListRequest": "core.model",
     "LocalStore": "stores.local",
     "MemoryStore": "stores.memory",
+    "ObjectStore": "stores.objects",
     "OpenFile": "stores.base",
     "RunSize": "stores.base",
     "SmallFile": "stores.base",
@@ -45,27 +48,36 @@ _HOMES = {
     "read_one_by_one": "stores.small",
 }
 
-_KINDS: dict[str, str] = {"file": "unspool.stores.local"}
+_OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
+"""The URL schemes of object stores, as obstore has them."""
+
+_KINDS: dict[str, str] = {"file": "unspool.stores.local"} | dict.fromkeys(_OBJECTS, "unspool.stores.objects")
 """For each URL scheme, the module whose `open_url` opens the store."""
 
 
-def open_store(url: str, *, hidden: bool = False) -> Store:
-    """Open the store at a URL: the path of a directory, with or without `file://` before it.
+def open_store(url: str, *, hidden: bool = False, allow_http: bool = False) -> Store:
+    """Open the store at a URL. Blocks until the store has answered.
 
     Args:
-        url: the path or URL.
+        url: the path of a directory, with or without `file://` before it; or `s3://BUCKET/PREFIX`, `gs://...`, `az://...` and
+            the other schemes of obstore, for an object store.
         hidden: whether to serve dotfiles; see `LocalStore`.
+        allow_http: whether the endpoint of an object store may be `http://`, in clear.
 
     Raises:
-        InvalidRequestError: the scheme is unknown.
-        NotFoundError, PermissionDeniedError: the directory cannot be opened.
+        InvalidRequestError: the scheme is unknown, or the configuration in the environment is incomplete.
+        NotFoundError, PermissionDeniedError: the directory cannot be opened, or the object store denies access.
+        UnsupportedError: the object store cannot be served safely, or the extra `objects` is not installed.
+        ServerError: the object store cannot be reached.
     """
     scheme, separator, _ = url.partition("://")
     kind = _KINDS.get(scheme if separator else "file")
     if kind is None:
-        raise InvalidRequestError(f"{url!r}: there is no store of the kind {scheme!r}; name a directory")
+        raise InvalidRequestError(
+            f"{url!r}: there is no store of the kind {scheme!r}; name a directory, or a bucket as s3://BUCKET"
+        )
     open_url: Callable[..., Store] = import_module(kind).open_url
-    return open_url(url, hidden=hidden)
+    return open_url(url, hidden=hidden, **({"allow_http": allow_http} if scheme in _OBJECTS else {}))
 
 
 def __getattr__(name: str) -> object:

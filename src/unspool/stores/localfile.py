@@ -11,18 +11,17 @@ Rule 3: bytes in the page cache are read on the event loop, which costs less tha
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import os
 import stat
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from contextlib import aclosing
-from functools import lru_cache
 
 from unspool.core.counted import counted
 from unspool.core.model import Attributes, Bytes, FileInfo, Span
 from unspool.errors import DataLossError, FileChangedError, NotAFileError
 from unspool.stores.base import RunSize
+from unspool.stores.contenttypes import content_type_of
 from unspool.stores.oserrors import mapped
 from unspool.stores.pagecache import PageCache
 from unspool.stores.revisions import RevisionOf
@@ -34,9 +33,6 @@ _RUNS_AHEAD = 16
 """Runs read by worker threads before the page cache is tried again."""
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-_TYPE_OF_PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
-"""The media types of compressed files: `a.tar.gz` is gzip data, only its content is a tar file."""
 
 
 class LocalFile:
@@ -202,17 +198,5 @@ def check_regular(name: str, status: os.stat_result) -> None:
 
 def info_of(name: str, status: os.stat_result, revision_of: RevisionOf) -> FileInfo:
     """Return the information about a file with a status."""
-    attributes = Attributes(status.st_mtime_ns, _content_type(name), executable=bool(status.st_mode & stat.S_IXUSR))
+    attributes = Attributes(status.st_mtime_ns, content_type_of(name), executable=bool(status.st_mode & stat.S_IXUSR))
     return FileInfo(name, status.st_size, revision_of(status), attributes)
-
-
-def _content_type(name: str) -> str:
-    base = name[name.rfind("/") + 1 :]
-    dot = base.rfind(".")
-    return _type_of_ending(base[dot:]) if dot > 0 else ""
-
-
-@lru_cache(maxsize=1024)
-def _type_of_ending(ending: str) -> str:
-    content_type, packed = mimetypes.guess_type(f"file{ending}")
-    return _TYPE_OF_PACKED.get(packed, "") if packed else content_type or ""

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -132,7 +133,13 @@ async def listed(
 
 
 class StoreTests(ABC):
-    """What every part of the contract has: a store to be tested."""
+    """What every part of the contract has: a store to be tested.
+
+    Attributes:
+        impossible_names: of the unusual names, those that no file of this store can have. They are InvalidNameError.
+    """
+
+    impossible_names: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def stocked(self, directory: Path) -> AbstractAsyncContextManager[Stock]:

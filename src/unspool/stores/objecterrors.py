@@ -1,0 +1,85 @@
+"""Maps obstore's errors to those of `unspool.errors`.
+
+Rule 1: no text of obstore's reaches a message: it has URLs, which may carry credentials (Azure's SAS), and pages of XML. Only
+        the HTTP status and the error code are taken from it.
+Rule 2: what a store denies or fails concerns the server's account there, and the message says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from obstore.exceptions import (
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from unspool import errors
+
+_RETRY = 1.0
+"""Seconds that a client is asked to wait when the object store throttles the server."""
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+
+_REFUSED = ("401", "403")
+
+_THROTTLED = ("429", "503")
+"""Too many requests; S3's SlowDown is a 503."""
+
+
+@contextmanager
+def mapped(name: str, *but: type[Exception]) -> Iterator[None]:
+    """Turn an error of obstore about `name` into one of `unspool.errors`. Errors of the classes in `but` are not mapped."""
+    try:
+        yield
+    except errors.UnspoolError:
+        raise
+    except but:
+        raise
+    except (FileNotFoundError, ValueError, BaseError) as error:
+        raise ours(error, name) from None  # the cause would show its URL in a traceback
+
+
+def ours(error: Exception, name: str) -> errors.UnspoolError:
+    """Return the error that stands for an error of obstore about `name`."""
+    if isinstance(error, FileNotFoundError):
+        return errors.NotFoundError(f"{name}: no such file", name=name)
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+        return _denied(name)
+    if isinstance(error, ValueError):
+        return errors.InvalidNameError(f"{name[:80]!r} cannot be the key of an object", name=name)
+    text = str(error)
+    # obstore resumes a broken body by itself; if the object was replaced meanwhile, the error has no class of its own.
+    if isinstance(error, PreconditionError) or "precondition" in text.lower():
+        return changed(name)
+    return _failure(name, text)
+
+
+def _failure(name: str, text: str) -> errors.UnspoolError:
+    status, code = _STATUS.search(text), _CODE.search(text)
+    if status is not None and status[1] in _THROTTLED:
+        said = "the object store asks for fewer requests: try again"
+        return errors.OverloadedError(f"{name}: {said}", name=name, retry_after=_RETRY)
+    if status is not None and status[1] in _REFUSED:  # a listing's errors have no classes of their own
+        return _denied(name)
+    if code is not None and code[1] == "NoSuchBucket":
+        return errors.NotFoundError(f"{name}: there is no such bucket", name=name)
+    if status is None and "error sending request" in text.lower():
+        return errors.ServerError(f"{name}: the object store cannot be reached", name=name)
+    details = " ".join([*([f"HTTP {status[1]}"] if status else []), *([code[1]] if code else [])])
+    return errors.ServerError(f"{name}: the object store failed{f' ({details})' if details else ''}", name=name)
+
+
+def _denied(name: str) -> errors.PermissionDeniedError:
+    said = "the object store denies access to it; check the server's credentials there"
+    return errors.PermissionDeniedError(f"{name}: {said}", name=name)
+
+
+def changed(name: str) -> errors.FileChangedError:
+    """Return the error for an object that was replaced or removed while it was read."""
+    return errors.FileChangedError(f"{name}: the object was replaced while it was read", name=name)

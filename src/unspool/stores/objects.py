@@ -1,0 +1,291 @@
+"""An object store as a store: S3, Google Cloud Storage, Azure, or what speaks like one of them.
+
+obstore does the work: requests, retries, credentials. Its configuration is the usual one of each cloud, from the environment.
+
+Rule 1: the revision of an object is its entity tag. An object without one is not served: nothing could tell two versions apart.
+Rule 2: every read has a precondition, which the store enforces. One that cannot hold is tried first: a store that ignores it is
+        refused.
+Rule 3: names are checked here, because obstore takes `/a` and `a/` for `a`, and "" for the bucket.
+Rule 4: small files are requested with one request each, many at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import time
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing, suppress
+from datetime import timedelta
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from unspool.core.model import Attributes, FileInfo, ListRequest, Page
+from unspool.core.names import check_name, check_prefix, is_hidden
+from unspool.core.ours import is_ours
+from unspool.errors import DataLossError, InvalidRequestError, NotAFileError, NotFoundError, UnspoolError, UnsupportedError
+from unspool.stores.base import SmallFile
+from unspool.stores.contenttypes import content_type_of
+from unspool.stores.readahead import Budget
+from unspool.stores.revisions import check_revision
+
+try:
+    import obstore
+    from obstore.exceptions import PreconditionError
+
+    from unspool.stores.objecterrors import mapped
+    from unspool.stores.objectfile import ObjectFile
+    from unspool.stores.objectlist import Listing
+except ModuleNotFoundError as error:
+    if error.name != "obstore":
+        raise
+    raise UnsupportedError("object stores need the package obstore: install `unspool[objects]`") from error
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
+    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ObjectStore as Objects
+
+READ_AHEAD = 256 << 20
+"""Bytes that all reads together may request ahead: eight streams at full depth."""
+
+_SMALL_AT_ONCE = 32
+"""Small objects that one batch requests at the same time."""
+
+_CLIENT: ClientConfig = {"connect_timeout": "5s", "read_timeout": "15s", "timeout": "300s"}
+"""obstore's default ends a request, with its body, after 30 s, and has no limit for silence. A part of 8 MiB takes 300 s at 28
+kB/s; heartbeats keep the client waiting meanwhile."""
+
+_RETRY: RetryConfig = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+"""Less patient than obstore's ten retries in three minutes: the client retries too, and another replica may do better."""
+
+CHECKSUM_KEY = "unspool_crc32c"
+"""The object's metadata that has the CRC32C of its bytes, as 8 hexadecimal digits, if unspool wrote it. It is an identifier,
+because Azure takes no other names."""
+
+_SETTLING = 0.1
+"""Seconds to wait at the end of the process. If it ends within milliseconds of a failed or cancelled request of obstore, it may
+be aborted (SIGABRT; PyO3/pyo3-async-runtimes#40). Measured: 30 % of the runs, none of 60 with this."""
+
+_TRIED = 10
+"""Objects among which one with bytes is looked for when the store is tried."""
+
+_IMPOSSIBLE: GetOptions = {"range": (0, 1), "if_match": '"unspool-no-such-tag"'}
+"""A read whose precondition cannot hold."""
+
+
+class ObjectStore:
+    """The objects of a bucket, or those below a prefix of it.
+
+    The revision is the entity tag (ETag), and the content type is guessed from the name. The checksum is known if unspool wrote
+    the object, or once it was read whole.
+
+    Args:
+        objects: an obstore store.
+        hidden: whether to serve objects with a part of their name that begins with a dot.
+        read_ahead: most bytes that all reads together request ahead, beside 1 MiB for each.
+    """
+
+    _at_exit: ClassVar[bool] = False
+
+    def __init__(self, objects: Objects, *, hidden: bool = False, read_ahead: int = READ_AHEAD) -> None:
+        self._objects = objects
+        self._hidden = hidden
+        self._budget = Budget(read_ahead)
+        self._listing = Listing(objects, _info_of, self._look_up, hidden=hidden)
+        self._proven = False
+        self._small_size = 64 << 10  # the usual size of the small objects here, as far as seen
+        if not ObjectStore._at_exit:
+            ObjectStore._at_exit = True
+            atexit.register(time.sleep, _SETTLING)
+
+    def check(self, name: str = "the bucket") -> None:
+        """Try the store with the first objects of a listing. Blocks. `name` begins the message of an error.
+
+        Raises:
+            UnsupportedError: the store ignores preconditions.
+            NotFoundError, PermissionDeniedError, ServerError: as a listing would.
+        """
+        with mapped(name):
+            first = next(iter(self._objects.list(chunk_size=_TRIED)), [])
+        for meta in first:
+            if meta["size"]:
+                with mapped(meta["path"], PreconditionError), suppress(PreconditionError):
+                    self._objects.get(meta["path"], options=_IMPOSSIBLE)
+                    raise _no_preconditions()
+                self._proven = True
+                return
+
+    async def stat(self, name: str) -> FileInfo:
+        """See `Store.stat`."""
+        self._check(name)
+        return (await self._head(name))[0]
+
+    async def open(self, name: str, revision: str | None = None) -> ObjectFile:
+        """See `Store.open`."""
+        self._check(name)
+        info, tag = await self._head(name)
+        check_revision(info, revision)
+        await self._prove(info)
+        return ObjectFile(self._objects, info, tag, self._budget)
+
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
+        """See `Store.read_small`."""
+        answers: list[SmallFile] = []
+        wanted = list(zip_longest(names, known))
+        while len(answers) < len(names):
+            count = max(1, min(_SMALL_AT_ONCE, most_bytes // max(self._small_size, 1)))
+            some = wanted[len(answers) : len(answers) + count]
+            got = await _gathered([self._read_small(name, revision, most_bytes) for name, revision in some])
+            for answer in got:
+                size = 0 if answer is None or isinstance(answer, UnspoolError) else len(answer[1])
+                if answer is None or size > most_bytes:
+                    return answers
+                most_bytes -= size
+                answers.append(answer)
+                self._small_size = (7 * self._small_size + size) // 8
+            if most_bytes < self._small_size:
+                break
+        return answers
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        """See `Store.list`. A listing of one level is collected before its first page: about 1 KB for each entry."""
+        check_prefix(request.prefix)
+        assert request.page_size is not None
+        directory = request.prefix.removesuffix("/")
+        if directory:
+            try:
+                yield Page(files=(await self.stat(directory),))
+            except NotAFileError:
+                pass
+            else:
+                return
+        async with aclosing(self._listing.pages(directory, request.page_size, recursive=request.recursive)) as pages:
+            async for page in pages:
+                yield page
+
+    async def aclose(self) -> None:
+        """See `Store.aclose`. obstore closes its connections when they are no longer used."""
+
+    def _check(self, name: str) -> None:
+        """Raise an error unless this is the name of something that is served."""
+        parts = check_name(name)
+        if not self._hidden and is_hidden(name):
+            raise NotFoundError(f"{name}: no such file", name=name)
+        if any(map(is_ours, parts)):
+            raise NotFoundError(f"{name}: no such file", name=name)
+
+    async def _look_up(self, name: str) -> FileInfo:
+        with mapped(name):
+            answer = await self._objects.get_async(name, options={"head": True})
+        return _described(answer.meta, answer.attributes)[0]
+
+    async def _head(self, name: str) -> tuple[FileInfo, str]:
+        """Return what an object is, and its entity tag."""
+        try:
+            with mapped(name):
+                answer = await self._objects.get_async(name, options={"head": True})
+        except NotFoundError as error:
+            raise await self._missing(name, error) from None
+        return _described(answer.meta, answer.attributes)
+
+    async def _missing(self, name: str, error: NotFoundError) -> NotFoundError:
+        """Return the error for a name that no object has: NotAFileError if there are objects below it."""
+        with mapped(name):
+            below = await anext(self._objects.list(name, chunk_size=1), None)
+        return error if below is None else NotAFileError(f"{name}: is a directory", name=name)
+
+    async def _prove(self, info: FileInfo) -> None:
+        """Make sure, once, that the store refuses a read whose precondition does not hold."""
+        if self._proven or not info.size:
+            return
+        with mapped(info.name, PreconditionError), suppress(PreconditionError):
+            await self._objects.get_async(info.name, options=_IMPOSSIBLE)
+            raise _no_preconditions()
+        self._proven = True
+
+    async def _read_small(self, name: str, revision: str | None, most_bytes: int) -> SmallFile | None:
+        """Return the answer for one of many files; None if it is larger than `most_bytes`."""
+        try:
+            self._check(name)
+            if revision is not None:
+                info, _ = await self._head(name)
+                if info.revision == revision:
+                    return info, b"", True
+            try:
+                return await self._get_small(name, most_bytes)
+            except NotFoundError as error:
+                return await self._missing(name, error)
+        except UnspoolError as error:
+            return error
+
+    async def _get_small(self, name: str, most_bytes: int) -> SmallFile | None:
+        with mapped(name):
+            answer = await self._objects.get_async(name)
+            info, _ = _described(answer.meta, answer.attributes)
+            if info.size > most_bytes:
+                return None
+            data = bytes(await answer.bytes_async())
+        if len(data) != info.size:
+            raise DataLossError(f"{name}: the object store sent {len(data)} bytes instead of {info.size}", name=name)
+        return info, data, True
+
+
+def _no_preconditions() -> UnsupportedError:
+    return UnsupportedError(
+        "the object store ignores If-Match: an object could be replaced while it is read, and nobody would notice; "
+        "such a store cannot be served"
+    )
+
+
+async def _gathered(works: Sequence[Coroutine[Any, Any, SmallFile | None]]) -> Sequence[SmallFile | None]:
+    """Run coroutines at the same time. If the caller is cancelled, they are cancelled and awaited."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _described(meta: ObjectMeta, attributes: Any) -> tuple[FileInfo, str]:
+    """Return what an object is, and its entity tag as the store writes it. Raises DataLossError if it has none."""
+    info = _info_of(meta)
+    tag = meta["e_tag"]
+    if info is None or tag is None:
+        name = meta["path"]
+        raise DataLossError(f"{name}: the object store gives it no entity tag: two versions could not be told apart", name=name)
+    said = attributes.get(CHECKSUM_KEY)
+    if isinstance(said, str) and len(said) == 8:  # noqa: PLR2004 - hexadecimal digits of 32 bits
+        try:
+            return FileInfo(info.name, info.size, info.revision, info.attributes, int(said, 16)), tag
+        except ValueError:
+            pass
+    return info, tag
+
+
+def _info_of(meta: ObjectMeta) -> FileInfo | None:
+    """Return what an object is, from a listing or an answer; None if it has no entity tag, or only a weak one."""
+    tag = meta["e_tag"]
+    if not tag or tag.startswith("W/"):
+        return None
+    name = meta["path"]
+    modified_ns = int(meta["last_modified"].timestamp()) * 1_000_000_000  # some listings have fractions, answers have none
+    # Some stores quote the tag in one answer and not in another.
+    return FileInfo(name, meta["size"], tag.strip('"'), Attributes(modified_ns, content_type_of(name)))
+
+
+def open_url(url: str, *, hidden: bool = False, allow_http: bool = False) -> ObjectStore:
+    """Open the bucket at a URL, such as `s3://BUCKET/PREFIX`. Blocks until the store has answered a first request."""
+    try:
+        objects = obstore.store.from_url(url, client_options={**_CLIENT, "allow_http": allow_http}, retry_config=_RETRY)
+    except Exception as error:  # obstore raises many kinds for a URL or a configuration that it does not understand
+        raise InvalidRequestError(f"{url}: is not the URL of an object store, or its configuration is incomplete") from error
+    store = ObjectStore(objects, hidden=hidden)
+    store.check(url)
+    return store
