@@ -206,11 +206,18 @@ def test_the_largest_tables_come_back(size: int) -> None:
 
 
 def test_whose_journal_it_is() -> None:
-    """A journal with a revision is valid for any server, one without only for its own server, and neither for another name."""
+    """A journal with a revision is valid for any server, one without only for its own, neither for another name.
+
+    Over TLS, none is valid whose bytes came in clear.
+    """
     pinned, unpinned = SAMPLE, replace(SAMPLE, revision=None)
     assert pinned.is_about(SAMPLE.name, SAMPLE.source)
     assert pinned.is_about(SAMPLE.name, "elsewhere:1")
     assert unpinned.is_about(SAMPLE.name, SAMPLE.source)
     assert not unpinned.is_about(SAMPLE.name, "elsewhere:1")
     assert not pinned.is_about("models/b.bin", SAMPLE.source)
+    over_tls = replace(SAMPLE, source="demo:unspools://host:50051")
+    assert over_tls.is_about(SAMPLE.name, "unspools://elsewhere:1")
+    assert over_tls.is_about(SAMPLE.name, "elsewhere:1")
+    assert not pinned.is_about(SAMPLE.name, "unspools://host:50051")
     assert not unpinned.is_about("models/b.bin", SAMPLE.source)

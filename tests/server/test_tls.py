@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -14,6 +15,7 @@ import pytest
 import unspool
 from authority import Authority, Pair
 from unspool.client.client import Client
+from unspool.client.events import Advanced, Event
 from unspool.core.address import SECURE_SCHEME
 from unspool.core.tls import is_secure_peer
 from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
@@ -140,6 +142,33 @@ def test_blocking_calls_take_the_same_options(authority: Authority, server_pair:
             assert file.read() == DATA[-2:]
 
 
+async def test_what_came_in_clear_is_not_gone_on_with_over_tls(authority: Authority, server_pair: Pair, tmp_path: Path) -> None:
+    """An interrupted download over TLS begins again where a part file came in clear, and resumes one that came over TLS."""
+    data = bytes(40 << 20)
+    listen = ("plain:127.0.0.1:0", "tls:127.0.0.1:0")
+    async with Server(MemoryStore({"a.bin": data}), listen, cert=server_pair.cert, key=server_pair.key) as server:
+        for first, second in ((0, 1), (1, 1), (1, 0)):
+            path = tmp_path / f"{first}{second}"
+            clients = [Client(server.addresses[0]), Client(server.addresses[1], ca=authority.file)]
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(clients[first].get("a.bin", path, observers=[Stop()]))
+            result = await clients[second].get("a.bin", path)
+            assert (result.resumed_from > 0) == (first == 1)
+            assert path.read_bytes() == data
+            for client in clients:
+                await client.aclose()
+
+
+class Stop:
+    """An observer that interrupts a download in its middle."""
+
+    def notify(self, event: Event) -> None:
+        """See `Observer.notify`."""
+        task = asyncio.current_task()
+        if isinstance(event, Advanced) and event.good >= 20 << 20 and task is not None:
+            task.cancel()
+
+
 # What is refused
 
 
@@ -175,8 +204,6 @@ async def test_tls_before_1_2_is_refused(server_pair: Pair, version: str) -> Non
             with socket.create_connection(("127.0.0.1", port), 5) as plain, context.wrap_socket(plain) as secure:
                 return secure.version()
 
-        import asyncio  # noqa: PLC0415 - beside its use
-
         assert await asyncio.to_thread(connect, "TLSv1_2") == "TLSv1.2"
         with pytest.warns(DeprecationWarning, match="TLSv1"), pytest.raises((ssl.SSLError, ConnectionError)):
             await asyncio.to_thread(connect, version)
@@ -185,8 +212,6 @@ async def test_tls_before_1_2_is_refused(server_pair: Pair, version: str) -> Non
 @pytest.mark.parametrize("tls", [True, False])
 async def test_who_connects_and_says_nothing_is_disconnected(server_pair: Pair, *, tls: bool) -> None:
     """A peer has `handshake_timeout` seconds for the handshake: it holds a connection no longer."""
-    import asyncio  # noqa: PLC0415 - beside its use
-
     options = ServerOptions(handshake_timeout=0.2)
     files = {"cert": server_pair.cert, "key": server_pair.key} if tls else {}
     async with Server(store(), options=options, **files) as server:  # type: ignore[arg-type]

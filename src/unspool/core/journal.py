@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from dataclasses import field
 
+from unspool.core.address import SECURE_SCHEME
 from unspool.core.checksum import crc32c
 from unspool.core.segments import Segment
 from unspool.core.value import value
@@ -31,8 +32,8 @@ class Journal:
 
     Attributes:
         name: name of the file on the server.
-        source: the server's address and dialect. It matters only if there is no revision; otherwise the download may go on
-            with any server that has the revision.
+        source: the server's address and dialect. If there is a revision, the download may go on with any server that has it,
+            but over TLS only with what came over TLS.
         revision: revision of the bytes; None if the dialect has no revisions.
         size: size of the whole file; None if the dialect does not send it.
         segment_size: bytes per segment.
@@ -47,7 +48,13 @@ class Journal:
     segments: dict[int, Segment] = field(default_factory=dict)
 
     def is_about(self, name: str, source: str) -> bool:
-        """Whether a download of `name` from `source` may resume from it. The server checks the revision."""
+        """Whether a download of `name` from `source` may resume from it. The server checks the revision.
+
+        A download over TLS does not use what came in clear: it could have been changed on the way, and CRC32C finds accidents
+        only.
+        """
+        if SECURE_SCHEME in source and SECURE_SCHEME not in self.source:
+            return False
         return self.name == name and (self.revision is not None or self.source == source)
 
     def encode(self) -> bytes:
