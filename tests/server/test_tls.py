@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
@@ -17,9 +18,10 @@ from authority import Authority, Pair
 from unspool.client.client import Client
 from unspool.client.events import Advanced, Event
 from unspool.core.address import SECURE_SCHEME
+from unspool.core.retry import RetryPolicy
 from unspool.core.tls import is_secure_peer
-from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
-from unspool.options import ServerOptions
+from unspool.errors import InvalidRequestError, LocalFileError, UnreachableError, UnspoolError
+from unspool.options import ServerOptions, TransferOptions
 from unspool.rpc.certificates import Certificates
 from unspool.rpc.tls import is_over_tls, open_channel, server_credentials
 from unspool.server.server import Server
@@ -167,6 +169,22 @@ class Stop:
         task = asyncio.current_task()
         if isinstance(event, Advanced) and event.good >= 20 << 20 and task is not None:
             task.cancel()
+
+
+async def test_a_server_that_has_answered_is_tried_again(authority: Authority, server_pair: Pair) -> None:
+    """Whatever becomes of its TLS: it may be about to be repaired, and so it is one of the failures that are retried."""
+    files = {"cert": server_pair.cert, "key": server_pair.key}
+    options = TransferOptions(retry=RetryPolicy(budget=2, first_wait=0.01))
+    async with AsyncExitStack() as stack:
+        async with Server(store(), **files) as first:  # type: ignore[arg-type]
+            client = await stack.enter_async_context(Client(first.address, ca=authority.file, options=options))
+            assert await client.read("a.bin", length=1) == DATA[:1]
+        listen = first.address.removeprefix(SECURE_SCHEME)
+        async with Server(store(), listen, **files, client_ca=authority.file):  # type: ignore[arg-type]
+            with pytest.raises(UnreachableError):
+                await client.stat("a.bin")
+        async with Server(store(), listen, **files):  # type: ignore[arg-type]
+            assert (await client.stat("a.bin", options=TransferOptions())).size == len(DATA)
 
 
 # What is refused

@@ -67,6 +67,7 @@ class Connection:
         self._metadata = tuple(metadata)
         self._certificates = certificates
         self._closed = False
+        self._answered = False  # whether the server has answered any call
         self._window: int | None = None
         self._line: _Line | None = None  # made on first use, because a channel belongs to the event loop it is made in
         self._replaced: list[_Line] = []  # replaced channels that still have calls
@@ -156,8 +157,12 @@ class Connection:
             metadata = error.initial_metadata()
         # A server's answer carries metadata; a status that gRPC itself makes up locally does not.
         if not metadata and not course.answered and (is_no_grpc(details) or line.failed_to_connect()):
-            fault = await asyncio.to_thread(find_fault, self.target, self._certificates) if may_be_tls(details) else None
+            fault = None
+            # A server that has answered before may only be restarting.
+            if not self._answered and may_be_tls(details):
+                fault = await asyncio.to_thread(find_fault, self.target, self._certificates)
             return fault or ConnectError(explain(self.target, details))
+        self._answered = self._answered or bool(metadata)
         return status.decode_error(error.code(), details, metadata, server=self.target)
 
     def _foreign_error(self, line: _Line) -> UnspoolError:
@@ -174,6 +179,7 @@ class Connection:
         course = _Course()
         try:
             yield course
+            self._answered = True
         except grpc.aio.AioRpcError as error:
             raise await self._meaning(error, line, course) from error
         except GeneratorExit:

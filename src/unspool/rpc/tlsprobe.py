@@ -29,6 +29,9 @@ _PATIENCE = 1.0
 _FIRST_WORDS = 0.2
 """Seconds that the server has to speak before the client does."""
 
+_PAUSE = 0.1
+"""Seconds after which a server that ended the connection without a word is asked once more: it may have been stopping."""
+
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 """The beginning of an HTTP/2 connection, with empty settings."""
 
@@ -138,6 +141,9 @@ def _of_tls(target: str, probe: _Probe, certificates: Certificates) -> UnspoolEr
         context.load_cert_chain(certificates.cert, certificates.key)
     try:
         protocol, speaks = probe.shake(context)
+        if not speaks:
+            time.sleep(_PAUSE)
+            protocol, speaks = probe.shake(context)
     except ssl.SSLCertVerificationError as error:
         return TlsError(f"{target}: {_say_unacceptable(error, probe, own_authorities=pems.ca is not None)}")
     except ssl.SSLError as error:
