@@ -119,6 +119,11 @@ def _replaced(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
+def _with_ports(text: str, theirs: str, ours: str) -> str:
+    """Return a file with other ports."""
+    return re.sub(rf"\b(?:{THEIR_PORT}|{OUR_PORT})\b", lambda found: theirs if found[0] == THEIR_PORT else ours, text)
+
+
 def program_of(name: str, had_from: str) -> str:
     """Return the path of a program. If it is not here, the calling test is skipped, except in CI."""
     found = shutil.which(name, path=f"{TOOLS}:{os.environ.get('PATH', os.defpath)}")
@@ -149,8 +154,7 @@ def behind(name: str, server: str, home: Path, change: Change | None = None) -> 
         text = (EXAMPLES / file).read_text()
         if number == 0 and change is not None:
             text = change.apply(kind, text)
-        text = text.replace(THEIR_PORT, server.rpartition(":")[2]).replace(OUR_PORT, str(port))
-        (home / file).write_text(text)
+        (home / file).write_text(_with_ports(text, server.rpartition(":")[2], str(port)))
     arguments = [argument.format(config=kind.files[0], home=home) for argument in kind.start]
     log = home / "log"
     environment = {**ENVIRONMENT, "HOME": str(home)}

@@ -8,18 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import grpc
 import pytest
 
 from processes import eventually, outcome_of, running, serving, size_of, unspool
-from proxies.proxy import KINDS, Change, behind
+from proxies.proxy import KINDS, THEIR_PORT, Change, behind
 from unspool import Client, MemoryStore, RetryPolicy, ServerOptions, ServiceOptions, TransferOptions
 from unspool.client.events import Event, Retrying
-from unspool.errors import TransferError
+from unspool.core.model import BatchRequest, ReadRequest, WantedFile
+from unspool.errors import TransferError, UnspoolError
+from unspool.rpc.transport import GrpcTransport
+from unspool.rpc.wire import encode_read_request
 from unspool.testing import FaultyStore, Recorder, serve
 
 DATA = Random(44).randbytes(12 << 20)
@@ -149,6 +153,64 @@ def test_a_server_that_dies_behind_a_proxy_is_waited_for(name: str, site: Site) 
     result = json.loads(done.out)
     assert result["attempts"] > 1
     assert result["bytes_received"] == len(DATA)
+
+
+async def answered(name: str, home: Path, change: Change) -> int:
+    """Ask through a proxy for a batch whose request takes two MiB; return how many of its files were answered."""
+    files = tuple(WantedFile(f"{number:04}{'x' * 2000}") for number in range(1000))
+    with ExitStack() as stack:
+        async with serve(MemoryStore({"a": b""})) as server:
+            address = await asyncio.to_thread(stack.enter_context, behind(name, server, home, change))
+            async with aclosing(GrpcTransport(address)) as transport:
+                return len([piece async for pieces in transport.read_files(BatchRequest(files)) for piece in pieces])
+
+
+async def test_a_large_request_needs_our_file_in_nginx(tmp_path: Path) -> None:
+    """A batch of 1000 long names passes with our file, and is refused by nginx as it is by default."""
+    assert await answered("nginx", tmp_path / "ours", Change()) == 1000
+    with pytest.raises(UnspoolError):
+        await answered("nginx", tmp_path / "default", Change(defaults=True))
+
+
+def test_a_server_that_drains_gets_no_new_requests_from_envoy(site: Site) -> None:
+    """With our file Envoy asks servers for their health: while one drains, all requests are answered by the other."""
+    logs = [site.home.with_name(f"server-{number}.log") for number in range(2)]
+    with (
+        serving(site.root, logs[0], "--max-stream-bandwidth", "256K", "--grace", "60") as first,
+        serving(site.root, logs[1]) as second,
+        running("get", f"{first.address}/a.bin", site.home.with_name("out"), "--jobs", "1"),  # it drains while this runs
+        behind("envoy", first.address, site.home, two_endpoints(second.address)) as address,
+        grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel,
+    ):
+        read: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/unspool.v1.FileService/ReadFile")
+
+        def answered_each_time() -> bool:
+            try:
+                return all(list(read(encode_read_request(ReadRequest("small.bin")), timeout=5)) for _ in range(20))
+            except grpc.RpcError:
+                return False
+
+        eventually(lambda: size_of(site.home.with_name("out.unspool-part")) > 0)
+        first.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "draining" in logs[0].read_text())
+        eventually(answered_each_time, 15)
+        assert first.process.poll() is None
+
+
+def two_endpoints(second: str) -> Change:
+    """Return what gives Envoy a second server, and has it ask more often for their health."""
+    endpoint = """              - endpoint:
+                  address:
+                    socket_address: {address: 127.0.0.1, port_value: %s}
+"""
+    first = endpoint % THEIR_PORT
+    return Change(
+        more={
+            first: first + endpoint % second.rpartition(":")[2],
+            " interval: 10s": " interval: 0.1s",
+            "no_traffic_interval: 10s": "no_traffic_interval: 0.1s",
+        }
+    )
 
 
 # The long form.
