@@ -90,12 +90,14 @@ class Change:
         silence: the limit for silence instead of the one in the file; None leaves it.
         whole: the limit for a whole stream (Envoy's `timeout`); None leaves it.
         defaults: remove what we recommend, so that the proxy's own defaults hold.
+        tls: use the lines for TLS, with certificate and key out of this directory; its `ca.pem` has signed them.
         more: other texts of the file, and what stands there instead.
     """
 
     silence: str | None = None
     whole: str | None = None
     defaults: bool = False
+    tls: Path | None = None
     more: dict[str, str] = field(default_factory=dict)
 
     def apply(self, kind: Kind, text: str) -> str:
@@ -117,6 +119,12 @@ class Change:
 def _replaced(text: str, old: str, new: str) -> str:
     assert old in text, old
     return text.replace(old, new)
+
+
+def _with_tls(text: str, directory: Path) -> str:
+    """Return a file with the lines for TLS in use, and without those for cleartext."""
+    text = re.sub(r"^.* # clear\n", "", text, flags=re.MULTILINE)
+    return text.replace("#tls: ", "").replace("/etc/unspool", str(directory))
 
 
 def _with_ports(text: str, theirs: str, ours: str) -> str:
@@ -154,6 +162,8 @@ def behind(name: str, server: str, home: Path, change: Change | None = None) -> 
         text = (EXAMPLES / file).read_text()
         if number == 0 and change is not None:
             text = change.apply(kind, text)
+        if change is not None and change.tls is not None:
+            text = _with_tls(text, change.tls)
         (home / file).write_text(_with_ports(text, server.rpartition(":")[2], str(port)))
     arguments = [argument.format(config=kind.files[0], home=home) for argument in kind.start]
     log = home / "log"
@@ -163,7 +173,7 @@ def behind(name: str, server: str, home: Path, change: Change | None = None) -> 
         subprocess.Popen([program, *arguments], cwd=home, env=environment, stdout=output, stderr=output) as process,
     ):
         try:
-            eventually(lambda: process.poll() is not None or _leads_somewhere(f"127.0.0.1:{port}"), 60)
+            eventually(lambda: process.poll() is not None or _leads_somewhere(f"127.0.0.1:{port}", change), 60)
             assert process.poll() is None, log.read_text()
             yield f"127.0.0.1:{port}"
         finally:
@@ -173,9 +183,15 @@ def behind(name: str, server: str, home: Path, change: Change | None = None) -> 
             process.kill()
 
 
-def _leads_somewhere(address: str) -> bool:
+def _leads_somewhere(address: str, change: Change | None) -> bool:
     """Whether a server answers through the proxy: Traefik and Envoy listen before they know where to."""
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    options = [("grpc.enable_http_proxy", 0)]
+    if change is None or change.tls is None:
+        channel = grpc.insecure_channel(address, options)
+    else:
+        trusted = grpc.ssl_channel_credentials((change.tls / "ca.pem").read_bytes())
+        channel = grpc.secure_channel(address, trusted, options)
+    with channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
         except grpc.RpcError:

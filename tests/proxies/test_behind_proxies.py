@@ -16,6 +16,7 @@ from random import Random
 import grpc
 import pytest
 
+from authority import Authority
 from processes import eventually, outcome_of, running, serving, size_of, unspool
 from proxies.proxy import KINDS, THEIR_PORT, Change, behind
 from unspool import Client, MemoryStore, RetryPolicy, ServerOptions, ServiceOptions, TransferOptions
@@ -76,6 +77,22 @@ def test_the_protocol_holds_and_long_streams_are_not_cut(name: str, site: Site) 
     assert result["attempts"] == 1
     assert result["bytes_received"] == len(DATA)
     assert checked.code == 0, checked.out.decode()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_proxy_may_end_tls(name: str, site: Site) -> None:
+    """With the lines for TLS in our file in use, clients reach the proxy as `unspools://`, and trust its certificate."""
+    tls = site.home.with_name("tls")
+    authority = Authority(tls)
+    pair = authority.issue("server")
+    (tls / "both.pem").write_bytes(pair.cert.read_bytes() + pair.key.read_bytes())
+    with (
+        serving(site.root, site.home.with_name("server.log")) as server,
+        behind(name, server.address, site.home, Change(tls=tls)) as address,
+    ):
+        done = unspool("get", "--ca", authority.file, f"unspools://{address}/a.bin", site.home / "out")
+    assert done.code == 0, done.err
+    assert (site.home / "out").read_bytes() == DATA
 
 
 def test_a_proxy_that_ends_every_stream_after_a_while_costs_attempts_and_no_byte(site: Site) -> None:
