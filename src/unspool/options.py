@@ -118,6 +118,8 @@ class LimitOptions:
             uses 100).
         connections: most connections that have a running stream. Idle connections do not count, and are closed after a while.
         requests: requests per second of one peer, with a burst of the same number (S3: 5500 reads per second and prefix).
+        request_timeout: seconds that the request of a call may take to arrive after its headers (Apache's RequestReadTimeout:
+            20 to 40; nginx: 60). As many calls as `streams` may wait for theirs; then the oldest one ends.
         stream_age: seconds after which a stream is ended between two blocks, so that its client reconnects, perhaps to another
             replica; None for never (Envoy's max_stream_duration and gRPC's max_connection_age are also off by default).
             Clients of the tutorial's dialect do not reconnect on their own.
@@ -133,6 +135,7 @@ class LimitOptions:
     streams_per_peer: int = 100
     connections: int = 1000
     requests: float = 5000.0
+    request_timeout: float = 30.0
     stream_age: float | None = None
     stream_bandwidth: float | None = None
     bandwidth: float | None = None

@@ -19,7 +19,7 @@ from unspool.server.report import CallEnd
 from unspool.testing import Recorder
 
 OPEN = {health.SERVICE_NAME, reflection.SERVICE_NAME}
-"""The services that are open by choice: see unspool/server/entry.py."""
+"""The services that have an entry of their own: see unspool/server/probes.py, and test_server_requests.py."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Registered:
 async def registering(
     patch: pytest.MonkeyPatch, server: Server, more: Iterable[grpc.GenericRpcHandler] = ()
 ) -> AsyncGenerator[list[Registered], None]:
-    """Run a server; yields all methods that were registered with it, by whatever way, but for those that are open."""
+    """Run a server; yields all methods that were registered with it, by whatever way, but for those of the probes."""
     found: list[Registered] = []
     make = grpc.aio.server
 

@@ -7,16 +7,18 @@ every method passes through the same steps, in this order:
     reported    the call is reported when it ends, however it does (report.py)
     identify    who makes the call (guard.py)
     concerns    the call is admitted and counted for that caller (admission.py, streams.py)
+    request     the request is waited for, so long and no longer (requests.py)
     decode      the request is parsed only now, so a refused call costs little
     asked       the names in the request are known from here on
     authorize   whether the caller may do that, before the store is asked (guard.py)
 
-Health and reflection do not use this entry. They are gRPC's own services, say nothing about files, and are open on purpose: a
-load balancer's probe, or a person exploring the server, should not need what a client needs.
+Health and reflection have an entry of their own (probes.py), with the same limits, because they are open on purpose: they say
+nothing about files, and a load balancer's probe, or a person exploring the server, should not need what a client needs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
@@ -168,6 +170,14 @@ class Dialect(Protocol):
         ...
 
 
+class Requests(Protocol):
+    """Receives the requests of calls; see requests.py."""
+
+    async def first(self, call: Call) -> bytes:
+        """Return the first request of a call. Raises an UnspoolError if none comes, or not in time."""
+        ...
+
+
 Concern: TypeAlias = Callable[[Call], AbstractContextManager[object]]
 """A context manager around every call. It may refuse the call by raising, and it sees how the call ends."""
 
@@ -190,12 +200,14 @@ class Entry:
     Args:
         reported: the context manager that sees how a call ends.
         concerns: the context managers around every call whose caller is known, outermost first.
+        requests: receives the requests.
         access: decides about every call; None if everybody may do everything.
     """
 
-    def __init__(self, reported: Concern, *concerns: Concern, access: Access | None = None) -> None:
+    def __init__(self, reported: Concern, *concerns: Concern, requests: Requests, access: Access | None = None) -> None:
         self._reported = reported
         self._concerns = concerns
+        self._requests = requests
         self._access = access
 
     def handlers(self, dialect: Dialect) -> grpc.GenericRpcHandler:
@@ -205,8 +217,10 @@ class Entry:
         )
 
     # Without (de)serialisers: a request that does not parse is then answered with our error, instead of logged by gRPC.
+    # Registered as methods that take a stream of requests, which is the same on the wire: gRPC runs the handler of any other
+    # only after the request has come, and waits for that without a limit, where nothing counts the call.
     def _handler(self, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
-        async def enter(request: bytes, context: Context) -> bytes | None:
+        async def enter(_: object, context: Context) -> bytes | None:
             call = Call(method, context)
             async with answering(context):
                 with ExitStack() as stack:
@@ -217,7 +231,7 @@ class Entry:
                         stack.enter_context(concern(call))
                     if call.refusal is not None:
                         raise call.refusal
-                    wanted = method.decode(request)
+                    wanted = method.decode(await self._requests.first(call))
                     call.asked = method.asks(wanted)
                     if self._access is not None:
                         self._access.authorize(call)
@@ -225,8 +239,8 @@ class Entry:
             return None
 
         if method.streams:
-            return grpc.unary_stream_rpc_method_handler(enter)
-        return grpc.unary_unary_rpc_method_handler(enter)
+            return grpc.stream_stream_rpc_method_handler(enter)
+        return grpc.stream_unary_rpc_method_handler(enter)
 
 
 @asynccontextmanager
@@ -235,7 +249,8 @@ async def answering(context: Context) -> AsyncIterator[None]:
     try:
         yield
     except ClientGoneError:
-        return
+        # Returning would have gRPC send a status, which fails, and log that with a traceback: a client could fill the log.
+        raise asyncio.CancelledError from None
     except UnspoolError as error:
         code, message, metadata = status.encode_error(error)
     except Exception as error:
@@ -243,4 +258,7 @@ async def answering(context: Context) -> AsyncIterator[None]:
         code, message, metadata = status.encode_error(ServerError(f"internal error: {type(error).__name__}"))
     else:
         return
-    await context.abort(code, message, metadata)
+    try:
+        await context.abort(code, message, metadata)
+    except grpc.aio.InternalError:  # the client has left meanwhile; see above
+        raise asyncio.CancelledError from None

@@ -9,8 +9,6 @@ from types import TracebackType
 from typing import Literal, Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.core.tls import Listener, parse_listeners
@@ -22,6 +20,7 @@ from unspool.rpc.tls import server_credentials
 from unspool.server.beginning import one_at_a_time
 from unspool.server.exposure import check_certificates, check_exposure, warning
 from unspool.server.ports import Claim, claim
+from unspool.server.probes import Probes
 from unspool.server.report import CallObserver
 from unspool.server.service import FileService
 from unspool.stores.base import Store
@@ -118,19 +117,18 @@ class Server:
         async with one_at_a_time([listener.where for listener in self._listeners]):
             # In a thread, because resolving a host may block on a name server, and reading a file on a disk.
             claims = await asyncio.to_thread(self._claim)
-            services = self._make()
+            self._make()
             await self._bind(claims)
         for listener, address, claimed in zip(self._listeners, self.addresses, claims, strict=True):
             if claimed.exposed and not self._share_port and (said := warning(listener.guard)):
                 log.warning(said, address)
         await self._server.start()
-        for service in ("", *services):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._probes.serving(yes=True)
         self._state = "started"
         return self.address
 
-    def _make(self) -> tuple[str, ...]:
-        """Make the gRPC server, which does not listen yet; return the names of its dialects' services."""
+    def _make(self) -> None:
+        """Make the gRPC server, which does not listen yet."""
         options = self.options
         self._server = grpc.aio.server(
             options=[
@@ -142,17 +140,15 @@ class Server:
                 ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout * 1000)),
                 # The timeout that gRPC really applies to a ping. Its default is 60 s, whatever the option above says.
                 ("grpc.http2.ping_timeout_ms", int(options.keepalive_timeout * 1000)),
+                ("grpc.max_concurrent_streams", 2 * options.limits.streams_per_peer),
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
                 ("grpc.server_handshake_timeout_ms", int(options.handshake_timeout * 1000)),
             ]
         )
         forks.note(self._server)
         self._service.add_to(self._server)
-        services = self._service.services
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
-        return services
+        self._probes = Probes(self._service.services, options.limits)
+        self._probes.add_to(self._server)
 
     def _claim(self) -> list[Claim]:
         """Check the files and the addresses."""
@@ -197,7 +193,7 @@ class Server:
         if self._state != "started":
             return
         self._state = "stopped"
-        await self._health.enter_graceful_shutdown()
+        self._probes.serving(yes=False)
         await self._service.drain(self.options.grace if grace is None else grace)
         await self._server.stop(_CLOSING)
 

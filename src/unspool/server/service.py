@@ -18,6 +18,7 @@ from unspool.server.audit import Decisions
 from unspool.server.entry import Concern, Entry
 from unspool.server.guard import Guard
 from unspool.server.report import CallObserver, Reports
+from unspool.server.requests import Requests
 from unspool.server.streams import Streams
 from unspool.stores.base import Store
 
@@ -69,7 +70,8 @@ class FileService:
             guard = Guard(authenticate, authorize, in_clear=tokens_in_clear)
         if audit is not None:
             concerns.insert(0, Decisions(audit).audited)
-        self._entry = Entry(Reports(observers).reported, *concerns, access=guard)
+        requests = Requests(limits.request_timeout, limits.streams)
+        self._entry = Entry(Reports(observers).reported, *concerns, requests=requests, access=guard)
         self._dialects = [dialects.make(name, store, self._streams, options) for name in options.dialects]
         self.services = tuple(dialect.service for dialect in self._dialects)
 

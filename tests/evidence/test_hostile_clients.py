@@ -1,0 +1,98 @@
+"""Clients that mean harm, in processes of their own, against a real server; a good client is answered meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evidence.attacks import ATTACKS
+from processes import ENVIRONMENT, Serving, eventually, serving
+from unspool import Client
+
+DEEP = bool(os.environ.get("UNSPOOL_TEST_DEEP"))
+
+SECONDS = 10.0 if DEEP else 1.0
+"""How long each attack lasts."""
+
+MIB = 1 << 20
+
+MOST_KEPT = {"large-metadata": 256 * MIB}
+"""Bytes of memory that a server may keep after an attack; 80 MiB after others. Measured: 240 to 250 MiB in all after any number
+of rounds of large metadata, which gRPC reads to its end before it refuses it, and 60 to 105 after others."""
+
+
+def attack(name: str, address: str, seconds: float = SECONDS) -> subprocess.Popen[bytes]:
+    """Begin an attack."""
+    program = Path(__file__).with_name("attacks.py")
+    command = [sys.executable, str(program), name, address, str(seconds)]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE)
+
+
+def memory(server: Serving) -> int:
+    """Return the bytes of memory that a server holds."""
+    for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) << 10
+    raise AssertionError("the server is gone")
+
+
+def descriptors(server: Serving) -> int:
+    """Return how many descriptors a server has open."""
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+async def answered(address: str, attacking: subprocess.Popen[bytes] | None = None) -> list[float]:
+    """Ask for a file's state again and again while an attack lasts, or ten times; return the seconds each answer took."""
+    waits: list[float] = []
+    async with Client(address) as client:
+        while len(waits) < 10 if attacking is None else attacking.poll() is None:
+            begun = time.monotonic()
+            assert (await client.stat("a.bin")).size == 100_000
+            waits.append(time.monotonic() - begun)
+            await asyncio.sleep(0.01)
+    return waits
+
+
+def attacked(name: str, server: Serving) -> list[float]:
+    """Attack a server; return the seconds that each answer for a good client took meanwhile."""
+    with attack(name, server.address) as attacking:
+        assert attacking.stdout is not None
+        waits = asyncio.run(answered(server.address, attacking))
+        assert int(attacking.stdout.read()) > 0, "there was no attack"
+    assert attacking.returncode == 0
+    return waits
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> None:
+    """Every request of a good client is answered, and soon; and the third attack costs no more memory.
+
+    Alone on two processors all answers come within a second. Here the attack and other tests share them, so half of the answers
+    have to. Memory that was used once is kept (decision 0011), so another attack may add a tenth to it, or what is within
+    the bounds above.
+    """
+    root = tmp_path / "served"
+    root.mkdir()
+    (root / "a.bin").write_bytes(bytes(100_000))
+    with serving(root, tmp_path / "log") as server:
+        asyncio.run(answered(server.address))
+        opened, before = descriptors(server), memory(server)
+        waits = sorted(attacked(name, server))
+        assert waits[len(waits) // 2] < 1.0, waits
+        assert waits[-1] < 10.0, waits
+        eventually(lambda: descriptors(server) <= 1.1 * opened)
+        attacked(name, server)
+        twice = memory(server)
+        attacked(name, server)
+        eventually(lambda: descriptors(server) <= 1.1 * opened)
+        assert memory(server) < max(1.1 * twice, before + MOST_KEPT.get(name, 80 * MIB))
+        assert sorted(asyncio.run(answered(server.address)))[5] < 1.0
+        assert server.stop() == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
