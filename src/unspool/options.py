@@ -116,7 +116,10 @@ class LimitOptions:
         streams: most concurrent streams in total (nginx: 512 connections per worker; Apache: 400 requests).
         streams_per_peer: most concurrent streams of one peer (RFC 9113 recommends at least 100 per connection; gRPC-Go's guide
             uses 100).
-        connections: most connections that have a running stream. Idle connections do not count, and are closed after a while.
+        connections: most connections that have a running stream.
+        open_connections: most connections in all, idle ones included. Before it is reached, idle ones are closed; what comes
+            over it is closed before it can say a word. None is what the process's file descriptors allow (nginx's
+            worker_connections is bounded by them too).
         requests: requests per second of one peer, with a burst of the same number (S3: 5500 reads per second and prefix).
         request_timeout: seconds that the request of a call may take to arrive after its headers (Apache's RequestReadTimeout:
             20 to 40; nginx: 60). As many calls as `streams` may wait for theirs; then the oldest one ends.
@@ -134,6 +137,7 @@ class LimitOptions:
     streams: int = 1000
     streams_per_peer: int = 100
     connections: int = 1000
+    open_connections: int | None = None
     requests: float = 5000.0
     request_timeout: float = 30.0
     stream_age: float | None = None

@@ -70,14 +70,14 @@ def test_as_many_streams_as_there_are_descriptors_for(free: int, streams: int, c
 
 
 async def test_more_readers_than_descriptors_are_all_served(tmp_path: Path) -> None:
-    """A server with 300 descriptors and 200 readers, each on a connection of its own: some wait, and all get the file."""
+    """A server with 300 descriptors and 150 readers, each on a connection of its own: some wait, and all get the file."""
     data = Random(0).randbytes(200_000)
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "f").write_bytes(data)
     options = TransferOptions(retry=RetryPolicy(budget=50, longest_wait=0.5))
     with serving(tmp_path / "root", tmp_path / "log", "--max-streams-per-peer", "1000", descriptors=300) as server:
         async with AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(Client(server.address, options=options)) for _ in range(200)]
+            clients = [await stack.enter_async_context(Client(server.address, options=options)) for _ in range(150)]
             answers = await asyncio.gather(*(client.read("f") for client in clients))
     assert all(answer == data for answer in answers)
     assert "INTERNAL" not in (tmp_path / "log").read_text()

@@ -36,6 +36,7 @@ SETTINGS = Settings(
     max_streams=1001,
     max_streams_per_peer=7,
     max_connections=3,
+    max_open_connections=None,
     max_requests=50.0,
     max_stream_age=None,
     max_stream_bandwidth=900,

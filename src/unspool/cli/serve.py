@@ -85,6 +85,12 @@ _DEFAULTS = ServerOptions()
     help="Connections that have streams running.",
 )
 @click.option(
+    "--max-open-connections",
+    type=click.IntRange(1),
+    default=None,
+    help="Connections in all, idle ones included (default: what `ulimit -n` allows).",
+)
+@click.option(
     "--max-requests",
     type=click.FloatRange(0, min_open=True),
     default=_DEFAULTS.limits.requests,

@@ -70,6 +70,7 @@ class Settings:
     max_streams: int
     max_streams_per_peer: int
     max_connections: int
+    max_open_connections: int | None
     max_requests: float
     max_stream_age: float | None
     max_stream_bandwidth: int | None
@@ -95,6 +96,7 @@ class Settings:
                 streams=self._part(self.max_streams),
                 streams_per_peer=self.max_streams_per_peer,
                 connections=self._part(self.max_connections),
+                open_connections=None if self.max_open_connections is None else self._part(self.max_open_connections),
                 requests=self.max_requests,
                 stream_age=self.max_stream_age,
                 stream_bandwidth=self.max_stream_bandwidth,

@@ -23,6 +23,7 @@ from unspool.core.abridged import abridged
 from unspool.errors import InvalidRequestError, NotFoundError, StreamAgeError
 from unspool.options import LimitOptions
 from unspool.server.admission import Admission
+from unspool.server.connections import Connections
 from unspool.server.entry import Asked, Call, Entry, Method
 from unspool.server.requests import Requests
 from unspool.server.streams import Streams
@@ -40,9 +41,11 @@ class Probes:
     Args:
         services: the full names of the services that it has besides these two.
         limits: the limits on calls.
+        connections: those that their calls use.
     """
 
-    def __init__(self, services: Sequence[str], limits: LimitOptions) -> None:
+    def __init__(self, services: Sequence[str], limits: LimitOptions, connections: Connections) -> None:
+        self._connections = connections
         self._services = services
         self._limits = limits
         self._health = Health(services, limits.stream_age)
@@ -52,7 +55,7 @@ class Probes:
         requests = Requests(self._limits.request_timeout, self._limits.streams)
         admission, streams = Admission(self._limits), Streams(self._limits)
         names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        entry = Entry(admission.admitted, streams.running, requests=requests)
+        entry = Entry(self._connections.calling, admission.admitted, streams.running, requests=requests)
         server.add_generic_rpc_handlers([entry.handlers(self._health), entry.handlers(Reflection(names, requests, admission))])
 
     def serving(self, *, yes: bool) -> None:

@@ -4,7 +4,7 @@ A call exists for the server from its headers on, and each holds about 30 KiB. A
 costs nothing to itself, so the server does not wait for ever, and not for any number of them.
 
 Rule 1: a call that has not sent its request in time ends.
-Rule 2: if too many calls wait, the oldest of the host with the most waiting calls ends. The request of an honest call arrives
+Rule 2: if too many calls wait, the oldest of the peer with the most waiting calls ends. The request of an honest call arrives
         right behind its headers, so whoever opens calls without requests pushes out its own.
 """
 
@@ -30,7 +30,7 @@ class Requests:
     def __init__(self, timeout: float, most: int) -> None:
         self._timeout = timeout
         self._most = most
-        self._waiting: dict[str, dict[Call, asyncio.Timeout]] = {}  # by host, the oldest call first
+        self._waiting: dict[str, dict[Call, asyncio.Timeout]] = {}  # by peer, the oldest call first
         self._count = 0
 
     @property
@@ -46,16 +46,16 @@ class Requests:
             OverloadedError: too many calls wait.
         """
         self._make_room()
-        host = call.caller.host
+        peer = call.caller.peer
         pushed_out = True
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                self._waiting.setdefault(host, {})[call] = limit
+                self._waiting.setdefault(peer, {})[call] = limit
                 self._count += 1
                 try:
                     request: object = await call.context.read()
                 finally:
-                    pushed_out = not self._forget(host, call)
+                    pushed_out = not self._forget(peer, call)
         except TimeoutError:
             if pushed_out:
                 raise OverloadedError(f"{self._most} calls wait for their request: try again", retry_after=_RETRY) from None
@@ -70,20 +70,20 @@ class Requests:
         return request
 
     def _make_room(self) -> None:
-        """End the oldest waiting call of the host that has the most, if there is no room for another."""
+        """End the oldest waiting call of the peer that has the most, if there is no room for another."""
         if self._count < self._most:
             return
-        host = max(self._waiting, key=lambda host: len(self._waiting[host]))
-        call, limit = next(iter(self._waiting[host].items()))
-        self._forget(host, call)
+        peer = max(self._waiting, key=lambda peer: len(self._waiting[peer]))
+        call, limit = next(iter(self._waiting[peer].items()))
+        self._forget(peer, call)
         limit.reschedule(asyncio.get_running_loop().time())
 
-    def _forget(self, host: str, call: Call) -> bool:
+    def _forget(self, peer: str, call: Call) -> bool:
         """Stop counting a call. Return False if it is not counted any more."""
-        calls = self._waiting.get(host, {})
+        calls = self._waiting.get(peer, {})
         if calls.pop(call, None) is None:
             return False
         self._count -= 1
         if not calls:
-            del self._waiting[host]
+            del self._waiting[peer]
         return True

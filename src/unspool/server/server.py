@@ -11,6 +11,7 @@ from typing import Literal, Self
 import grpc
 
 from unspool.core.access import Audit, Authenticate, Authorize
+from unspool.core.address import HostPort
 from unspool.core.tls import Listener, parse_listeners
 from unspool.errors import InvalidRequestError
 from unspool.options import ServerOptions
@@ -18,6 +19,7 @@ from unspool.rpc import forks
 from unspool.rpc.certificates import Certificates, FilePath
 from unspool.rpc.tls import server_credentials
 from unspool.server.beginning import one_at_a_time
+from unspool.server.connections import room
 from unspool.server.exposure import check_certificates, check_exposure, warning
 from unspool.server.ports import Claim, claim
 from unspool.server.probes import Probes
@@ -96,6 +98,7 @@ class Server:
             tokens_in_clear=insecure,
             audit=audit,
         )
+        self._watch: asyncio.Task[None] | None = None
         self._state: Literal["new", "started", "stopped"] = "new"
 
     @property
@@ -124,6 +127,8 @@ class Server:
                 log.warning(said, address)
         await self._server.start()
         self._probes.serving(yes=True)
+        if self._ports:
+            self._watch = asyncio.create_task(self._service.connections.watch(self._ports, room(self.options.limits).wanted))
         self._state = "started"
         return self.address
 
@@ -141,13 +146,14 @@ class Server:
                 # The timeout that gRPC really applies to a ping. Its default is 60 s, whatever the option above says.
                 ("grpc.http2.ping_timeout_ms", int(options.keepalive_timeout * 1000)),
                 ("grpc.max_concurrent_streams", 2 * options.limits.streams_per_peer),
+                ("grpc.max_allowed_incoming_connections", room(options.limits).most),
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
                 ("grpc.server_handshake_timeout_ms", int(options.handshake_timeout * 1000)),
             ]
         )
         forks.note(self._server)
         self._service.add_to(self._server)
-        self._probes = Probes(self._service.services, options.limits)
+        self._probes = Probes(self._service.services, options.limits, self._service.connections)
         self._probes.add_to(self._server)
 
     def _claim(self) -> list[Claim]:
@@ -166,6 +172,7 @@ class Server:
 
     async def _bind(self, claims: Sequence[Claim]) -> None:
         addresses = []
+        self._ports: set[int] = set()  # without those of Unix sockets, whose ends do not tell who is who
         for listener, claimed in zip(self._listeners, claims, strict=True):
             for name in claimed.names:
                 try:
@@ -176,6 +183,8 @@ class Server:
                     await self._server.stop(None)
                     raise InvalidRequestError(f"cannot listen on {listener.where}: {name} is in use") from error
             addresses.append(listener.address(port))
+            if isinstance(listener.where, HostPort):
+                self._ports.add(port)
         self.addresses = tuple(addresses)
 
     def _add(self, name: str, listener: Listener) -> int:
@@ -196,6 +205,8 @@ class Server:
         self._probes.serving(yes=False)
         await self._service.drain(self.options.grace if grace is None else grace)
         await self._server.stop(_CLOSING)
+        if self._watch is not None:
+            self._watch.cancel()
 
     async def __aenter__(self) -> Self:
         await self.start()

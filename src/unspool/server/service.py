@@ -15,6 +15,7 @@ from unspool.options import LimitOptions, ServiceOptions
 from unspool.server import dialects
 from unspool.server.admission import Admission
 from unspool.server.audit import Decisions
+from unspool.server.connections import Connections
 from unspool.server.entry import Concern, Entry
 from unspool.server.guard import Guard
 from unspool.server.report import CallObserver, Reports
@@ -48,6 +49,7 @@ class FileService:
 
     Attributes:
         services: the full names of the gRPC services it implements, for health and reflection.
+        connections: the connections that its calls use.
     """
 
     def __init__(
@@ -64,7 +66,8 @@ class FileService:
     ) -> None:
         options, limits = options or ServiceOptions(), limits or LimitOptions()
         self._streams = Streams(limits)
-        concerns: list[Concern] = [Admission(limits).admitted, self._streams.running]
+        self.connections = Connections()
+        concerns: list[Concern] = [self.connections.calling, Admission(limits).admitted, self._streams.running]
         guard = None
         if authenticate is not None or authorize is not None or audit is not None:
             guard = Guard(authenticate, authorize, in_clear=tokens_in_clear)
