@@ -49,6 +49,9 @@ class TransferOptions:
         retry: the retry budget and its waits.
         idle_timeout: seconds without any message after which an attempt counts as stalled (Bazel: 60; remote-apis-sdks:
             20). Servers send a heartbeat every 10 s while they wait for their store. There is no deadline for a whole transfer.
+        heartbeat_limit: seconds of heartbeats alone after which an attempt counts as stalled; None lets a server wait for its
+            store as long as it says so (a tape library may take hours).
+        listing_limit: most entries of a listing. One of more ends with an error, so that a server cannot list for ever.
         on_change: `restart` starts again from zero, with the limits in `retry`; `fail` gives up.
         resume: continue from a part file that an earlier run left.
         overwrite: replace a different file at the destination once the new one is complete and verified.
@@ -61,6 +64,8 @@ class TransferOptions:
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     idle_timeout: float = 30.0
+    heartbeat_limit: float | None = None
+    listing_limit: int = 100_000_000
     on_change: OnChange = "restart"
     resume: bool = True
     overwrite: bool = True

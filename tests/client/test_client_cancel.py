@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -142,8 +143,8 @@ async def look(client: Client) -> None:
 
 
 def tasks_but_the_servers() -> list[asyncio.Task[Any] | None]:
-    """Return the tasks that run, but for those in which gRPC's server waits for calls, and its own chores."""
-    return [task for task in asyncio.all_tasks() if "/aio/server.pyx" not in repr(task)]
+    """Return the tasks that run, but for those in which gRPC's server waits for calls, its own chores, and our server's."""
+    return [task for task in asyncio.all_tasks() if not re.search("/aio/server.pyx|Connections.watch", repr(task))]
 
 
 Use: TypeAlias = Callable[[Client], Any]

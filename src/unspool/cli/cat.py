@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from unspool.cli.command import binary_output, command
-from unspool.cli.patience import patience_options
+from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 from unspool.cli.sizes import Size
 from unspool.core.retry import RetryPolicy
@@ -18,8 +18,11 @@ from unspool.options import Security
 @click.option("--length", type=Size(), default=None, help="How many bytes; without it, to the end of the file.")
 @command
 @security_options
+@heartbeat_option
 @patience_options
-async def cat(*, url: str, offset: int, length: int | None, retry: RetryPolicy, security: Security) -> None:
+async def cat(
+    *, url: str, offset: int, length: int | None, retry: RetryPolicy, heartbeat_limit: float | None, security: Security
+) -> None:
     """Write a span of the file at URL to standard output, every block verified."""
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
@@ -28,7 +31,7 @@ async def cat(*, url: str, offset: int, length: int | None, retry: RetryPolicy, 
     address = parse_address(url)
     output = binary_output()
     async with (
-        Client(address.target, options=TransferOptions(retry=retry), **security) as client,
+        Client(address.target, options=TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit), **security) as client,
         client.open(address.name, start=offset, length=length) as reading,
     ):
         async for data in reading:

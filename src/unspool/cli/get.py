@@ -14,7 +14,7 @@ from unspool.cli.command import binary_output, command, dialect_option, printabl
 from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getcommand import GetCommand
-from unspool.cli.patience import patience_options
+from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 from unspool.cli.sizes import Size
 from unspool.cli.targets import targets
@@ -97,6 +97,7 @@ MOST_JOBS = 64
 )
 @command
 @security_options
+@heartbeat_option
 @patience_options
 async def get(
     *,
@@ -112,6 +113,7 @@ async def get(
     dry_run: bool,
     jobs: int | None,
     retry: RetryPolicy,
+    heartbeat_limit: float | None,
     security: Security,
     idle_timeout: float,
     limit_rate: int | None,
@@ -141,6 +143,7 @@ async def get(
 
     options = TransferOptions(
         retry=retry,
+        heartbeat_limit=heartbeat_limit,
         idle_timeout=idle_timeout,
         on_change=on_change,
         resume=resume,

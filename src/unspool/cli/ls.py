@@ -12,7 +12,7 @@ import click
 
 from unspool.cli.command import command, printable
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
-from unspool.cli.patience import patience_options
+from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 from unspool.cli.units import say_bytes
 from unspool.core.counted import counted
@@ -45,6 +45,7 @@ _WIDTH = 15
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
 @security_options
+@heartbeat_option
 @patience_options
 async def ls(
     *,
@@ -56,6 +57,7 @@ async def ls(
     verbose: bool,
     json: bool,
     retry: RetryPolicy,
+    heartbeat_limit: float | None,
     security: Security,
 ) -> None:
     """List the files below URL (HOST:PORT or HOST:PORT/PREFIX).
@@ -75,7 +77,9 @@ async def ls(
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     lines: Lines = JsonLines() if json else TextLines(long=long_, human=human, sort=on_terminal)
     omissions = Omissions(0)
-    async with Client(address.target, options=TransferOptions(retry=retry), **security) as client:
+    async with Client(
+        address.target, options=TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit), **security
+    ) as client:
         try:
             async for page in client.pages(address.name, recursive=recursive):
                 lines.add(() if chosen else page.prefixes, chosen.select(page.files, below(address.name)))

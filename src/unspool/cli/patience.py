@@ -1,16 +1,29 @@
-"""The options `--retry-budget` and `--wait` of every command that contacts a server."""
+"""The options `--retry-budget`, `--wait` and `--heartbeat-limit` of every command that contacts a server."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from unspool.core.retry import RetryPolicy
 
 _DEFAULTS = RetryPolicy()
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def heartbeat_option(work: F) -> F:
+    """Add `--heartbeat-limit` to a command that reads."""
+    return click.option(
+        "--heartbeat-limit",
+        type=click.FloatRange(0, min_open=True),
+        default=None,
+        metavar="SECONDS",
+        help="How long a server may say only that it is alive (default: as long as it likes).",
+    )(work)
 
 
 def patience_options(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:

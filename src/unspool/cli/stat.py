@@ -8,7 +8,7 @@ import click
 
 from unspool.cli.command import command, printable
 from unspool.cli.ls import describe
-from unspool.cli.patience import patience_options
+from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 from unspool.core.retry import RetryPolicy
 from unspool.options import Security
@@ -20,15 +20,20 @@ from unspool.options import Security
 @click.option("--sha256", is_flag=True, help="Ask for the SHA-256, too. The server reads the whole file, once per revision.")
 @command
 @security_options
+@heartbeat_option
 @patience_options
-async def stat(*, url: str, json: bool, sha256: bool, retry: RetryPolicy, security: Security) -> None:
+async def stat(
+    *, url: str, json: bool, sha256: bool, retry: RetryPolicy, heartbeat_limit: float | None, security: Security
+) -> None:
     """Say what the file at URL is now: size, revision, modification time, checksum if the server knows it."""
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
     from unspool.options import TransferOptions  # noqa: PLC0415
 
     address = parse_address(url)
-    async with Client(address.target, options=TransferOptions(retry=retry), **security) as client:
+    async with Client(
+        address.target, options=TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit), **security
+    ) as client:
         info = await client.stat(address.name, sha256=sha256)
     description = describe(info)
     if json:

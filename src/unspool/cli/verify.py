@@ -11,7 +11,7 @@ from unspool.cli.command import command, printable
 from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
 from unspool.cli.ls import describe
-from unspool.cli.patience import patience_options
+from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--json", is_flag=True, help="Print the result as one JSON object, and no progress.")
 @command
 @security_options
+@heartbeat_option
 @patience_options
 async def verify(
     *,
@@ -43,6 +44,7 @@ async def verify(
     quiet: bool,
     json: bool,
     retry: RetryPolicy,
+    heartbeat_limit: float | None,
     security: Security,
 ) -> None:
     """Compare the local FILE with the file at URL, by size and checksum of the whole.
@@ -56,7 +58,9 @@ async def verify(
 
     check_filters(filters, recursive=recursive)
     address = parse_address(url)
-    async with Client(address.target, options=TransferOptions(retry=retry), **security) as client:
+    async with Client(
+        address.target, options=TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit), **security
+    ) as client:
         if recursive:
             from unspool.cli.verifytree import verify_tree  # noqa: PLC0415
 

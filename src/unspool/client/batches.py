@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from unspool.client.heartbeats import Heartbeats
 from unspool.client.transfer import Attempt, Transfer
 from unspool.core.checksum import combine
 from unspool.core.counted import counted
@@ -49,7 +50,8 @@ async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGene
         with attempt:
             messages = transfer.seams.transport.read_files(batch.request(attempt))
             async with aclosing(messages):
-                while (message := await transfer.bounded(anext(messages, None), batch.about)) is not None:
+                heartbeats = Heartbeats(transfer, batch.about, _is_heartbeat)
+                while (message := await heartbeats.next(anext(messages, None))) is not None:
                     batch.take(message)
                     await transfer.slow_down(_size_of(message))
                     if finished := batch.collect():
@@ -96,6 +98,10 @@ class SmallFile:
         assert self.receiver.summary is not None
         verified = check_whole(self._wanted.info.name, self._checksum, self.receiver.summary.crc32c)
         return ReceivedFile(self._wanted, self._blocks, self._checksum, confirmed=verified == "file")
+
+
+def _is_heartbeat(message: Iterable[Piece] | None) -> bool:
+    return message is not None and not any(piece.error or (piece.frame and not is_heartbeat(piece.frame)) for piece in message)
 
 
 class _Parts:

@@ -22,9 +22,11 @@ from typing import Any, Self, TypeVar
 
 from unspool.client.clock import Clock
 from unspool.client.events import Observer, Restarting, Retrying
+from unspool.client.heartbeats import Heartbeats
 from unspool.client.ratelimit import RateLimit
 from unspool.client.transport import Transport
-from unspool.core.model import Block, ListRequest, Page
+from unspool.core.listing import Listing
+from unspool.core.model import Block, Frame, ListRequest, Page, is_heartbeat
 from unspool.core.receiver import Receiver
 from unspool.core.retry import RetryBudget
 from unspool.core.wish import BlockWish
@@ -253,9 +255,10 @@ class Transfer:
                 anew = False
                 self._wish.begin()
                 frames = self.seams.transport.read(receiver.next_request(number, self._wish.size))
+                heartbeats = Heartbeats(self, receiver.whereabouts, _is_heartbeat)
                 async with aclosing(frames):
                     since = clock.monotonic()
-                    while (frame := await self.bounded(anext(frames, None), receiver.whereabouts)) is not None:
+                    while (frame := await heartbeats.next(anext(frames, None))) is not None:
                         block = receiver.receive(frame)
                         if block is not None:
                             size = len(block.data)
@@ -284,10 +287,12 @@ class Transfer:
         if self._wish.size is not None and self._wish.small:
             entries = max(self._wish.size // _BYTES_OF_ENTRY, 1)
             request = replace(request, page_size=min(request.page_size or entries, entries))
-        listing = self.seams.transport.list(request)
-        async with aclosing(listing) as pages:
-            while (page := await self.bounded(anext(pages, None), lambda: request.prefix or "/")) is not None:
-                if page.files or page.prefixes or page.omitted:
+        listing = Listing(request.prefix, self.options.listing_limit)
+        heartbeats = Heartbeats(self, lambda: request.prefix or "/", _is_empty)
+        async with aclosing(self.seams.transport.list(request)) as pages:
+            while (page := await heartbeats.next(anext(pages, None))) is not None:
+                if not _is_empty(page):
+                    listing.take(page)
                     yield page
 
     async def slow_down(self, size: int) -> None:
@@ -325,6 +330,14 @@ class Transfer:
             with attempt:
                 return await self.bounded(what(), lambda: about)
         raise AssertionError("an attempt that ends well has an answer")
+
+
+def _is_heartbeat(frame: Frame | None) -> bool:
+    return frame is not None and is_heartbeat(frame)
+
+
+def _is_empty(page: Page | None) -> bool:
+    return page is not None and not (page.files or page.prefixes or page.omitted)
 
 
 def _largest_block(options: TransferOptions, limit: RateLimit | None) -> int | None:
