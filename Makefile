@@ -5,6 +5,8 @@
 #   make coverage    the same, measured: fails below the floor, and unless all of core/ was run
 #   make test-deep   all tests and their long forms: more examples, bigger files, minutes instead of seconds
 #   make rows        the wheel, installed, with the oldest and with the newest Python and dependencies
+#   make fuzz        what reads foreign bytes, tried with FUZZ examples each (100,000): half an hour
+#   make audit       the pinned dependencies, looked up among known vulnerabilities; needs the network
 #   make check       lint, types, proto, import directions, generated code, compatibility with the last release
 #   make fmt         let ruff rewrite what it can
 #   make proto       regenerate the protobuf modules, and the Go code where there is Go
@@ -23,7 +25,7 @@ PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: objects demo test coverage test-deep rows check fmt proto proto-check bench bench-peers proxies pins clean
+.PHONY: demo test coverage test-deep rows fuzz audit objects check fmt proto proto-check bench bench-peers proxies pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -66,6 +68,15 @@ test-deep: $(READY)
 
 rows: $(READY)
 	$(BIN)/python tools/rows.py
+
+fuzz: $(READY)
+	UNSPOOL_FUZZ_EXAMPLES=$(or $(FUZZ),100000) $(BIN)/python -m pytest tests/fuzz
+
+# Not in CI: it asks a database on the network, and its answer changes without a change here.
+audit: $(READY)
+	$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements/dev.txt \
+	  || { echo "make audit: something is known about a dependency, or the database of pip-audit cannot be reached from here (see above)"; exit 1; }
 
 check: $(READY) proto-check
 	$(BIN)/ruff check .

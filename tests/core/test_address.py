@@ -170,3 +170,10 @@ def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
     """An invalid address is refused with an example of each valid kind."""
     with pytest.raises(InvalidRequestError, match="HOST:PORT, PORT for all interfaces, or unix:PATH"):
         parse_listen(text)
+
+
+def test_a_socket_whose_path_is_no_text_is_refused() -> None:
+    """Bytes that are not UTF-8 reach us as surrogates, and gRPC takes none: an error of ours, not of Python's codecs."""
+    for parse in (parse_address, parse_listen):
+        with pytest.raises(InvalidRequestError, match="only paths in UTF-8"):
+            parse("unix:/run/\udc80")

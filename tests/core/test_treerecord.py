@@ -103,3 +103,9 @@ def test_a_damaged_owner_is_nobody(directory: str, data: st.DataObject) -> None:
     raw = bytearray(said)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     assert owner_of(bytes(raw)) is None
+
+
+def test_an_owner_that_is_no_text_is_none() -> None:
+    """A row with a right checksum that another program wrote says nothing."""
+    said = b"\x80"
+    assert owner_of(crc32c(b"%d %b%b" % (len(OWNER), OWNER, said)).to_bytes(4, "big") + said) is None

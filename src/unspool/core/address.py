@@ -205,4 +205,6 @@ def _parse_unix(text: str, shown: str) -> UnixSocket:
     path = unquote(rest.removeprefix("//"))
     if path in ("", "/") or "\0" in path or (rest.startswith("//") and not path.startswith("/")):
         raise InvalidRequestError(f"{shown!r} does not name a Unix socket: write unix:PATH or unix:///PATH")
+    if any("\ud800" <= character <= "\udfff" for character in path):  # so Python writes bytes that are no text
+        raise InvalidRequestError(f"{shown!r}: gRPC takes only paths in UTF-8")
     return UnixSocket(path)

@@ -71,7 +71,10 @@ def owner_of(said: object) -> tuple[str, str] | None:
     """Decode the owner's row: return the source and the directory, or None if the row is damaged or invalid."""
     if type(said) is not bytes or said[:_CRC] != _sum_of(OWNER, said[_CRC:]):
         return None
-    source, line_feed, directory = said[_CRC:].decode(errors="surrogatepass").partition("\n")
+    try:
+        source, line_feed, directory = said[_CRC:].decode(errors="surrogatepass").partition("\n")
+    except UnicodeDecodeError:  # written by another program
+        return None
     return (source[3:], directory) if line_feed and source.startswith("of ") else None
 
 
