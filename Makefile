@@ -75,8 +75,8 @@ fuzz: $(READY)
 # Not in CI: it asks a database on the network, and its answer changes without a change here.
 audit: $(READY)
 	$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit
-	build/audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements/dev.txt \
-	  || { echo "make audit: something is known about a dependency, or the database of pip-audit cannot be reached from here (see above)"; exit 1; }
+	build/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.txt \
+	  || { echo "make audit: a vulnerability is known, or the database cannot be reached from here and nothing is known (see above)"; exit 1; }
 
 check: $(READY) proto-check
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The document about what has been tried names tests that exist, and the counts that they have."""
+"""The documents about what has been tried name tests that exist, and the counts that they have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ REPO = Path(__file__).resolve().parents[2]
 
 TEXT = (REPO / "docs" / "reliability.md").read_text()
 
-NAMED = sorted(set(re.findall(r"`((?:tests|src)/[\w/]+\.py)(?:::(\w+))?`", TEXT)))
+BOTH = TEXT + (REPO / "docs" / "security.md").read_text()
+
+NAMED = sorted(set(re.findall(r"`((?:tests|src)/[\w/]+\.py)(?:::(\w+))?`", BOTH)))
 
 
 @pytest.mark.parametrize(("path", "function"), NAMED, ids=[function or path for path, function in NAMED])
 def test_every_test_it_names_is_there(path: str, function: str) -> None:
-    """Each file, and each function in it, that docs/reliability.md names exists."""
+    """Each file, and each function in it, that docs/reliability.md or docs/security.md names exists."""
     source = (REPO / path).read_text()
     assert f"def {function}(" in source if function else "def test_" in source
 
