@@ -15,6 +15,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   `-- NotAFileError              a directory, socket, FIFO or device
     |-- AccessError                                                                            exit 4
     |   |-- UnauthenticatedError       the caller could not be identified
+    |   |   `-- TokenRefusedError      its token was refused, and it has another one             retryable
     |   `-- PermissionDeniedError      the caller may not have the file
     |       `-- OutsideRootError       the name leads outside the served directory
     |-- FileChangedError               the file is not at the pinned revision any more         exit 5
@@ -170,6 +171,13 @@ class UnauthenticatedError(AccessError):
     """The server could not identify the caller."""
 
     reason = "UNAUTHENTICATED"
+
+
+class TokenRefusedError(UnauthenticatedError):
+    """The server refused the token, and the client has another one: it was asked for again, or read again from its file."""
+
+    retryable = True
+    reason = "TOKEN_REFUSED"
 
 
 class PermissionDeniedError(AccessError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Literal, TypeAlias, TypedDict
@@ -19,6 +19,10 @@ Dialect: TypeAlias = Literal["unspool", "demo"]
 """A protocol: unspool.v1, or the tutorial's demo.Files, which supports reads only and has no checksums."""
 
 
+Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""A bearer token, or a function (which may be a coroutine function) that returns one."""
+
+
 class Security(TypedDict, total=False):
     """How a client secures its connection. All of it is optional.
 
@@ -29,12 +33,17 @@ class Security(TypedDict, total=False):
         cert: a file with the client's certificate (PEM), followed by those of intermediate authorities, for a server that asks
             for one.
         key: a file with its private key (PEM), without a passphrase; None if it is in the file `cert`.
+        token: the token by which the server knows the client, or a function that returns one. The function is asked again when
+            a server has refused the token.
+        token_in_clear: send the token even over a connection on which others can read it: in clear, to another machine.
     """
 
     tls: bool
     ca: str | PathLike[str] | None
     cert: str | PathLike[str] | None
     key: str | PathLike[str] | None
+    token: Token | None
+    token_in_clear: bool
 
 
 OnChange = Literal["restart", "fail"]

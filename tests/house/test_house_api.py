@@ -60,7 +60,21 @@ PUBLIC = [
 """Adding a name is a promise, and taking one away breaks one: CHANGELOG.md has to say so."""
 
 IN_MODULES = {
-    unspool.access: ["AuditFile", "RulesFile", "TokenFile"],
+    unspool.access: [
+        "Audit",
+        "AuditFile",
+        "Authenticate",
+        "Authority",
+        "Authorize",
+        "Credentials",
+        "Decision",
+        "Extent",
+        "Principal",
+        "Right",
+        "RulesFile",
+        "TokenFile",
+        "Verdict",
+    ],
     unspool.client.events: [
         "Advanced",
         "Event",
@@ -83,6 +97,7 @@ IN_MODULES = {
         "Security",
         "ServerOptions",
         "ServiceOptions",
+        "Token",
         "TransferOptions",
     ],
     unspool.stores: [

@@ -24,6 +24,7 @@ PRINTED = {
     "RetryPolicy(budget=30)": "",
     "class Shown": "models/model.bin: 3000000 bytes, 0 here already",
     'LocalStore("models")': "serving on 127.0.0.1:",
+    "open-sesame": "b'gold'\nmine: ali may not read this\n",
     "StoreContract)": "",
     "FileService(": "b'hello\\n'",
     "FaultyStore(": "the disk is broken",

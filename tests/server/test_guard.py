@@ -31,7 +31,7 @@ from unspool.errors import (
     UnspoolError,
 )
 from unspool.rpc import batchwire, wire
-from unspool.server.guard import _is_secure
+from unspool.server.guard import _is_here
 from unspool.server.report import CallEnd
 from unspool.server.streams import Streams
 from unspool.stores import OpenFile, SmallFile
@@ -566,7 +566,7 @@ ADDRESSES: list[tuple[str, bool]] = [
 @pytest.mark.parametrize(("address", "secure"), ADDRESSES)
 def test_which_addresses_others_cannot_listen_to(address: str, *, secure: bool) -> None:
     """What comes from this machine was read by nobody on the way."""
-    assert _is_secure(address) == secure
+    assert _is_here(address) == secure
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -575,7 +575,7 @@ async def test_a_token_in_clear_is_refused(
     monkeypatch: pytest.MonkeyPatch, tokens: Path, *, secure: bool, in_clear: bool
 ) -> None:
     """A token that others could have read is not accepted, unless that was allowed; without a token, it is no matter."""
-    monkeypatch.setattr("unspool.server.guard._is_secure", lambda _: secure)
+    monkeypatch.setattr("unspool.server.guard._is_here", lambda _: secure)
     async with (
         Server(MemoryStore(FILES), authenticate=TokenFile(tokens), insecure=in_clear) as server,
         client(server, ALICE) as alice,

@@ -6,5 +6,31 @@ server = unspool.Server(store, authenticate=TokenFile("tokens"), authorize=Rules
 from unspool.access.auditfile import AuditFile
 from unspool.access.rulesfile import RulesFile
 from unspool.access.tokenfile import TokenFile
+from unspool.core.access import (
+    Audit,
+    Authenticate,
+    Authority,
+    Authorize,
+    Credentials,
+    Decision,
+    Extent,
+    Principal,
+    Right,
+    Verdict,
+)
 
-__all__ = ["AuditFile", "RulesFile", "TokenFile"]
+__all__ = [
+    "Audit",
+    "AuditFile",
+    "Authenticate",
+    "Authority",
+    "Authorize",
+    "Credentials",
+    "Decision",
+    "Extent",
+    "Principal",
+    "Right",
+    "RulesFile",
+    "TokenFile",
+    "Verdict",
+]

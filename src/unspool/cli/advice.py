@@ -46,6 +46,7 @@ _WORDS: dict[str, str] = {
     "leave out tls=, ca=, cert= and key=": "leave out --tls, --ca, --cert and --key",
     "ca=, cert= and key= are for TLS": "--ca, --cert and --key are for TLS",
     "use tls=True": "use --tls",
+    "token_in_clear=True": "--token-in-clear",
     "with cert= and key=": "with --cert and --key",
     "with cert=": "with --cert",
     "the file of ca=": "the file of --ca",

@@ -15,8 +15,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def security_options(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Add `--tls`, `--ca`, `--cert` and `--key` to a command, which gets them as `security`, a Security."""
+    """Add the options for TLS and for the token to a command, which gets them as `security`, a Security."""
 
+    @click.option(
+        "--token-file",
+        metavar="FILE",
+        default=None,
+        shell_complete=complete_paths,
+        help="The file with the token to show (default: the one in the environment variable UNSPOOL_TOKEN).",
+    )
+    @click.option(
+        "--token-in-clear", is_flag=True, help="Send the token even in clear to another machine, where others can read it."
+    )
     @click.option("--tls", is_flag=True, help="Connect over TLS, as a URL that begins with unspools:// does.")
     @click.option(
         "--ca",
@@ -36,8 +46,21 @@ def security_options(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable
         help="Its private key (PEM, without a passphrase; default: in the file of --cert).",
     )
     @functools.wraps(work)
-    async def body(*, tls: bool, ca: str | None, cert: str | None, key: str | None, **arguments: Any) -> None:
-        await work(security=Security(tls=tls, ca=ca, cert=cert, key=key), **arguments)
+    async def body(
+        *,
+        tls: bool,
+        ca: str | None,
+        cert: str | None,
+        key: str | None,
+        token_file: str | None,
+        token_in_clear: bool,
+        **arguments: Any,
+    ) -> None:
+        from unspool.cli.credentials import token_of  # noqa: PLC0415
+
+        token = token_of(token_file)
+        security = Security(tls=tls, ca=ca, cert=cert, key=key, token=token, token_in_clear=token_in_clear)
+        await work(security=security, **arguments)
 
     return body
 

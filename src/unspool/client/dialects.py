@@ -11,6 +11,7 @@ from unspool.errors import InvalidRequestError
 from unspool.options import Metadata
 
 if TYPE_CHECKING:
+    from unspool.rpc.bearer import Bearer
     from unspool.rpc.certificates import Certificates
 
 _HOMES = {
@@ -20,8 +21,10 @@ _HOMES = {
 """The module and the class of each dialect's transport."""
 
 
-def connect(target: str, dialect: str, metadata: Metadata, certificates: Certificates | None = None) -> Transport:
-    """Return a transport to a server, over TLS if there are certificates.
+def connect(
+    target: str, dialect: str, metadata: Metadata, certificates: Certificates | None = None, bearer: Bearer | None = None
+) -> Transport:
+    """Return a transport to a server, over TLS if there are certificates, that shows a token if there is one.
 
     Raises:
         InvalidRequestError: there is no such dialect.
@@ -29,5 +32,5 @@ def connect(target: str, dialect: str, metadata: Metadata, certificates: Certifi
     if dialect not in _HOMES:
         raise InvalidRequestError(f"there is no dialect {dialect!r}: there are {', '.join(_HOMES)}")
     module, transport = _HOMES[dialect]
-    made: Callable[[str, Metadata, Certificates | None], Transport] = getattr(import_module(module), transport)
-    return made(target, metadata, certificates)
+    made: Callable[[str, Metadata, Certificates | None, Bearer | None], Transport] = getattr(import_module(module), transport)
+    return made(target, metadata, certificates, bearer)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from unspool.client.dialects import connect
 from unspool.client.transport import Transport
 from unspool.core.address import parse_server
-from unspool.core.tls import is_tls, with_tls
+from unspool.core.tls import is_secure, is_tls, with_tls
 from unspool.errors import InvalidRequestError
 from unspool.options import Metadata, Security
 
 if TYPE_CHECKING:
+    from unspool.rpc.bearer import Bearer
     from unspool.rpc.certificates import Certificates
 
 
@@ -30,7 +31,7 @@ def transports(target: str, dialect: str, metadata: Metadata, security: Security
         LocalFileError, InvalidRequestError: as `secured`.
     """
     target, certificates = secured(target, security)
-    return partial(connect, target, dialect, metadata, certificates)
+    return partial(connect, target, dialect, metadata, certificates, bearer_of(target, security))
 
 
 def secured(target: str, security: Security) -> tuple[str, Certificates | None]:
@@ -60,3 +61,22 @@ def secured(target: str, security: Security) -> tuple[str, Certificates | None]:
     certificates = Certificates(ca, cert, key)
     certificates.current()
     return target, certificates
+
+
+def bearer_of(target: str, security: Security) -> Bearer | None:
+    """Return the token to send to a target (as `secured` returns it), or None.
+
+    Raises:
+        InvalidRequestError: others could read it on the way.
+    """
+    token = security.get("token")
+    if token is None:
+        return None
+    if not is_secure(target) and not security.get("token_in_clear"):
+        raise InvalidRequestError(
+            f"{target}: the token is not sent over a connection in clear, where others could read it: begin with unspools://, "
+            "use tls=True, or allow it with token_in_clear=True"
+        )
+    from unspool.rpc.bearer import Bearer  # noqa: PLC0415 - most connections do without
+
+    return Bearer(token)

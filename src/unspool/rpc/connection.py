@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import grpc
 
 from unspool.core.address import is_loopback
-from unspool.errors import ConnectError, InvalidRequestError, UnspoolError
+from unspool.errors import ConnectError, InvalidRequestError, TokenRefusedError, UnauthenticatedError, UnspoolError
 from unspool.options import Metadata
 from unspool.rpc import forks, status
+from unspool.rpc.bearer import Bearer, Header
 from unspool.rpc.certificates import Certificates, Pems
 from unspool.rpc.connecting import explain, is_no_grpc, may_be_tls
 from unspool.rpc.tls import open_channel
@@ -60,10 +61,18 @@ class Connection:
         metadata: sent with every call.
         certificates: for TLS; None connects in clear. When they change, later calls use a new channel: one that exists keeps
             its certificates, and could not connect again once they have expired.
+        bearer: the token that is sent with every call; None sends none.
     """
 
-    def __init__(self, target: str, metadata: Metadata = (), certificates: Certificates | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        metadata: Metadata = (),
+        certificates: Certificates | None = None,
+        bearer: Bearer | None = None,
+    ) -> None:
         self.target = target
+        self._bearer = bearer
         self._metadata = tuple(metadata)
         self._certificates = certificates
         self._closed = False
@@ -109,18 +118,20 @@ class Connection:
 
     async def call(self, method: str, request: bytes) -> bytes:
         """Make a unary call."""
+        shown = await self._shown()
         line = self._open_line()
         make: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = line.channel.unary_unary(method)
-        call = make(request, metadata=self._metadata)
-        async with self._ended(call, line):
+        call = make(request, metadata=(*self._metadata, *shown))
+        async with self._ended(call, line, shown):
             return await call
 
     async def stream(self, method: str, request: bytes) -> AsyncGenerator[bytes, None]:
         """Yield a stream's messages. Closing the generator cancels the call."""
+        shown = await self._shown()
         line = self._open_line()
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(method)
-        call = make(request, metadata=self._metadata)
-        async with self._ended(call, line) as course:
+        call = make(request, metadata=(*self._metadata, *shown))
+        async with self._ended(call, line, shown) as course:
             while isinstance(message := await call.read(), bytes):  # anything else is grpc.aio.EOF
                 course.answered = True
                 yield message
@@ -148,6 +159,10 @@ class Connection:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
+    async def _shown(self) -> tuple[Header, ...]:
+        """Return the metadata that holds the token, if there is one."""
+        return () if self._bearer is None else (await self._bearer.header(),)
+
     async def _meaning(self, error: grpc.aio.AioRpcError, line: _Line, course: _Course) -> UnspoolError:
         """Return the error that a call's status stands for."""
         metadata, details = error.trailing_metadata() or (), error.details() or ""
@@ -163,7 +178,10 @@ class Connection:
                 fault = await asyncio.to_thread(find_fault, self.target, self._certificates)
             return fault or ConnectError(explain(self.target, details))
         self._answered = self._answered or bool(metadata)
-        return status.decode_error(error.code(), details, metadata, server=self.target)
+        meaning = status.decode_error(error.code(), details, metadata, server=self.target)
+        if isinstance(meaning, UnauthenticatedError) and self._bearer is not None and await self._bearer.renewed(*course.shown):
+            return TokenRefusedError(meaning.message, name=meaning.name, retry_after=0.0)
+        return meaning
 
     def _foreign_error(self, line: _Line) -> UnspoolError:
         how = "an event loop that has ended" if line.loop.is_closed() else "another event loop"
@@ -173,10 +191,10 @@ class Connection:
         return InvalidRequestError(f"{self.target}: the client is closed: make a new one")
 
     @asynccontextmanager
-    async def _ended(self, call: grpc.aio.Call, line: _Line) -> AsyncGenerator[_Course, None]:
+    async def _ended(self, call: grpc.aio.Call, line: _Line, shown: tuple[Header, ...]) -> AsyncGenerator[_Course, None]:
         """Cancel the call when the block is left, and raise the error that its status stands for."""
         line.calls += 1
-        course = _Course()
+        course = _Course(shown)
         try:
             yield course
             self._answered = True
@@ -205,8 +223,14 @@ class Connection:
 
 @dataclass(slots=True)
 class _Course:
-    """What has happened in one call. `answered`: whether a message has come, so that whoever is there speaks gRPC."""
+    """What has happened in one call.
 
+    Attributes:
+        shown: the metadata with the token that was sent; empty without one.
+        answered: whether a message has come, so that whoever is there speaks gRPC.
+    """
+
+    shown: tuple[Header, ...] = ()
     answered: bool = False
 
 

@@ -15,6 +15,7 @@ from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, Lis
 from unspool.demo import files_pb2 as pb
 from unspool.errors import ProtocolError, SequenceError, StartIgnoredError, StartPastEndError, UnsupportedError
 from unspool.options import Metadata
+from unspool.rpc.bearer import Bearer
 from unspool.rpc.certificates import Certificates
 from unspool.rpc.connection import Connection
 from unspool.rpc.demowire import CHUNK_SIZE, SERVICE
@@ -27,8 +28,14 @@ class DemoTransport:
     server.
     """
 
-    def __init__(self, target: str, metadata: Metadata = (), certificates: Certificates | None = None) -> None:
-        self._connection = Connection(target, metadata, certificates)
+    def __init__(
+        self,
+        target: str,
+        metadata: Metadata = (),
+        certificates: Certificates | None = None,
+        bearer: Bearer | None = None,
+    ) -> None:
+        self._connection = Connection(target, metadata, certificates, bearer)
 
     @property
     def source(self) -> str:

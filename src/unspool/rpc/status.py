@@ -46,6 +46,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.NotAFileError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.AccessError: grpc.StatusCode.PERMISSION_DENIED,
     errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    errors.TokenRefusedError: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.OutsideRootError: grpc.StatusCode.PERMISSION_DENIED,
     errors.FileChangedError: grpc.StatusCode.ABORTED,

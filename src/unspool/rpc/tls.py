@@ -13,15 +13,21 @@ from unspool.core.tls import Guard, without_scheme
 from unspool.rpc.certificates import Certificates, Pems
 
 
-def open_channel(target: str, pems: Pems | None, options: Sequence[tuple[str, int]]) -> grpc.aio.Channel:
+def open_channel(
+    target: str,
+    pems: Pems | None,
+    options: Sequence[tuple[str, int]],
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+) -> grpc.aio.Channel:
     """Return a channel to a target, over TLS if there are certificates.
 
     It has these certificates for its life: gRPC's clients cannot change them.
     """
     place = without_scheme(target)
     if pems is None:
-        return grpc.aio.insecure_channel(place, options=options)
-    return grpc.aio.secure_channel(place, grpc.ssl_channel_credentials(pems.ca, pems.key, pems.chain), options=options)
+        return grpc.aio.insecure_channel(place, options=options, interceptors=interceptors)
+    credentials = grpc.ssl_channel_credentials(pems.ca, pems.key, pems.chain)
+    return grpc.aio.secure_channel(place, credentials, options=options, interceptors=interceptors)
 
 
 def server_credentials(certificates: Certificates, guard: Guard) -> grpc.ServerCredentials:

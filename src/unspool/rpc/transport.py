@@ -8,6 +8,7 @@ from contextlib import aclosing
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.options import Metadata
 from unspool.rpc import batchwire, wire
+from unspool.rpc.bearer import Bearer
 from unspool.rpc.certificates import Certificates
 from unspool.rpc.connection import Connection
 
@@ -16,11 +17,17 @@ class GrpcTransport:
     """Speaks unspool.v1 over a connection that it owns.
 
     Args:
-        target, metadata, certificates: see `Connection`.
+        target, metadata, certificates, bearer: see `Connection`.
     """
 
-    def __init__(self, target: str, metadata: Metadata = (), certificates: Certificates | None = None) -> None:
-        self._connection = Connection(target, metadata, certificates)
+    def __init__(
+        self,
+        target: str,
+        metadata: Metadata = (),
+        certificates: Certificates | None = None,
+        bearer: Bearer | None = None,
+    ) -> None:
+        self._connection = Connection(target, metadata, certificates, bearer)
 
     @property
     def source(self) -> str:

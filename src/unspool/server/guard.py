@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import inspect
 import time
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from unspool.core.access import Authenticate, Authority, Authorize, Credentials, Extent, Principal, Right, Verdict
-from unspool.core.address import is_loopback
 from unspool.core.model import Page
+from unspool.core.tls import is_secure_peer
 from unspool.errors import AccessError, PermissionDeniedError, StreamAgeError, UnauthenticatedError
 from unspool.server.entry import Call, Caller, Context
 
@@ -23,6 +24,19 @@ _BETWEEN = 1.0
 """Seconds between two decisions about a running stream, if nothing tells when the rules change."""
 
 _BEARER = "bearer "
+
+_TLS = b"ssl"
+"""The type of a connection over TLS, as gRPC has it."""
+
+_NAMES = (
+    ("peer_spiffe_id", ""),
+    ("peer_uri", "uri:"),
+    ("peer_dns", "dns:"),
+    ("peer_email", "email:"),
+    ("peer_ip", "ip:"),
+    ("x509_subject", "subject:"),
+)
+"""What gRPC knows of a client's certificate, and how rules name it. A SPIFFE id has its kind in itself."""
 
 
 class Guard:
@@ -38,7 +52,7 @@ class Guard:
     def __init__(self, authenticate: Authenticate | None, authorize: Authorize | None, *, in_clear: bool = False) -> None:
         self._authenticate = authenticate or by_certificate
         self._takes_tokens = authenticate is not None
-        self._authority = _authority(authorize if authorize is not None else _identified if self._takes_tokens else _everybody)
+        self._authority = _authority(authorize if authorize is not None else _identified if self._takes_tokens else everybody)
         self._in_clear = in_clear
         self._sources = [source for source in (authenticate, authorize) if source is not None]
         self._tells = all(hasattr(source, "version") for source in self._sources)
@@ -129,7 +143,8 @@ def by_certificate(shown: Credentials) -> Principal | None:
     return Principal(shown.certificate) if shown.certificate else None
 
 
-def _everybody(who: Principal | None, right: Right, name: str, /) -> Verdict:  # noqa: ARG001 - see Authorize
+def everybody(who: Principal | None, right: Right, name: str, /) -> Verdict:  # noqa: ARG001 - see Authorize
+    """Let everybody do everything. See `Authorize`."""
     return Verdict(allowed=True, rule="no rules")
 
 
@@ -149,7 +164,7 @@ class _ByName:
 
     def extent(self, who: Principal | None, right: Right, prefix: str) -> Extent:
         """See `Authority.extent`."""
-        if self._authorize in (_everybody, _identified):
+        if self._authorize in (everybody, _identified):
             return "all" if self._authorize(who, right, prefix).allowed else "none"
         return "some" if self._authorize(who, right, prefix.removesuffix("/")).allowed else "none"
 
@@ -171,12 +186,19 @@ def _credentials(address: str, context: Context) -> Credentials:
     for key, value in metadata:
         if key == "authorization" and isinstance(value, str) and value[: len(_BEARER)].lower() == _BEARER:
             token = value[len(_BEARER) :].strip()
+    peer = context.auth_context()
+    tls = _TLS in peer.get("transport_security_type", ())
     # The port makes no difference, and there are few hosts.
-    return Credentials(address, _is_secure(address.rpartition(":")[0]), token, (), metadata)
+    secure = tls or _is_here(address.rpartition(":")[0])
+    return Credentials(address, secure, token, _names(peer) if "x509_subject" in peer else (), metadata)
+
+
+def _names(peer: Mapping[str, Iterable[bytes]]) -> tuple[str, ...]:
+    """Return the names in a client's certificate, which gRPC has verified. The first one stands for it in logs."""
+    return tuple([f"{kind}{name.decode(errors='replace')}" for key, kind in _NAMES for name in peer.get(key, ())])
 
 
 @lru_cache(maxsize=1000)
-def _is_secure(host: str) -> bool:
-    """Whether what comes from an address (as gRPC writes it, without a port) was read by nobody: it is of this machine."""
-    kind, _, place = host.partition(":")
-    return kind == "unix" or is_loopback(f"{place.replace('%5B', '[').replace('%5D', ']')}:0")
+def _is_here(host: str) -> bool:
+    """Whether an address (as gRPC writes it, without a port) is of this machine, so that nobody reads what it sends."""
+    return is_secure_peer(f"{host}:0", tls=False)

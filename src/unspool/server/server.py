@@ -21,6 +21,7 @@ from unspool.rpc.tls import server_credentials
 from unspool.server.beginning import one_at_a_time
 from unspool.server.connections import room
 from unspool.server.exposure import check_certificates, check_exposure, warning
+from unspool.server.guard import everybody
 from unspool.server.ports import Claim, claim
 from unspool.server.probes import Probes
 from unspool.server.report import CallObserver
@@ -88,6 +89,8 @@ class Server:
         self._listeners = parse_listeners(self.addresses, cert=cert is not None, client_ca=client_ca is not None)
         self._insecure = insecure
         self._share_port = share_port
+        if client_ca is not None and authenticate is None and authorize is None:
+            authorize = everybody  # and find out who they are, for the log and the limits
         self._service = FileService(
             store,
             self.options.service,

@@ -15,17 +15,15 @@ from typing import Literal, TypeAlias, Unpack
 import grpc
 from google.protobuf.message import DecodeError
 
-from unspool.client.security import secured
 from unspool.core.checksum import crc32c
 from unspool.core.names import check_prefix
 from unspool.core.omissions import NAMED
 from unspool.errors import InvalidNameError, UnspoolError
 from unspool.options import Security
-from unspool.rpc.tls import open_channel
 from unspool.rpc.wire import SERVICE
 from unspool.testing.batchpoints import BATCH_POINTS
 from unspool.testing.points import LARGEST_MESSAGE, Points
-from unspool.testing.probe import PointFailedError, PointSkippedError, Probe, must, sample
+from unspool.testing.probe import PointFailedError, PointSkippedError, Probe, channel_to, must, sample
 from unspool.v1 import file_service_pb2 as pb
 
 Outcome: TypeAlias = Literal["pass", "fail", "skip"]
@@ -375,16 +373,14 @@ async def check(
     """Check a server, point by point; yields a finding for each as it is found.
 
     Args:
-        target: as `Client` takes it, with the same keywords for TLS.
+        target: as `Client` takes it, with the same keywords for TLS and tokens.
         name: the file to read, of at least two bytes; None picks one from the listing, of at most 64 MiB.
         points: which, of POINTS; None is all.
 
     Raises:
         VerificationError: there is no such file to be had, so nothing can be checked.
     """
-    target, certificates = secured(target, security)
-    pems = None if certificates is None else certificates.current()
-    async with open_channel(target, pems, [("grpc.enable_retries", 0)]) as channel:
+    async with channel_to(target, security) as channel:
         probe = Probe(channel, await sample(channel, name))
         for point in points if points is not None else POINTS:
             promise, look = POINTS[point]

@@ -11,8 +11,12 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from unspool.client.security import bearer_of, secured
 from unspool.errors import VerificationError
+from unspool.options import Security
+from unspool.rpc.bearer import interceptors
 from unspool.rpc.status import DETAILS_KEY, DOMAIN
+from unspool.rpc.tls import open_channel
 from unspool.rpc.wire import SERVICE
 from unspool.v1 import file_service_pb2 as pb
 
@@ -159,6 +163,14 @@ def _note(answer: Answer, error: grpc.aio.AioRpcError) -> None:
                 info = ErrorInfo()
                 if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:
                     answer.reason = info.reason
+
+
+def channel_to(target: str, security: Security) -> grpc.aio.Channel:
+    """Return a channel to a server that makes each call once. Raises what `Client` raises for the same arguments."""
+    target, certificates = secured(target, security)
+    pems = None if certificates is None else certificates.current()
+    shown = interceptors(bearer_of(target, security))
+    return open_channel(target, pems, [("grpc.enable_retries", 0)], shown)
 
 
 async def sample(channel: grpc.aio.Channel, name: str | None) -> pb.FileInfo:
