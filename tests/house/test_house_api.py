@@ -69,6 +69,7 @@ IN_MODULES = {
         "Credentials",
         "Decision",
         "Extent",
+        "JwtKeys",
         "Principal",
         "Right",
         "RulesFile",

@@ -4,6 +4,7 @@ server = unspool.Server(store, authenticate=TokenFile("tokens"), authorize=Rules
 """
 
 from unspool.access.auditfile import AuditFile
+from unspool.access.jwtkeys import JwtKeys
 from unspool.access.rulesfile import RulesFile
 from unspool.access.tokenfile import TokenFile
 from unspool.core.access import (
@@ -28,6 +29,7 @@ __all__ = [
     "Credentials",
     "Decision",
     "Extent",
+    "JwtKeys",
     "Principal",
     "Right",
     "RulesFile",

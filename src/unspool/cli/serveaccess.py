@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def access_options(work: F) -> F:
-    """Add `--tokens`, `--rules`, `--audit` and `--audit-grants` to `serve`, which gets them under these names."""
+    """Add the options of `AccessSettings` to `serve`, which gets them under these names."""
     for option in (
         click.option("--audit-grants", is_flag=True, help="Write what was granted to the audit, too."),
         click.option(
@@ -32,6 +32,15 @@ def access_options(work: F) -> F:
             default=None,
             shell_complete=complete_paths,
             help="Who may do what; what it does not grant is denied. Read again when it changes.",
+        ),
+        click.option("--jwt-issuer", metavar="NAME", default=None, help="Who must have made the JWTs (their `iss`)."),
+        click.option("--jwt-audience", metavar="NAME", default=None, help="Whom the JWTs must be for (their `aud`)."),
+        click.option(
+            "--jwt-keys",
+            metavar="FILE",
+            default=None,
+            shell_complete=complete_paths,
+            help="The public keys of those who sign JWTs that callers show (JWKS or PEM). Read again when it changes.",
         ),
         click.option(
             "--tokens",
@@ -53,6 +62,9 @@ class Reloadable(Protocol):
         ...
 
 
+R = TypeVar("R", bound=Reloadable)
+
+
 @dataclass(slots=True)
 class ServerAccess:
     """What decides about the calls of a server.
@@ -67,38 +79,66 @@ class ServerAccess:
     audit: Audit | None = None
     reloaded: list[Reloadable] = field(default_factory=list)
 
+    def reloads(self, one: R) -> R:
+        """Have something read again on SIGHUP, and return it."""
+        self.reloaded.append(one)
+        return one
+
     def reload(self) -> None:
         """Read everything again now."""
         for one in self.reloaded:
             one.reload()
 
 
-def server_access(tokens: str | None, rules: str | None, audit: str | None, *, audit_grants: bool) -> ServerAccess:
-    """Read the files, and open the audit.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """The options of `access_options`, under the same names."""
 
-    Raises:
-        LocalFileError: a file cannot be read or written.
-        InvalidRequestError: one makes no sense, or `audit_grants` is set without `audit`.
-    """
-    access = ServerAccess()
-    if tokens is not None:
-        from unspool.access.tokenfile import TokenFile  # noqa: PLC0415
+    tokens: str | None
+    jwt_keys: str | None
+    jwt_audience: str | None
+    jwt_issuer: str | None
+    rules: str | None
+    audit: str | None
+    audit_grants: bool
 
-        known = TokenFile(tokens)
-        access.authenticate = known
-        access.reloaded.append(known)
-    if rules is not None:
-        from unspool.access.rulesfile import RulesFile  # noqa: PLC0415
+    def access(self) -> ServerAccess:
+        """Read the files, and open the audit.
 
-        decided = RulesFile(rules)
-        access.authorize = decided
-        access.reloaded.append(decided)
-    if audit is not None:
-        from unspool.access.auditfile import AuditFile  # noqa: PLC0415
+        Raises:
+            LocalFileError: a file cannot be read or written.
+            InvalidRequestError: one makes no sense, or an option is missing that another one needs.
+            UnsupportedError: a package for JWTs is missing.
+        """
+        access = ServerAccess()
+        self._authenticate(access)
+        if self.rules is not None:
+            from unspool.access.rulesfile import RulesFile  # noqa: PLC0415
 
-        told = AuditFile(audit, grants=audit_grants)
-        access.audit = told
-        access.reloaded.append(told)
-    elif audit_grants:
-        raise InvalidRequestError("what was granted is written to the audit: name its file, too")
-    return access
+            access.authorize = access.reloads(RulesFile(self.rules))
+        if self.audit is not None:
+            from unspool.access.auditfile import AuditFile  # noqa: PLC0415
+
+            access.audit = access.reloads(AuditFile(self.audit, grants=self.audit_grants))
+        elif self.audit_grants:
+            raise InvalidRequestError("--audit-grants: what was granted is written to the audit: name its file with --audit")
+        return access
+
+    def _authenticate(self, access: ServerAccess) -> None:
+        if self.tokens is not None:
+            from unspool.access.tokenfile import TokenFile  # noqa: PLC0415
+
+            access.authenticate = tokens = access.reloads(TokenFile(self.tokens))
+        if (self.jwt_keys, self.jwt_audience, self.jwt_issuer) == (None, None, None):
+            return
+        if self.jwt_keys is None or self.jwt_audience is None or self.jwt_issuer is None:
+            raise InvalidRequestError("JWTs need all of --jwt-keys, --jwt-audience and --jwt-issuer")
+        from unspool.access.jwtkeys import JwtKeys  # noqa: PLC0415
+
+        jwts = access.reloads(JwtKeys(self.jwt_keys, audience=self.jwt_audience, issuer=self.jwt_issuer))
+        if self.tokens is None:
+            access.authenticate = jwts
+        else:
+            from unspool.access.bykind import ByKind  # noqa: PLC0415
+
+            access.authenticate = ByKind(tokens, jwts)

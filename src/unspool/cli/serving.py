@@ -23,7 +23,7 @@ from unspool.cli.command import printable
 from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
-from unspool.cli.serveaccess import ServerAccess, server_access
+from unspool.cli.serveaccess import AccessSettings
 from unspool.cli.workers import Workers
 from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
@@ -48,7 +48,7 @@ log = logging.getLogger("unspool.server")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(AccessSettings):
     """The options of `unspool serve`, under the same names."""
 
     root: str
@@ -57,10 +57,6 @@ class Settings:
     key: str | None
     client_ca: str | None
     insecure: bool
-    tokens: str | None
-    rules: str | None
-    audit: str | None
-    audit_grants: bool
     hidden: bool
     workers: int
     grace: float
@@ -105,10 +101,6 @@ class Settings:
                 memory=self._part(defaults.limits.memory),
             ),
         )
-
-    def access(self) -> ServerAccess:
-        """Read the files that say who may do what. Raises as `server_access`."""
-        return server_access(self.tokens, self.rules, self.audit, audit_grants=self.audit_grants)
 
     def _part(self, whole: int) -> int:
         return math.ceil(whole / self.workers)
