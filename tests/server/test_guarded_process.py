@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from authority import Authority
 from processes import Serving, eventually, serving, unspool
 from unspool import Client, RetryPolicy, TransferOptions
 from unspool.core.tokens import ListedToken, digest_of, write_token
@@ -92,10 +94,19 @@ def test_changed_files_count_without_a_restart(guarded: Guarded, tmp_path: Path,
 
 
 def test_transfers_go_on_while_files_are_replaced(guarded: Guarded, tmp_path: Path) -> None:
-    """Twenty downloads that run while tokens and rules are replaced end well, each with one attempt."""
+    """Twenty downloads over TLS end well, each with one attempt, while certificate, tokens and rules are replaced.
+
+    New handshakes get the new certificate.
+    """
+    authority = Authority(tmp_path / "certificates")
+    pair = authority.issue("server")
+
+    def certificate_at(address: str) -> str:
+        host, _, port = address.removeprefix("unspools://").rpartition(":")
+        return ssl.get_server_certificate((host, int(port)))
 
     async def get_all(server: Serving) -> list[int]:
-        async with Client(server.address, metadata=[("authorization", f"Bearer {ALICE}")]) as one:
+        async with Client(server.address, ca=authority.file, token=ALICE) as one:
             options = TransferOptions(jobs=1)
             gets = [one.get(f"a/{number}", tmp_path / f"got{number}", options=options) for number in range(20)]
             running = asyncio.gather(*gets)
@@ -103,11 +114,15 @@ def test_transfers_go_on_while_files_are_replaced(guarded: Guarded, tmp_path: Pa
                 guarded.rules.write_text(f"# {number}\n{RULES.format('a')}")
                 with guarded.tokens.open("a") as file:
                     file.write(f"{ListedToken('carol', digest_of(str(number)), 0).line()}\n")
+                before = certificate_at(server.address)
+                pair.become(authority.issue("fresh"))
                 server.process.send_signal(signal.SIGHUP)
-                await asyncio.sleep(0.1)
+                while certificate_at(server.address) == before:
+                    await asyncio.sleep(0.05)
+            assert not running.done()
             return [result.attempts for result in await running]
 
-    slowly = ("--max-stream-bandwidth", "8M")
+    slowly = ("--max-stream-bandwidth", "2M", "--cert", str(pair.cert), "--key", str(pair.key))
     with serving(guarded.root, tmp_path / "log", *guarded.options(), *slowly) as server:
         attempts = asyncio.run(get_all(server))
     assert attempts == [1] * 20

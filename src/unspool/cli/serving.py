@@ -121,10 +121,11 @@ async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[]
 async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
-    await open_store(
-        settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint()
-    ).aclose()  # reports an error once instead of once per worker
-    reloads = bool(settings.access().reloaded) or settings.cert is not None
+    # Reports an error once instead of once per worker.
+    await open_store(settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint()).aclose()
+    access = settings.access()
+    guarded = access.authenticate is not None or access.authorize is not None
+    reloads = bool(access.reloaded) or settings.cert is not None
     started: list[Workers] = []
 
     def reload() -> None:
@@ -144,7 +145,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             number = int(port.address.rpartition(":")[2])
             addresses.append(listener.address(number))
             holding.append(str(replace(listener, where=HostPort(listener.where.host, number))))
-            if port.exposed and (said := warning(listener.guard)):
+            if port.exposed and (said := warning(listener.guard, guarded=guarded)):
                 warnings.append((said, addresses[-1]))
         told = [
             json.dumps({"number": number, "settings": dataclasses.asdict(settings) | {"listen": holding}}).encode()

@@ -17,6 +17,8 @@ _WARNINGS: dict[Guard, str | None] = {
     "mtls": None,
 }
 
+_IN_CLEAR = "%s is open to other machines in clear: whoever is on the way can read tokens and files, and use the tokens"
+
 
 def check_files(client_ca: FilePath | None, cert: FilePath | None, key: FilePath | None) -> None:
     """Do as `check_certificates`, for a program that starts servers."""
@@ -52,6 +54,13 @@ def check_exposure(listener: Listener, *, exposed: bool, insecure: bool) -> None
         )
 
 
-def warning(guard: Guard) -> str | None:
-    """Return the warning about an address that other machines can reach, with a place for it; None if there is none."""
+def warning(guard: Guard, *, guarded: bool) -> str | None:
+    """Return the warning about an address that other machines can reach, with a place for it; None if there is none.
+
+    Args:
+        guard: what secures its connections.
+        guarded: whether the server decides who may do what.
+    """
+    if guarded:
+        return _IN_CLEAR if guard == "plain" else None
     return _WARNINGS[guard]

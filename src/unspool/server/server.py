@@ -89,6 +89,7 @@ class Server:
         self._listeners = parse_listeners(self.addresses, cert=cert is not None, client_ca=client_ca is not None)
         self._insecure = insecure
         self._share_port = share_port
+        self._guarded = authenticate is not None or authorize is not None
         if client_ca is not None and authenticate is None and authorize is None:
             authorize = everybody  # and find out who they are, for the log and the limits
         self._service = FileService(
@@ -126,7 +127,7 @@ class Server:
             self._make()
             await self._bind(claims)
         for listener, address, claimed in zip(self._listeners, self.addresses, claims, strict=True):
-            if claimed.exposed and not self._share_port and (said := warning(listener.guard)):
+            if claimed.exposed and not self._share_port and (said := warning(listener.guard, guarded=self._guarded)):
                 log.warning(said, address)
         await self._server.start()
         self._probes.serving(yes=True)
