@@ -138,6 +138,18 @@ def test_the_example_of_a_journal_is_one() -> None:
     assert journals.decode(example) == journal
 
 
+def test_the_tests_of_access_that_security_names_are_there() -> None:
+    """Each row of the table names tests that exist, in the files it says."""
+    rows = table_after(read("docs/security.md"), "### Shown by tests")
+    assert rows
+    for _, cell in rows:
+        for path, named in re.findall(r"`?(tests/[\w/]+\.py)`: ([^;]*)", cell):
+            text = (REPO / path).read_text()
+            tests = re.findall(r"test_\w+", named)
+            assert tests
+            assert all(f"def {test}(" in text for test in tests), cell
+
+
 def tracked() -> list[str]:
     """Return the files that are in the repository, or would be with the next commit."""
     git = shutil.which("git")

@@ -11,12 +11,12 @@ import pytest
 
 from processes import serving, unspool
 from server.test_guard import ALICE, FILES, ONCE, RULES, Changing, client, tokens
-from unspool import Client, MemoryStore, Server, ServerOptions, ServiceOptions
+from unspool import Client, LimitOptions, MemoryStore, Server, ServerOptions, ServiceOptions
 from unspool.access import TokenFile
 from unspool.core.access import Decision
 from unspool.core.model import BatchRequest, WantedFile
 from unspool.core.rules import parse_rules
-from unspool.errors import AccessError
+from unspool.errors import AccessError, OverloadedError
 from unspool.rpc import batchwire
 
 __all__ = ["tokens"]  # a fixture
@@ -42,7 +42,7 @@ async def ask(server: Server, token: str | None, name: str, start: int = 0) -> N
     """Read a name, stat it and list it, whatever comes of that."""
     async with client(server, token) as one:
         for call in (one.read(name, start=start), one.stat(name), anext(one.pages(name))):
-            with suppress(AccessError, StopAsyncIteration):
+            with suppress(AccessError, OverloadedError, StopAsyncIteration):
                 await call
 
 
@@ -94,6 +94,16 @@ async def test_each_file_of_a_batch_is_a_decision(tokens: Path) -> None:
         ("c/4", "denied", 0, None),
         ("a/2", "granted", 2, (0, 2)),
     ]
+
+
+async def test_calls_over_a_limit_are_not_told(tokens: Path) -> None:
+    """Who guesses tokens cannot fill the disk: beyond the limit on requests nothing is decided."""
+    audit = Audit(grants=True)
+    options = ServerOptions(limits=LimitOptions(requests=3))
+    async with Server(MemoryStore(FILES), options=options, authenticate=TokenFile(tokens), audit=audit) as server:
+        for _ in range(5):
+            await ask(server, "guess", "a/1")
+    assert 3 <= len(audit.told) < 15
 
 
 async def test_without_rules_every_grant_is_told() -> None:

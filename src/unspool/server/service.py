@@ -72,7 +72,7 @@ class FileService:
         if authenticate is not None or authorize is not None or audit is not None:
             guard = Guard(authenticate, authorize, in_clear=tokens_in_clear)
         if audit is not None:
-            concerns.insert(0, Decisions(audit).audited)
+            concerns.append(Decisions(audit).audited)  # the last one: calls over a limit do not fill the disk
         requests = Requests(limits.request_timeout, limits.streams)
         self._entry = Entry(Reports(observers).reported, *concerns, requests=requests, access=guard)
         self._dialects = [dialects.make(name, store, self._streams, options) for name in options.dialects]
