@@ -57,7 +57,7 @@ code that catches OSError or ValueError must first re-raise UnspoolError, becaus
 from __future__ import annotations
 
 import errno
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 def _number(error: BaseException, number: int | None, name: str | None) -> None:
@@ -307,10 +307,20 @@ class StalledError(TransferError, TimeoutError):
 
 
 class OverloadedError(TransferError):
-    """The server is at a limit and asks the client to try again later."""
+    """The server is at a limit and asks the client to try again later.
+
+    Attributes:
+        limit: which one, at the server: a field of `LimitOptions`, or `descriptors`. Clients are not told.
+    """
 
     retryable = True
     reason = "OVERLOADED"
+    limit = ""
+
+    def at(self, limit: str) -> Self:
+        """Return this error, with `limit` set."""
+        self.limit = limit
+        return self
 
 
 class StreamAgeError(TransferError):

@@ -53,8 +53,9 @@ class _JsonLines(logging.Formatter):
             fields["message"] = record.getMessage()
         else:
             fields.update(dataclasses.asdict(end))
-            if fields["batch"] is None:
-                del fields["batch"]
+            for seldom in ("batch", "limit"):
+                if not fields[seldom]:
+                    del fields[seldom]
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields)

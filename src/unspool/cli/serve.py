@@ -118,6 +118,7 @@ _DEFAULTS = ServerOptions()
 @click.option("--max-bandwidth", type=Size(1), default=None, help="Bytes per second in all (default: no limit).")
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
+@click.option("--metrics", metavar="HOST:PORT", default=None, help="Show metrics to Prometheus there; PORT is on 127.0.0.1.")
 @click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
 @command

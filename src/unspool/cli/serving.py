@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -24,6 +24,7 @@ from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
 from unspool.cli.serveaccess import AccessSettings
+from unspool.cli.watching import say_metrics, watched_by_parent, watching_alone, watching_workers
 from unspool.cli.workers import Workers
 from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
@@ -34,6 +35,9 @@ from unspool.server.exposure import check_exposure, check_files, warning
 from unspool.server.ports import held
 from unspool.server.server import Server
 from unspool.stores import open_store
+
+if TYPE_CHECKING:
+    from unspool.watch.counts import Counts
 
 _CLOSING = 5.0
 """Seconds for connections to close after the grace time. If a client reads nothing, gRPC waits until the keepalive fails
@@ -75,6 +79,7 @@ class Settings(AccessSettings):
     demo_dialect: bool
     log_format: Literal["human", "json"]
     quiet: bool
+    metrics: str | None = None
 
     def options(self) -> ServerOptions:
         """Return the options of one process. It gets an equal part of each total limit, rounded up."""
@@ -109,13 +114,20 @@ class Settings(AccessSettings):
 async def serve_alone(settings: Settings) -> None:
     """Serve in this process until a signal."""
     set_up_log(settings.log_format, quiet=settings.quiet)
-    await _serve(settings, lambda addresses: _say_ready(settings.root, addresses), share_port=False)
+    with watching_alone(settings.metrics) as (counts, url):
+
+        def say_ready(addresses: Sequence[str]) -> None:
+            _say_ready(settings.root, addresses)
+            say_metrics(url)
+
+        await _serve(settings, say_ready, share_port=False, counts=counts)
 
 
 async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[], None]) -> None:
     """Serve as one of several processes until a signal. The parent holds the port and passes its address."""
     set_up_log(settings.log_format, quiet=settings.quiet, worker=number)
-    await _serve(settings, lambda _: on_ready(), share_port=True)
+    async with watched_by_parent(settings.metrics) as counts:
+        await _serve(settings, lambda _: on_ready(), share_port=True, counts=counts)
 
 
 async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
@@ -136,6 +148,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     listeners = parse_listeners(settings.listen, cert=settings.cert is not None, client_ca=settings.client_ca is not None)
     check_files(settings.client_ca, settings.cert, settings.key)  # as above
     with ExitStack() as stack:
+        watching, url = stack.enter_context(watching_workers(settings.metrics))
         addresses, holding, warnings = [], [], []
         for listener in listeners:
             if isinstance(listener.where, UnixSocket):
@@ -155,23 +168,29 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
         command = [sys.executable, "-P", "-m", "unspool.cli.worker", *(["--debug"] if debug else [])]
         descriptor = descriptor_of(settings.audit or "")
         inherited = () if descriptor is None else (descriptor,)
-        async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE, inherited) as running:
+        async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE, inherited, watching) as running:
             started.append(running)
             for said, address in warnings:
                 log.warning(said, address)
             _say_ready(settings.root, addresses)
+            say_metrics(url)
             await stop.wait()
             log.info(_DRAINING, settings.grace)
 
 
-async def _serve(settings: Settings, on_ready: Callable[[Sequence[str]], None], *, share_port: bool) -> None:
-    store = open_store(settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint())
+async def _serve(
+    settings: Settings, on_ready: Callable[[Sequence[str]], None], *, share_port: bool, counts: Counts | None
+) -> None:
+    store, observers = open_store(settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint()), []
+    if counts is not None:
+        store, observers = counts.watched(store), [counts]
     try:
         access = settings.access()
         server = Server(
             store,
             settings.listen,
             _affordable(settings.options()),
+            observers,
             share_port=share_port,
             cert=settings.cert,
             key=settings.key,

@@ -4,7 +4,8 @@ Rule 1: the parent serves nothing. It holds the port (`unspool.server.ports`), s
         are replaced.
 Rule 2: a worker that ends unexpectedly is replaced, at once the first time and then after longer and longer pauses. If a worker
         ends at the start before it is ready, the whole server ends: a restart would not help.
-Rule 3: no worker outlives its parent. A worker's standard input is a pipe that closes when the parent ends, for any reason.
+Rule 3: what workers say on standard output after they are ready goes to who watches them.
+Rule 4: no worker outlives its parent. A worker's standard input is a pipe that closes when the parent ends, for any reason.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from unspool.cli.watching import NOBODY, Watching
 from unspool.errors import UnspoolError
 
 log = logging.getLogger("unspool.workers")
 
 READY = b"ready\n"
 """A worker writes this to standard output when it listens."""
+
+_LONGEST_LINE = 4 << 20
+"""Bytes of what a worker may say at once. A thousand reads and every metric are 300 KiB."""
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -50,13 +55,22 @@ class Workers:
         told: the settings of each worker, as a line without its line end. There is one worker per line.
         patience: seconds that a worker may take to end after SIGTERM; then it is killed.
         inherited: descriptors that the workers get, besides the standard ones.
+        watching: takes the lines that workers write to standard output.
     """
 
-    def __init__(self, command: Sequence[str], told: Sequence[bytes], patience: float, inherited: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        told: Sequence[bytes],
+        patience: float,
+        inherited: Sequence[int] = (),
+        watching: Watching = NOBODY,
+    ) -> None:
         self._inherited = inherited
         self._command = command
         self._told = told
         self._patience = patience
+        self._watching = watching
         self.running: set[Process] = set()
         """Workers that were started and have not ended, whether ready or not."""
         self._stop = asyncio.Event()
@@ -86,7 +100,12 @@ class Workers:
         """Start a worker; return it and whether it became ready. If not, it has ended or will end soon."""
         # In a session of its own, so that Ctrl-C on the terminal reaches only the parent, which then sends SIGTERM.
         process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True, pass_fds=self._inherited
+            *self._command,
+            stdin=PIPE,
+            stdout=PIPE,
+            start_new_session=True,
+            pass_fds=self._inherited,
+            limit=_LONGEST_LINE,
         )
         self.running.add(process)
         if self._stop.is_set():
@@ -96,14 +115,32 @@ class Workers:
         with suppress(ConnectionError):  # the worker has ended: then the next read is not READY
             process.stdin.write(told + b"\n")
             await process.stdin.drain()
-        return process, await process.stdout.readline() == READY
+        ready = await process.stdout.readline() == READY
+        if ready:
+            self._watching.began(process)
+        return process, ready
+
+    async def _follow(self, process: Process) -> int:
+        """Take what a worker says, until it ends. Return its exit code."""
+        assert process.stdout is not None
+        while True:
+            try:
+                line = await process.stdout.readline()
+                if not line:
+                    break
+                self._watching.said(process, line)
+            except ValueError as error:  # the worker ended in the middle of a line, or a module that it uses prints
+                log.warning("process %d said what is not understood: %s", process.pid, error)
+        code = await process.wait()
+        self._watching.ended(process, by_itself=not self._stop.is_set())
+        return code
 
     async def _keep(self, number: int, process: Process) -> None:
         """Replace a worker whenever it ends, until the server stops."""
         clock = asyncio.get_running_loop().time
         began, waits = clock(), pauses()
         while True:
-            end = _say_end(await process.wait())
+            end = _say_end(await self._follow(process))
             self.running.discard(process)
             if self._stop.is_set():
                 return

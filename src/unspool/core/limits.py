@@ -72,9 +72,14 @@ class Slots:
         self._used_by_peer: dict[str, int] = {}
         self.used = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether the limit for all peers together is reached."""
+        return self.used >= self._in_all
+
     def full_for(self, peer: str) -> str | None:
         """Return a message that says which limit stops another stream of `peer`, or None if there is room."""
-        if self.used >= self._in_all:
+        if self.full:
             return f"the limit in all, {counted(self._in_all, 'running stream')}, is reached"
         if self._used_by_peer.get(peer, 0) >= self._per_peer:
             return f"the limit for one peer, {counted(self._per_peer, 'running stream')}, is reached by {peer}"

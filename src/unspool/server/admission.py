@@ -29,6 +29,7 @@ class Admission:
         pace = self._requests.of(call.caller.peer)
         now = time.monotonic()
         if wait := pace.wait_for(1, now):
-            raise OverloadedError(f"more than {self._most:g} requests a second from one peer", retry_after=wait)
+            said = f"more than {self._most:g} requests a second from one peer"
+            raise OverloadedError(said, retry_after=wait).at("requests")
         pace.take(1, now)
         yield

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from unspool.core.abridged import abridged
-from unspool.errors import ServerError, UnspoolError
+from unspool.errors import OverloadedError, ServerError, StreamAgeError, UnspoolError
 from unspool.server.entry import Call, Sent
 from unspool.server.outlet import ClientGoneError
 
@@ -73,6 +73,7 @@ class CallEnd:
         peer: the client's address as gRPC writes it.
         batch: how the files of a batch ended; None for other calls.
         principal: who the client is, or "" if it was not identified.
+        limit: the limit that refused or ended the call: a field of `LimitOptions`, or `descriptors`. Otherwise empty.
     """
 
     method: str
@@ -87,14 +88,35 @@ class CallEnd:
     peer: str
     batch: BatchEnd | None = None
     principal: str = ""
+    limit: str = ""
 
 
+@runtime_checkable
 class CallObserver(Protocol):
     """Receives an event for each call that ends. It runs on the event loop, so it should be quick."""
 
     def notify(self, event: CallEnd) -> None:
         """Handle an event. An exception raised here is logged and affects no call."""
         ...
+
+
+@runtime_checkable
+class CallWatcher(Protocol):
+    """Is told of each call when it begins, and sees it run. It runs on the event loop, so it should be quick."""
+
+    def begin(self, call: Call) -> Callable[[CallEnd], None]:
+        """Handle the beginning of a call, in its task, and return what handles its end.
+
+        An exception raised by either is logged and affects no call.
+
+        Args:
+            call: it changes while it runs: what is asked for is known as soon as the request is decoded, `bytes` grows.
+        """
+        ...
+
+
+CallFollower: TypeAlias = CallObserver | CallWatcher
+"""What may be in `observers` of a server."""
 
 
 class Log:
@@ -127,21 +149,23 @@ class Reports:
         observers: notified after the log.
     """
 
-    def __init__(self, observers: Sequence[CallObserver] = ()) -> None:
-        self._observers: tuple[CallObserver, ...] = (Log(), *observers)
+    def __init__(self, observers: Sequence[CallFollower] = ()) -> None:
+        self._observers = (Log(), *(one for one in observers if isinstance(one, CallObserver)))
+        self._watchers = tuple(one for one in observers if isinstance(one, CallWatcher))
 
     @contextmanager
     def reported(self, call: Call) -> Iterator[None]:
         """Report the end of a call, however it ends."""
+        ends = [self._begin(watcher, call) for watcher in self._watchers]
         started = time.monotonic()
-        outcome, message = "OK", ""
+        outcome, message, limit = "OK", "", ""
         try:
             yield
         except (asyncio.CancelledError, ClientGoneError):
             outcome = "CANCELLED"
             raise
         except UnspoolError as error:
-            outcome, message = error.reason, error.message
+            outcome, message, limit = error.reason, error.message, _limit_of(error)
             raise
         except Exception as error:
             outcome, message = ServerError.reason, repr(error)
@@ -149,6 +173,7 @@ class Reports:
         finally:
             asked = call.asked
             self._tell(
+                ends,
                 CallEnd(
                     method=call.method,
                     name=asked.names[0] if asked.names and not asked.batch else "",
@@ -162,15 +187,29 @@ class Reports:
                     peer=call.caller.address,
                     batch=_batch_end(call) if asked.batch else None,
                     principal=call.caller.principal.name if call.caller.principal is not None else "",
-                )
+                    limit=limit,
+                ),
             )
 
-    def _tell(self, event: CallEnd) -> None:
-        for observer in self._observers:
+    def _begin(self, watcher: CallWatcher, call: Call) -> Callable[[CallEnd], None]:
+        try:
+            return watcher.begin(call)
+        except Exception:
+            log.exception("an observer failed")
+            return lambda _: None
+
+    def _tell(self, ends: Sequence[Callable[[CallEnd], None]], event: CallEnd) -> None:
+        for tell in (*(observer.notify for observer in self._observers), *ends):
             try:
-                observer.notify(event)
+                tell(event)
             except Exception:
                 log.exception("an observer failed")
+
+
+def _limit_of(error: UnspoolError) -> str:
+    if isinstance(error, OverloadedError):
+        return error.limit
+    return "stream_age" if isinstance(error, StreamAgeError) else ""
 
 
 def _batch_end(call: Call) -> BatchEnd:

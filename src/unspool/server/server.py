@@ -24,7 +24,7 @@ from unspool.server.exposure import check_certificates, check_exposure, warning
 from unspool.server.guard import everybody
 from unspool.server.ports import Claim, claim
 from unspool.server.probes import Probes
-from unspool.server.report import CallObserver
+from unspool.server.report import CallFollower
 from unspool.server.service import FileService
 from unspool.stores.base import Store
 
@@ -46,7 +46,7 @@ class Server:
             several addresses. `tls:`, `mtls:` or `plain:` before one says what secures it; without these, a port has TLS if
             there is a `cert`, and asks for client certificates if there is a `client_ca`.
         options: limits and intervals.
-        observers: notified when a call ends; see `FileService`.
+        observers: notified when a call ends, or begins and ends; see `FileService`.
         share_port: whether other servers of this user may listen on the same port, if they set this too. The kernel then
             distributes the connections among them (SO_REUSEPORT). Without it a port in use is an error. With it the server
             does not log the warning below; the program that starts the servers should, once.
@@ -72,7 +72,7 @@ class Server:
         store: Store,
         listen: str | Sequence[str] = "127.0.0.1:0",
         options: ServerOptions | None = None,
-        observers: Sequence[CallObserver] = (),
+        observers: Sequence[CallFollower] = (),
         *,
         share_port: bool = False,
         cert: FilePath | None = None,

@@ -18,7 +18,7 @@ from unspool.server.audit import Decisions
 from unspool.server.connections import Connections
 from unspool.server.entry import Concern, Entry
 from unspool.server.guard import Guard
-from unspool.server.report import CallObserver, Reports
+from unspool.server.report import CallFollower, Reports
 from unspool.server.requests import Requests
 from unspool.server.streams import Streams
 from unspool.stores.base import Store
@@ -40,7 +40,8 @@ class FileService:
         store: where the bytes come from. The service does not close it.
         options: sizes, intervals and dialects.
         limits: limits on the calls of this service. They do not cover the other services of your server.
-        observers: notified when a call ends. Each call is logged in any case (`logging`, logger `unspool.server`).
+        observers: notified when a call ends (`CallObserver`), or told when it begins too (`CallWatcher`). Each call is logged
+            in any case (`logging`, logger `unspool.server`).
         authenticate: identifies the caller of every call, as `unspool.access.TokenFile` does. None takes no tokens.
         authorize: decides what each caller may do, as `unspool.access.RulesFile` does. None lets everybody do everything, or,
             with `authenticate`, everybody who was identified.
@@ -57,7 +58,7 @@ class FileService:
         store: Store,
         options: ServiceOptions | None = None,
         limits: LimitOptions | None = None,
-        observers: Sequence[CallObserver] = (),
+        observers: Sequence[CallFollower] = (),
         *,
         authenticate: Authenticate | None = None,
         authorize: Authorize | None = None,

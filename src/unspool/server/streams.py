@@ -102,11 +102,12 @@ class Streams:
     def _refuse_if_full(self, connection: str, peer: str) -> None:
         if self._draining:
             raise _going_away_error()
-        full = self._slots.full_for(peer)
+        full, limit = self._slots.full_for(peer), "streams" if self._slots.full else "streams_per_peer"
         if full is None and connection not in self._connections and len(self._connections) >= self._limits.connections:
             full = f"the limit, {counted(self._limits.connections, 'connection')} with running streams, is reached"
+            limit = "connections"
         if full is not None:
-            raise OverloadedError(f"{full}: try again", retry_after=_FULL_RETRY)
+            raise OverloadedError(f"{full}: try again", retry_after=_FULL_RETRY).at(limit)
 
     def outlet(self, call: Call, heartbeat: bytes | None, interval: float) -> Outlet:
         """Return the sending side of a stream, which keeps to its limits."""

@@ -55,6 +55,7 @@ def ours(error: OSError, name: str) -> UnspoolError:
     if error.errno == errno.ENAMETOOLONG:
         return InvalidNameError(f"{name[:40]!r}...: a part is longer than the file system allows", name=name)
     if error.errno in _EXHAUSTED:
-        return OverloadedError(f"{name}: the server has too many files open: try again", name=name, retry_after=_FULL_RETRY)
+        full = f"{name}: the server has too many files open: try again"
+        return OverloadedError(full, name=name, retry_after=_FULL_RETRY).at("descriptors")
     kind, said = _MEANINGS.get(error.errno or 0, (ServerError, error.strerror))
     return kind(f"{name}: {said}", name=name)

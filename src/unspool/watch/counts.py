@@ -1,0 +1,223 @@
+"""What one server process counts of its calls and its store. Every call and every request to the store is counted here only.
+
+Rule 1: nothing is counted for each block: how far running calls are is looked at once a second, while there are any.
+Rule 2: labels are bounded. They are methods, outcomes, limits and operations, never names of files or of clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from hashlib import blake2b
+from time import monotonic, perf_counter
+
+from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
+from unspool.core.resent import Read
+from unspool.server.entry import Call
+from unspool.server.report import CallEnd
+from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
+from unspool.watch.figures import Figures, Histogram, Key
+
+INTERVAL = 1.0
+"""Seconds between two looks at the running calls. Prometheus asks every 15 s in most set-ups, and every minute by default."""
+
+STALLED = 10.0
+"""Seconds without a byte of its file after which a stream counts as stalled: the interval of heartbeats. Clients wait 30."""
+
+_MOST_READS = 1000
+"""Reads that are remembered between two publications: more retries in a second are not looked at."""
+
+Publish = Callable[[Figures], bool]
+"""Is given the figures. Returns False if it cannot take them now; then it is given later ones."""
+
+
+class Counts:
+    """Counts the calls of a server, as an observer of it, and the requests to its store, through `watched`.
+
+    The figures are published once a second while something happens.
+
+    Args:
+        publish: takes the figures.
+        clock: in seconds; shared by all processes of the server.
+    """
+
+    def __init__(self, publish: Publish, clock: Callable[[], float] = monotonic) -> None:
+        self._publish = publish
+        self._clock = clock
+        self._figures = Figures()
+        self._running: dict[_Running, None] = {}
+        self._methods: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watched(self, store: Store) -> Store:
+        """Return the same store, whose answers are timed. Closing it closes the store."""
+        return _WatchedStore(store, self._figures)
+
+    def begin(self, call: Call) -> Callable[[CallEnd], None]:
+        """See `CallWatcher.begin`."""
+        self._methods.add(call.method)
+        running = _Running(call, self._clock())
+        self._running[running] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tick)
+        return partial(self._end, running)
+
+    def _end(self, running: _Running, event: CallEnd) -> None:
+        del self._running[running]
+        figures, method = self._figures, event.method
+        figures.count("unspool_calls_ended_total", method, event.outcome)
+        figures.observe(event.seconds, "unspool_call_seconds", method)
+        if event.bytes:
+            figures.count("unspool_sent_bytes_total", method, by=event.bytes)
+        if event.limit:
+            figures.count("unspool_limits_hit_total", event.limit)
+        broken = event.outcome != "OK"
+        # The others are the only read of their transfer: nothing was sent before, and nothing will be sent again.
+        if (broken or event.attempt > 1) and (read := running.read(self._clock(), broken=broken)) is not None:
+            figures.reads.append(read)
+            del figures.reads[:-_MOST_READS]
+
+    def _tick(self) -> None:
+        self._timer = None
+        done = self.publish()
+        if self._running or not done:
+            self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tick)
+
+    def publish(self) -> bool:
+        """Publish the figures now. Returns whether they were taken."""
+        mine, now = self._figures, self._clock()
+        counters, unended = dict(mine.counters), []
+        gauges: dict[Key, float] = {("unspool_calls_running", method): 0 for method in self._methods}
+        gauges["unspool_streams_stalled",] = 0
+        for running in self._running:
+            method = running.call.method
+            running.look(now)
+            if running.newly_stalled:
+                mine.count("unspool_stalls_total")
+                counters["unspool_stalls_total",] = mine.counters["unspool_stalls_total",]
+            gauges["unspool_streams_stalled",] += running.stalled
+            gauges["unspool_calls_running", method] += 1
+            sent = "unspool_sent_bytes_total", method
+            counters[sent] = counters.get(sent, 0) + running.call.bytes
+            if (read := running.read(now, broken=True)) is not None:
+                unended.append(read)
+        histograms = {key: Histogram(one.bounds, one.counts, one.total) for key, one in mine.histograms.items()}
+        taken = self._publish(Figures(counters, gauges, histograms, list(mine.reads), unended))
+        if taken:
+            mine.reads.clear()
+        return taken
+
+    def close(self) -> None:
+        """Publish the figures for the last time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.publish()
+
+
+class _Running:
+    """A call that is running, and when its bytes last moved."""
+
+    __slots__ = ("_transfer", "began", "call", "moved", "newly_stalled", "sent", "stalled")
+
+    def __init__(self, call: Call, now: float) -> None:
+        self.call = call
+        self.began = self.moved = now
+        self.sent = 0
+        self.stalled = self.newly_stalled = False
+        self._transfer = ""
+
+    def read(self, now: float, *, broken: bool) -> Read | None:
+        """Return what was read of a file until now, if anything was; None for a batch, and without a transfer's id."""
+        asked = self.call.asked
+        if not self.call.bytes or not asked.transfer_id or asked.batch:
+            return None
+        if not self._transfer:
+            # A digest: names and ids may be long, and both are what a client chose.
+            said = f"{asked.transfer_id} {asked.names[0]}".encode(errors="replace")
+            self._transfer = blake2b(said, digest_size=12).hexdigest()
+        return Read(self._transfer, asked.start, asked.start + self.call.bytes, broken, self.began, now)
+
+    def look(self, now: float) -> None:
+        """Look whether bytes have moved since the last look."""
+        was = self.stalled
+        if self.call.bytes != self.sent:
+            self.sent, self.moved = self.call.bytes, now
+        # A listing has no bytes of files.
+        self.stalled = self.call.streams and self.call.method != "ListFiles" and now - self.moved >= STALLED
+        self.newly_stalled = self.stalled and not was
+
+
+class _Timed:
+    """Counts the seconds of one operation in a histogram."""
+
+    __slots__ = ("_began", "_figures", "_operation")
+
+    def __init__(self, figures: Figures, operation: str) -> None:
+        self._figures = figures
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        self._began = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._figures.observe(perf_counter() - self._began, "unspool_store_seconds", self._operation)
+
+
+class _WatchedStore:
+    def __init__(self, inner: Store, figures: Figures) -> None:
+        self._inner = inner
+        self._figures = figures
+
+    async def stat(self, name: str) -> FileInfo:
+        with _Timed(self._figures, "stat"):
+            return await self._inner.stat(name)
+
+    async def open(self, name: str, revision: str | None = None) -> OpenFile:
+        with _Timed(self._figures, "open"):
+            return _WatchedFile(await self._inner.open(name, revision), self._figures)
+
+    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
+        with _Timed(self._figures, "read_small"):
+            return await self._inner.read_small(names, most_bytes, known)
+
+    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+        async with aclosing(self._inner.list(request)) as pages:
+            while True:
+                with _Timed(self._figures, "list"):
+                    page = await anext(pages, None)
+                if page is None:
+                    return
+                yield page
+                del page  # see native.py
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _WatchedFile:
+    def __init__(self, inner: OpenFile, figures: Figures) -> None:
+        self._inner = inner
+        self._figures = figures
+
+    @property
+    def info(self) -> FileInfo:
+        return self._inner.info
+
+    async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
+        # Written out, because there may be ten thousand runs a second: half a microsecond for each, measured.
+        observe = self._figures.histogram("unspool_store_seconds", "read").observe
+        async with aclosing(self._inner.read(span, run_size)) as runs:
+            began = perf_counter()
+            async for run in runs:
+                observe(perf_counter() - began)
+                yield run
+                began = perf_counter()
+
+    async def steady(self) -> bool:
+        return await self._inner.steady()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,153 @@
+"""Metrics for Prometheus (the extra `metrics`): of a server, out of the figures of its processes, and of a client.
+
+    metrics = ServerMetrics()
+    prometheus_client.REGISTRY.register(metrics)
+    server = unspool.Server(metrics.watched(store), observers=[metrics])
+
+One process answers Prometheus, whatever the number of workers: see docs/decisions/0040.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal, TypeVar
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from unspool._version import __version__
+from unspool.core.resent import Ledger, Read
+from unspool.server.entry import Call
+from unspool.server.report import CallEnd
+from unspool.stores.base import Store
+from unspool.watch.counts import Counts
+from unspool.watch.figures import Figures, Histogram, Key, added
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric: what Prometheus is told of it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+SERVER = (
+    Described("unspool_build_info", "gauge", ("version",), "1; the version of the server is the label."),
+    Described("unspool_workers", "gauge", (), "Processes that serve."),
+    Described("unspool_workers_replaced_total", "counter", (), "Worker processes that ended by themselves."),
+    Described("unspool_calls_running", "gauge", ("method",), "Calls that are running."),
+    Described("unspool_calls_ended_total", "counter", ("method", "outcome"), "Calls that ended, by outcome as in the log."),
+    Described("unspool_call_seconds", "histogram", ("method",), "How long calls took."),
+    Described("unspool_sent_bytes_total", "counter", ("method",), "Bytes of files that were sent, also by calls that run."),
+    Described("unspool_sent_again_bytes_total", "counter", (), "Of these, bytes that their transfer had been sent before."),
+    Described("unspool_resumes_total", "counter", (), "Reads that went on where an earlier one of their transfer broke off."),
+    Described("unspool_streams_stalled", "gauge", (), "Streams that are running, and have sent no byte of a file for 10 s."),
+    Described("unspool_stalls_total", "counter", (), "How often a stream sent no byte of a file for 10 s."),
+    Described("unspool_limits_hit_total", "counter", ("limit",), "Calls that a limit of the server refused or ended."),
+    Described("unspool_store_seconds", "histogram", ("operation",), "How long calls waited for the store."),
+)
+"""The metrics of a server."""
+
+ALWAYS: tuple[Key, ...] = tuple((one.name,) for one in SERVER if one.kind != "histogram" and not one.labels) + tuple(
+    ("unspool_limits_hit_total", limit)
+    for limit in ("streams", "streams_per_peer", "connections", "requests", "stream_age", "descriptors")
+)
+"""What is shown even while it is 0, so that a first event is seen as an increase."""
+
+
+class Page(Collector):
+    """What Prometheus sees of a server: the figures of its processes, added up. It may be read from any thread."""
+
+    def __init__(self) -> None:
+        # Replaced as a whole: another thread that collects never sees a process twice, or not at all.
+        self._state: tuple[Figures, Mapping[Hashable, Figures]] = Figures(), {}
+        self._ledger = Ledger()
+
+    def began(self, process: Hashable) -> None:
+        """Add a process that serves."""
+        whole, living = self._state
+        self._state = whole, {**living, process: Figures()}
+
+    def update(self, process: Hashable, figures: Figures) -> None:
+        """Take what a process has counted since it began."""
+        whole, living = self._state
+        self._state = self._compared(whole, figures.reads), {**living, process: figures}
+
+    def ended(self, process: Hashable, *, by_itself: bool) -> None:
+        """Keep what a process has counted, and forget how things were in it."""
+        whole, living = self._state
+        last = living.get(process, Figures())
+        whole = self._compared(added(whole, last, gauges="dropped"), last.unended)
+        whole.count("unspool_workers_replaced_total", by=by_itself)
+        self._state = whole, {one: figures for one, figures in living.items() if one is not process}
+
+    def _compared(self, whole: Figures, reads: Iterable[Read]) -> Figures:
+        """Return the figures, with what the reads have in common with earlier ones."""
+        whole = added(whole)
+        for read in reads:
+            again, resumes = self._ledger.add(read)
+            whole.count("unspool_sent_again_bytes_total", by=again)
+            whole.count("unspool_resumes_total", by=resumes)
+        return whole
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics as they are now."""
+        whole, living = self._state
+        now = added(whole, *living.values())
+        now.gauges["unspool_build_info", __version__] = 1
+        now.gauges["unspool_workers",] = len(living)
+        values: dict[Key, float] = {**dict.fromkeys(ALWAYS, 0.0), **now.counters, **now.gauges}
+        yield from _families(SERVER, values, now.histograms)
+
+
+def _families(
+    described: tuple[Described, ...], values: Mapping[Key, float], histograms: Mapping[Key, Histogram]
+) -> Iterator[Metric]:
+    for one in described:
+        if one.kind == "histogram":
+            shown = HistogramMetricFamily(one.name, one.help, labels=one.labels)
+            for (_, *labels), histogram in _of(one.name, histograms):
+                bounds = [*map(str, histogram.bounds), "+Inf"]
+                shown.add_metric(labels, list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total)
+            yield shown
+            continue
+        family = (CounterMetricFamily if one.kind == "counter" else GaugeMetricFamily)(one.name, one.help, labels=one.labels)
+        for (_, *labels), value in _of(one.name, values):
+            family.add_metric(labels, value)
+        yield family
+
+
+def _of(name: str, values: Mapping[Key, T]) -> list[tuple[Key, T]]:
+    return sorted(((key, value) for key, value in values.items() if key[0] == name), key=lambda pair: pair[0])
+
+
+class ServerMetrics(Collector):
+    """The metrics of a server in this process: an observer of the server, and a collector of `prometheus_client`."""
+
+    def __init__(self) -> None:
+        self._page = Page()
+        self._page.began(self)
+        self._counts = Counts(self._take)
+
+    def _take(self, figures: Figures) -> bool:
+        self._page.update(self, figures)
+        return True
+
+    def watched(self, store: Store) -> Store:
+        """Return the store, whose answers are timed from now on."""
+        return self._counts.watched(store)
+
+    def begin(self, call: Call) -> Callable[[CallEnd], None]:
+        """See `unspool.server.report.CallWatcher`."""
+        return self._counts.begin(call)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; they are at most a second old."""
+        return self._page.collect()
