@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from client.lab import BLOCK, DATA, NAME, NEW, Lab, Wrapper
 from unspool import Client, RetryPolicy, TransferOptions
-from unspool.client.events import Event, Retrying
+from unspool.client.events import AttemptBegan, Event, Retrying, TransferBegan, TransferEnded
 from unspool.core.model import Entry, FileInfo, Frame, ListRequest, Page, Prefix, ReadRequest
 from unspool.errors import (
     FileChangedError,
@@ -223,4 +223,6 @@ async def test_every_call_has_options_and_observers_of_its_own(call: str) -> Non
     told = Recorder[Event]()
     with pytest.raises(UnreachableError):
         await CALLS[call](lab.client_of(Gone(lab.transport)), TransferOptions(retry=RetryPolicy(budget=3)), told)
-    assert [type(event) for event in told] == [Retrying] * 2
+    attempts = [AttemptBegan, Retrying, AttemptBegan, Retrying, AttemptBegan]
+    assert [type(event) for event in told] == [TransferBegan, *attempts, TransferEnded]
+    assert told[-1].outcome == "UNAVAILABLE"  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unspool import Client, MemoryStore, RetryPolicy, TransferOptions
-from unspool.client.events import Event, Started
+from unspool.client.events import Event, Started, TransferBegan, TransferEnded, TreeAdvanced
 from unspool.core.address import DEFAULT_PORT, parse_server
 from unspool.errors import InvalidRequestError
 from unspool.server.report import CallEnd
@@ -99,8 +99,11 @@ async def test_a_trees_events_say_of_which_transfer_they_are(tmp_path: Path) -> 
     options = TransferOptions(retry=RetryPolicy(budget=1))
     async with serve(MemoryStore(files)) as address, Client(address, options=options) as client:
         await client.get_tree("", tmp_path / "tree", observers=[told])
-    assert len({event.transfer for event in told}) == 1
-    assert all(event.transfer for event in told)
+    assert len({event.transfer for event in told if isinstance(event, TreeAdvanced)}) == 1
+    began = {event.transfer: (event.call, event.name) for event in told if isinstance(event, TransferBegan)}
+    assert sorted(began.values()) == [("batch", ""), ("get", "large"), ("get_tree", "")]
+    assert {event.transfer for event in told} == set(began)
+    assert {event.transfer: event.outcome for event in told if isinstance(event, TransferEnded)} == dict.fromkeys(began, "OK")
 
 
 def test_the_transport_protocol_loads_no_grpc() -> None:

@@ -78,6 +78,7 @@ IN_MODULES = {
     ],
     unspool.client.events: [
         "Advanced",
+        "AttemptBegan",
         "Event",
         "FileFailed",
         "Observer",
@@ -87,6 +88,8 @@ IN_MODULES = {
         "Restarting",
         "Retrying",
         "Started",
+        "TransferBegan",
+        "TransferEnded",
         "TreeAdvanced",
     ],
     unspool.options: [

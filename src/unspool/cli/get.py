@@ -6,7 +6,7 @@ import dataclasses
 import json as jsons
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,6 +14,7 @@ from unspool.cli.command import binary_output, command, dialect_option, printabl
 from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getcommand import GetCommand
+from unspool.cli.getlog import begin_log, log_option
 from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 from unspool.cli.sizes import Size
@@ -92,6 +93,7 @@ MOST_JOBS = 64
 @dialect_option
 @click.option("--verbose", "-v", is_flag=True, help="With -r: name what the server leaves out.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@log_option
 @click.option(
     "--json", is_flag=True, help="Print the result as one JSON object (of several files: one a line), and no progress."
 )
@@ -125,6 +127,7 @@ async def get(
     dialect: str,
     verbose: bool,
     quiet: bool,
+    log_format: Literal["human", "json"] | None,
     json: bool,
 ) -> None:
     """Download URL to DEST: a file, a directory, or - for standard output. Without DEST: the name's last part, here.
@@ -158,7 +161,9 @@ async def get(
         options=options,
         limit_rate=None if limit_rate is None else RateLimit(limit_rate),
         **security,
+        observers=begin_log(log_format),
     )
+    quiet = quiet or log_format is not None
     if url is None:
         from unspool.cli.several import get_several  # noqa: PLC0415
 

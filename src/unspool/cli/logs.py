@@ -1,4 +1,4 @@
-"""The server's log: lines for people, or JSON."""
+"""The log of a server, and of a client that is asked for one: lines for people, or JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ class _HumanLines(logging.Formatter):
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object per line. A record of a call's end has its fields in place of a message. Times are RFC 3339, in UTC."""
+    """One JSON object per line. The end of a call and an event of a client have their fields in place of a message.
+
+    Times are RFC 3339, in UTC.
+    """
 
     def __init__(self, worker: int | None) -> None:
         super().__init__()
@@ -49,7 +52,10 @@ class _JsonLines(logging.Formatter):
             **self._who,
         }
         end = getattr(record, "transfer", None)
-        if end is None:
+        event = getattr(record, "fields", None)
+        if event is not None:
+            fields.update(event)
+        elif end is None:
             fields["message"] = record.getMessage()
         else:
             fields.update(dataclasses.asdict(end))

@@ -62,7 +62,9 @@ class Client(TreeCalls):
             NotFoundError, AccessError, TransferError, ...: see `unspool.errors`.
         """
         check_name(name)
-        return await stat(name, self._transfer(options, observers), sha256=sha256)
+        transfer = self._transfer(options, observers)
+        with transfer.told("stat", name):
+            return await stat(name, transfer, sha256=sha256)
 
     async def exists(self, name: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> bool:
         """Return whether the server has a file of this name (a directory is not one). Raises as `stat` otherwise."""
@@ -144,12 +146,13 @@ class Client(TreeCalls):
         check_prefix(prefix)
         transfer = self._transfer(options, observers)
         request = ListRequest(prefix, recursive, page_size)
-        async for attempt in transfer.attempts():
-            with attempt:
-                async with aclosing(transfer.pages(request)) as pages:
-                    async for page in pages:
-                        attempt.final = True  # a listing cannot be resumed, and a retry would yield this page twice
-                        yield page
+        with transfer.told("list", prefix):
+            async for attempt in transfer.attempts():
+                with attempt:
+                    async with aclosing(transfer.pages(request)) as pages:
+                        async for page in pages:
+                            attempt.final = True  # a listing cannot be resumed, and a retry would yield this page twice
+                            yield page
 
     async def get(
         self,
@@ -184,7 +187,9 @@ class Client(TreeCalls):
             path = await file_path(destination, name)
             return await download(name, partial(Destination.at, path), self._open_seams(), options, observer)
         check_writer(destination)
-        return await write_to(destination, name, Transfer(self._open_seams(), options, observer))
+        transfer = Transfer(self._open_seams(), options, observer)
+        with transfer.told("get", name):
+            return await write_to(destination, name, transfer)
 
     @asynccontextmanager
     async def open(
@@ -219,13 +224,14 @@ class Client(TreeCalls):
         transfer = self._transfer(options, observers)
         stop = None if length is None else start + length
         receiver = Receiver(name, start, stop, revision=revision, transfer_id=transfer.id)
-        async with aclosing(transfer.blocks(receiver)) as blocks:
-            first = await anext(blocks, None)
-            reading = Reading(receiver, first, blocks, progress)
-            try:
-                yield reading
-            finally:
-                reading.close()
+        with transfer.told("open", name):
+            async with aclosing(transfer.blocks(receiver)) as blocks:
+                first = await anext(blocks, None)
+                reading = Reading(receiver, first, blocks, progress)
+                try:
+                    yield reading
+                finally:
+                    reading.close()
 
     async def read(
         self,
@@ -264,4 +270,6 @@ class Client(TreeCalls):
         """
         check_name(name)
         local = local_path(path)
-        return await verify(name, LocalCopy(local, local), self._transfer(options, observers), sha256=sha256)
+        transfer = self._transfer(options, observers)
+        with transfer.told("verify", name):
+            return await verify(name, LocalCopy(local, local), transfer, sha256=sha256)

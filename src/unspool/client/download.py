@@ -44,7 +44,8 @@ async def download(
     transfer = Transfer(seams, options, observer)
     here = Unfinished(name, opens, transfer)
     try:
-        result = await _Download(transfer, here).run()
+        with transfer.told("get", name):
+            result = await _Download(transfer, here).run()
     except BaseException:
         with suppress(LocalFileError):  # the first error is the one to report
             here.close()

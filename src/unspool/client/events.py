@@ -13,6 +13,53 @@ from unspool.errors import UnspoolError
 
 
 @value
+class TransferBegan:
+    """A transfer begins.
+
+    Attributes:
+        call: what the client was asked for, or a part of it: `get`, `open`, `stat`, `list`, `verify`, `get_tree`, `batch`, ...
+        name: the file or the prefix. Empty for a batch.
+    """
+
+    call: str
+    name: str
+    transfer: str
+
+
+@value
+class AttemptBegan:
+    """Attempt number `attempt` begins: the server's log has the number too. Notified in the task that makes the attempt."""
+
+    attempt: int
+    transfer: str
+
+
+@value
+class TransferEnded:
+    """A transfer ended.
+
+    Attributes:
+        call, name: as in `TransferBegan`.
+        outcome: `OK`, `CANCELLED` (by the caller), or the reason of the error.
+        message: the error's message, or "".
+        error: the error, if it is one of unspool's.
+        attempts: how many there were.
+        bytes_received: verified bytes received; bytes received twice count twice.
+        seconds: how long it took, waits included.
+    """
+
+    call: str
+    name: str
+    outcome: str
+    message: str
+    error: UnspoolError | None
+    attempts: int
+    bytes_received: int
+    seconds: float
+    transfer: str
+
+
+@value
 class Rechecked:
     """Part of an earlier run's part file was read again: `good` bytes are correct so far, `left` segments remain."""
 
@@ -96,7 +143,19 @@ class FileFailed:
     transfer: str
 
 
-Event: TypeAlias = Rechecked | Started | Advanced | Retrying | Restarting | Repairing | TreeAdvanced | FileFailed
+Event: TypeAlias = (
+    TransferBegan
+    | AttemptBegan
+    | TransferEnded
+    | Rechecked
+    | Started
+    | Advanced
+    | Retrying
+    | Restarting
+    | Repairing
+    | TreeAdvanced
+    | FileFailed
+)
 
 
 class Observer(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unspool.client.events import Advanced, Event, FileFailed, Observer, Restarting, Retrying, Started, TreeAdvanced
+from unspool.client.events import Advanced, Event, FileFailed, Observer, Rechecked, Started, TreeAdvanced
 from unspool.client.results import Result, TreeResult
 from unspool.core.model import Omission
 from unspool.core.omissions import Omissions
@@ -148,7 +148,7 @@ class TreeTally:
 
 
 class Relay:
-    """Turns the events of one download into progress of the tree."""
+    """Turns the progress of one download into progress of the tree, and passes its other events on."""
 
     def __init__(self, name: str, tally: TreeTally, observer: Observer) -> None:
         self._name = name
@@ -164,10 +164,10 @@ class Relay:
             case Advanced(good):
                 self._tally.under_way[self._name] = good
                 self._tally.tell()
-            case Retrying() | Restarting():
-                self._observer.notify(event)
-            case _:
+            case Rechecked():
                 pass
+            case _:
+                self._observer.notify(event)
 
 
 def _forget_where(error: BaseException | None) -> None:

@@ -13,15 +13,15 @@ again; otherwise it raises the error. Code below the `with` runs after every att
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from unspool.client.clock import Clock
-from unspool.client.events import Observer, Restarting, Retrying
+from unspool.client.events import AttemptBegan, Observer, Restarting, Retrying, TransferBegan, TransferEnded
 from unspool.client.heartbeats import Heartbeats
 from unspool.client.ratelimit import RateLimit
 from unspool.client.transport import Transport
@@ -166,9 +166,7 @@ class Attempts:
                     raise StopAsyncIteration if last.ended_well else error
             finally:
                 del error
-        tally = self._transfer.tally
-        tally.attempts += 1
-        self._last = Attempt(tally.attempts)
+        self._last = Attempt(self._transfer.next_attempt())
         return self._last
 
 
@@ -197,6 +195,42 @@ class Transfer:
         other = type(self)(seams, self.options, self.observer)
         other.id, other.tally = self.id, self.tally
         return other
+
+    @contextmanager
+    def told(self, call: str, name: str) -> Iterator[None]:
+        """Notify the observer that the transfer begins, and at the end of the `with` how it ended."""
+        clock, outcome, message, failed = self.seams.clock, "OK", "", None
+        began = clock.monotonic()
+        self.observer.notify(TransferBegan(call, name, self.id))
+        try:
+            yield
+        except UnspoolError as error:
+            outcome, message, failed = error.reason, error.message, error
+            raise
+        except BaseException as error:  # the caller was cancelled, or left by an exception of its own
+            outcome, message = "CANCELLED", repr(error) if isinstance(error, Exception) else ""
+            raise
+        finally:
+            self.observer.notify(
+                TransferEnded(
+                    call=call,
+                    name=name,
+                    outcome=outcome,
+                    message=message,
+                    error=failed,
+                    attempts=self.tally.attempts,
+                    bytes_received=self.tally.bytes_received,
+                    seconds=clock.monotonic() - began,
+                    transfer=self.id,
+                )
+            )
+            del failed  # its traceback refers to this frame: a cycle, which would keep blocks in memory
+
+    def next_attempt(self) -> int:
+        """Begin an attempt, and return its number."""
+        self.tally.attempts += 1
+        self.observer.notify(AttemptBegan(self.tally.attempts, self.id))
+        return self.tally.attempts
 
     def attempts(self) -> Attempts:
         """Return the attempts of this transfer, for an `async for` loop."""
@@ -276,8 +310,7 @@ class Transfer:
                     return
                 if self._wish.small:
                     self._renew()  # the old connection is full of data for the stream that was just given up
-                self.tally.attempts += 1
-                number = self.tally.attempts
+                number = self.next_attempt()
         except UnspoolError:
             if not receiver.complete:  # an error after the last byte and the summary does not matter
                 raise

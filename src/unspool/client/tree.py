@@ -127,6 +127,11 @@ class _Tree:
     async def run(self) -> TreeResult:
         """Fetch the tree."""
         started = self._seams.clock.monotonic()
+        with self._listing.told("get_tree", self._prefix):
+            await self._rounds()
+        return self._tally.result(self._prefix, str(self._path), self._seams.clock.monotonic() - started)
+
+    async def _rounds(self) -> None:
         async for attempt in self._listing.attempts():
             broken = await self._round()  # a worker's error ends the tree: the worker has retried already
             with attempt:
@@ -136,7 +141,6 @@ class _Tree:
             if attempt.error is not None and self._destination.is_open:
                 self._tally.again()
                 await self._disk.do(self._destination.begin_again)
-        return self._tally.result(self._prefix, str(self._path), self._seams.clock.monotonic() - started)
 
     def close(self) -> None:
         """Name the complete files. Blocks until the disk is done, so that nothing is left running."""
@@ -260,16 +264,16 @@ class _Tree:
             transfer = Transfer(seams, self._options, self._observer)
             writing: Future[Outcome] | None = None
             try:
-                batch = fetch_batch(work, transfer)
-                async with aclosing(batch):
-                    async for finished in batch:
-                        for arrived in finished.arrived:
-                            del left[id(arrived.wanted)]
-                        for wanted, error in finished.failed:
-                            del left[id(wanted)]
-                            self._fail_or_fetch_again(wanted, error, fetch_again, transfer.id)
-                        await self._wait_for_disk(writing)
-                        writing = self._hand_over(finished.arrived)
+                with transfer.told("batch", ""):
+                    async with aclosing(fetch_batch(work, transfer)) as batch:
+                        async for finished in batch:
+                            for arrived in finished.arrived:
+                                del left[id(arrived.wanted)]
+                            for wanted, error in finished.failed:
+                                del left[id(wanted)]
+                                self._fail_or_fetch_again(wanted, error, fetch_again, transfer.id)
+                            await self._wait_for_disk(writing)
+                            writing = self._hand_over(finished.arrived)
             except UnsupportedError:
                 self._one_by_one = True
             except UnspoolError as error:
@@ -288,10 +292,11 @@ class _Tree:
         transfer = Transfer(seams, self._options, self._observer)
         small = SmallFile(wanted, transfer.id)
         try:
-            async with aclosing(transfer.blocks(small.receiver)) as blocks:
-                async for block in blocks:
-                    small.add(block)
-            arrived = small.received()
+            with transfer.told("get", wanted.info.name):
+                async with aclosing(transfer.blocks(small.receiver)) as blocks:
+                    async for block in blocks:
+                        small.add(block)
+                arrived = small.received()
         except UnspoolError as error:
             if self._ends_all(error):
                 raise

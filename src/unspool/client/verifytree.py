@@ -50,12 +50,14 @@ async def verify_tree(
     sha256: bool,
 ) -> TreeVerification:
     """Compare all files below a prefix with those in a directory; see `Client.verify_tree`."""
-    run = _Verification(prefix, directory, Transfer(seams, options, observer), sha256=sha256)
+    listing = Transfer(seams, options, observer)
+    run = _Verification(prefix, directory, listing, sha256=sha256)
     started = seams.clock.monotonic()
     try:
-        await run.open()
-        await run.list(filters)
-        await run.compare_all()
+        with listing.told("verify_tree", prefix):
+            await run.open()
+            await run.list(filters)
+            await run.compare_all()
     finally:
         run.close()
     return run.result(seams.clock.monotonic() - started)
@@ -165,10 +167,11 @@ class _Verification:
             raise FileMismatchError(f"{path}: {'is a symbolic link' if seen.occupied else 'is missing'}", name=name)
         copy = LocalCopy(path, path)  # by its path: the descriptor of its directory is closed by now
         transfer = self._another()
-        try:
-            await compare(seen.info, copy, transfer, sha256=self._sha256)
-        except FileChangedError:  # since it was listed
-            await verify(name, copy, transfer, sha256=self._sha256)
+        with transfer.told("verify", name):
+            try:
+                await compare(seen.info, copy, transfer, sha256=self._sha256)
+            except FileChangedError:  # since it was listed
+                await verify(name, copy, transfer, sha256=self._sha256)
 
     def result(self, seconds: float) -> TreeVerification:
         """Return what was found."""

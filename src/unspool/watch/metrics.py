@@ -10,11 +10,8 @@ One process answers Prometheus, whatever the number of workers: see docs/decisio
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Literal, TypeVar
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from unspool._version import __version__
@@ -23,20 +20,8 @@ from unspool.server.entry import Call
 from unspool.server.report import CallEnd
 from unspool.stores.base import Store
 from unspool.watch.counts import Counts
-from unspool.watch.figures import Figures, Histogram, Key, added
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """A metric: what Prometheus is told of it."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    help: str
-
+from unspool.watch.families import Described, families
+from unspool.watch.figures import Figures, Key, added
 
 SERVER = (
     Described("unspool_build_info", "gauge", ("version",), "1; the version of the server is the label."),
@@ -104,28 +89,7 @@ class Page(Collector):
         now.gauges["unspool_build_info", __version__] = 1
         now.gauges["unspool_workers",] = len(living)
         values: dict[Key, float] = {**dict.fromkeys(ALWAYS, 0.0), **now.counters, **now.gauges}
-        yield from _families(SERVER, values, now.histograms)
-
-
-def _families(
-    described: tuple[Described, ...], values: Mapping[Key, float], histograms: Mapping[Key, Histogram]
-) -> Iterator[Metric]:
-    for one in described:
-        if one.kind == "histogram":
-            shown = HistogramMetricFamily(one.name, one.help, labels=one.labels)
-            for (_, *labels), histogram in _of(one.name, histograms):
-                bounds = [*map(str, histogram.bounds), "+Inf"]
-                shown.add_metric(labels, list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total)
-            yield shown
-            continue
-        family = (CounterMetricFamily if one.kind == "counter" else GaugeMetricFamily)(one.name, one.help, labels=one.labels)
-        for (_, *labels), value in _of(one.name, values):
-            family.add_metric(labels, value)
-        yield family
-
-
-def _of(name: str, values: Mapping[Key, T]) -> list[tuple[Key, T]]:
-    return sorted(((key, value) for key, value in values.items() if key[0] == name), key=lambda pair: pair[0])
+        yield from families(SERVER, values, now.histograms)
 
 
 class ServerMetrics(Collector):
