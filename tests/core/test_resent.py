@@ -46,6 +46,7 @@ def test_streams_side_by_side_do_not_resume_each_other() -> None:
     ledger = Ledger()
     ledger.add(read(0, 60, began=0, ended=3))
     assert ledger.add(read(50, 100, began=1, ended=4)) == (10, 0)
+    assert ledger.add(read(55, 100, began=2.95, ended=4)) == (45, 1), "began when the first was about to end"
 
 
 def test_what_ended_well_is_not_resumed() -> None:

@@ -156,9 +156,9 @@ async def test_each_limit_has_its_name() -> None:
 
 async def test_bytes_that_are_sent_again_are_counted() -> None:
     """An attempt that asks for what an earlier one of its transfer was sent counts those bytes, and not the others."""
-    metrics = ServerMetrics()
+    metrics, ends = ServerMetrics(), Recorder[CallEnd]()
     async with (
-        Server(metrics.watched(MemoryStore({"a": bytes(8 * MIB)})), observers=[metrics]) as server,
+        Server(metrics.watched(MemoryStore({"a": bytes(8 * MIB)})), observers=[metrics, ends]) as server,
         aclosing(GrpcTransport(server.address)) as transport,
     ):
         for attempt, start in ((1, 0), (2, MIB)):
@@ -168,6 +168,8 @@ async def test_bytes_that_are_sent_again_are_counted() -> None:
                     received += 0 if frame.block is None else len(frame.block.data)
                     if received >= 3 * MIB and attempt == 1:
                         break
+            while len(ends) < attempt:  # the client has left: the server is to notice
+                await asyncio.sleep(0.01)
         registry = CollectorRegistry()
         registry.register(metrics)
         while (now := Samples(generate_latest(registry).decode()))("unspool_resumes_total") == 0:
@@ -231,12 +233,12 @@ def test_without_the_package_it_says_what_to_install(root: Path) -> None:
 
 
 def test_what_is_off_is_not_even_loaded(root: Path) -> None:
-    """Without `--metrics` neither what counts nor prometheus_client is imported, and a call has nobody to tell but the log."""
+    """Without `--metrics` neither what counts nor prometheus_client is imported."""
     program = (
         "import os, sys; from unspool.cli import serving; serve = serving.Server.start\n"
         "async def start(self):\n"
         "    await serve(self); loaded = {'prometheus_client', 'unspool.watch'} & set(sys.modules)\n"
-        "    print(loaded, self._observers); sys.stdout.flush(); os._exit(0)\n"
+        "    print(loaded); sys.stdout.flush(); os._exit(0)\n"
         "serving.Server.start = start; from unspool.cli import main; main()"
     )
     done = subprocess.run(
@@ -247,4 +249,4 @@ def test_what_is_off_is_not_even_loaded(root: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert done.stdout == "set() []\n"
+    assert done.stdout == "set()\n"

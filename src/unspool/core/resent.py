@@ -13,6 +13,9 @@ from collections.abc import Iterable
 
 from unspool.core.value import value
 
+_NOTICED = 0.1
+"""Seconds within which a server notices that a stream has ended: the next one may have begun meanwhile."""
+
 
 @value
 class Read:
@@ -34,7 +37,7 @@ class Read:
 
     def resumes(self, other: Read) -> bool:
         """Whether this read goes on where `other` broke off."""
-        return other.broken and other.start <= self.start <= other.stop and other.ended <= self.began
+        return other.broken and other.start <= self.start <= other.stop and other.ended <= self.began + _NOTICED
 
 
 class Ledger:
