@@ -13,6 +13,7 @@ from unspool.core.address import is_loopback
 from unspool.errors import ConnectError, InvalidRequestError, TokenRefusedError, UnauthenticatedError, UnspoolError
 from unspool.options import Metadata
 from unspool.rpc import forks, status
+from unspool.rpc.along import sent_along
 from unspool.rpc.bearer import Bearer, Header
 from unspool.rpc.certificates import Certificates, Pems
 from unspool.rpc.connecting import explain, is_no_grpc, may_be_tls
@@ -121,7 +122,7 @@ class Connection:
         shown = await self._shown()
         line = self._open_line()
         make: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = line.channel.unary_unary(method)
-        call = make(request, metadata=(*self._metadata, *shown))
+        call = make(request, metadata=(*self._metadata, *shown, *sent_along()))
         async with self._ended(call, line, shown):
             return await call
 
@@ -130,7 +131,7 @@ class Connection:
         shown = await self._shown()
         line = self._open_line()
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(method)
-        call = make(request, metadata=(*self._metadata, *shown))
+        call = make(request, metadata=(*self._metadata, *shown, *sent_along()))
         async with self._ended(call, line, shown) as course:
             while isinstance(message := await call.read(), bytes):  # anything else is grpc.aio.EOF
                 course.answered = True
