@@ -54,7 +54,7 @@ def attributes_of(span: ReadableSpan) -> dict[str, object]:
 
 
 async def test_a_transfer_is_one_span_with_its_attempts(collected: Collected, tmp_path: Path) -> None:
-    """However many streams it takes, a download is one span below the caller's, and each stream a span of the server below it."""
+    """However many streams it takes, a download is one span below the caller's, and each stream a span below that."""
     limits = ServerOptions(limits=LimitOptions(stream_age=0.0))
     options = TransferOptions(jobs=1)
     async with (
@@ -130,16 +130,17 @@ async def test_transfers_side_by_side_keep_their_contexts(collected: Collected) 
     async with (
         Server(MemoryStore({"a": bytes(9), "b": bytes(9)}), observers=[collected.server]) as server,
         Client(server.address, observers=[collected.client]) as client,
+        client.open("a") as first,
+        client.open("b") as second,
     ):
-        async with client.open("a") as first, client.open("b") as second:
-            assert len(await second.read()) == len(await first.read()) == 9
+        assert len(await second.read()) == len(await first.read()) == 9
     transfers = {attributes_of(span)["unspool.name"]: span.context for span in collected.spans(SpanKind.CLIENT)}
     calls = {attributes_of(span)["unspool.name"]: parent_of(span) for span in collected.spans(SpanKind.SERVER)}
     assert calls == {name: context.span_id for name, context in transfers.items() if context}
 
 
 def test_restarts_and_repairs_are_events(collected: Collected) -> None:
-    """What happens in a transfer besides attempts is an event of its span; events of transfers that are not known are ignored."""
+    """What happens in a transfer besides attempts is an event of its span; of unknown transfers nothing is kept."""
     for event in (
         Repairing(5, "unknown"),
         TransferBegan("get", NAME, "t"),

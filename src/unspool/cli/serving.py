@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -24,6 +25,7 @@ from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
 from unspool.cli.serveaccess import AccessSettings
+from unspool.cli.systemd import Notifier, notifier
 from unspool.cli.watching import say_metrics, watched_by_parent, watching_alone, watching_workers
 from unspool.cli.workers import Workers
 from unspool.core.address import HostPort, UnixSocket
@@ -115,19 +117,20 @@ async def serve_alone(settings: Settings) -> None:
     """Serve in this process until a signal."""
     set_up_log(settings.log_format, quiet=settings.quiet)
     with watching_alone(settings.metrics) as (counts, url):
+        manager = notifier()
 
         def say_ready(addresses: Sequence[str]) -> None:
-            _say_ready(settings.root, addresses)
+            _say_ready(settings.root, addresses, manager)
             say_metrics(url)
 
-        await _serve(settings, say_ready, share_port=False, counts=counts)
+        await _serve(settings, say_ready, share_port=False, counts=counts, manager=manager)
 
 
 async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[], None]) -> None:
     """Serve as one of several processes until a signal. The parent holds the port and passes its address."""
     set_up_log(settings.log_format, quiet=settings.quiet, worker=number)
     async with watched_by_parent(settings.metrics) as counts:
-        await _serve(settings, lambda _: on_ready(), share_port=True, counts=counts)
+        await _serve(settings, lambda _: on_ready(), share_port=True, counts=counts, manager=Notifier())
 
 
 async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
@@ -140,11 +143,13 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     reloads = bool(access.reloaded) or settings.cert is not None
     started: list[Workers] = []
 
+    manager = notifier()
+
     def reload() -> None:
         for workers in started:
             workers.signal(signal.SIGHUP)
 
-    stop = _stopped_by_signals(reload if reloads else None)
+    stop = _stopped_by_signals(partial(manager.reloading, reload) if reloads else None)
     listeners = parse_listeners(settings.listen, cert=settings.cert is not None, client_ca=settings.client_ca is not None)
     check_files(settings.client_ca, settings.cert, settings.key)  # as above
     with ExitStack() as stack:
@@ -172,14 +177,20 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             started.append(running)
             for said, address in warnings:
                 log.warning(said, address)
-            _say_ready(settings.root, addresses)
+            _say_ready(settings.root, addresses, manager)
             say_metrics(url)
             await stop.wait()
+            manager.stopping(settings.grace + _CLOSING + _PATIENCE)
             log.info(_DRAINING, settings.grace)
 
 
 async def _serve(
-    settings: Settings, on_ready: Callable[[Sequence[str]], None], *, share_port: bool, counts: Counts | None
+    settings: Settings,
+    on_ready: Callable[[Sequence[str]], None],
+    *,
+    share_port: bool,
+    counts: Counts | None,
+    manager: Notifier,
 ) -> None:
     store, observers = open_store(settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint()), []
     if counts is not None:
@@ -206,10 +217,12 @@ async def _serve(
             if server.certificates is not None:
                 server.certificates.current()
 
-        stop = _stopped_by_signals(reload if access.reloaded or server.certificates is not None else None)
+        reloads = access.reloaded or server.certificates is not None
+        stop = _stopped_by_signals(partial(manager.reloading, reload) if reloads else None)
         async with server:
             on_ready(server.addresses)
             await stop.wait()
+            manager.stopping(settings.grace + _CLOSING)
             log.info(_DRAINING, settings.grace)
             asyncio.get_running_loop().call_later(settings.grace + _CLOSING, os._exit, DONE)
     finally:
@@ -247,8 +260,10 @@ def _stopped_by_signals(reload: Callable[[], None] | None) -> asyncio.Event:
     return stop
 
 
-def _say_ready(root: str, addresses: Sequence[str]) -> None:
-    click.echo(printable(f"unspool: serving {root} on {', '.join(addresses)}"))
+def _say_ready(root: str, addresses: Sequence[str], manager: Notifier) -> None:
+    said = printable(f"serving {root} on {', '.join(addresses)}")
+    click.echo(f"unspool: {said}")
+    manager.ready(said)
 
 
 def _has_plain_endpoint() -> bool:
