@@ -191,6 +191,12 @@ def test_figures_add_up() -> None:
     assert sum(one.histograms["unspool_call_seconds", "ReadFile"].counts) == 1, "the parts stay as they were"
 
 
+def test_of_points_in_time_the_first_counts() -> None:
+    """The certificate of several processes that expires first is the one to be shown."""
+    several = [Figures(gauges={("unspool_certificate_expires_timestamp_seconds",): when}) for when in (30.0, 10.0, 20.0)]
+    assert added(*several).gauges == {("unspool_certificate_expires_timestamp_seconds",): 10.0}
+
+
 def test_figures_are_one_line_and_come_back() -> None:
     """What a worker writes is one line, and means the same to its parent."""
     figures = Figures()

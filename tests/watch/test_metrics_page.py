@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import aclosing, suppress
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ from random import Random
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from authority import Authority
 from gate import Gate
 from processes import ENVIRONMENT, eventually, outcome_of, running, size_of, unspool
 from server.test_server_workers import workers_of
@@ -115,6 +117,20 @@ def _at_least(samples: Samples, least: int) -> float:
 
 def _ended(samples: Samples, outcome: str) -> Samples | None:
     return samples if samples("unspool_calls_ended_total", method="ReadFile", outcome=outcome) else None
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_end_of_the_certificate_is_there_from_the_start(root: Path, tmp_path: Path, workers: str) -> None:
+    """With TLS the page tells when the certificate in use expires, before any client has come; without, it does not."""
+    pair = Authority(tmp_path / "ca").issue("server", days=(-1, 5))
+    options = ("--cert", str(pair.cert), "--key", str(pair.key), "--workers", workers)
+    with watched(root, tmp_path / "log", *options) as page:
+        expires = eventually(lambda: page.samples()("unspool_certificate_expires_timestamp_seconds"))
+        assert 4.9 < (expires - time.time()) / 86400 < 5.1
+        assert page.samples()("unspool_certificates_refused_total") == 0
+    with watched(root, tmp_path / "log", "--workers", workers) as page:
+        assert page.samples()("unspool_workers") == int(workers)
+        assert page.samples()("unspool_certificate_expires_timestamp_seconds") == 0
 
 
 def test_a_limit_that_was_hit_has_its_name(root: Path, tmp_path: Path) -> None:

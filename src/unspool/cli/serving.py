@@ -221,6 +221,8 @@ async def _serve(
         stop = _stopped_by_signals(partial(manager.reloading, reload) if reloads else None)
         async with server:
             on_ready(server.addresses)
+            if counts is not None:
+                counts.serving(server.certificates)
             await stop.wait()
             manager.stopping(settings.grace + _CLOSING)
             log.info(_DRAINING, settings.grace)

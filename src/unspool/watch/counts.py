@@ -16,6 +16,7 @@ from typing import Any
 
 from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
 from unspool.core.resent import Read
+from unspool.rpc.certificates import Certificates
 from unspool.server.entry import Call
 from unspool.server.report import CallEnd
 from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
@@ -51,6 +52,12 @@ class Counts:
         self._running: dict[_Running, None] = {}
         self._methods: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._certificates: Certificates | None = None
+
+    def serving(self, certificates: Certificates | None = None) -> None:
+        """Publish the first figures. From now on they contain until when the certificate that is in use is valid."""
+        self._certificates = certificates
+        self.publish()
 
     def watched(self, store: Store) -> Store:
         """Return the same store, whose answers are timed. Closing it closes the store."""
@@ -104,6 +111,11 @@ class Counts:
             counters[sent] = counters.get(sent, 0) + running.call.bytes
             if (read := running.read(now, broken=True)) is not None:
                 unended.append(read)
+        if self._certificates is not None:
+            certificate = self._certificates.current().certificate
+            if certificate is not None:
+                gauges["unspool_certificate_expires_timestamp_seconds",] = certificate.not_after.timestamp()
+            counters["unspool_certificates_refused_total",] = self._certificates.refused
         histograms = {key: Histogram(one.bounds, one.counts, one.total) for key, one in mine.histograms.items()}
         taken = self._publish(Figures(counters, gauges, histograms, list(mine.reads), unended))
         if taken:

@@ -99,14 +99,16 @@ def decode(line: bytes) -> Figures:
 
 
 def added(*several: Figures, gauges: Literal["kept", "dropped"] = "kept") -> Figures:
-    """Return the sums of several figures, without their reads."""
+    """Return the sums of several figures, without their reads; of points in time, the first."""
     whole = Figures()
     for figures in several:
         for key, value in figures.counters.items():
             whole.counters[key] = whole.counters.get(key, 0) + value
         for key, value in figures.gauges.items() if gauges == "kept" else ():
-            whole.gauges[key] = whole.gauges.get(key, 0) + value
+            there = whole.gauges.get(key)
+            first = key[0].endswith("_timestamp_seconds")
+            whole.gauges[key] = value if there is None else min(there, value) if first else there + value
         for key, histogram in figures.histograms.items():
-            there = whole.histograms.get(key)
-            whole.histograms[key] = histogram if there is None else there + histogram
+            before = whole.histograms.get(key)
+            whole.histograms[key] = histogram if before is None else before + histogram
     return whole

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from unspool._version import __version__
 from unspool.core.resent import Ledger, Read
+from unspool.rpc.certificates import Certificates
 from unspool.server.entry import Call
 from unspool.server.report import CallEnd
 from unspool.stores.base import Store
@@ -36,11 +37,15 @@ SERVER = (
     Described("unspool_streams_stalled", "gauge", (), "Streams that are running, and have sent no byte of a file for 10 s."),
     Described("unspool_stalls_total", "counter", (), "How often a stream sent no byte of a file for 10 s."),
     Described("unspool_limits_hit_total", "counter", ("limit",), "Calls that a limit of the server refused or ended."),
+    Described(
+        "unspool_certificate_expires_timestamp_seconds", "gauge", (), "When the certificate in use expires, in Unix time."
+    ),
+    Described("unspool_certificates_refused_total", "counter", (), "How often new files of certificates were bad."),
     Described("unspool_store_seconds", "histogram", ("operation",), "How long calls waited for the store."),
 )
 """The metrics of a server."""
 
-ALWAYS: tuple[Key, ...] = tuple((one.name,) for one in SERVER if one.kind != "histogram" and not one.labels) + tuple(
+ALWAYS: tuple[Key, ...] = tuple((one.name,) for one in SERVER if one.kind == "counter" and not one.labels) + tuple(
     ("unspool_limits_hit_total", limit)
     for limit in ("streams", "streams_per_peer", "connections", "requests", "stream_age", "descriptors")
 )
@@ -107,6 +112,10 @@ class ServerMetrics(Collector):
     def watched(self, store: Store) -> Store:
         """Return the store, whose answers are timed from now on."""
         return self._counts.watched(store)
+
+    def serving(self, certificates: Certificates | None) -> None:
+        """Take `Server.certificates` of a server that has started, so that their end is among the metrics."""
+        self._counts.serving(certificates)
 
     def begin(self, call: Call) -> Callable[[CallEnd], None]:
         """See `unspool.server.report.CallWatcher`."""
