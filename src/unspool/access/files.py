@@ -120,6 +120,7 @@ def _stamp_of(path: Path) -> _Stamp:
 
 
 def _stamp(found: os.stat_result) -> _Stamp:
+    # The change time, too: programs set the other one back.
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

@@ -68,7 +68,11 @@ def security_options(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable
 def server_security_options(work: F) -> F:
     """Add `--cert`, `--key`, `--client-ca` and `--insecure` to `serve`, which gets them under these names."""
     for option in (
-        click.option("--insecure", is_flag=True, help="Allow an address that other machines reach to be served in clear."),
+        click.option(
+            "--insecure",
+            is_flag=True,
+            help="Allow an address that other machines reach to be served in clear, and tokens there.",
+        ),
         click.option(
             "--client-ca",
             metavar="FILE",

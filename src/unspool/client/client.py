@@ -42,6 +42,7 @@ class Client(TreeCalls):
         limit_rate: the most bytes per second that all streams of all calls receive together. Several clients given the same
             `RateLimit` share it. None means no limit.
         tls, ca, cert, key: see `unspool.options.Security`. The files are read again when they change, and later calls use them.
+        token, token_in_clear: see `unspool.options.Security`. A token goes to this server with every call.
         transport, clock, random: replaced in tests. The client closes a transport that it is given.
     """
 
