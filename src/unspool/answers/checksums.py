@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 
+from unspool.answers.kept import KeptChecksums, Row
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.segments import SegmentTable, segment_size_for
 
@@ -22,10 +23,18 @@ _LEARNING = 64
 
 
 class Checksums:
-    """The checksums of revisions, known or being learned."""
+    """The checksums of revisions, known or being learned.
 
-    def __init__(self) -> None:
+    Args:
+        kept: the file that keeps what is learned; None keeps nothing.
+    """
+
+    def __init__(self, kept: KeptChecksums | None = None) -> None:
+        self._kept = kept
         self._known: OrderedDict[tuple[str, str], int] = OrderedDict()
+        for row in () if kept is None else kept.rows:
+            if row.crc32c is not None:
+                self._known[row.name, row.revision] = row.crc32c
         self._learning: OrderedDict[tuple[str, str], SegmentTable] = OrderedDict()
 
     def added_to(self, info: FileInfo) -> FileInfo:
@@ -68,6 +77,8 @@ class Checksums:
 
     def _remember(self, key: tuple[str, str], checksum: int) -> None:
         self._known[key] = checksum
+        if self._kept is not None:
+            self._kept.put(Row(*key, crc32c=checksum, sha256=None))
         while len(self._known) > _KNOWN:
             self._known.popitem(last=False)
 

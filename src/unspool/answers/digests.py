@@ -1,4 +1,4 @@
-"""The SHA-256 of revisions, for clients that ask for it: computed once for each, and remembered. Bounded, and in memory.
+"""The SHA-256 of revisions, for clients that ask for it: computed once for each, and remembered. Bounded.
 
 Rule 1: one call at a time works on a revision, with the file that it has open. The others wait, and take the result.
 Rule 2: the state of unfinished work is kept. When the client of the working call leaves, the work stops after the run in hand,
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from unspool.answers.checksums import Checksums
+from unspool.answers.kept import KeptChecksums, Row
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, Span
 from unspool.errors import DataLossError
@@ -58,11 +59,16 @@ class Digests:
 
     Args:
         run_size: bytes that are read and hashed at a time.
+        kept: the file that keeps what was computed; None keeps nothing.
     """
 
-    def __init__(self, run_size: int) -> None:
+    def __init__(self, run_size: int, kept: KeptChecksums | None = None) -> None:
         self._run_size = run_size
+        self._kept = kept
         self._known: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        for row in () if kept is None else kept.rows:
+            if row.sha256 is not None:
+                self._known[row.name, row.revision] = row.sha256
         self._begun: OrderedDict[tuple[str, str], _Begun] = OrderedDict()
 
     async def sha256(self, file: OpenFile, checksums: Checksums, turns: Turns) -> bytes:
@@ -89,6 +95,8 @@ class Digests:
                 if digest is None:
                     await self._go_on(begun, file, checksums, turns)
                     digest = begun.hash.digest()
+                    if self._kept is not None:
+                        self._kept.put(Row(*key, crc32c=None, sha256=digest))
         self._begun.pop(key, None)
         self._known[key] = digest
         self._known.move_to_end(key)

@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 
 from unspool.answers.checksums import Checksums
 from unspool.answers.digests import Digests
+from unspool.answers.kept import KeptChecksums
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ReadRequest, Span, Summary
 from unspool.errors import DataLossError, ServerError, StartPastEndError
@@ -94,11 +95,12 @@ class FrameMaker:
     Args:
         checksums: the checksums known so far.
         options: block sizes.
+        kept: the file that keeps SHA-256s; None keeps none.
     """
 
-    def __init__(self, checksums: Checksums, options: ServiceOptions) -> None:
+    def __init__(self, checksums: Checksums, options: ServiceOptions, kept: KeptChecksums | None = None) -> None:
         self._checksums = checksums
-        self._digests = Digests(options.block_size)
+        self._digests = Digests(options.block_size, kept)
         self._options = options
 
     async def frames(

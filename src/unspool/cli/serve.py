@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from unspool.cli.command import command
-from unspool.cli.completion import complete_directories
+from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.security import server_security_options
 from unspool.cli.serveaccess import access_options
 from unspool.cli.sizes import Size, write_size
@@ -116,6 +116,13 @@ _DEFAULTS = ServerOptions()
     help="Bytes per second of all streams of one peer, in each process (default: no limit).",
 )
 @click.option("--max-bandwidth", type=Size(1), default=None, help="Bytes per second in all (default: no limit).")
+@click.option(
+    "--checksums",
+    metavar="FILE",
+    default=None,
+    shell_complete=complete_paths,
+    help="Keep learned checksums in FILE, for the next start (default: in memory only).",
+)
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
 @click.option("--metrics", metavar="HOST:PORT", default=None, help="Show metrics to Prometheus there; PORT is on 127.0.0.1.")

@@ -82,6 +82,7 @@ class Settings(AccessSettings):
     log_format: Literal["human", "json"]
     quiet: bool
     metrics: str | None = None
+    checksums: str | None = None
 
     def options(self) -> ServerOptions:
         """Return the options of one process. It gets an equal part of each total limit, rounded up."""
@@ -210,6 +211,7 @@ async def _serve(
             authenticate=access.authenticate,
             authorize=access.authorize,
             audit=access.audit,
+            checksums=settings.checksums,
         )
 
         def reload() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
+from unspool.answers.kept import KeptChecksums
 from unspool.errors import InvalidRequestError
 from unspool.options import ServiceOptions
 from unspool.server.entry import Dialect
@@ -18,10 +19,13 @@ _HOMES = {
 """The module and the class of each dialect."""
 
 
-def make(name: str, store: Store, streams: Streams, options: ServiceOptions) -> Dialect:
-    """Return a dialect over a store. Raises InvalidRequestError if there is none of that name."""
+def make(name: str, store: Store, streams: Streams, options: ServiceOptions, kept: KeptChecksums | None = None) -> Dialect:
+    """Return a dialect over a store. Raises InvalidRequestError if there is none of that name.
+
+    `kept` is for the dialect that has checksums of whole files.
+    """
     if name not in _HOMES:
         raise InvalidRequestError(f"there is no dialect {name!r}: there are {', '.join(_HOMES)}")
     module, maker = _HOMES[name]
-    made: Callable[[Store, Streams, ServiceOptions], Dialect] = getattr(import_module(module), maker)
-    return made(store, streams, options)
+    made: Callable[..., Dialect] = getattr(import_module(module), maker)
+    return made(store, streams, options, kept) if name == "unspool" else made(store, streams, options)

@@ -17,6 +17,7 @@ from contextlib import aclosing
 from unspool.answers.batch import BatchMaker
 from unspool.answers.checksums import Checksums
 from unspool.answers.frames import FrameMaker
+from unspool.answers.kept import KeptChecksums
 from unspool.answers.pages import PageMaker
 from unspool.answers.refused import with_refused
 from unspool.core.model import HEARTBEAT, BatchRequest, Frame, ListRequest, Page, Piece, ReadRequest
@@ -34,16 +35,17 @@ class Native:
         store: where the bytes come from; not closed here.
         streams: how much each stream may send.
         options: sizes and intervals.
+        kept: the file that keeps learned checksums; None keeps none.
     """
 
     service = wire.SERVICE
 
-    def __init__(self, store: Store, streams: Streams, options: ServiceOptions) -> None:
+    def __init__(self, store: Store, streams: Streams, options: ServiceOptions, kept: KeptChecksums | None = None) -> None:
         self._store = store
         self._streams = streams
         self._options = options
-        self._checksums = Checksums()
-        self._frames = FrameMaker(self._checksums, options)
+        self._checksums = Checksums(kept)
+        self._frames = FrameMaker(self._checksums, options, kept)
         self._batches = BatchMaker(store, self._frames, self._checksums, options)
         self._pages = PageMaker(store, self._checksums, options)
 

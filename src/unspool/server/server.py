@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 import grpc
 
+from unspool.answers.kept import KeptChecksums
 from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.core.address import HostPort
 from unspool.core.tls import Listener, parse_listeners
@@ -53,6 +54,8 @@ class Server:
         cert: a file with the server's certificate (PEM), followed by those of intermediate authorities.
         key: a file with its private key (PEM), without a passphrase; None if it is in the file `cert`.
         client_ca: a file with the certificates of the authorities that sign those of clients (PEM).
+        checksums: a file (SQLite) that keeps the checksums that the server learns, for its next start. It is created if it does
+            not exist. Several servers may use one file.
         insecure: whether it may listen in clear on an address that other machines reach, and take tokens there. It logs a
             warning then.
         authenticate, authorize, audit: who may do what, and who is told; see `FileService`.
@@ -82,6 +85,7 @@ class Server:
         authenticate: Authenticate | None = None,
         authorize: Authorize | None = None,
         audit: Audit | None = None,
+        checksums: FilePath | None = None,
     ) -> None:
         self.options = options or ServerOptions()
         self.addresses = (listen,) if isinstance(listen, str) else tuple(listen)
@@ -92,6 +96,7 @@ class Server:
         self._guarded = authenticate is not None or authorize is not None
         if client_ca is not None and authenticate is None and authorize is None:
             authorize = everybody  # and find out who they are, for the log and the limits
+        self._kept = None if checksums is None else KeptChecksums(checksums)
         self._service = FileService(
             store,
             self.options.service,
@@ -101,6 +106,7 @@ class Server:
             authorize=authorize,
             tokens_in_clear=insecure,
             audit=audit,
+            kept=self._kept,
         )
         self._watch: asyncio.Task[None] | None = None
         self._state: Literal["new", "started", "stopped"] = "new"
@@ -211,6 +217,8 @@ class Server:
         await self._server.stop(_CLOSING)
         if self._watch is not None:
             self._watch.cancel()
+        if self._kept is not None:
+            await asyncio.to_thread(self._kept.close)
 
     async def __aenter__(self) -> Self:
         await self.start()

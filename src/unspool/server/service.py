@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import grpc
 
+from unspool.answers.kept import KeptChecksums
 from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.core.counted import counted
 from unspool.errors import InvalidRequestError
@@ -47,6 +48,7 @@ class FileService:
             with `authenticate`, everybody who was identified.
         tokens_in_clear: whether tokens are accepted over connections on which others can read them.
         audit: told what was decided about each call, as `unspool.access.AuditFile`.
+        kept: a file that keeps the checksums that the service learns. The service does not close it.
 
     Attributes:
         services: the full names of the gRPC services it implements, for health and reflection.
@@ -64,6 +66,7 @@ class FileService:
         authorize: Authorize | None = None,
         tokens_in_clear: bool = False,
         audit: Audit | None = None,
+        kept: KeptChecksums | None = None,
     ) -> None:
         options, limits = options or ServiceOptions(), limits or LimitOptions()
         self._streams = Streams(limits)
@@ -76,7 +79,7 @@ class FileService:
             concerns.append(Decisions(audit).audited)  # the last one: calls over a limit do not fill the disk
         requests = Requests(limits.request_timeout, limits.streams)
         self._entry = Entry(Reports(observers).reported, *concerns, requests=requests, access=guard)
-        self._dialects = [dialects.make(name, store, self._streams, options) for name in options.dialects]
+        self._dialects = [dialects.make(name, store, self._streams, options, kept) for name in options.dialects]
         self.services = tuple(dialect.service for dialect in self._dialects)
 
     def add_to(self, server: grpc.aio.Server) -> None:
