@@ -8,6 +8,7 @@ import pytest
 
 from cli.serveddir import Served
 from processes import unspool
+from unspool.core.counted import counted
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_the_order_of_the_command_line_decides(served: Served, tmp_path: Path, o
     assert sorted(unspool("ls", "-r", *arguments, served.url()).lines) == names
     done = unspool("get", "-r", *arguments, served.url(), tmp_path / "out")
     assert done.code == 0, done.err
-    assert f"out: {len(names)} files" in done.err
+    assert f"out: {counted(len(names), 'file')}" in done.err
     here = {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {str(path) for path in here if ".unspool-tree" not in path.parts} == set(names)
 
