@@ -310,7 +310,7 @@ class OverloadedError(TransferError):
     """The server is at a limit and asks the client to try again later.
 
     Attributes:
-        limit: which one, at the server: a field of `LimitOptions`, or `descriptors`. Clients are not told.
+        limit: which one, at the server: a field of `LimitOptions`, `waiting` or `descriptors`. Clients are not told.
     """
 
     retryable = True

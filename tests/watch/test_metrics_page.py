@@ -27,8 +27,9 @@ from unspool.errors import TransferError
 from unspool.rpc.transport import GrpcTransport
 from unspool.server.report import CallEnd
 from unspool.testing import Recorder
+from unspool.watch.counts import INTERVAL
 from unspool.watch.metrics import SERVER, ServerMetrics
-from watch.pages import Samples, watched
+from watch.pages import Samples, Watched, watched
 
 MIB = 1 << 20
 
@@ -91,7 +92,7 @@ def test_killed_workers_leave_their_counts_and_nothing_else(root: Path, tmp_path
         running("get", "--json", "--retry-budget", "30", "-j1", f"{gate.address}/big.bin", tmp_path / "out") as client,
     ):
         eventually(lambda: size_of(tmp_path / "out.unspool-part") >= 16 * MIB)
-        sent = eventually(lambda: _at_least(page.samples(), 16 * MIB))
+        sent = eventually(Steady(page))  # what the killed workers told last is then what they sent
         killed = workers_of(page.server)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -110,9 +111,19 @@ def test_killed_workers_leave_their_counts_and_nothing_else(root: Path, tmp_path
     assert (tmp_path / "out").read_bytes() == (root / "big.bin").read_bytes()
 
 
-def _at_least(samples: Samples, least: int) -> float:
-    sent = samples("unspool_sent_bytes_total", method="ReadFile")
-    return sent if sent >= least else 0.0
+class Steady:
+    """Returns the bytes sent, once they have been the same for two reports of the workers."""
+
+    def __init__(self, page: Watched) -> None:
+        self._page = page
+        self._sent, self._since = 0.0, 0.0
+
+    def __call__(self) -> float:
+        """Return the bytes, or 0 if it is too early."""
+        sent = self._page.samples()("unspool_sent_bytes_total", method="ReadFile")
+        if sent != self._sent:
+            self._sent, self._since = sent, time.monotonic()
+        return sent if time.monotonic() - self._since > 2 * INTERVAL else 0.0
 
 
 def _ended(samples: Samples, outcome: str) -> Samples | None:

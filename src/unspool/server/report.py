@@ -73,7 +73,7 @@ class CallEnd:
         peer: the client's address as gRPC writes it.
         batch: how the files of a batch ended; None for other calls.
         principal: who the client is, or "" if it was not identified.
-        limit: the limit that refused or ended the call: a field of `LimitOptions`, or `descriptors`. Otherwise empty.
+        limit: the limit that refused or ended the call: a field of `LimitOptions`, `waiting` or `descriptors`.
     """
 
     method: str

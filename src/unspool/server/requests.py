@@ -58,7 +58,8 @@ class Requests:
                     pushed_out = not self._forget(peer, call)
         except TimeoutError:
             if pushed_out:
-                raise OverloadedError(f"{self._most} calls wait for their request: try again", retry_after=_RETRY) from None
+                said = f"{self._most} calls wait for their request: try again"
+                raise OverloadedError(said, retry_after=_RETRY).at("waiting") from None
             raise UnreachableError(f"the request of the call did not come within {self._timeout:g} s") from None
         return request if isinstance(request, bytes) else None  # otherwise it is grpc.aio.EOF
 

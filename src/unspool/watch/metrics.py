@@ -47,7 +47,7 @@ SERVER = (
 
 ALWAYS: tuple[Key, ...] = tuple((one.name,) for one in SERVER if one.kind == "counter" and not one.labels) + tuple(
     ("unspool_limits_hit_total", limit)
-    for limit in ("streams", "streams_per_peer", "connections", "requests", "stream_age", "descriptors")
+    for limit in ("streams", "streams_per_peer", "connections", "requests", "stream_age", "waiting", "descriptors")
 )
 """What is shown even while it is 0, so that a first event is seen as an increase."""
 
