@@ -1,8 +1,8 @@
-"""What a server has learned of its files' checksums while it sent them.
+"""Collects the checksums of files while the server sends them.
 
-Rule 1: nothing is summed that was not read for a client anyway, but for the gaps a client's summary needs (frames.py).
-Rule 2: nothing is remembered of a file that may change unseen (`OpenFile.steady`); who notes something here sees to that.
-Rule 3: bounded. The least recently used revisions are forgotten; forgetting costs another read, never a wrong answer.
+Rule 1: only bytes that a client requested are read and summed, except for the gaps that a summary needs (frames.py).
+Rule 2: nothing is remembered about a file that may change unnoticed (`OpenFile.steady`). The caller ensures this.
+Rule 3: memory is bounded. The least recently used revisions are forgotten. This costs another read, and never a wrong answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KNOWN = 10_000
 """Revisions whose whole checksum is remembered: about 3 MB."""
 
 _LEARNING = 64
-"""Revisions whose checksum is being put together, at most 4096 segments each: about 30 MB at the worst."""
+"""Revisions whose checksum is being combined, at most 4096 segments each: about 30 MB at worst."""
 
 
 class Checksums:
@@ -51,13 +51,13 @@ class Checksums:
         return replace(info, crc32c=checksum)
 
     def record(self, info: FileInfo, block: Block) -> None:
-        """Note a run of the file's bytes and its checksum."""
+        """Record a run of the file's bytes and its checksum."""
         key = (info.name, info.revision)
         if info.crc32c is not None or key in self._known:
             return
         table = self._table(info)
         table.record(block)
-        # Only a run that touches the end of a gap can have closed the last one; looking is cheap, but not free.
+        # Only a run that ends at the end of a segment or of the file can complete it; computing the checksum is not free.
         if block.end % table.segment_size == 0 or block.end == info.size:
             checksum = table.checksum(info.size)
             if checksum is not None:
@@ -65,14 +65,14 @@ class Checksums:
                 self._remember(key, checksum)
 
     def record_whole(self, info: FileInfo, checksum: int) -> None:
-        """Note the checksum of the whole file."""
+        """Record the checksum of the whole file."""
         key = (info.name, info.revision)
         if info.crc32c is None and info.size and key not in self._known:
             self._learning.pop(key, None)
             self._remember(key, checksum)
 
     def gaps(self, info: FileInfo) -> Iterator[Span]:
-        """Yield the spans of the file that have yet to be read for its checksum."""
+        """Yield the spans of the file that must still be read for its checksum."""
         yield from list(self._table(info).gaps(info.size))
 
     def _remember(self, key: tuple[str, str], checksum: int) -> None:

@@ -1,9 +1,9 @@
-"""The SHA-256 of revisions, for clients that ask for it: computed once for each, and remembered. Bounded.
+"""The SHA-256 of revisions, for clients that request it: computed once for each, and remembered, up to a limit.
 
-Rule 1: one call at a time works on a revision, with the file that it has open. The others wait, and take the result.
-Rule 2: the state of unfinished work is kept. When the client of the working call leaves, the work stops after the run in hand,
-        and the next call goes on from there.
-Rule 3: hashing is done in a worker thread and takes a turn for each run. Reading takes none.
+Rule 1: one call at a time computes the SHA-256 of a revision, from its open file. Other calls wait for the result.
+Rule 2: unfinished work is kept. If the client of the call that computes disconnects, the work stops after the current run, and
+        the next call continues from there.
+Rule 3: hashing happens in a worker thread and takes a turn for each run. Reading takes no turn.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _KNOWN = 10_000
-"""Revisions whose SHA-256 is remembered, as many as have their CRC32C remembered: about 3 MB."""
+"""Revisions whose SHA-256 is remembered, the same number as for the CRC32C: about 3 MB."""
 
 _BEGUN = 64
-"""Revisions whose SHA-256 is being computed, or was when the last client that wanted it left: less than 1 KB each."""
+"""Revisions whose SHA-256 has been computed in part: less than 1 KB each."""
 
 
 class Turns(Protocol):
-    """Gives turns at what takes the processor; see `unspool.answers.frames.Patience`."""
+    """Gives turns at CPU-heavy work; see `unspool.answers.frames.Patience`."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait for a turn."""
@@ -45,8 +45,9 @@ class _Begun:
     """The work on one revision.
 
     Attributes:
-        hash: of the bytes before `position`. It is replaced and never changed: a thread that was left behind works on a copy.
-        lock: held by the call that works on it.
+        hash: of the bytes before `position`. It is replaced and never changed, because the thread of a cancelled call may
+            still be working; it works on a copy.
+        lock: held by the call that is computing.
     """
 
     hash: _Hash = field(default_factory=lambda: hashlib.sha256(usedforsecurity=False))
@@ -75,12 +76,12 @@ class Digests:
         """Return the SHA-256 of the whole file.
 
         Args:
-            file: it is read from where earlier work on its revision stopped.
-            checksums: are told of all that is read, so that nobody has to read it again for the CRC32C.
+            file: read from the position at which earlier work on its revision stopped.
+            checksums: record the CRC32C of all bytes read, so that they need not be read again for it.
             turns: for the hashing.
 
         Raises:
-            FileChangedError: the file is not any more what it was when it was opened.
+            FileChangedError: the file has changed since it was opened.
             DataLossError: the store returned fewer bytes than it said it holds.
         """
         key = (file.info.name, file.info.revision)

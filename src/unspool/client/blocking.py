@@ -39,7 +39,7 @@ def _ask(
     dialect: Dialect = "unspool",
     **security: Unpack[Security],
 ) -> T:
-    """Make a client, ask it, close it, and return the answer."""
+    """Run one call with a new client, close the client, and return the result."""
     address = parse_address(url)
 
     async def main() -> T:
@@ -179,14 +179,14 @@ def open(
 
     Args:
         url: the file.
-        revision: these bytes or fail.
+        revision: the revision to read; if the file has another one, this fails.
         options: of every read.
-        observers: are told what happens.
+        observers: notified of the events of every read.
         security: `tls`, `ca`, `cert` and `key`, as `Client` takes them.
-        buffer_size: bytes that are asked for at once after a seek. Whoever reads on gets one stream.
+        buffer_size: bytes to request at once after a seek. Sequential reads use one stream.
 
     Raises:
-        FileChangedError: the file is not at `revision`; or, when it is read, not at the one it was opened at.
+        FileChangedError: the file is not at `revision`; or, when it is read, no longer at the revision at which it was opened.
         UnspoolError: see `unspool.errors`.
     """
     file = RemoteFile(parse_address(url), portal(), options, observers, security)

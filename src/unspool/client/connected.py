@@ -1,4 +1,4 @@
-"""What all calls of a client share: the server, the options, and who is told of events."""
+"""What all calls of a client share: the server, the options and the observers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a client's connections are secured: in clear, or over TLS with the certificates that it was given."""
+"""How a client's connections are secured: without TLS, or over TLS with the certificates that the caller gave."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def transports(target: str, dialect: str, metadata: Metadata, security: Security
 
 
 def secured(target: str, security: Security) -> tuple[str, Certificates | None]:
-    """Return a target as transports take it, and the certificates for it: None if the connection is in clear.
+    """Return a target in the form that transports accept, and its certificates: None if the connection is without TLS.
 
     Args:
         target: as `Client` takes it.
-        security: TLS, if the target does not say so already; and the files.
+        security: the files, and whether to use TLS if the target does not say so.
 
     Raises:
-        InvalidRequestError: the target has another form, or there are files for a connection in clear.
-        LocalFileError, InvalidRequestError: a file cannot be read, or has not what it should have.
+        InvalidRequestError: the target has another form, or there are files for a connection without TLS.
+        LocalFileError, InvalidRequestError: a file cannot be read, or has the wrong content.
     """
     target = parse_server(target)
     if security.get("tls"):

@@ -1,4 +1,4 @@
-"""Whether a local file is the server's, by size and checksum of the whole."""
+"""Compares a local file with the server's, by size and by the checksum of the whole file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from unspool.local.copy import LocalCopy
 
 
 async def stat(name: str, transfer: Transfer, *, sha256: bool = False) -> FileInfo:
-    """Return what a file is now, with its SHA-256 if that is asked for.
+    """Return the present description of a file, with its SHA-256 if `sha256` is true.
 
     Raises:
-        UnsupportedError: the server has no SHA-256 to give.
+        UnsupportedError: the server cannot compute a SHA-256.
     """
     if sha256:
         return await _with_sha256(Receiver(name, 0, 0, transfer_id=transfer.id, sha256=True), transfer)
@@ -28,19 +28,19 @@ async def stat(name: str, transfer: Transfer, *, sha256: bool = False) -> FileIn
 
 
 async def verify(name: str, copy: LocalCopy, transfer: Transfer, *, sha256: bool = False) -> FileInfo:
-    """Return the server's description of the file, if the local one has the same bytes.
+    """Return the server's description of the file, if the local file has the same bytes.
 
     Raises:
-        FileMismatchError: it has not.
+        FileMismatchError: it has other bytes.
         VerificationError: the server has no checksum to compare with.
-        UnsupportedError: the SHA-256 is to be compared, and the server has none to give.
+        UnsupportedError: `sha256` is true, and the server cannot compute a SHA-256.
         LocalFileError: the local file cannot be read.
     """
     return await compare(await stat(name, transfer), copy, transfer, sha256=sha256)
 
 
 async def compare(info: FileInfo, copy: LocalCopy, transfer: Transfer, *, sha256: bool = False) -> FileInfo:
-    """Compare a local file with what the server says of one; see `verify`. FileChangedError if it is not at that revision."""
+    """Compare a local file with a description from the server; see `verify`. FileChangedError if the revision has changed."""
     name = info.name
     size = await asyncio.to_thread(copy.size)
     if size != info.size:
@@ -66,12 +66,12 @@ async def compare(info: FileInfo, copy: LocalCopy, transfer: Transfer, *, sha256
 
 
 async def with_checksum(info: FileInfo, transfer: Transfer) -> FileInfo:
-    """Return what the server says of a file at that revision, with the CRC32C of the whole if it has one to give.
+    """Return the description of a file at that revision, with the CRC32C of the whole file if the server can compute it.
 
-    Asks by reading nothing, from the file's end: the summary says it, and heartbeats come while the server makes it up.
+    Requests zero bytes at the end of the file: the summary has the checksum. The server sends heartbeats while it computes it.
 
     Raises:
-        FileChangedError: the file is not at that revision any more.
+        FileChangedError: the file is no longer at that revision.
     """
     if info.crc32c is not None:
         return info
@@ -79,7 +79,7 @@ async def with_checksum(info: FileInfo, transfer: Transfer) -> FileInfo:
 
 
 async def _with_sha256(receiver: Receiver, transfer: Transfer) -> FileInfo:
-    """Return what the header of a read that asks for the SHA-256 says; heartbeats come while the server computes it."""
+    """Return the description in the header of a read that requests the SHA-256. Heartbeats arrive while it is computed."""
     info = await _told(receiver, transfer)
     if info.sha256 is None:
         raise UnsupportedError(
@@ -89,10 +89,10 @@ async def _with_sha256(receiver: Receiver, transfer: Transfer) -> FileInfo:
 
 
 async def _told(receiver: Receiver, transfer: Transfer) -> FileInfo:
-    """Return what is told of a file by a read that has no bytes."""
+    """Return the description and the checksum that a read of zero bytes brings."""
     async with aclosing(transfer.blocks(receiver)) as blocks:
         async for _ in blocks:
-            raise AssertionError("the receiver gave out bytes where none were asked for")
+            raise AssertionError("the receiver returned bytes although none were requested")
     if receiver.info is None:
         raise UnsupportedError(f"{receiver.name}: the server does not say what the file is", name=receiver.name)
     assert receiver.summary is not None
@@ -105,12 +105,12 @@ async def checksum_of(copy: LocalCopy) -> int:
 
 
 async def checksums_of(copy: LocalCopy, *, sha256: bool = False) -> tuple[int, bytes]:
-    """Return the CRC32C of a local file, and its SHA-256 if that is wanted."""
+    """Return the CRC32C of a local file, and its SHA-256 if `sha256` is true."""
     enough = threading.Event()
     summing = asyncio.ensure_future(asyncio.to_thread(copy.checksums, enough, sha256=sha256))
     try:
         return await asyncio.shield(summing)
     finally:
-        # The thread opens and closes the file: who is cancelled waits until it has, at most one piece later.
+        # The thread opens and closes the file. A cancelled caller waits for that: at most the time to read one piece.
         enough.set()
         await asyncio.wait([summing])

@@ -9,23 +9,23 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from unspool.core.value import value
 
 Right: TypeAlias = Literal["list", "read"]
-"""What a caller may do with a name: see it in listings, or read it and ask what it is."""
+"""What a caller may do with a name: see it in listings (`list`), or read and stat the file (`read`)."""
 
 RIGHTS: tuple[Right, ...] = ("list", "read")
 
 Extent: TypeAlias = Literal["all", "some", "none"]
-"""How many of the names below a prefix a caller has a right to."""
+"""Whether a caller has a right to all names below a prefix, to some, or to none."""
 
 
 @value
 class Credentials:
-    """What a caller shows. Its `repr` has no secret.
+    """What a call shows of its caller. Its `repr` has no secret.
 
     Attributes:
-        address: where it calls from, as gRPC writes it: `ipv4:127.0.0.1:50000`.
-        secure: whether nobody on the way can have read the token: over TLS, loopback or a Unix socket.
+        address: the caller's address as gRPC writes it: `ipv4:127.0.0.1:50000`.
+        secure: whether the token cannot be read on the way, because the connection is over TLS, loopback or a Unix socket.
         token: the bearer token; None if there is none.
-        certificate: the names in its certificate, the one that stands for it first; empty if it showed none. It was verified.
+        certificate: the names in the caller's verified certificate, the main one first; empty if there is no certificate.
         metadata: all metadata of the call.
     """
 
@@ -41,9 +41,9 @@ class Principal:
     """A caller that was identified.
 
     Attributes:
-        names: what it is called, in rules; the first one also in logs. The name of a token has no colon; others begin with
-            their kind: `spiffe://example.org/builder`, `dns:host.example`, `jwt:alice`.
-        expires: when it has to show something new, in seconds since 1970; None for never.
+        names: its names in rules; logs use the first one. The name of a token has no colon; others begin with their kind:
+            `spiffe://example.org/builder`, `dns:host.example`, `jwt:alice`.
+        expires: when its credentials end, in seconds since 1970; None for never.
     """
 
     names: tuple[str, ...]
@@ -56,18 +56,18 @@ class Principal:
 
 
 Authenticate: TypeAlias = Callable[[Credentials], Principal | Awaitable[Principal | None] | None]
-"""Identifies the caller of every call; None is a caller that shows nothing. Raises UnauthenticatedError if what it shows is not
-good. It runs on the event loop, before any limit, and again for a running stream when its attribute `version` (if it has one)
-changes, or else every second."""
+"""Identifies the caller of every call. Returns None if the caller shows no credentials, and raises UnauthenticatedError if they
+are not valid. It runs on the event loop, before any limit. It runs again for a running stream, every second, or, if it has an
+attribute `version`, whenever that changes."""
 
 
 @value
 class Verdict:
-    """What was decided.
+    """An answer of `Authorize`.
 
     Attributes:
         allowed: whether the caller has the right.
-        rule: what decided it, for the audit: `rules.toml:12`.
+        rule: the rule that decided, for the audit: `rules.toml:12`.
     """
 
     allowed: bool
@@ -75,13 +75,14 @@ class Verdict:
 
 
 Authorize: TypeAlias = Callable[[Principal | None, Right, str], Verdict]
-"""Decides whether a caller (None if it was not identified) has a right to a name. It knows nothing of the files there are. It
-runs on the event loop, for each name of a call and each entry of a listing, so it should be quick; `version` is as above."""
+"""Decides whether a caller (None if it was not identified) has a right to a name. It does not know which files exist. It runs
+on the event loop, for each name of a call and each entry of a listing, so it should be quick. It may have a `version` as
+above."""
 
 
 @runtime_checkable
 class Authority(Protocol):
-    """An `Authorize` that also knows what it would decide for all names below a prefix. Listings ask it."""
+    """An `Authorize` that can also decide for all names below a prefix at once. Listings use this."""
 
     def __call__(self, who: Principal | None, right: Right, name: str, /) -> Verdict:
         """See `Authorize`."""
@@ -94,18 +95,18 @@ class Authority(Protocol):
 
 @value
 class Decision:
-    """What was decided about one name of a call, once the call has ended.
+    """The decision about one name of a call, made known when the call has ended.
 
     Attributes:
         who: the principal; None if it was not identified.
-        address: where it called from, as gRPC writes it.
+        address: the caller's address as gRPC writes it.
         method: the method's name, such as `ReadFile`.
-        name: the name of the file, or the prefix; "" if the request was not even looked at.
+        name: the name of the file, or the prefix; "" if the call was refused before its request was decoded.
         revision: the revision that was served; None if there is none.
         span: the first byte to be served, and the one after the last; None if nothing was to be served.
-        bytes: how many bytes of it were handed to gRPC.
-        verdict: `granted`, `denied`, or `unidentified` if what the caller showed was not good.
-        rule: what decided, as `rules.toml:12`; for `unidentified` why it was not good.
+        bytes: how many bytes of the span were passed to gRPC.
+        verdict: `granted`, `denied`, or `unidentified` if the caller's credentials were not valid.
+        rule: the rule that decided, such as `rules.toml:12`; for `unidentified`, why the credentials were not valid.
         seconds: how long the call took.
     """
 
@@ -122,10 +123,10 @@ class Decision:
 
 
 class Audit(Protocol):
-    """Is told what was decided. It runs on the event loop, so it should be quick, and must not raise.
+    """Receives decisions. It runs on the event loop, so it should be quick, and must not raise.
 
     Attributes:
-        grants: whether it wants to be told of grants, too.
+        grants: whether it wants decisions that granted a right, too.
     """
 
     grants: bool

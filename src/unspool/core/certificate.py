@@ -1,7 +1,7 @@
-"""Reads from a certificate (X.509, RFC 5280) what messages about it need: for whom it is, and from when to when.
+"""Reads from a certificate (X.509, RFC 5280) what messages about it need: its names and its dates.
 
-Nothing is verified here: that is the business of TLS. The encoding is DER: elements of a tag, a length and a value, where the
-values of some are elements again.
+Nothing is verified here; TLS does that. The encoding is DER: elements of a tag, a length and a value. The value of some
+elements consists of elements again.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _LONGEST_LENGTH = 4
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a certificate says of itself.
+    """The parts of a certificate that messages need.
 
     Attributes:
         names: the hosts, addresses and URIs that it is for (subjectAltName).
-        not_before, not_after: when it begins and ends to be valid.
+        not_before, not_after: the first and the last moment at which it is valid.
     """
 
     names: tuple[str, ...]

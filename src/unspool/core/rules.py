@@ -8,14 +8,14 @@
     who = ["@staff", "spiffe://example.org/trainer"]
     may = ["list", "read"]
 
-Rule 1: the longest prefix decides, alone. `models` covers `models` and `models/a`, not `models2`. The rules of that prefix
-        together say who may do what there; rules of shorter prefixes no longer count. So nobody can have a right below a prefix
-        that its own rules do not grant.
-Rule 2: what is not granted is denied.
+Rule 1: only the longest prefix that covers a name decides. `models` covers `models` and `models/a`, not `models2`. If several
+        rules have that prefix, all of them count; rules of shorter prefixes do not. So a right below a prefix comes only from
+        the prefix's own rules.
+Rule 2: a right that is not granted is denied.
 Rule 3: names are compared as they are, byte for byte: not by case, and not after normalisation.
 Rule 4: an error in the file names its line.
 
-`@anyone` is everybody, identified or not; `@identified` is everybody who was identified; `@NAME` is a group of the file.
+`@anyone` means all callers, identified or not; `@identified` all callers that were identified; `@NAME` a group of the file.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Rule:
     """One rule of the file.
 
     Attributes:
-        line: where it begins, from 1.
-        prefix: the prefix it is about; "" is everything.
-        who: those it is about, each with the word that includes it: itself, or a group.
-        may: the rights it grants.
+        line: the line where it begins, from 1.
+        prefix: the prefix that it applies to; "" is everything.
+        who: the callers that it applies to, each with the word in the file that includes it: its own name, or a group.
+        may: the rights that it grants.
     """
 
     line: int
@@ -132,7 +132,7 @@ class Rules:
         at = self._at
         found: Sequence[Rule] = at.get("", ())
         end = -1
-        for _ in range(self._depth):  # not for each part of the name: a client may send very many
+        for _ in range(self._depth):  # not for each part of the name, because a client may send very many parts
             end = name.find("/", end + 1)
             found = at.get(name if end < 0 else name[:end], found)
             if end < 0:
@@ -261,7 +261,7 @@ class _Parser:
         return found
 
     def _principal(self, name: str, line: int) -> str:
-        """Check a name that a caller may have. One with a colon begins with its kind, which authentication decides about."""
+        """Check a name that a caller may have. A name with a colon begins with its kind, which authentication decides."""
         if ":" in name and name.isprintable() and not looks_like_token(name):
             return name
         try:

@@ -1,6 +1,6 @@
-"""Which connections are secure, and how a server's addresses say which security they have.
+"""Which connections are secure, and how a server's addresses are written with their security.
 
-Rule 1: TLS is what a target or a listener says; nothing is upgraded or downgraded on the way.
+Rule 1: the target or the listener decides whether TLS is used. A connection is never upgraded or downgraded.
 Rule 2: a connection is safe for a secret if it is over TLS or does not leave the machine: loopback, or a Unix socket.
 """
 
@@ -36,7 +36,7 @@ def with_tls(target: str) -> str:
 
 
 def without_scheme(target: str) -> str:
-    """Return a target as gRPC takes it."""
+    """Return a target in the form that gRPC accepts."""
     return target.removeprefix(SECURE_SCHEME)
 
 
@@ -67,7 +67,7 @@ class Listener:
         return str(self.where) if isinstance(self.where, UnixSocket) else f"{self.guard}:{self.where}"
 
     def address(self, port: int) -> str:
-        """Return the address as clients write it. `port` is the one that was chosen, if it is a TCP port."""
+        """Return the address as clients write it. `port` is the chosen port of a TCP listener."""
         if isinstance(self.where, UnixSocket):
             return str(self.where)
         scheme = "" if self.guard == "plain" else SECURE_SCHEME
@@ -77,9 +77,9 @@ class Listener:
 def parse_listeners(texts: Sequence[str], *, cert: bool, client_ca: bool) -> tuple[Listener, ...]:
     """Parse the addresses of one server.
 
-    Each is an address as `parse_listen` takes it, which may follow `tls:`, `mtls:` or `plain:`. Without these, a TCP port has
-    what the server has files for: mutual TLS with a CA of clients, TLS with a certificate, or neither. A Unix socket never has
-    TLS: the permissions of its file decide who may connect.
+    Each is an address for `parse_listen`, with `tls:`, `mtls:`, `plain:` or nothing before it. With nothing, the server's files
+    decide for a TCP port: mutual TLS if it has certificates of authorities for clients, TLS if it has a certificate, otherwise
+    no TLS. A Unix socket never has TLS: the permissions of its file decide who may connect.
 
     Args:
         texts: the addresses.

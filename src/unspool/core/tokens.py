@@ -1,10 +1,10 @@
-"""Bearer tokens: how they are written, and the file that lists whom the server knows.
+"""Bearer tokens: how they are written, and the file that lists those of a server.
 
 A token is `unspool_`, 43 characters that hold 256 random bits, and 6 characters that hold their CRC32. The prefix lets scanners
 find leaked tokens (`unspool_[0-9A-Za-z]{49}`), and the checksum lets them, and us, tell a token from a typing error.
 
-Rule 1: the file has no token, only its SHA-256. That is enough for 256 random bits: nobody can try them all, so a slow hash
-        would only slow down the server.
+Rule 1: the file has no token, only its SHA-256. That is enough, because 256 random bits cannot be guessed: a slow hash would
+        only slow down the server.
 Rule 2: the file only grows: a token that is revoked stays listed, and a line at the end says that it is revoked. So two
         programs can add lines at the same time.
 Rule 3: no message quotes a token, or a line of the file.
@@ -61,7 +61,7 @@ def write_token(secret: bytes) -> str:
 
 
 def is_token(text: str) -> bool:
-    """Whether a text is a token of ours, without a typing error. It says nothing of whether a server knows it."""
+    """Whether a text is a well-formed token, without a typing error. A server may know it or not."""
     if _TOKEN.fullmatch(text) is None:
         return False
     body = text[len(PREFIX) : -_CHECK_DIGITS]
@@ -95,7 +95,7 @@ class ListedToken:
     """A token as the file lists it. Times are seconds since 1970 UTC.
 
     Attributes:
-        name: whom it identifies.
+        name: the caller that it identifies.
         digest: its SHA-256, in hex digits.
         created: when it was made.
         expires: when it ends; None for never.
@@ -141,7 +141,7 @@ class Tokens:
         return len(self.by_digest)
 
     def find(self, token: str) -> ListedToken | None:
-        """Return the token as it is listed, whatever its state.
+        """Return the listed token, whatever its state.
 
         The search is for the digest. How long it takes says nothing of a token: nobody can choose a token's digest.
         """

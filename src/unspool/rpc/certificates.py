@@ -1,9 +1,9 @@
 """Files of certificates and keys: read and checked together, and read again when they change.
 
-Rule 1: a certificate and a key are used together only if they belong together. Programs that renew them replace one file
-        after the other; what is in the files in between is not used.
-Rule 2: files that are bad when they change leave the old ones in use. That is logged once for each change, and counted.
-Rule 3: asking whether they changed costs one stat of each file; it is asked at every handshake.
+Rule 1: a certificate and a key are used only if they belong together. Programs that renew them replace one file after the
+        other; the files are not used between the two.
+Rule 2: if the files are invalid after a change, the old contents stay in use. This is logged once for each change, and counted.
+Rule 3: every handshake checks whether the files have changed. This costs one stat of each file.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ log = logging.getLogger("unspool.certificates")
 FilePath: TypeAlias = str | PathLike[str]
 
 _SETTLED = 2.0
-"""Seconds after a file's last change from when on its time stamps show any other change: the coarsest time stamps, those of
-FAT, are two seconds apart. Until then the file is read again, and its bytes are compared."""
+"""Seconds after a file's last change, after which any further change has another time stamp. (The coarsest time stamps, those
+of FAT, are two seconds apart.) Until then the file is read again, and its bytes are compared."""
 
 _TRIES = 5
 """How many times the files are read at the start, if they change meanwhile."""
@@ -41,7 +41,7 @@ _Contents: TypeAlias = tuple[bytes | None, bytes | None, bytes | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pems:
-    """What is in the files (PEM), None where no file is given. `certificate` describes the first one of `chain`."""
+    """The contents of the files (PEM); None for a file that was not given. `certificate` describes the first of `chain`."""
 
     ca: bytes | None
     chain: bytes | None
@@ -75,15 +75,15 @@ class Certificates:
         self._current: Pems | None = None
 
     def current(self) -> Pems:
-        """Return what is in the files: the same object until they change, and the old one if they are bad when they change.
+        """Return the contents of the files: the same object until they change, and also if they are invalid after a change.
 
         Raises:
-            LocalFileError, InvalidRequestError: the first time, if a file cannot be read or has not what it should have.
+            LocalFileError, InvalidRequestError: in the first call, if a file cannot be read or has the wrong content.
         """
         if self._current is None:
             with self._lock:
                 self._current = self._current or self._begin()
-        # If another thread is looking already, what is in use now will do.
+        # If another thread is reading the files already, use the present contents.
         elif self._lock.acquire(blocking=False):
             try:
                 self._renew()
@@ -110,7 +110,7 @@ class Certificates:
         if contents != self._seen:
             outcome = self._checked_or_say(contents)
             if self._read_or_say() != contents:
-                return  # they are being replaced now: the next handshake will see
+                return  # they are being replaced now; the next handshake reads them again
             if isinstance(outcome, Pems):
                 self._current = outcome
                 log.info("%s changed: new connections use what is in it now", self.cert or self._ca)
@@ -124,7 +124,7 @@ class Certificates:
         return [path for path in (self._ca, self.cert, self.key) if path is not None]
 
     def _look(self) -> list[tuple[int, ...] | None]:
-        """Return what changes if one of the files does. None stands for a file that is not there."""
+        """Return the stamps of the files, which change when a file changes. None stands for a missing file."""
         found: list[tuple[int, ...] | None] = []
         for path in self._paths():
             try:
@@ -135,7 +135,7 @@ class Certificates:
         return found
 
     def _note(self, stamps: list[tuple[int, ...] | None]) -> None:
-        """Remember the stamps of what was read, if any further change will change them."""
+        """Remember the stamps of the files read, if they are old enough that any further change will change them."""
         settled = (time.time() - _SETTLED) * 1e9
         self._stamps = stamps if all(stamp is None or stamp[-1] < settled for stamp in stamps) else None
 
@@ -144,7 +144,7 @@ class Certificates:
         return _read(self._ca), chain, chain if self.key == self.cert else _read(self.key)
 
     def _read_or_say(self) -> _Contents | str:
-        """Return what is in the files, or the message of the error."""
+        """Return the contents of the files, or the message of the error."""
         try:
             return self._read()
         except UnspoolError as error:
@@ -157,7 +157,7 @@ class Certificates:
             return error.message
 
     def _checked(self, contents: _Contents) -> Pems:
-        """Return the contents. Raises InvalidRequestError if they are not what they should be."""
+        """Check the contents and return them. Raises InvalidRequestError if they are not valid."""
         ca, chain, key = contents
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if ca is not None:
@@ -205,5 +205,5 @@ def _read(path: str | None) -> bytes | None:
 
 
 def say_time(moment: datetime) -> str:
-    """Return a time for a message, to the minute: certificates of an hour are in use."""
+    """Return a time for a message, to the minute, because some certificates are valid for an hour only."""
     return moment.strftime("%Y-%m-%d %H:%M UTC")

@@ -35,7 +35,7 @@ _NOT_ABOUT_TLS = re.compile(
     r"[Cc]onnection refused|No such file or directory|resolving|DNS resolution failed|lookup failed|HTTP proxy|"
     r"timed out|Timeout occurred|Deadline [Ee]xceeded|http2 header with status"
 )
-"""gRPC's text about connections that did not get as far as TLS, or further."""
+"""gRPC's text about connections that failed before or after TLS."""
 
 _LAST_WORDS = re.compile(r"last error: (?:[A-Z_]+: )?(?:(?:ipv4|ipv6|unix):\S+: )?(.*)", re.DOTALL)
 

@@ -60,7 +60,7 @@ class Connection:
     Args:
         target: `HOST:PORT`, or anything gRPC can resolve; after `unspools://` over TLS.
         metadata: sent with every call.
-        certificates: for TLS; None connects in clear. When they change, later calls use a new channel: one that exists keeps
+        certificates: for TLS; None connects without TLS. When they change, later calls use a new channel: an existing one keeps
             its certificates, and could not connect again once they have expired.
         bearer: the token that is sent with every call; None sends none.
     """
@@ -167,8 +167,8 @@ class Connection:
     async def _meaning(self, error: grpc.aio.AioRpcError, line: _Line, course: _Course) -> UnspoolError:
         """Return the error that a call's status stands for."""
         metadata, details = error.trailing_metadata() or (), error.details() or ""
-        # A proxy that sends headers on before it knows that nothing follows makes headers of the trailers: the status is lost
-        # (gRPC says UNKNOWN), and its details are in the initial metadata. Seen: Caddy with `flush_interval -1`.
+        # A proxy may send an answer without messages as headers only. Then the trailers arrive as headers: the status is lost
+        # (gRPC reports UNKNOWN), and its details are in the initial metadata. Seen: Caddy with `flush_interval -1`.
         if not metadata and any(key == status.DETAILS_KEY for key, _ in error.initial_metadata() or ()):
             metadata = error.initial_metadata()
         # A server's answer carries metadata; a status that gRPC itself makes up locally does not.
@@ -224,11 +224,11 @@ class Connection:
 
 @dataclass(slots=True)
 class _Course:
-    """What has happened in one call.
+    """The state of one call.
 
     Attributes:
-        shown: the metadata with the token that was sent; empty without one.
-        answered: whether a message has come, so that whoever is there speaks gRPC.
+        shown: the metadata with the token that was sent; empty without a token.
+        answered: whether a message has arrived, which shows that the other side speaks gRPC.
     """
 
     shown: tuple[Header, ...] = ()
@@ -241,7 +241,7 @@ class _Line:
 
     Attributes:
         loop: the event loop that it was made in, the only one it works in.
-        pems: the certificates that it uses; None if it is in clear.
+        pems: the certificates that it uses; None if it is without TLS.
         calls: the number of running calls.
         given_up: whether a caller stopped waiting for one of its calls.
     """

@@ -1,6 +1,6 @@
-"""gRPC's credentials for TLS, of both ends, and what gRPC knows of a peer's.
+"""gRPC's credentials for TLS, for client and server, and those of a peer.
 
-gRPC accepts TLS 1.2 and 1.3 only, and has no setting for less.
+gRPC accepts only TLS 1.2 and 1.3, and has no setting for older versions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def open_channel(
 ) -> grpc.aio.Channel:
     """Return a channel to a target, over TLS if there are certificates.
 
-    It has these certificates for its life: gRPC's clients cannot change them.
+    The channel keeps these certificates until it is closed: gRPC's clients cannot change them.
     """
     place = without_scheme(target)
     if pems is None:
@@ -31,7 +31,7 @@ def open_channel(
 
 
 def server_credentials(certificates: Certificates, guard: Guard) -> grpc.ServerCredentials:
-    """Return the credentials of a listener, which follow the files: every handshake uses what is in them.
+    """Return the credentials of a listener. Every handshake uses the present contents of the files.
 
     Raises:
         LocalFileError, InvalidRequestError: as `Certificates.current`.
@@ -39,7 +39,7 @@ def server_credentials(certificates: Certificates, guard: Guard) -> grpc.ServerC
     used = certificates.current()
 
     def newer() -> grpc.ServerCertificateConfiguration | None:
-        """Return what gRPC is to use from this handshake on; None if it is what it has. A thread of gRPC's calls this."""
+        """Return a new configuration, or None if it has not changed. gRPC calls this at each handshake, in its own thread."""
         nonlocal used
         current = certificates.current()
         if current is used:

@@ -1,10 +1,10 @@
-"""After a connection has failed: asks the server once more, by Python's own TLS, what is wrong.
+"""Finds out why a TLS connection failed: makes another handshake with the server, with Python's own TLS.
 
-gRPC's error is a text that differs between versions, and about a client certificate that is missing or refused it says only
-that the socket was closed. A handshake by Python's `ssl` says which fault it was.
+gRPC's error is a text that differs between versions. If a client certificate is missing or refused, it says only that the
+socket was closed. A handshake with Python's `ssl` shows which fault it was.
 
-What a server answers to a client certificate it learns after the handshake is over (TLS 1.3), from an alert or, with gRPC's
-servers, from the end of the connection. A server that accepts the client speaks first: HTTP/2 begins with its settings.
+In TLS 1.3 the client learns only after the handshake whether the server accepts its certificate: the server sends an alert or,
+if it uses gRPC, closes the connection. A server that accepts the client sends first, because HTTP/2 begins with its settings.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from unspool.errors import InvalidRequestError, TlsError, UnauthenticatedError, 
 from unspool.rpc.certificates import Certificates, say_time
 
 _PATIENCE = 1.0
-"""Seconds that the whole probe may take. A handshake takes three times the way to the server and back."""
+"""Seconds that the whole probe may take. A handshake takes three round trips."""
 
 _FIRST_WORDS = 0.2
-"""Seconds that the server has to speak before the client does."""
+"""Seconds to wait for the server to send first."""
 
 _PAUSE = 0.1
 """Seconds after which a server that ended the connection without a word is asked once more: it may have been stopping."""
@@ -45,7 +45,7 @@ _OTHER_NAME = (62, 63, 64)
 _MOST_NAMES = 5
 
 _ABOUT_THE_CLIENT = "ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)"
-"""Alerts of servers that miss or refuse a client certificate. By the last, OpenSSL's servers miss one in TLS 1.2."""
+"""Alerts of servers that miss or refuse a client certificate. OpenSSL sends the last one for a missing one in TLS 1.2."""
 
 
 def find_fault(target: str, certificates: Certificates | None) -> UnspoolError | None:
@@ -53,7 +53,7 @@ def find_fault(target: str, certificates: Certificates | None) -> UnspoolError |
 
     Args:
         target: the server, as the client connects to it.
-        certificates: what the client connects with; None in clear.
+        certificates: those of the client; None without TLS.
     """
     found = _HOST.fullmatch(without_scheme(target))
     if found is None:
@@ -91,9 +91,9 @@ class _Probe:
             return secure.selected_alpn_protocol(), self._hear(secure)
 
     def _hear(self, secure: ssl.SSLSocket) -> bool:
-        """Return whether the server says anything, or waits. Raises ssl.SSLError if it says what it does not like."""
+        """Return whether the server sends anything, or waits for the client. Raises ssl.SSLError if it sends an alert."""
         try:
-            # Most servers speak first. What is sent to one that is closing may cost its last words.
+            # Most servers send first. Sending to a server that is closing may discard its alert.
             for patience, words in ((min(_FIRST_WORDS, self._left()), b""), (self._left(), _PREFACE)):
                 secure.settimeout(patience)
                 with suppress(TimeoutError):
@@ -119,7 +119,7 @@ class _Probe:
 
 
 def _of_clear(target: str, probe: _Probe) -> UnspoolError | None:
-    """Return the error if a server that was asked in clear speaks TLS."""
+    """Return the error if the client used no TLS and the server speaks it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -131,7 +131,7 @@ def _of_clear(target: str, probe: _Probe) -> UnspoolError | None:
 
 
 def _of_tls(target: str, probe: _Probe, certificates: Certificates) -> UnspoolError | None:
-    """Return the error of a handshake like the one of gRPC."""
+    """Return the error of a handshake with gRPC's settings."""
     pems = certificates.current()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # gRPC does not check so much
@@ -181,7 +181,7 @@ def _of_the_client(target: str, certificates: Certificates, detail: str) -> Unsp
 
 
 def _is_end(error: ssl.SSLError) -> bool:
-    """Whether the other side closed the connection, and said nothing."""
+    """Whether the other side closed the connection without sending anything."""
     return isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 

@@ -1,11 +1,11 @@
-"""Between the model and the wire: messages to protobuf and back.
+"""Encodes the types of the model as protobuf messages, and decodes them.
 
-Rule 1: what is not hot goes through the generated code.
-Rule 2: the one hot message, a block, does not: protobuf copies a `bytes` field when it serialises and again when it parses.
-        Since serialised fields may be concatenated, the small fields are written by hand around the data (one copy), and a
-        message that is just a block is read in place (none). Whatever does not look exactly as this module would have written
-        it is left to the generated parser, so both agree on every message, hostile ones included; the tests hold them to it.
-        A summary is written by hand as well, for every small file of a batch has one.
+Rule 1: all messages but the most frequent use the generated code.
+Rule 2: the most frequent message, a block, does not, because protobuf copies a `bytes` field when it serialises and again when
+        it parses. Serialised fields may be concatenated, so the small fields are written by hand around the data (one copy),
+        and a message that is only a block is read in place (no copy). The generated parser handles every message that does not
+        look exactly as this module would write it. So both give the same result for every message, hostile ones included
+        (tested). A summary is written by hand too, because every small file of a batch has one.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ SERVICE = pb.DESCRIPTOR.services_by_name["FileService"].full_name
 _NS = 1_000_000_000
 
 _MORE = 0x80
-"""The bit of a varint's byte that says another follows."""
+"""The bit of a varint's byte that says that another byte follows."""
 
 _ONE_BYTE = [bytes([value]) for value in range(_MORE)]
 
 LONGEST_REVISION = 1024
-"""Characters, as of an S3 version id. Whoever pins a revision keeps it, for every file of a listing."""
+"""Characters, as in an S3 version id. A client keeps the revision of every file of a listing, so the length is limited."""
 
 SHA256_BYTES = 32
 
@@ -52,20 +52,20 @@ _LONGEST_CONTENT_TYPE = 255
 """Characters: two names of 127 and a slash (RFC 6838, section 4.2)."""
 
 MOST_ENTRIES = 10_000
-"""Files, prefixes and omissions in one message of a listing, and pieces in one of a batch: twice what a server gives."""
+"""Files, prefixes and omissions in one message of a listing, or pieces in one of a batch: twice as many as a server sends."""
 
 _LONGEST_REASON = 64
-"""Characters of the word that says why a name is left out: several times those of ours."""
+"""Characters of the reason of an omission: several times as long as ours."""
 
 _UNCOUNTED = 600 * 1024
-"""Bytes of a message that is parsed before its entries are counted: at the worst 300,000 of nothing, 25 MiB for the parser. A
-message of a batch of small files is shorter, and counting costs a microsecond for each."""
+"""Bytes up to which a message is parsed without counting its entries first. At worst it has 300,000 empty entries, for which
+the parser needs 25 MiB. A message of a batch of small files is shorter; counting would cost a microsecond for each file."""
 
 _M = TypeVar("_M", bound=Message)
 
 
 def encode_info(info: FileInfo) -> pb.FileInfo:
-    """Turn a file's description into its message."""
+    """Return the message for a file's description."""
     modified = None
     attributes = info.attributes
     if attributes.modified_ns is not None:
@@ -84,8 +84,8 @@ def encode_info(info: FileInfo) -> pb.FileInfo:
 
 
 def decode_info(message: pb.FileInfo) -> FileInfo:
-    """Turn a message into a file's description. Raises ProtocolError for one that nobody should be made to keep."""
-    name, revision, content_type = message.name, message.revision, message.content_type  # each look makes a new one
+    """Return the file's description in a message. Raises ProtocolError if a text in it is too long."""
+    name, revision, content_type = message.name, message.revision, message.content_type  # each access makes a new string
     if len(name) > MAX_NAME_BYTES or len(revision) > LONGEST_REVISION or len(content_type) > _LONGEST_CONTENT_TYPE:
         raise errors.ProtocolError(
             f"{abridged(name)}: the server describes it with a name of {len(name)} characters, a revision of "
@@ -210,12 +210,12 @@ def decode_read_request(data: bytes) -> ReadRequest:
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """Serialise a ReadFileResponse: the same bytes as the generated code makes, with one copy of the data fewer."""
+    """Serialise a ReadFileResponse. The bytes are those of the generated code, but the data is copied once less."""
     return b"".join(frame_parts(frame))
 
 
 def frame_parts(frame: Frame) -> tuple[Bytes, ...]:
-    """Return what `encode_frame` joins, so that whoever puts more around it copies the data no second time."""
+    """Return the parts that `encode_frame` joins. A caller that adds more parts joins all at once, and copies the data once."""
     block = frame.block
     if block is None:
         return (_encode_head(frame.header), _encode_tail(frame.summary))
@@ -247,7 +247,7 @@ def decode_frame(data: bytes) -> Frame:
 def frame_of(message: pb.ReadFileResponse | pb.FilePiece) -> Frame:
     """Return the frame that a message carries."""
     header = block = summary = None
-    # Each look at a field that is a message makes an object: once is enough.
+    # Each access to a field that is a message makes a new object, so access it once.
     if message.HasField("header"):
         opens = message.header
         header = Header(decode_info(opens.info), opens.start, opens.length)
@@ -282,7 +282,7 @@ def _encode_tail(summary: Summary | None) -> bytes:
 
 
 def _read_plain_block(data: bytes) -> Block | None:
-    """Read a message that is a block and nothing else, spelled as `encode_frame` spells it; None for any other."""
+    """Read a message that is only a block, encoded as `encode_frame` does; return None for any other message."""
     if data[:1] != b"\x12":
         return None
     length, at = _read_varint(data, 1)
@@ -305,7 +305,7 @@ def _read_plain_block(data: bytes) -> Block | None:
 
 
 def varint(value: int) -> bytes:
-    """Return a number as protobuf writes it: seven bits to the byte, the lowest first."""
+    """Return a number as protobuf writes it: seven bits in each byte, the lowest first."""
     if 0 <= value < _MORE:
         return _ONE_BYTE[value]
     value &= (1 << 64) - 1  # a negative int64 is written as its two's complement
@@ -318,7 +318,7 @@ def varint(value: int) -> bytes:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at `at` and where it ends; (-1, at) if none ends within nine bytes, or it is longer than need be."""
+    """Return the number at `at` and its end; (-1, at) if it has more than nine bytes, or more bytes than it needs."""
     value = shift = 0
     for byte in data[at : at + 9]:
         value |= (byte & ~_MORE) << shift
@@ -330,22 +330,22 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def check_entries(data: bytes) -> None:
-    """Refuse a message of very many entries before anything is made of them. Raises ProtocolError."""
+    """Raise ProtocolError if a message has very many entries, before it is parsed."""
     if len(data) > _UNCOUNTED and has_more_fields(data, 2 * MOST_ENTRIES):
         check_number(2 * MOST_ENTRIES + 1)
 
 
 def check_number(entries: int) -> None:
-    """Refuse a message of more entries than a client takes. Raises ProtocolError."""
+    """Raise ProtocolError if a message has more entries than a client accepts."""
     if entries > MOST_ENTRIES:
         raise errors.ProtocolError(f"the server sent {entries} entries or more at once: at most {MOST_ENTRIES} are taken")
 
 
 def has_more_fields(data: bytes, most: int) -> bool:
-    """Whether a message has more than so many fields, those within groups included.
+    """Whether a message has more than `most` fields, including those within groups.
 
-    Found out without making anything of them: two million empty entries are 4 MiB, or 4 KiB compressed, and hundreds of MiB as
-    objects. What is cut short or senseless is left to the parser to object to.
+    The fields are counted without parsing them: two million empty entries are 4 MiB, or 4 KiB compressed, but hundreds of MiB
+    as objects. A truncated or malformed message is not an error here; the parser reports it.
     """
     at = 0
     for _ in range(most):
@@ -362,13 +362,13 @@ def has_more_fields(data: bytes, most: int) -> bool:
                 at += length
             case 5:
                 at += 4
-            case _:  # a group begins or ends: what is in it follows
+            case _:  # a group begins or ends: its fields follow
                 pass
     return at < len(data)
 
 
 def _read_any_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at `at`, however it is spelled, and where it ends; if it does not, where the message ends."""
+    """Return the number at `at`, with superfluous bytes or without, and its end; if it has none, the end of the message."""
     value = shift = 0
     for byte in data[at : at + 10]:
         value |= (byte & ~_MORE) << shift
@@ -380,7 +380,7 @@ def _read_any_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def filled(kind: type[_M], **fields: object) -> _M:
-    """Return a message with these fields. Raises InvalidRequestError for what does not fit into them."""
+    """Return a message with these fields. Raises InvalidRequestError if a value does not fit into its field."""
     try:
         return kind(**fields)
     except (ValueError, TypeError) as error:
@@ -388,7 +388,7 @@ def filled(kind: type[_M], **fields: object) -> _M:
 
 
 def parsed(message: _M, data: bytes, otherwise: type[errors.UnspoolError]) -> _M:
-    """Parse `data` into the message and return it. Raises an error of the kind `otherwise` if it is not one."""
+    """Parse `data` into the message and return it. Raises an error of the class `otherwise` if it is malformed."""
     try:
         message.ParseFromString(data)
     except DecodeError as error:

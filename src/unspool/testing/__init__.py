@@ -25,11 +25,11 @@ __all__ = ["FakeClock", "FaultyStore", "FaultyTransport", "Recorder", "Stock", "
 _HOMES = {"Stock": "unspool.testing.stock", "StoreContract": "unspool.testing.storecontract"}
 
 ASSERTING = ("unspool.testing.stock", "unspool.testing.smallcontract", "unspool.testing.storecontract")
-"""Modules whose assertions pytest is to explain."""
+"""Modules whose assertions pytest explains."""
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs pytest (PEP 562)."""
+    """Import the names that need pytest when they are first used (PEP 562)."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The points of the conformance check that are about batches."""
+"""The points of the conformance check for batches."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def _batch_unless(probe: Probe) -> None:
 
 
 def _file_of(answer: Answer, index: int) -> tuple[pb.Header, bytes]:
-    """Return a file's header in a batch, and its bytes; it has to be there, and to have an end."""
+    """Return the header and the bytes of a file of a batch. The point fails if the file is missing or incomplete."""
     pieces = [piece for piece in answer.pieces if piece.index == index]
     must(bool(pieces), f"file {index} was not answered")
     must(not pieces[-1].HasField("error"), f"file {index} has an error: {pieces[-1].error.reason} {pieces[-1].error.message}")

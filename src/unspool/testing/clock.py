@@ -10,11 +10,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 
 class FakeTimer:
-    """A call that is to come at a time.
+    """A scheduled call.
 
     Args:
-        when: on the clock.
-        callback: what is called.
+        when: the time on the clock.
+        callback: the function to call.
     """
 
     def __init__(self, when: float, callback: Callable[[], object]) -> None:
@@ -27,15 +27,15 @@ class FakeTimer:
 
 
 class FakeClock:
-    """Time that passes only when somebody sleeps, and then at once; what is to be called meanwhile is called in passing.
+    """Time that passes only when a task sleeps, and then at once. Calls that are due during a sleep are made on the way.
 
-    A sleep inside a `timeout` that is shorter raises TimeoutError at the moment the timeout is up. `sleep(math.inf)` is a
-    stall: only a timeout ends it. Several tasks share the time; a timeout is for the task that it is in, and while another
-    one sleeps it does not come.
+    A sleep that is longer than the `timeout` around it raises TimeoutError when the timeout is over. `sleep(math.inf)` is a
+    stall: only a timeout ends it. All tasks share the time. A timeout applies to its own task, and does not expire while
+    another task sleeps.
 
     Attributes:
         now: seconds since the beginning.
-        slept: the sleeps so far, in order, those that a timeout cut short with what was slept of them.
+        slept: the sleeps so far, in order. A sleep that a timeout ended counts with the time until then.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Whether a server, anybody's, keeps to PROTOCOL.md: point by point, with a report.
+"""Checks whether a server, of any implementation, follows PROTOCOL.md: point by point, with a report.
 
-It looks at the messages as the generated code shows them, not through unspool's own client, so that what the client would
-forgive is seen too. It needs a file of at least two bytes.
+It reads the messages with the generated code, not with unspool's own client, so that it also finds what the client would
+tolerate. It needs a file of at least two bytes.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _CALLS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one point.
+    """The result of one point.
 
     Attributes:
-        point, promise: its short name, and what PROTOCOL.md says.
-        outcome: `skip` means that the server's files do not allow to tell.
-        detail: what was seen instead, or why it was skipped.
+        point, promise: its short name, and what PROTOCOL.md promises.
+        outcome: `skip` means that the point cannot be checked with the files of the server.
+        detail: what was seen instead, or why the point was skipped.
     """
 
     point: str
@@ -48,7 +48,7 @@ class Finding:
 
 
 POINTS = Points()
-"""Every point, in the order in which they are looked at."""
+"""All points, in the order in which they are checked."""
 
 
 @POINTS.add("stat", "StatFile gives the name asked for, a size, and a revision that is not empty")
@@ -370,15 +370,15 @@ async def _at_once(probe: Probe) -> None:
 async def check(
     target: str, name: str | None = None, points: Iterable[str] | None = None, **security: Unpack[Security]
 ) -> AsyncGenerator[Finding, None]:
-    """Check a server, point by point; yields a finding for each as it is found.
+    """Check a server point by point, and yield a finding for each.
 
     Args:
-        target: as `Client` takes it, with the same keywords for TLS and tokens.
-        name: the file to read, of at least two bytes; None picks one from the listing, of at most 64 MiB.
-        points: which, of POINTS; None is all.
+        target: as for `Client`, with the same keywords for TLS and tokens.
+        name: the file to read, of at least two bytes; None picks one of at most 64 MiB from the listing.
+        points: the points to check, of POINTS; None checks all.
 
     Raises:
-        VerificationError: there is no such file to be had, so nothing can be checked.
+        VerificationError: the server has no such file, so nothing can be checked.
     """
     async with channel_to(target, security) as channel:
         probe = Probe(channel, await sample(channel, name))

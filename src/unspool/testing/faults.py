@@ -1,6 +1,6 @@
 """Transports for tests: one that needs no network, and one that fails when a script says so.
 
-A test says what goes wrong, runs what it is about, and asks whether it really went wrong:
+A test writes a script of faults, runs a transfer, and checks that the faults really happened:
 
     store = MemoryStore({"a.bin": data})
     transport = FaultyTransport(StoreTransport(store), "..x.!", clock=clock)
@@ -42,17 +42,17 @@ from unspool.stores.base import Store
 T = TypeVar("T")
 
 LETTERS = ".xE!<>2~zv^h"
-"""What a script may be made of; see `FaultyTransport`."""
+"""The letters of a script; see `FaultyTransport`."""
 
 
 class StoreTransport:
-    """A store as a client sees it, without a server and without gRPC in between.
+    """A transport that reads a store directly, without a server and without gRPC.
 
-    Answers as the server does, frame for frame. Closing it does not close the store.
+    It answers as the server does, frame by frame. Closing it does not close the store.
 
     Args:
         store: where the bytes come from.
-        options: sizes, as the server's.
+        options: block and page sizes, as for the server.
     """
 
     source = "store"
@@ -110,9 +110,9 @@ class _WithoutHeartbeats:
 
 
 class FaultyTransport:
-    """Any transport, with faults: one letter of the script for each frame that is read, counted over all attempts.
+    """Any transport, with faults: each frame that is read, in any attempt, uses up one letter of the script.
 
-    A piece of a batch counts as a frame; one that is an error has neither data nor checksum.
+    A piece of a batch counts as a frame. A piece with an error has neither data nor checksum.
 
         .   the frame passes
         x   the connection breaks: UnreachableError instead of the frame
@@ -122,24 +122,24 @@ class FaultyTransport:
         >   the data is one byte too long, and its checksum agrees with that
         2   the frame comes twice
         ~   the frame changes places with the next one
-        z   the stream stalls: nothing more comes, nothing is closed
-        v   the file becomes another revision: `change` is called, then the frame passes
+        z   the stream stalls: no more frames arrive, and it stays open
+        v   the file changes to another revision: `change` is called, then the frame passes
         ^   the request's start is ignored: the answer begins at byte 0 (only where a stream begins)
         h   a heartbeat comes before the frame
 
-    After the script's end every frame passes. So does one whose letter does not apply to it: `<` needs data, `~` a next frame,
-    `^` the first frame of a stream that was to begin elsewhere. Stat and list have no faults.
+    After the end of the script every frame passes. A frame also passes if its letter does not apply to it: `<` needs data, `~`
+    a next frame, `^` the first frame of a stream that should begin elsewhere. Stat and list have no faults.
 
     Attributes:
-        fired: the letters that really did something, in order.
-        requests: the reads asked for, in order.
-        batches: the same for batches.
+        fired: the letters that had an effect, in order.
+        requests: the requested reads, in order.
+        batches: the requested batches, in order.
 
     Args:
         inner: the transport inside. `aclose` closes it too.
         script: letters as above.
-        clock: what a stall waits for.
-        change: makes the file another revision.
+        clock: a stall waits on it.
+        change: changes the file to another revision.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class FaultyTransport:
         if self._next_letter == "^" and request.start:
             self.fired += "^"
             request = replace(request, start=0)
-        held: Frame | None = None  # what changes places with the frame that comes
+        held: Frame | None = None  # to be sent after the next frame
         async with aclosing(self._inner.read(request)) as frames:
             async for frame in frames:
                 letter = self._letter()
@@ -203,10 +203,10 @@ class FaultyTransport:
             yield held
 
     async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
-        """See `Transport.read_files`. Pieces come in the messages they came in, but for what a fault divides."""
+        """See `Transport.read_files`. Messages stay as they are, unless a fault divides them."""
         self.batches.append(request)
         held: Piece | None = None
-        come: list[Piece] = []  # of the message that is being taken apart
+        come: list[Piece] = []  # the pieces of the present message so far
         async with aclosing(self._inner.read_files(request)) as messages:
             async for message in messages:
                 if not message:
@@ -219,7 +219,7 @@ class FaultyTransport:
                     if held is not None:
                         self.fired += "~"
                     if letter in "xEzh" and come:
-                        yield tuple(come)  # what came before it has come
+                        yield tuple(come)  # the pieces before the fault arrive
                         come = []
                     if letter == "E":
                         self.fired += letter
@@ -244,7 +244,7 @@ class FaultyTransport:
         return letter
 
     async def _through(self, letter: str, frame: Frame) -> tuple[Frame, ...]:
-        """Return what comes of a frame."""
+        """Return the frames that arrive instead of a frame."""
         come: tuple[Frame, ...] = (frame,)
         match letter:
             case "x":
@@ -284,7 +284,7 @@ def _with_data(frame: Frame, block: Block, data: Bytes) -> Frame:
 
 
 def _flipped(frame: Frame) -> Frame:
-    """Return the frame with one bit flipped, of its data or else of a checksum; as it is if it has neither."""
+    """Return the frame with one bit of its data flipped; without data, of a checksum; unchanged if it has neither."""
     if frame.block is not None and frame.block.data:
         data = bytearray(frame.block.data)
         data[len(data) // 2] ^= 1

@@ -1,24 +1,24 @@
-"""How faults are spelled: the scripts of the fault server.
+"""The syntax of faults, of which the scripts of the fault server consist.
 
 A fault is `KIND[:ARGUMENT]@WHERE`. WHERE is `start` (before the header), a number (after that many bytes of the stream's
 data; a negative one counts from the end of it), `end` (after the last byte, before the summary) or `status` (after the
 summary, before the status). Kinds:
 
-    cut                the connection is reset (TCP RST): what is on its way may be lost
-    close              the connection is closed (FIN), without a word of HTTP/2
+    cut                the connection is reset (TCP RST): bytes in flight may be lost
+    close              the connection is closed (FIN), without a frame of HTTP/2
     reset:CODE         the stream is reset (RST_STREAM), e.g. CANCEL, INTERNAL_ERROR, REFUSED_STREAM, NO_ERROR
-    goaway             the connection says GOAWAY, then is closed
+    goaway             a GOAWAY frame is sent, then the connection is closed
     tear               half of the next message, then the connection is closed
     http:CODE          the answer is that of an HTTP proxy, e.g. 502 (only at `start`)
     end                the stream ends early, with status OK
-    status:CODE[,retry=SECONDS]   the stream ends with that status, and RetryInfo if said
-    stall              nothing more is sent, nothing is closed
+    status:CODE[,retry=SECONDS]   the stream ends with that status, and with RetryInfo if given
+    stall              nothing more is sent, and the connection stays open
     garbage            a message that is not protobuf
     flip, flipsum      one bit of the block that begins there, or of its checksum, is wrong
-    offset             that block says it begins one byte later than it does
-    short, long        that block has a byte fewer, or one too many, with the checksum of what it has
-    duplicate, swap    that block comes twice, or after the one that follows it
-    ignore             the client's start is ignored, and the revision it has: everything is sent from byte 0 (only at `start`)
+    offset             the offset of that block is one byte too large
+    short, long        that block has one byte fewer, or one more, and the checksum of these bytes
+    duplicate, swap    that block is sent twice, or after the one that follows it
+    ignore             the client's start and `unless_revision` are ignored: the file is sent from byte 0 (only at `start`)
     revision           the header names another revision (only at `start`)
 """
 
@@ -50,7 +50,7 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault, parsed; see the module's docstring for its spelling."""
+    """One fault, parsed; see the module's docstring for the syntax."""
 
     text: str
     kind: str
@@ -60,7 +60,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Parse a fault. Raises ValueError if it is not spelled as the module's docstring says."""
+        """Parse a fault. Raises ValueError if it does not have the syntax of the module's docstring."""
         match = _SYNTAX.fullmatch(text)
         if match is None or match["kind"] not in _KINDS:
             raise ValueError(f"not a fault: {text!r}")

@@ -1,10 +1,10 @@
-"""A server whose faults are scripted and accounted for.
+"""A server whose faults follow a script, and which reports the faults that happened.
 
-It speaks unspool.v1 out of a store, over its own HTTP/2 (the h2 package), so that it can break what a well-behaved gRPC server
-never would: the stream, the connection, a message in the middle, the checksums, the order, the protocol.
+It serves a store with unspool.v1 over its own HTTP/2 (the h2 package), so that it can do what a correct gRPC server never does:
+break the stream, the connection, a message in the middle, the checksums, the order, the protocol.
 
-A test asks for a script, sends its key as metadata with its calls, and afterwards asks which faults really fired: no test
-passes because its fault never happened.
+A test registers a script, sends the script's key as metadata with its calls, and at the end checks which faults fired, so that
+it cannot pass without them.
 
     server = FaultServer(store)
     key = server.script("cut@1048576", "status:UNAVAILABLE,retry=0.1@end")
@@ -12,10 +12,10 @@ passes because its fault never happened.
         await client.get("a.bin", path)
     assert server.fired(key) == ["cut@1048576", "status:UNAVAILABLE,retry=0.1@end"]
 
-The n-th ReadFile or ReadFiles of a script gets its n-th fault; after the last, all is well. An empty string is "no fault this
-time". In a batch the fault happens to the first file; what ends a stream ends it for the others too.
+The n-th ReadFile or ReadFiles of a script gets the n-th fault of the script; later ones get none. An empty string means no
+fault. In a batch the fault happens to the first file; a fault that ends the stream ends it for the others too.
 
-How a fault is spelled: `unspool.testing.faultscript`.
+See `unspool.testing.faultscript` for the syntax of faults.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class FaultServer:
 
     Attributes:
         address: `HOST:PORT`, once started.
-        default: the key of the script for calls that name none; None is no faults.
+        default: the key of the script for calls without a key; None means no faults.
 
     Args:
         store: where the bytes come from.
-        block_size: bytes per block, so that tests know where the edges are.
+        block_size: bytes per block, so that tests know where blocks begin.
     """
 
     def __init__(self, store: Store, *, block_size: int = 1 << 20) -> None:
@@ -71,13 +71,13 @@ class FaultServer:
         self._connections: set[Http2Connection] = set()
 
     def script(self, *faults: str) -> str:
-        """Register a script; return its key. Raises ValueError for a fault that is none."""
+        """Register a script; return its key. Raises ValueError if a fault is invalid."""
         key = f"script-{len(self._scripts) + 1}"
         self._scripts[key] = [Fault.parse(text) if text else None for text in faults]
         return key
 
     def fired(self, key: str) -> list[str]:
-        """Return the faults of a script that have really happened, in order."""
+        """Return the faults of a script that have happened, in order."""
         return list(self._fired[key])
 
     async def __aenter__(self) -> Self:
@@ -95,7 +95,7 @@ class FaultServer:
         await self._server.wait_closed()
 
     def _next_fault(self, key: str | None) -> tuple[Fault | None, Callable[[Fault], None]]:
-        """Return the fault for the next read of a script, and what to call when it has happened."""
+        """Return the fault for the next read of a script, and the function to call when it has happened."""
         key = key or self.default
         if key is None:
             return None, lambda _: None
@@ -134,7 +134,7 @@ class FaultServer:
 
 
 class _StopError(Exception):
-    """The call is over, for its fault has ended it."""
+    """The call's fault has ended the call."""
 
 
 class _Read:
@@ -155,13 +155,13 @@ class _Read:
         self._fired = fired
 
     async def answer(self, body: bytes) -> None:
-        """Send the frames that answer the request, as the fault will have them."""
+        """Send the frames that answer the request, changed by the fault."""
         request = wire.decode_read_request(body)
         self._begin()
         await self._read(request)
 
     def _begin(self) -> None:
-        """Open the answer."""
+        """Begin the answer."""
         fault = self._fault
         if fault is not None and fault.kind == "http":
             self._fired(fault)
@@ -213,14 +213,14 @@ class _Read:
                         await self._send(Frame(block=held))
                         held = None
             if frame.summary is not None:
-                if held is not None:  # nothing followed that it could be swapped with
+                if held is not None:  # no block followed to swap it with
                     await self._send(Frame(block=held))
                 if fault is not None and (fault.where == "end" or (at is not None and at >= sent and sent)):
                     await self._break()
                 await self._send(Frame(summary=frame.summary))
 
     async def _on_block(self, block: Block) -> Sequence[Block | None]:
-        """Return what is sent instead of the block at which the fault happens; None holds it back."""
+        """Return the blocks to send instead of the block at which the fault happens. None holds the block back."""
         fault = self._fault
         assert fault is not None
         data = bytes(block.data)
@@ -243,11 +243,11 @@ class _Read:
         await self._connection.send_message(self._stream, wire.encode_frame(frame))
 
     async def _break(self, block: Block | None = None) -> None:
-        """Let a fault happen that ends or holds up the stream."""
+        """Carry out a fault that ends or stalls the stream."""
         fault, connection, stream = self._fault, self._connection, self._stream
         assert fault is not None
         if fault.kind in (*BEFORE_ANYTHING, *ON_BLOCKS):
-            return  # it has happened already, or there is no block it could happen to
+            return  # it has happened already, or there is no block for it
         self._fired(fault)
         match fault.kind:
             case "cut":
@@ -293,12 +293,12 @@ class _Read:
 
 
 class _Batch(_Read):
-    """One ReadFiles: as many reads, told apart by a number."""
+    """One ReadFiles: one read for each file, identified by its index."""
 
     _index = 0
 
     async def answer(self, body: bytes) -> None:
-        """Send the pieces that answer the request, as the fault will have them."""
+        """Send the pieces that answer the request, changed by the fault."""
         request = batchwire.decode_batch_request(body)
         self._begin()
         for index, file in enumerate(request.files):
@@ -314,7 +314,7 @@ class _Batch(_Read):
             self._fault = None
 
     async def _unchanged(self, file: WantedFile) -> Frame | None:
-        """Return what says that a file is what the client has, if it is, and if the server knows to say so."""
+        """Return the frame for a file that is still at `unless_revision`; None if it is not, or if the fault ignores that."""
         ignores = self._fault is not None and self._fault.kind == "ignore"
         if ignores or file.unless_revision is None or file.revision not in (None, file.unless_revision):
             return None
@@ -329,7 +329,7 @@ class _Batch(_Read):
 
 
 def _split(block: Block | None, at: int | None, sent: int) -> Sequence[Block]:
-    """Split a block so that one begins where the fault is to happen."""
+    """Split a block at the position of the fault, so that a block begins there."""
     if block is None:
         return ()
     if at is None or not sent < at < sent + len(block.data):

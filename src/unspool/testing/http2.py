@@ -1,4 +1,4 @@
-"""The least of HTTP/2 and gRPC that a server needs, on the h2 package, with nothing in the way of misbehaving."""
+"""A minimal HTTP/2 and gRPC server connection, on the h2 package, that does not prevent misbehaviour."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Http2Connection(asyncio.Protocol):
     """One HTTP/2 connection, on the server's side.
 
     Attributes:
-        http, transport: what is below, for those who want to break it.
+        http, transport: the layers below, for tests that break them.
 
     Args:
         answer: called for each request with the connection, the stream's number, the headers and the message.
-        connections: the set that this connection is in while it stands.
+        connections: the set that contains this connection while it is open.
     """
 
     def __init__(self, answer: Answer, connections: set[Http2Connection]) -> None:
@@ -60,31 +60,31 @@ class Http2Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: the connection stands."""
+        """asyncio: the connection is open."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.set_write_buffer_limits(high=0)  # writable is: everything has left this process
+        transport.set_write_buffer_limits(high=0)  # writable means that all bytes have left this process
         self._connections.add(self)
         self.http.initiate_connection()
         self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """asyncio: the connection is gone."""
+        """asyncio: the connection was closed."""
         self._connections.discard(self)
         self._lost.set()
         for call in self._calls.values():
             call.cancel()
 
     def pause_writing(self) -> None:
-        """asyncio: something waits to leave."""
+        """asyncio: bytes are waiting to be sent."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """asyncio: everything has left."""
+        """asyncio: all bytes have been sent."""
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: something came."""
+        """asyncio: bytes have arrived."""
         try:
             events = self.http.receive_data(data)
         except H2Error:
@@ -95,7 +95,7 @@ class Http2Connection(asyncio.Protocol):
         self.flush()
 
     async def aclose(self) -> None:
-        """Cut the connection and wait for its calls to end."""
+        """Close the connection at once, and wait for its calls to end."""
         self.transport.abort()
         calls = list(self._calls.values())
         for call in calls:
@@ -131,12 +131,12 @@ class Http2Connection(asyncio.Protocol):
                 pass
 
     def flush(self) -> None:
-        """Send what is to be sent."""
+        """Send the bytes that h2 has ready."""
         if not self.transport.is_closing():
             self.transport.write(self.http.data_to_send())
 
     async def send_data(self, stream: int, data: bytes) -> None:
-        """Send bytes as the flow control lets them through, and wait until they have left this process."""
+        """Send bytes as flow control allows, and wait until they have left this process."""
         rest = memoryview(data)
         while rest:
             room = min(self.http.local_flow_control_window(stream), self.http.max_outbound_frame_size)
@@ -150,7 +150,7 @@ class Http2Connection(asyncio.Protocol):
             await self.drained()
 
     async def drained(self) -> None:
-        """Wait until what was sent has left this process."""
+        """Wait until all sent bytes have left this process."""
         await self._writable.wait()
 
     async def send_message(self, stream: int, message: bytes) -> None:
@@ -179,12 +179,12 @@ class Http2Connection(asyncio.Protocol):
         try:
             await self._answer(self, stream, headers, bytes(body[_PREFIX:]))
         except (H2Error, ConnectionError):
-            pass  # the stream or the connection went meanwhile
+            pass  # the stream or the connection was closed meanwhile
         finally:
             self._calls.pop(stream, None)
             self._begun.discard(stream)
 
 
 def framed(message: bytes) -> bytes:
-    """Return a message as it goes into the stream."""
+    """Return a message with gRPC's prefix, as it is sent in the stream."""
     return struct.pack(">BI", 0, len(message)) + message

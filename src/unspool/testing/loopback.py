@@ -1,4 +1,4 @@
-"""A real server on loopback, for the length of a `with`."""
+"""A real server on loopback, which runs inside a `with`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def serve(
     options: ServerOptions | None = None,
     observers: Sequence[CallObserver] = (),
 ) -> AsyncGenerator[str, None]:
-    """Serve a store on a free port of 127.0.0.1; yields `HOST:PORT`. Leaving does not wait for streams that still run."""
+    """Serve a store on a free port of 127.0.0.1; yields `HOST:PORT`. On exit, running streams are ended at once."""
     server = Server(store, "127.0.0.1:0", options, observers)
     await server.start()
     try:

@@ -1,4 +1,4 @@
-"""The list of what a server is checked for: each point has a short name, the promise, and the function that looks."""
+"""A list of points of the conformance check: each has a short name, a promise, and a function that checks it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TypeAlias
 from unspool.testing.probe import Probe
 
 LARGEST_MESSAGE = 4 << 20
-"""Bytes of the largest message that a client takes by gRPC's defaults."""
+"""Bytes of the largest message that a client accepts by gRPC's defaults."""
 
 Point: TypeAlias = Callable[[Probe], Awaitable[None]]
-"""Looks at a server. Raises PointFailedError or PointSkippedError (`unspool.testing.probe`)."""
+"""Checks a server. Raises PointFailedError or PointSkippedError (`unspool.testing.probe`)."""
 
 
 class Points(dict[str, tuple[str, Point]]):
-    """Points by their short names: the promise, and the function that checks it."""
+    """Points by their short names: the promise of each, and the function that checks it."""
 
     def add(self, name: str, promise: str) -> Callable[[Point], Point]:
-        """Put the function that is decorated on the list."""
+        """Add the decorated function to the list."""
 
         def add(check: Point) -> Point:
             self[name] = (promise, check)

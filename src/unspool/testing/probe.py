@@ -1,4 +1,4 @@
-"""Raw calls to a server under test: the messages as the generated code shows them, and how the call ended."""
+"""Raw calls to a server under test: the messages of the generated code, and how the call ended."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from unspool.rpc.wire import SERVICE
 from unspool.v1 import file_service_pb2 as pb
 
 LARGEST_SAMPLE = 64 << 20
-"""Bytes of the largest file that is read to check a server, unless one is named."""
+"""Bytes of the largest file that the check picks by itself."""
 
 _PATIENCE = 30.0
-"""Seconds any one call may take."""
+"""Seconds that each call may take."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def data(self) -> bytes:
-        """All the bytes that came."""
+        """All bytes received."""
         return b"".join(message.block.data for message in self.messages)
 
     @property
@@ -57,21 +57,21 @@ class Answer:
 
 
 class PointFailedError(Exception):
-    """The point does not hold; the message says what was seen."""
+    """The point does not hold. The message says what was seen instead."""
 
 
 class PointSkippedError(Exception):
-    """The point cannot be told; the message says why."""
+    """The point cannot be checked. The message says why."""
 
 
 def must(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
-    """Fail the point, saying what was seen, unless it holds."""
+    """Fail the point with this message unless the condition holds."""
     if not holds:
         raise PointFailedError(otherwise)
 
 
 class Probe:
-    """Raw calls to the server under test, and the file that is read."""
+    """Raw calls to the server under test, and the file to read."""
 
     def __init__(self, channel: grpc.aio.Channel, sample: pb.FileInfo) -> None:
         self.channel = channel
@@ -80,7 +80,7 @@ class Probe:
         self.size = sample.size
 
     async def read(self, request: pb.ReadFileRequest | bytes | None = None, **fields: object) -> Answer:
-        """Call ReadFile and take all that comes."""
+        """Call ReadFile and return all messages."""
         if request is None:
             request = pb.ReadFileRequest(**{"name": self.name, **fields})  # type: ignore[arg-type]  # fields by name
         answer = Answer()
@@ -94,7 +94,7 @@ class Probe:
         return answer
 
     async def read_files(self, *files: pb.FileToRead, block_size: int | None = None) -> Answer:
-        """Call ReadFiles and take all that comes. The point is skipped if the server has no such method."""
+        """Call ReadFiles and return all messages. The point is skipped if the server does not have the method."""
         answer = Answer()
         async for message in self._stream("ReadFiles", pb.ReadFilesRequest(files=files, block_size=block_size), answer):
             try:
@@ -108,14 +108,14 @@ class Probe:
         return answer
 
     async def list(self, **fields: object) -> tuple[list[pb.ListFilesResponse], Answer]:
-        """Call ListFiles and take all that comes."""
+        """Call ListFiles and return all messages."""
         answer = Answer()
         request = pb.ListFilesRequest(**fields)  # type: ignore[arg-type]  # fields by name
         pages = [pb.ListFilesResponse.FromString(page) async for page in self._stream("ListFiles", request, answer)]
         return pages, answer
 
     async def entries(self, **fields: object) -> set[str]:
-        """Call ListFiles, which has to end well, and return the names and prefixes."""
+        """Call ListFiles and return the names and prefixes. The point fails if the call does."""
         pages, answer = await self.list(**fields)
         must(answer.code is grpc.StatusCode.OK, f"a listing ended with {answer.code.name} ({answer.text})")
         return {entry for page in pages for entry in (*(info.name for info in page.files), *page.prefixes)}
@@ -174,10 +174,10 @@ def channel_to(target: str, security: Security) -> grpc.aio.Channel:
 
 
 async def sample(channel: grpc.aio.Channel, name: str | None) -> pb.FileInfo:
-    """Return the file to check a server with: the one named, or the largest of up to 64 MiB that it lists.
+    """Return the file for the check: the named one, or the largest listed one of at most 64 MiB.
 
     Raises:
-        VerificationError: there is none of two bytes or more.
+        VerificationError: there is no such file of at least two bytes.
     """
     probe = Probe(channel, pb.FileInfo(name=name or ""))
     if name is not None:

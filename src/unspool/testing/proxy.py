@@ -1,6 +1,6 @@
-"""A TCP proxy on loopback that makes a good network bad: cuts, stalls, delays, caps the bandwidth, corrupts bytes.
+"""A TCP proxy on loopback that behaves like a bad network: it cuts, stalls and delays, limits the bandwidth and corrupts bytes.
 
-It knows nothing of HTTP/2 or gRPC: it moves bytes. What it does can be changed at any time, and `stats` tells what it did.
+It forwards bytes and does not interpret HTTP/2 or gRPC. Its faults can be changed at any time, and `stats` counts them.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Self
 _MIB = 1 << 20
 _READ_SIZE = 256 * 1024
 _SLICE = 0.05
-"""Seconds of the bandwidth that are passed on at once: on a slow line bytes trickle, they do not come in heaps."""
+"""Seconds' worth of bandwidth that are forwarded at once, so that bytes trickle as on a slow line."""
 
 _SMALL_BUFFER = 1 << 20
-"""Bytes: below it the kernel's own buffers, which grow to several MiB, are kept small as well."""
+"""Bytes. If `buffer` is smaller, the kernel's own buffers, which grow to several MiB, are kept small as well."""
 
 
 @dataclass(slots=True)
 class ProxyStats:
-    """What a proxy did so far.
+    """The counts of a proxy so far.
 
     Attributes:
-        connections: accepted.
-        cut: ended by the proxy.
-        to_client, to_server: bytes passed on.
+        connections: connections accepted.
+        cut: connections ended by the proxy.
+        to_client, to_server: bytes forwarded.
         corrupted: bytes changed.
     """
 
@@ -44,17 +44,16 @@ class ProxyStats:
 
 
 class Proxy:
-    """Passes TCP connections on to `target`, as an async context manager; `address` is where to connect.
+    """Forwards TCP connections to `target`, as an async context manager. Clients connect to `address`.
 
     Attributes:
-        delay: seconds that every byte takes, each way; half of the round trip it adds.
-        bandwidth: bytes per second, each way and each connection; None is unlimited.
-        buffer: bytes on their way to either side, at least; more where bandwidth times delay asks for it.
-        shared: whether `bandwidth` is what all connections have together, as on one line.
-        cut_after: bytes to the client after which a connection is cut, None for never; `cut_once` makes that happen to one
-            connection only.
-        cut_chance: how probable it is that a connection is cut while it carries one MiB to the client, at whichever byte; the
-            next MiB is as dangerous as the last. 0 is never.
+        delay: seconds by which every byte is delayed, each way; half of the added round-trip time.
+        bandwidth: bytes per second, for each direction and each connection; None is unlimited.
+        buffer: least number of bytes in flight to either side; larger if bandwidth times delay requires it.
+        shared: whether all connections share `bandwidth`, as on one line.
+        cut_after: bytes to the client after which a connection is cut; None for never. With `cut_once` only one connection
+            is cut.
+        cut_chance: probability that a connection is cut, at a random byte, during each MiB to the client; 0 is never.
         corrupt_after: bytes to the client, from now on, over all connections, after which one bit is flipped; None for never.
 
     Args:
@@ -98,12 +97,12 @@ class Proxy:
         await self._server.wait_closed()
 
     def cut(self) -> None:
-        """Cut all connections now, with a reset (RST): what is on its way is lost."""
+        """Cut all connections now, with a reset (RST): bytes in flight are lost."""
         for pair in list(self._pairs):
             pair.cut()
 
     def stall(self) -> None:
-        """Pass nothing on until `resume`; connections stay open, new ones are accepted."""
+        """Forward nothing until `resume`. Connections stay open, and new ones are accepted."""
         self._open.clear()
 
     def resume(self) -> None:
@@ -117,7 +116,7 @@ class Proxy:
         try:
             await self._serve(reader, writer)
         except asyncio.CancelledError:
-            pass  # by our own exit; asyncio would complain about a handler that ends so
+            pass  # by our own exit; asyncio would report a handler that is cancelled
         finally:
             self._tasks.discard(task)
 
@@ -146,13 +145,13 @@ class Proxy:
         finally:
             self._pairs.discard(pair)
             writer.close()
-            back.close()  # both before either is waited for: the waiting may be cancelled
+            back.close()  # close both before waiting for either, because the wait may be cancelled
             await _closed(writer)
             await _closed(back)
 
 
 class _Line:
-    """What bytes are sent on, one way: `free_at` is when it has room for the next."""
+    """A line, in one direction. `free_at` is the time when the next bytes can be sent."""
 
     free_at = 0.0
 
@@ -163,11 +162,11 @@ class _Pair:
     def __init__(self, proxy: Proxy, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._proxy = proxy
         self._writers = (client, server)
-        self._fate = proxy._random.expovariate(1)  # how much danger it survives
+        self._fate = proxy._random.expovariate(1)  # the accumulated risk at which the connection is cut
         self.passed = 0
 
     def end(self) -> int | None:
-        """Return after how many bytes to the client it is to be cut, if it is."""
+        """Return the number of bytes to the client after which to cut the connection; None for never."""
         chance, after = self._proxy.cut_chance, self._proxy.cut_after
         if chance <= 0:
             return after
@@ -182,7 +181,7 @@ class _Pair:
 
 
 class _Direction:
-    """The bytes of one connection, one way: read as they come, written when they are due."""
+    """The bytes of one connection in one direction: read when they arrive, written when they are due."""
 
     def __init__(
         self, proxy: Proxy, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, to_client: bool
@@ -199,7 +198,7 @@ class _Direction:
         self._left = asyncio.Event()
 
     async def run(self) -> None:
-        """Pass bytes on until both sides have said all they had to say."""
+        """Forward bytes until both sides have ended."""
         async with asyncio.TaskGroup() as ends:
             ends.create_task(self._take())
             ends.create_task(self._give())
@@ -230,7 +229,7 @@ class _Direction:
                 await asyncio.sleep(wait)
             await self._proxy._open.wait()
             if not data:
-                # A socket that is gone already cannot say that it ends (uvloop raises an error for that).
+                # An end of file cannot be sent on a socket that is closed already (uvloop raises an error then).
                 if not self._writer.transport.is_closing() and self._writer.can_write_eof():
                     self._writer.write_eof()
                 return
@@ -251,7 +250,7 @@ class _Direction:
         return due, data
 
     def _pass_on(self, data: bytes) -> bool:
-        """Write the bytes, or what of them gets through; return whether the connection still stands."""
+        """Write the bytes, or those before a cut; return whether the connection is still open."""
         proxy, stats = self._proxy, self._proxy.stats
         if not self._to_client:
             stats.to_server += len(data)
@@ -287,6 +286,6 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     """Close a connection with RST instead of FIN."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
-        with suppress(OSError):  # it is gone already
+        with suppress(OSError):  # it is closed already
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -1,4 +1,4 @@
-"""What every store keeps about names, and about many small files at once; see `unspool.testing.storecontract`."""
+"""The contract of stores about names and about reading many small files at once; see `unspool.testing.storecontract`."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _numbers = count()
 
 
 class NameContract(StoreTests):
-    """The promises about names."""
+    """The contract about names."""
 
     @pytest.mark.parametrize("name", NOT_NAMES, ids=lambda name: ascii(name[:12]))
     async def test_what_is_no_name_is_refused(self, stock: Stock, name: str) -> None:
-        """What is no relative, plain UTF-8 name is refused as such, in every method."""
+        """Every method refuses an invalid name with InvalidNameError."""
         stock.put("a/b", b"x")
         with pytest.raises(InvalidNameError) as caught:
             await stock.store.stat(name)
         assert isinstance(caught.value, InvalidRequestError)
         with pytest.raises(InvalidNameError):
             await stock.store.open(name)
-        if name not in {"", "a/"}:  # everything, and a prefix with its one '/'
+        if name not in {"", "a/"}:  # valid prefixes: everything, and a directory
             with pytest.raises(InvalidNameError):
                 await listed(stock.store, name)
 
     @pytest.mark.parametrize("name", UNUSUAL_NAMES, ids=lambda name: ascii(name[:12]))
     async def test_unusual_names_are_names(self, stock: Stock, name: str) -> None:
-        """A name may be any other text that the store can have: it is listed, opened and read like a plain one."""
+        """Unusual valid names are listed, opened and read like any other, except those that the store cannot have."""
         if name in self.impossible_names:
             with pytest.raises(InvalidNameError):
                 await stock.store.open(f"dir/{name}")
@@ -57,7 +57,7 @@ class NameContract(StoreTests):
 
     @pytest.mark.parametrize("name", ["missing", "dir/missing", "missing/a", "a.bin/a", "A.BIN"])
     async def test_a_missing_file_is_not_found(self, stock: Stock, name: str) -> None:
-        """A name that nothing has, also below a file, is not found; the error says which name."""
+        """A missing name, also one below a file, raises NotFoundError with the name."""
         stock.put("a.bin", BYTES)
         stock.put("dir/a.bin", BYTES)
         for asking in (stock.store.stat, stock.store.open):
@@ -69,7 +69,7 @@ class NameContract(StoreTests):
 
     @pytest.mark.parametrize("name", ["dir", "dir/sub"])
     async def test_a_directory_is_not_a_file(self, stock: Stock, name: str) -> None:
-        """What only leads to other names is found, but is no file."""
+        """A name that only has names below it raises NotAFileError."""
         stock.put("dir/sub/a.bin", BYTES)
         for asking in (stock.store.stat, stock.store.open):
             with pytest.raises(NotAFileError) as caught:
@@ -79,7 +79,7 @@ class NameContract(StoreTests):
     @given(name=st.text(max_size=20))
     @in_one_fixture
     async def test_any_text_is_a_name_or_an_error_of_ours(self, stock: Stock, name: str) -> None:
-        """Whatever text is asked for, the store answers, or raises an error of unspool's."""
+        """For any text as a name, the store answers or raises an error of unspool."""
         for asking in (stock.store.stat(name), stock.store.open(name), listed(stock.store, name)):
             with suppress(UnspoolError):
                 assert await asking == ({}, set()), "an empty store lists nothing"
@@ -87,10 +87,10 @@ class NameContract(StoreTests):
 
 
 class SmallFileContract(StoreTests):
-    """The promises of `Store.read_small`."""
+    """The contract of `Store.read_small`."""
 
     async def test_small_files_are_what_open_and_read_say(self, stock: Stock) -> None:
-        """Files that are asked for together are each what they are alone, in the order asked for, doubled ones too."""
+        """Files that are read together equal those read alone, in the requested order, repeated ones included."""
         contents = {f"{'dir/' * (number % 3)}{number}.bin": BYTES[: 97 * number] for number in range(20)}
         for name, data in contents.items():
             stock.put(name, data)
@@ -101,7 +101,7 @@ class SmallFileContract(StoreTests):
     @given(sizes=st.lists(st.integers(0, 50), min_size=1, max_size=12), most_bytes=st.integers(1, 120))
     @fewer_examples
     async def test_small_files_fit_into_what_there_is_room_for(self, stock: Stock, sizes: list[int], most_bytes: int) -> None:
-        """The answers are for the first files, no larger together than asked; none only if the first is larger by itself."""
+        """The answers are for the first files, at most `most_bytes` together; there are none only if the first is larger."""
         top = f"small-{next(_numbers)}"
         for number, size in enumerate(sizes):
             stock.put(f"{top}/{number}", BYTES[:size])
@@ -116,7 +116,7 @@ class SmallFileContract(StoreTests):
             rest = rest[max(len(answers), 1) :]
 
     async def test_what_is_wrong_with_a_small_file_stands_in_its_place(self, stock: Stock) -> None:
-        """An error is the answer for its own name, the same that `open` raises, and those around it are answered."""
+        """The answer for a file that cannot be read is the error that `open` raises; the other files are answered."""
         stock.put("dir/a", BYTES)
         for name in ("missing", "dir", "dir/a/b", "../a", "", "missing/a", "a\0", "dir//a"):
             with pytest.raises(UnspoolError) as caught:
@@ -129,14 +129,14 @@ class SmallFileContract(StoreTests):
     @given(name=st.text(max_size=20))
     @fewer_examples
     async def test_any_text_among_small_files_is_answered(self, stock: Stock, name: str) -> None:
-        """Whatever text is asked for among others, the answer is an error of ours, and nothing is raised."""
+        """For any invalid or missing name among others, the answer is an error of unspool, and nothing is raised."""
         (answer,) = await stock.store.read_small([name], 100)
         assert isinstance(answer, UnspoolError), "an empty store has no files"
 
     @given(steps=st.integers(0, 4))
     @fewer_examples
     async def test_reading_small_files_can_be_cancelled_at_any_time(self, stock: Stock, steps: int) -> None:
-        """Who is cancelled while waiting for small files leaves the store fit for use."""
+        """After a cancelled `read_small` the store can still be used."""
         stock.put("a.bin", BYTES)
         reading = asyncio.ensure_future(stock.store.read_small(["a.bin"] * 5, 10 * len(BYTES)))
         for _ in range(steps):
@@ -147,7 +147,7 @@ class SmallFileContract(StoreTests):
         assert good((await stock.store.read_small(["a.bin"], len(BYTES)))[0])[1] == BYTES
 
     async def test_small_files_are_read_as_they_are_now(self, stock: Stock) -> None:
-        """A file that was put, changed or removed is answered so at once."""
+        """The next call shows a file that was put, changed or removed."""
         stock.put("a", b"old")
         old, _ = good((await stock.store.read_small(["a"], 10))[0])
         stock.put("a", b"new")

@@ -1,4 +1,4 @@
-"""A store with a hand in it, for the contract of stores: what changes it, and what looks at it."""
+"""A store and the functions that change it, for the contract of stores; and helpers that read it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from unspool.stores.base import OpenFile, SmallFile, Store
 
 @dataclass(frozen=True)
 class Stock:
-    """A store that is empty at first, and the hand that changes what is in it, also under its readers.
+    """A store that is empty at first, and functions that change its files, also while they are read.
 
     Attributes:
-        put: makes these bytes the file's, in a way that readers of the old ones can notice (for a directory: in place).
-        remove: takes a file away.
+        put: stores bytes under a name, in a way that open files can notice (in a directory: by writing in place).
+        remove: removes a file.
     """
 
     store: Store
@@ -33,7 +33,7 @@ class Stock:
 
 
 BYTES = bytes(range(251)) * 8
-"""A small file in which no two offsets near each other look alike."""
+"""A small file whose bytes differ at neighbouring offsets."""
 
 NOT_NAMES = [
     "",
@@ -62,7 +62,7 @@ NOT_NAMES = [
 UNUSUAL_NAMES = ["-rf", "...", "..a", " ", "a b", "ä", "日本.bin", "🙂", "a\nb", "data:,x", "a%2fb", "~", "*", "CON", "a" * 255]
 
 in_one_fixture = settings(
-    # The examples share one store and keep out of each other's way by name.
+    # The examples share one store, and each uses names of its own.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors, HealthCheck.too_slow]
 )
 fewer_examples = settings(in_one_fixture, max_examples=max(10, in_one_fixture.max_examples // 3))
@@ -74,13 +74,13 @@ names = st.lists(st.sampled_from(["a", "b", "ab", "b.txt"]), min_size=1, max_siz
 
 @st.composite
 def trees(draw: st.DrawFn) -> frozenset[str]:
-    """Names that fit together: none of them is also a directory of another."""
+    """Names of which none is also a directory of another."""
     chosen = draw(st.frozensets(names, max_size=12))
     return frozenset(name for name in chosen if not any(other.startswith(f"{name}/") for other in chosen))
 
 
 async def read(file: OpenFile, span: Span | None = None, block_size: int = 500) -> bytes:
-    """Return the bytes of a span, by default of the whole file; the runs are checked for their sizes."""
+    """Return the bytes of a span, by default of the whole file. Checks the sizes of the runs."""
     data = bytearray()
     async with aclosing(file.read(span or Span(0, file.info.size), lambda _: block_size)) as runs:
         async for run in runs:
@@ -90,13 +90,13 @@ async def read(file: OpenFile, span: Span | None = None, block_size: int = 500) 
 
 
 async def read_file(store: Store, name: str) -> tuple[FileInfo, bytes]:
-    """Open a file, read all of it, close it."""
+    """Open a file, read it completely and close it."""
     async with aclosing(await store.open(name)) as file:
         return file.info, await read(file)
 
 
 async def read_all_small(store: Store, names: list[str], most_bytes: int) -> list[SmallFile]:
-    """Ask for small files until all are answered; none is too large."""
+    """Read small files, in as many calls as it takes. None may be too large."""
     answers: list[SmallFile] = []
     while len(answers) < len(names):
         more = await store.read_small(names[len(answers) :], most_bytes)
@@ -106,7 +106,7 @@ async def read_all_small(store: Store, names: list[str], most_bytes: int) -> lis
 
 
 def good(answer: SmallFile) -> tuple[FileInfo, bytes]:
-    """Return what is not an error: what the file is, and its bytes."""
+    """Return the description and the bytes of a file; fail if it is an error."""
     assert not isinstance(answer, UnspoolError), answer
     return answer[:2]
 
@@ -114,9 +114,9 @@ def good(answer: SmallFile) -> tuple[FileInfo, bytes]:
 async def listed(
     store: Store, prefix: str = "", *, recursive: bool = True, page_size: int = 1000
 ) -> tuple[dict[str, FileInfo], set[str]]:
-    """Return the files and the prefixes of a listing; each of them is listed once, and no page is empty or too large.
+    """Return the files and the prefixes of a listing. Checks that each is listed once, and that no page is empty or too large.
 
-    A page that tells only what was left out is not empty.
+    A page that has only omissions is not empty.
     """
     files: list[FileInfo] = []
     prefixes: list[str] = []
@@ -133,10 +133,10 @@ async def listed(
 
 
 class StoreTests(ABC):
-    """What every part of the contract has: a store to be tested.
+    """The common base of all parts of the contract: a store to test.
 
     Attributes:
-        impossible_names: of the unusual names, those that no file of this store can have. They are InvalidNameError.
+        impossible_names: the unusual names that no file of this store can have. They raise InvalidNameError.
     """
 
     impossible_names: ClassVar[frozenset[str]] = frozenset()
@@ -147,6 +147,6 @@ class StoreTests(ABC):
 
     @pytest.fixture
     async def stock(self, tmp_path: Path) -> AsyncGenerator[Stock, None]:
-        """An empty store and the hand in it."""
+        """An empty store and the functions that change it."""
         async with self.stocked(tmp_path) as stock:
             yield stock

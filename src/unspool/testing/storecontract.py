@@ -1,6 +1,6 @@
-"""What every store keeps: the docstrings of `unspool.stores.base`, run by pytest.
+"""The contract of stores: the docstrings of `unspool.stores.base` as tests for pytest.
 
-The tests of a store inherit from `StoreContract` and say how to come by a store with a hand in it:
+The tests of a store inherit from `StoreContract` and define how to make a store and how to change its files:
 
     class TestMyStore(StoreContract):
         @asynccontextmanager
@@ -42,12 +42,12 @@ from unspool.testing.stock import (
 
 
 class StoreContract(NameContract, SmallFileContract):
-    """The promises of a store."""
+    """The contract of a store."""
 
     # What a file is
 
     async def test_stat_tells_what_the_file_is(self, stock: Stock) -> None:
-        """A file's info has its name, its size, a revision, and a checksum only if it is the right one."""
+        """The info of a file has its name, size and revision, and either the right checksum or none."""
         stock.put("dir/a.bin", BYTES)
         info = await stock.store.stat("dir/a.bin")
         assert (info.name, info.size) == ("dir/a.bin", len(BYTES))
@@ -55,7 +55,7 @@ class StoreContract(NameContract, SmallFileContract):
         assert info.crc32c in {None, crc32c(BYTES)}
 
     async def test_stat_open_and_list_say_the_same(self, stock: Stock) -> None:
-        """As long as nothing changes, a file is the same whichever way one looks at it, and however often."""
+        """While nothing changes, `stat`, `open` and listings describe a file equally, however often they are called."""
         stock.put("a.bin", BYTES)
         looks = [await stock.store.stat("a.bin"), (await read_file(stock.store, "a.bin"))[0]]
         looks += [(await listed(stock.store))[0]["a.bin"], await stock.store.stat("a.bin")]
@@ -66,7 +66,7 @@ class StoreContract(NameContract, SmallFileContract):
     @given(span=spans, block_size=block_sizes)
     @in_one_fixture
     async def test_a_span_is_read_exactly(self, stock: Stock, span: Span, block_size: int) -> None:
-        """Any span in runs of any size is exactly the file's bytes there, in runs of 1 to that size."""
+        """Any span is read exactly, in runs of 1 to `run_size` bytes."""
         if "a.bin" not in (await listed(stock.store))[0]:
             stock.put("a.bin", BYTES)
         async with aclosing(await stock.store.open("a.bin")) as file:
@@ -75,7 +75,7 @@ class StoreContract(NameContract, SmallFileContract):
     @given(span=spans, sizes=st.lists(st.integers(1, 700), min_size=1, max_size=8))
     @in_one_fixture
     async def test_runs_are_as_long_as_asked_for_at_each_moment(self, stock: Stock, span: Span, sizes: list[int]) -> None:
-        """The whole span is asked for once; how long each run may be is asked for it alone, at its own offset."""
+        """While a span is read, the store calls `run_size` for each run with its offset, and the run is not longer."""
         if "a.bin" not in (await listed(stock.store))[0]:
             stock.put("a.bin", BYTES)
         asked: dict[int, int] = {}
@@ -93,7 +93,7 @@ class StoreContract(NameContract, SmallFileContract):
         assert position == span.stop
 
     async def test_a_file_is_opened_at_the_revision_wanted_or_not_at_all(self, stock: Stock) -> None:
-        """Who names a revision gets that one's bytes, or is told that the file changed."""
+        """`open` with a revision returns its bytes or raises FileChangedError."""
         stock.put("a.bin", BYTES)
         revision = (await stock.store.stat("a.bin")).revision
         async with aclosing(await stock.store.open("a.bin", revision)) as file:
@@ -107,20 +107,20 @@ class StoreContract(NameContract, SmallFileContract):
             await stock.store.open("missing", revision)
 
     async def test_an_empty_file_is_a_file(self, stock: Stock) -> None:
-        """A file of no bytes can be looked at, opened and read."""
+        """An empty file can be described, opened and read."""
         stock.put("empty", b"")
         info, data = await read_file(stock.store, "empty")
         assert (info.size, data) == (0, b"")
 
     @pytest.mark.parametrize("at", [0, 1, len(BYTES)])
     async def test_an_empty_span_yields_nothing(self, stock: Stock, at: int) -> None:
-        """Reading no bytes yields no run, also at the end of the file."""
+        """Reading an empty span yields no run, also at the end of the file."""
         stock.put("a.bin", BYTES)
         async with aclosing(await stock.store.open("a.bin")) as file:
             assert [run async for run in file.read(Span(at, at), lambda _: 10)] == []
 
     async def test_reads_of_one_file_do_not_disturb_each_other(self, stock: Stock) -> None:
-        """Several reads of one open file, taken in turns, each yield their own span."""
+        """Several interleaved reads of one open file each yield their own span."""
         stock.put("a.bin", BYTES)
         asked = [Span(0, 900), Span(300, 2000), Span(0, 900), Span(1999, 2000)]
         got = [bytearray() for _ in asked]
@@ -136,7 +136,7 @@ class StoreContract(NameContract, SmallFileContract):
         assert got == [BYTES[span.start : span.stop] for span in asked]
 
     async def test_many_files_can_be_open_at_once(self, stock: Stock) -> None:
-        """A hundred open files, read at the same time, are each themselves."""
+        """A hundred files that are read at the same time each yield their own bytes."""
         for number in range(100):
             stock.put(f"{number}.bin", bytes([number]) * 1000)
         files = [await stock.store.open(f"{number}.bin") for number in range(100)]
@@ -151,7 +151,7 @@ class StoreContract(NameContract, SmallFileContract):
     @given(taken=st.integers(0, 5))
     @fewer_examples
     async def test_a_read_can_be_left_at_any_run(self, stock: Stock, taken: int) -> None:
-        """A read that is closed early is over, and the file can be read again, and closed twice."""
+        """After a read was closed early, the file can be read again, and may be closed twice."""
         stock.put("a.bin", BYTES)
         file = await stock.store.open("a.bin")
         runs = file.read(Span(0, len(BYTES)), lambda _: 100)
@@ -167,7 +167,7 @@ class StoreContract(NameContract, SmallFileContract):
     @given(steps=st.integers(0, 12))
     @fewer_examples
     async def test_a_read_can_be_cancelled_at_any_time(self, stock: Stock, steps: int) -> None:
-        """A reader that is cancelled, wherever it is, leaves the file and the store fit for use."""
+        """After a read was cancelled at any point, the file and the store can still be used."""
         stock.put("a.bin", BYTES)
         async with aclosing(await stock.store.open("a.bin")) as file:
             reader = asyncio.ensure_future(read(file, block_size=100))
@@ -182,7 +182,7 @@ class StoreContract(NameContract, SmallFileContract):
     @given(steps=st.integers(0, 4))
     @fewer_examples
     async def test_opening_can_be_cancelled_at_any_time(self, stock: Stock, steps: int) -> None:
-        """An `open` that is cancelled, wherever it is, leaves the store fit for use."""
+        """After an `open` was cancelled at any point, the store can still be used."""
         stock.put("a.bin", BYTES)
         opening = asyncio.ensure_future(stock.store.open("a.bin"))
         for _ in range(steps):
@@ -193,19 +193,19 @@ class StoreContract(NameContract, SmallFileContract):
         assert (await read_file(stock.store, "a.bin"))[1] == BYTES
 
     async def test_a_store_can_be_closed_twice(self, stock: Stock) -> None:
-        """Closing a store that is closed does nothing."""
+        """Closing a store twice is allowed."""
         await stock.store.aclose()
         await stock.store.aclose()
 
     # Listing
 
     async def test_an_empty_store_lists_nothing(self, stock: Stock) -> None:
-        """A store without files has an empty listing: that is no error."""
+        """The listing of a store without files is empty, and not an error."""
         assert await listed(stock.store) == ({}, set())
         assert await listed(stock.store, recursive=False) == ({}, set())
 
     async def test_one_level_is_files_and_prefixes(self, stock: Stock) -> None:
-        """A listing of one level has the files there, and a prefix for everything deeper, each once."""
+        """A listing of one level has the files there, and one prefix for each directory, each once."""
         for name in ("top", "dir/a", "dir/sub/b", "dir/sub/c", "dir/sub/deep/d", "directory/e"):
             stock.put(name, b"x")
         files, prefixes = await listed(stock.store, recursive=False)
@@ -214,7 +214,7 @@ class StoreContract(NameContract, SmallFileContract):
         assert (set(files), prefixes) == ({"dir/a"}, {"dir/sub/"})
 
     async def test_a_prefix_may_end_in_a_slash(self, stock: Stock) -> None:
-        """A prefix means the same with and without its closing slash, and never a name that only begins like it."""
+        """A prefix means the same with and without its trailing slash, and matches whole parts of names only."""
         for name in ("dir/a", "dir/sub/b", "directory/e"):
             stock.put(name, b"x")
         for recursive in (True, False):
@@ -232,7 +232,7 @@ class StoreContract(NameContract, SmallFileContract):
 
     @pytest.mark.parametrize("prefix", ["missing", "missing/", "dir/missing", "di", "dir/a/b"])
     async def test_a_missing_prefix_is_not_found(self, stock: Stock, prefix: str) -> None:
-        """A prefix that nothing is below is an error, not an empty listing."""
+        """A prefix that does not exist is an error, not an empty listing."""
         stock.put("dir/a", b"x")
         with pytest.raises(NotFoundError) as caught:
             await listed(stock.store, prefix)
@@ -243,7 +243,7 @@ class StoreContract(NameContract, SmallFileContract):
     async def test_a_listing_is_what_is_below_the_prefix(
         self, stock: Stock, *, tree: frozenset[str], prefix: str, recursive: bool, page_size: int
     ) -> None:
-        """For any files, prefix and page size, each file below is listed once, as `stat` tells it, and can be opened."""
+        """For any files, prefix and page size, each file below is listed once, as `stat` describes it, and can be opened."""
         top = f"tree-{next(_numbers)}"
         for name in tree:
             stock.put(f"{top}/{name}", name.encode())
@@ -267,7 +267,7 @@ class StoreContract(NameContract, SmallFileContract):
             assert await read_file(stock.store, name) == (info, name.removeprefix(f"{top}/").encode())
 
     async def test_a_listing_can_be_left(self, stock: Stock) -> None:
-        """A listing that is closed after its first page is over, and the next one is whole."""
+        """After a listing was closed early, the next one is complete."""
         for number in range(10):
             stock.put(f"{number}", b"x")
         pages = stock.store.list(ListRequest(recursive=True, page_size=3))
@@ -280,7 +280,7 @@ class StoreContract(NameContract, SmallFileContract):
     @given(steps=st.integers(0, 6))
     @fewer_examples
     async def test_a_listing_can_be_cancelled_at_any_time(self, stock: Stock, steps: int) -> None:
-        """A listing that is cancelled, wherever it is, leaves the store fit for use."""
+        """After a listing was cancelled at any point, the store can still be used."""
         for number in range(5):
             stock.put(f"{number}", b"x")
         listing = asyncio.ensure_future(listed(stock.store, page_size=1))
@@ -299,7 +299,7 @@ class StoreContract(NameContract, SmallFileContract):
         ids=["same-size", "shorter", "longer", "empty"],
     )
     async def test_other_bytes_are_another_revision(self, stock: Stock, other: bytes) -> None:
-        """When a file's bytes change, so does its revision, also when its size stays."""
+        """When the bytes of a file change, its revision changes, even if its size stays."""
         stock.put("a.bin", BYTES)
         before, _ = await read_file(stock.store, "a.bin")
         stock.put("a.bin", other)
@@ -308,7 +308,7 @@ class StoreContract(NameContract, SmallFileContract):
         assert after.revision != before.revision
 
     async def test_a_removed_file_is_not_found(self, stock: Stock) -> None:
-        """A file that is removed is gone from `stat`, `open` and listings."""
+        """A removed file is missing in `stat`, `open` and listings."""
         stock.put("dir/a", b"x")
         stock.put("dir/b", b"x")
         stock.remove("dir/a")
@@ -326,7 +326,7 @@ class StoreContract(NameContract, SmallFileContract):
     async def test_a_change_under_a_reader_never_mixes_two_versions(
         self, stock: Stock, new: int | None, block_size: int, taken: int
     ) -> None:
-        """Whatever becomes of a file under its reader, it gets only old bytes: all of them, or the first and an error."""
+        """If a file changes while it is read, the reader gets all old bytes, or the first of them and an error."""
         stock.put("a.bin", BYTES)
         async with aclosing(await stock.store.open("a.bin")) as file:
             got = bytearray()
@@ -338,13 +338,13 @@ class StoreContract(NameContract, SmallFileContract):
                         if taken == 0 and new is None:
                             stock.remove("a.bin")
                         elif taken == 0 and new is not None:
-                            # No byte of it is what the old file has there.
+                            # Every byte differs from the old file's byte at the same offset.
                             stock.put("a.bin", bytes(byte ^ 0xFF for byte in (BYTES * 2)[:new]))
                 assert len(got) == len(BYTES), "it ended early without an error"
             assert got == BYTES[: len(got)]
 
     async def test_a_file_opened_before_a_change_is_not_read_after_it(self, stock: Stock) -> None:
-        """A file that changed between `open` and `read` is not given out under the revision it had."""
+        """If a file changed between `open` and `read`, its new bytes are not returned under the old revision."""
         stock.put("a.bin", BYTES)
         async with aclosing(await stock.store.open("a.bin")) as file:
             stock.put("a.bin", BYTES[::-1])

@@ -1,4 +1,4 @@
-"""A store that fails when it is told to."""
+"""A store that fails on demand."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from unspool.stores.small import read_one_by_one
 
 
 class FaultyStore:
-    """Any store, with faults on demand; without any it is the store inside, and keeps its contract.
+    """Any store, with faults on demand. Without faults it behaves like the store inside.
 
-    Faults concern every file, and each is used up by the reads that meet it:
+    A fault applies to every file, and is used up by the reads that reach it:
 
         store = FaultyStore(MemoryStore({"a.bin": data}))
         store.fail(DataLossError("a.bin: the disk is broken"), at=1000)   # one read, after 1000 good bytes
@@ -26,8 +26,8 @@ class FaultyStore:
         inner: the store inside. `aclose` closes it too.
 
     Attributes:
-        reads: what was asked for so far: the file's name and the span, in the order in which reading began.
-        bytes_read: how many bytes the reads gave out.
+        reads: the reads so far, as the file's name and the span, in the order in which they began.
+        bytes_read: how many bytes the reads returned.
         open_files: how many files are open now.
     """
 
@@ -42,30 +42,30 @@ class FaultyStore:
         self._somebody_waits = asyncio.Event()
 
     def pause(self) -> None:
-        """Have every read wait before its next run of bytes, as for a slow disk."""
+        """Make every read wait before its next run of bytes, as for a slow disk."""
         self._may_go_on.clear()
 
     def resume(self) -> None:
-        """Let the reads go on."""
+        """Let the reads continue."""
         self._somebody_waits.clear()
         self._may_go_on.set()
 
     async def until_paused(self) -> None:
-        """Wait until a read has come to the pause. Returns at once if one waits there already."""
+        """Wait until a read is waiting in the pause. Returns at once if one is waiting already."""
         await self._somebody_waits.wait()
 
     def fail(self, error: UnspoolError, *, at: int | None = None, times: int = 1) -> None:
-        """Have the next reads that want byte `at` raise an error there, after every byte before it.
+        """Make the next reads that want byte `at` raise an error there, after they have returned every byte before it.
 
         Args:
-            error: what they raise.
-            at: the byte's offset in the file. None: `stat` and `open` raise it instead.
-            times: how often.
+            error: the error to raise.
+            at: the byte's offset in the file. None: `stat` and `open` raise the error instead.
+            times: how many reads raise it.
         """
         self._faults.append(_Fault(at, times, error))
 
     def cut_short(self, *, at: int, times: int = 1) -> None:
-        """Have the next reads that want byte `at` end before it without an error, as a store never should."""
+        """Make the next reads that want byte `at` end before it without an error, which breaks the contract of stores."""
         self._faults.append(_Fault(at, times, None))
 
     async def stat(self, name: str) -> FileInfo:
@@ -99,7 +99,7 @@ class FaultyStore:
             raise fault.error
 
     def _cut_of(self, start: int, stop: int) -> tuple[int, _Fault | None]:
-        """Return how far a run of bytes gets, and the fault that ends it there, if it meets one."""
+        """Return the offset up to which a run of bytes is returned, and the fault there, if there is one."""
         met = [
             (fault.at, number) for number, fault in enumerate(self._faults) if fault.at is not None and start <= fault.at < stop
         ]
@@ -123,7 +123,7 @@ class FaultyStore:
 
 @dataclass(slots=True, eq=False)
 class _Fault:
-    """What goes wrong at a byte (None: when the file is opened), and how often yet. `error` None: the bytes just end."""
+    """A fault at a byte (None: when the file is opened), and how often it still happens. `error` None: the bytes end there."""
 
     at: int | None
     times: int
