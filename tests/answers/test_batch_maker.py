@@ -1,4 +1,4 @@
-"""What answers a batch, without a wire: how far it reads ahead, and what it leaves behind."""
+"""Answers to batches, without a network: how far they read ahead, and that they leave nothing behind."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ KIB = 1 << 10
 
 
 class Counting(MemoryStore):
-    """Files in memory, whose small ones may have to be waited for.
+    """Files in memory; a test may make the reads of small ones wait.
 
     Attributes:
-        asked: bytes given out of small files.
-        waiting: how many readings wait now.
-        gate: what they wait for.
+        asked: bytes of small files that were returned.
+        waiting: the number of reads that wait now.
+        gate: the event that they wait for.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -49,13 +49,13 @@ class Counting(MemoryStore):
 
 
 async def turns() -> None:
-    """Let whatever can run, run."""
+    """Let all tasks run that can."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def test_one_message_is_read_ahead_and_no_more() -> None:
-    """While one message is on its way, the store is asked for the next, and for no other until that one is taken."""
+    """While one message is being sent, the next one is read from the store, and no more."""
     store = Counting({"a": bytes(64 * KIB)})
     async with aclosing(StoreTransport(store).read_files(batch(*["a"] * 80))) as messages:
         for taken in range(1, 9):
@@ -65,7 +65,7 @@ async def test_one_message_is_read_ahead_and_no_more() -> None:
 
 
 async def test_what_is_read_ahead_is_let_go_when_nobody_wants_it() -> None:
-    """A batch that is left while the next message is being read leaves no task and no complaint."""
+    """A batch that is closed while the next message is being read leaves no task and no warning."""
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     store = Counting({"a": bytes(64 * KIB)})
@@ -83,7 +83,7 @@ async def test_what_is_read_ahead_is_let_go_when_nobody_wants_it() -> None:
 
 
 async def test_a_large_file_does_not_stop_the_small_ones_behind_it() -> None:
-    """Where a large file stands between small ones, each comes in its place."""
+    """A large file between small ones is answered in its place."""
     store = MemoryStore({"small": b"small", "large": bytes(3 * FULL_MESSAGE)})
     pieces = [p for message in await messages_of(StoreTransport(store), batch("small", "large", "small")) for p in message]
     assert [piece.index for piece in pieces if piece.ends_file] == [0, 1, 2]
@@ -92,7 +92,7 @@ async def test_a_large_file_does_not_stop_the_small_ones_behind_it() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 7])
 async def test_the_largest_batch_is_an_option(limit: int) -> None:
-    """A server may allow fewer files at once, or more."""
+    """A server may allow fewer or more files in a batch."""
     transport = StoreTransport(MemoryStore({"a": b"a"}), ServiceOptions(largest_batch=limit))
     assert len(await messages_of(transport, batch(*["a"] * limit))) == min(limit, 1)
     with pytest.raises(UnspoolError, match=f"{limit + 1} files are asked for at once: at most {limit} can be"):
@@ -100,7 +100,7 @@ async def test_the_largest_batch_is_an_option(limit: int) -> None:
 
 
 async def test_a_small_file_that_broke_is_the_only_one_that_did() -> None:
-    """An error while small files are read is the answer for one of them, as often as it happens."""
+    """An error while small files are read is the answer for one file, each time."""
     store = FaultyStore(MemoryStore({"a": b"a"}))
     store.fail(UnspoolError("broken"), at=0, times=2)
     pieces = [p for message in await messages_of(StoreTransport(store), batch("a", "a", "a")) for p in message]
@@ -108,7 +108,7 @@ async def test_a_small_file_that_broke_is_the_only_one_that_did() -> None:
 
 
 def test_a_checksum_of_a_whole_file_is_remembered_once() -> None:
-    """What a batch says of a file is known; what was being put together of it is forgotten; what the store knows stands."""
+    """The checksum of a whole file is remembered by revision; the store's own checksum and that of an empty file stay."""
     checksums = Checksums()
     info = FileInfo("a", 3, "r1")
     checksums.record_whole(info, crc32c(b"abc"))

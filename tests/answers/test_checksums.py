@@ -1,4 +1,4 @@
-"""What a server remembers of checksums: enough, and no more."""
+"""The checksums that a server remembers, and their limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _learn(table: Checksums, name: str, data: bytes = b"abc") -> FileInfo:
 
 
 def test_what_went_out_whole_is_known() -> None:
-    """The checksum of a file whose bytes all went out is known, for that revision only."""
+    """After all bytes of a file were sent, its checksum is known, for that revision only."""
     table = Checksums()
     info = _learn(table, "f")
     assert table.added_to(info).crc32c == crc32c(b"abc")
@@ -25,16 +25,16 @@ def test_what_went_out_whole_is_known() -> None:
 
 
 def test_an_empty_file_needs_no_learning() -> None:
-    """The checksum of nothing is known from the start."""
+    """The checksum of an empty file is known from the start."""
     assert Checksums().added_to(FileInfo("f", 0, "r1")).crc32c == 0
 
 
 def test_the_one_longest_unused_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more revisions than are remembered, the one that nobody asked about for longest is forgotten."""
+    """When too many revisions are known, the least recently used one is forgotten."""
     monkeypatch.setattr(checksums, "_KNOWN", 2)
     table = Checksums()
     first, second = _learn(table, "first"), _learn(table, "second")
-    assert table.added_to(first).crc32c is not None  # asked about: second is the older one now
+    assert table.added_to(first).crc32c is not None  # used: now the second is the older one
     _learn(table, "third")
     assert table.added_to(first).crc32c is not None
     assert table.added_to(second).crc32c is None
@@ -45,5 +45,5 @@ def test_what_is_known_is_not_learned_again() -> None:
     table = Checksums()
     info = _learn(table, "f")
     _learn(table, "f")
-    assert list(table.gaps(FileInfo("g", 3, "r1")))  # a file not seen yet is all gap
+    assert list(table.gaps(FileInfo("g", 3, "r1")))  # for an unknown file, the whole file is a gap
     assert not any(key == (info.name, info.revision) for key in table._learning)

@@ -1,4 +1,4 @@
-"""A coroutine that is cancelled at the n-th place where it or a task of its waits, and a look at what it leaves behind."""
+"""Cancels a coroutine at the n-th place where it or one of its tasks waits, and checks what it leaves behind."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ T = TypeVar("T")
 
 
 class Stepping:
-    """Counts how often a task and those it starts wait, and cancels the task the n-th time.
+    """Counts the waits of a task and of the tasks it starts, and cancels the task at the n-th wait.
 
     Args:
-        place: which time, from 0.
-        late: cancel when what was waited for is there already, but has not been handed over yet: the other moment at which a
-            cancel can come.
+        place: the number of the wait at which to cancel, from 0.
+        late: cancel when the awaited result is there already, but has not been delivered yet: the other moment at which a
+            cancellation can come.
 
     Attributes:
-        waits: how often they waited so far.
-        task: what is cancelled.
+        waits: the number of waits so far.
+        task: the task to cancel.
     """
 
     def __init__(self, place: int, *, late: bool) -> None:
@@ -43,7 +43,7 @@ class Stepping:
             task = self.task
             assert task is not None
             if self._late and isinstance(waited, asyncio.Future):
-                # Called before the task is woken up, which is by a callback that is added after this one.
+                # Called before the task is woken up, because the callback that wakes it is added after this one.
                 waited.add_done_callback(lambda _: task.cancel())
             else:
                 task.cancel()
@@ -51,7 +51,7 @@ class Stepping:
 
 
 class Stepped(Generic[T]):
-    """Awaits a coroutine, telling a Stepping whenever it waits."""
+    """Awaits a coroutine, and tells a Stepping about each wait."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], stepping: Stepping) -> None:
         self._coroutine = coroutine
@@ -69,14 +69,14 @@ class Stepped(Generic[T]):
             self._stepping.wait(waited)
             try:
                 answer = yield waited
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the coroutine's
+            except BaseException as error:  # noqa: BLE001 - any error is raised again
                 resume = partial(steps.throw, error)
             else:
                 resume = partial(steps.send, answer)
 
 
 _STEPPING: ContextVar[Stepping | None] = ContextVar("stepping", default=None)
-"""Of the tasks that were started by a stepped one; a server that runs in the same loop has none."""
+"""Counts the waits of the tasks that a stepped task starts; not those of a server in the same loop."""
 
 
 _OURS = str(Path(unspool.__file__).parent)
@@ -84,7 +84,7 @@ _OURS = str(Path(unspool.__file__).parent)
 
 def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
     stepping = _STEPPING.get()
-    if stepping is None or not coroutine.cr_code.co_filename.startswith(_OURS):  # gRPC's own are not ours to look into
+    if stepping is None or not coroutine.cr_code.co_filename.startswith(_OURS):  # gRPC's own tasks are not counted
         return asyncio.Task(coroutine, loop=loop, **options)
     return _stepped_task(coroutine, stepping, loop=loop, **options)
 
@@ -99,7 +99,7 @@ def _stepped_task(coroutine: Any, stepping: Stepping, **options: Any) -> asyncio
 
 
 async def cancelling(coroutine: Coroutine[Any, Any, T], place: int, *, late: bool) -> tuple[asyncio.Task[T], int]:
-    """Run a coroutine to its end in a task of its own that is cancelled; return the task and how often it waited."""
+    """Run a coroutine in a task of its own and cancel it at a place; return the task and the number of waits."""
     stepping = Stepping(place, late=late)
     loop = asyncio.get_running_loop()
     loop.set_task_factory(_make_task)
@@ -114,7 +114,7 @@ async def cancelling(coroutine: Coroutine[Any, Any, T], place: int, *, late: boo
 
 
 async def cancelled_at(coroutine: Coroutine[Any, Any, T], place: int, *, late: bool) -> tuple[int, bool]:
-    """Do the same; return how often it waited, and whether it was cancelled. Raises what it raised."""
+    """Do the same; return the number of waits, and whether it was cancelled. Raises the coroutine's error."""
     task, waits = await cancelling(coroutine, place, late=late)
     if task.cancelled():
         return waits, True
@@ -123,22 +123,22 @@ async def cancelled_at(coroutine: Coroutine[Any, Any, T], place: int, *, late: b
 
 
 def open_files() -> list[str]:
-    """Return the files that this process has open. Sockets and pipes are gRPC's, which closes them in its own time."""
+    """Return the files that this process has open. Sockets and pipes are left out, because gRPC closes them later."""
     files = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile, as the one is that listed them
+        with suppress(FileNotFoundError):  # closed meanwhile, like the descriptor of the directory itself
             files.append(str(descriptor.readlink()))
     return sorted(file for file in files if file.startswith("/") and not file.startswith(("/dev/", "/proc/")))
 
 
 def disk_threads() -> list[str]:
-    """Return the threads of downloads that run."""
+    """Return the running threads of downloads."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("unspool-disk")]
 
 
 @contextmanager
 def nothing_left() -> Iterator[None]:
-    """Check that what happens inside leaves no task, open file, thread or half-run generator behind."""
+    """Check that the code inside leaves no task, open file, thread or unfinished generator behind."""
     generators: list[AsyncGenerator[Any, Any]] = []
     before, tasks, files = sys.get_asyncgen_hooks(), asyncio.all_tasks(), open_files()
 

@@ -1,4 +1,4 @@
-"""Servers made by hand, for what no good server does."""
+"""Handwritten servers that misbehave as no good server does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer: TypeAlias = Callable[[bytes, Context], Awaitable[bytes]]
 
 @asynccontextmanager
 async def handmade(service: str = wire.SERVICE, stat: Answer | None = None, **streams: Handler) -> AsyncGenerator[str, None]:
-    """Serve a service whose methods are these functions, bytes in and bytes out; yields `HOST:PORT`."""
+    """Serve a service with these functions as its methods, bytes in and bytes out; yields `HOST:PORT`."""
     server = grpc.aio.server()
     methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         name: grpc.unary_stream_rpc_method_handler(handler) for name, handler in streams.items()
@@ -44,12 +44,12 @@ async def talking(talk: Talk) -> AsyncGenerator[str, None]:
     running: list[asyncio.Task[None]] = []
 
     async def talk_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # OSError, IncompleteReadError: they left.
+        # OSError, IncompleteReadError: the client has disconnected.
         with suppress(OSError, asyncio.IncompleteReadError):
             await talk(reader, writer)
         writer.transport.abort()
 
-    # Not a coroutine: what has been accepted is known here at once, also if it is over before it has begun.
+    # Not a coroutine, so that every accepted connection is known at once, even if it ends before it begins.
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(talk_and_close(reader, writer))
         task.add_done_callback(lambda _: writer.transport.abort())
@@ -60,15 +60,15 @@ async def talking(talk: Talk) -> AsyncGenerator[str, None]:
         yield "{}:{}".format(*server.sockets[0].getsockname())
     finally:
         server.close()
-        await asyncio.sleep(0)  # what is being accepted arrives in `accept`
+        await asyncio.sleep(0)  # connections that are being accepted reach `accept`
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await asyncio.sleep(0)  # the transports that were aborted close their sockets
+        await asyncio.sleep(0)  # aborted transports close their sockets
 
 
 def nobody() -> str:
-    """Return an address where nobody listens."""
+    """Return an address where no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return "{}:{}".format(*listener.getsockname())
 

@@ -1,4 +1,4 @@
-"""What the tests of the client work with: one file in a store, a transport that follows a script, a clock that never waits."""
+"""The set-up of the client's tests: one file in a store, a transport that follows a script, and a clock that never waits."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ E = TypeVar("E")
 
 NAME = "dir/a.bin"
 BLOCK = 100
-"""Bytes per block: these tests are about edges, not about bytes."""
+"""Bytes per block: small, because these tests are about the edges of blocks."""
 
 
 def content(size: int, seed: int = 0) -> bytes:
-    """Return bytes in which no place looks like another."""
+    """Return bytes that differ at every offset."""
     return Random(seed).randbytes(size)
 
 
@@ -36,19 +36,19 @@ DATA = content(10 * BLOCK + 1)
 """Eleven frames."""
 
 NEW = content(9 * BLOCK, seed=1)
-"""What the file becomes when it changes."""
+"""The file's bytes after it has changed."""
 
 
 class Lab:
     """A client whose transport follows a script; it observes its own downloads.
 
     Attributes:
-        events: what downloads told.
+        events: the events of downloads.
 
     Args:
-        script: see `FaultyTransport`; `v` makes the file `NEW`.
+        script: see `FaultyTransport`; `v` changes the file to `NEW`.
         store: where the bytes come from; a new one with `DATA` by default.
-        within: puts the transport to the store into something else.
+        within: wraps the transport to the store.
         budget: of retries.
         options: see `TransferOptions`.
     """
@@ -62,11 +62,11 @@ class Lab:
         self.events: list[Event] = []
 
     def client_of(self, transport: Transport) -> Client:
-        """Return a client like the lab's own with another transport."""
+        """Return a client like the lab's own, with another transport."""
         return Client(transport=transport, clock=self.clock, random=Random(0), options=self.options)
 
     def change(self, data: bytes = NEW) -> None:
-        """Make the file another one."""
+        """Change the file."""
         assert isinstance(self.store, MemoryStore)
         self.store.put(NAME, data)
 
@@ -75,12 +75,12 @@ class Lab:
         self.events.append(event)
 
     def told(self, kind: type[E]) -> list[E]:
-        """Return the events of one kind."""
+        """Return the events of one class."""
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def transfer_id(self) -> str:
-        """What the last transfer is called in its events."""
+        """The id of the last transfer in its events."""
         last = self.events[-1].transfer
         assert last
         return last
@@ -91,12 +91,12 @@ class Lab:
 
     @property
     def starts(self) -> list[int]:
-        """The bytes at which the reads asked for began."""
+        """The first bytes of the requested reads."""
         return [request.start for request in self.transport.requests]
 
 
 class Wrapper:
-    """A transport around another; made to be overridden in part."""
+    """A transport around another one; subclasses override some methods."""
 
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
@@ -136,7 +136,7 @@ class Wrapper:
 
 
 class WithoutChecksum(Wrapper):
-    """A server that does not know any file's checksum, or says a wrong one for the first `lies` reads that end a file."""
+    """A server without checksums of whole files, or with a wrong one for the first `lies` reads to the end of a file."""
 
     def __init__(self, inner: Transport, lies: int = 0, *, knows: bool = False) -> None:
         super().__init__(inner)
@@ -154,7 +154,7 @@ class WithoutChecksum(Wrapper):
                 yield self.through(frame)
 
     def through(self, frame: Frame) -> Frame:
-        """Return a frame without what is not known, and with what is not true."""
+        """Return a frame without the checksum, or with a wrong one."""
         if frame.header is not None and frame.header.info is not None:
             frame = replace(frame, header=replace(frame.header, info=replace(frame.header.info, crc32c=None)))
         if frame.summary is None or frame.summary.crc32c is None:
@@ -167,9 +167,9 @@ class WithoutChecksum(Wrapper):
 
 
 def names_in(directory: Path) -> list[str]:
-    """Return the names of what is there."""
+    """Return the names in a directory."""
     return sorted(path.name for path in directory.iterdir())
 
 
 PART, JOURNAL = "b.bin.unspool-part", "b.bin.unspool-journal"
-"""What an unfinished download to `b.bin` leaves."""
+"""The names that an unfinished download to `b.bin` leaves."""

@@ -1,4 +1,4 @@
-"""The one way to try again: attempts under a budget."""
+"""The client's retry loop: attempts within a budget."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Told:
 
 
 def transfer_of(budget: int, told: Told | None = None) -> tuple[Transfer, FakeClock]:
-    """Return a transfer that may fail so often in a row, and the clock it waits on."""
+    """Return a transfer with a retry budget, and the clock it waits on."""
     clock = FakeClock()
     seams = Seams(StoreTransport(MemoryStore()), clock, Random(0))
     return Transfer(seams, TransferOptions(retry=RetryPolicy(budget=budget)), told or Observers()), clock
@@ -39,7 +39,7 @@ def transfer_of(budget: int, told: Told | None = None) -> tuple[Transfer, FakeCl
 async def attempted(
     transfer: Transfer, work: Callable[[Attempt], None], below: Callable[[Attempt], None] = lambda _: None
 ) -> None:
-    """Do the work until it ends well, and each time what stands below it."""
+    """Do the work until it succeeds, and after each attempt the code below it."""
     async for attempt in transfer.attempts():
         with attempt:
             work(attempt)
@@ -56,7 +56,7 @@ def failing(error: Exception) -> Callable[[Attempt], None]:
 
 
 async def test_one_that_ends_well_is_the_last() -> None:
-    """The loop is left after the first attempt without an error; nothing was waited for."""
+    """The loop ends after the first attempt without an error, and nothing waits."""
     transfer, clock = transfer_of(3)
     numbers: list[int] = []
     await attempted(transfer, lambda attempt: numbers.append(attempt.number))
@@ -65,7 +65,7 @@ async def test_one_that_ends_well_is_the_last() -> None:
 
 
 async def test_what_may_help_is_tried_again_until_the_budget_is_spent() -> None:
-    """Each failure is told and waited upon; the last one is raised, as it was."""
+    """Each failure is reported and followed by a wait; the last one is raised unchanged."""
     told = Told()
     transfer, clock = transfer_of(3, told)
     errors = [UnreachableError(str(number)) for number in range(5)]
@@ -82,7 +82,7 @@ async def test_what_may_help_is_tried_again_until_the_budget_is_spent() -> None:
 
 
 async def test_progress_refills_the_budget() -> None:
-    """An attempt that says it brought something does not count against it."""
+    """An attempt that reports progress does not use up the budget."""
     transfer, _ = transfer_of(2)
 
     def below(attempt: Attempt) -> None:
@@ -94,7 +94,7 @@ async def test_progress_refills_the_budget() -> None:
 
 
 async def test_what_cannot_help_is_raised_at_once() -> None:
-    """An error that would come again ends the loop, and what stands below the `with` was done before."""
+    """An error that is not retryable ends the loop; the code below the `with` runs first."""
     transfer, clock = transfer_of(3)
     done_below: list[object] = []
     with pytest.raises(NotFoundError):
@@ -104,7 +104,7 @@ async def test_what_cannot_help_is_raised_at_once() -> None:
 
 
 async def test_a_final_attempt_is_not_followed_by_another() -> None:
-    """What goes wrong after something was given away that cannot be given twice passes straight through."""
+    """An error after bytes were passed on that cannot be passed on twice is raised at once."""
     transfer, clock = transfer_of(3)
 
     def work(attempt: Attempt) -> None:
@@ -118,14 +118,14 @@ async def test_a_final_attempt_is_not_followed_by_another() -> None:
 
 
 async def test_asking_for_another_is_no_failure_of_the_loop() -> None:
-    """Where the stream itself ended well, a spent budget ends the loop without an error."""
+    """If the stream itself ended well, a spent budget ends the loop without an error."""
     transfer, _ = transfer_of(2)
     await attempted(transfer, lambda _: None, lambda attempt: attempt.again(TruncatedError("one file did not come")))
     assert transfer.tally.attempts == 2
 
 
 async def test_what_is_no_error_of_ours_passes_through() -> None:
-    """A bug is not tried again."""
+    """A bug is not retried."""
     transfer, _ = transfer_of(3)
     with pytest.raises(ZeroDivisionError):
         await attempted(transfer, failing(ZeroDivisionError()))
@@ -133,7 +133,7 @@ async def test_what_is_no_error_of_ours_passes_through() -> None:
 
 
 async def test_a_stall_renews_the_connection() -> None:
-    """What went silent may be dead, or slow: the next attempt has another connection to go by, and asks for smaller blocks."""
+    """After a stall the next attempt uses another connection and requests smaller blocks."""
     transfer, _ = transfer_of(2)
     renewed: list[int | None] = []
 
@@ -150,11 +150,11 @@ async def test_a_stall_renews_the_connection() -> None:
 
 
 class Big:
-    """Something that should not be kept."""
+    """An object that must not be kept in memory."""
 
 
 async def test_a_failed_attempt_keeps_nothing_alive() -> None:
-    """What was at hand when an attempt failed is let go of without the collector: errors lead to no blocks for long."""
+    """Local objects of a failed attempt are freed without the garbage collector: errors do not keep blocks in memory."""
     transfer, _ = transfer_of(3)
     kept: list[weakref.ref[Big]] = []
 

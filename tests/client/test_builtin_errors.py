@@ -1,4 +1,4 @@
-"""Errors of unspool where Python has a class of its own: caught around real calls as a reader of Python's manual would."""
+"""Errors of unspool that are also built-in exceptions, caught around real calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ONCE = TransferOptions(retry=RetryPolicy(budget=0))
 
 
 async def test_a_file_that_is_not_there_is_a_file_not_found_error(tmp_path: Path) -> None:
-    """`except FileNotFoundError` catches what a real server says of a missing file, and of a directory."""
+    """`except FileNotFoundError` catches the errors for a missing file and for a directory, from a real server."""
     (tmp_path / "dir").mkdir()
     store = LocalStore(tmp_path)
     async with serve(store) as address, Client(address) as client:
@@ -44,7 +44,7 @@ async def test_a_file_that_is_not_there_is_a_file_not_found_error(tmp_path: Path
 
 
 async def test_a_refusal_is_a_permission_error() -> None:
-    """`except PermissionError` catches what a server refuses, and its message is the server's."""
+    """`except PermissionError` catches a server's refusal, with the server's message."""
     store = FaultyStore(MemoryStore({"a": b"a"}))
     store.fail(PermissionDeniedError("a: not for you", name="a"))
     async with serve(store) as address, Client(address) as client:
@@ -54,7 +54,7 @@ async def test_a_refusal_is_a_permission_error() -> None:
 
 
 async def test_nobody_there_is_a_connection_error() -> None:
-    """`except ConnectionError` catches that nobody listens."""
+    """`except ConnectionError` catches that no server listens."""
     with free_port() as port:
         async with Client(f"127.0.0.1:{port}", options=ONCE) as client:
             with pytest.raises(ConnectionError) as caught:
@@ -63,7 +63,7 @@ async def test_nobody_there_is_a_connection_error() -> None:
 
 
 async def test_a_stall_is_a_timeout_error(tmp_path: Path) -> None:
-    """`except TimeoutError` catches a server that is silent; how long that was is said once."""
+    """`except TimeoutError` catches a silent server; the message states the time once."""
     lab = Lab("z", budget=0)
     with pytest.raises(TimeoutError, match=r"the server sent nothing for 30 s$") as caught:
         await lab.get(tmp_path / "b.bin")
@@ -80,7 +80,7 @@ async def test_what_may_not_be_replaced_is_a_file_exists_error(tmp_path: Path) -
 
 
 async def test_what_the_disk_says_is_an_os_error(tmp_path: Path) -> None:
-    """`except OSError` catches what the local file system refuses, with its number."""
+    """`except OSError` catches a refusal of the local file system, with its errno."""
     with pytest.raises(OSError, match="no such directory") as caught:
         await Lab().get(tmp_path / "none" / "b.bin")
     assert isinstance(caught.value, LocalFileError)
@@ -94,19 +94,19 @@ class Full:
     """A writer whose disk is full."""
 
     def write(self, data: object) -> int:
-        """Refuse."""
+        """Raise the error of a full disk."""
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def test_what_a_writer_raises_keeps_its_number() -> None:
-    """The number of an OSError of a writer is told on."""
+    """The errno of a writer's OSError is kept."""
     with pytest.raises(OSError, match="the writer refused") as caught:
         await Lab().client.get(NAME, Full())
     assert (type(caught.value), caught.value.errno) == (LocalFileError, errno.ENOSPC)
 
 
 async def test_a_name_that_is_none_is_a_value_error() -> None:
-    """`except ValueError` catches what makes no sense."""
+    """`except ValueError` catches invalid arguments."""
     with pytest.raises(ValueError, match=r"\.\./a") as caught:
         await Lab().client.stat("../a")
     assert isinstance(caught.value, InvalidNameError)
@@ -114,7 +114,7 @@ async def test_a_name_that_is_none_is_a_value_error() -> None:
 
 @pytest.mark.parametrize("error", [LocalFileError("is a directory"), NotFoundError("no"), PermissionDeniedError("no")])
 def test_an_error_of_ours_is_not_mapped_twice(error: Exception, tmp_path: Path) -> None:
-    """Where errors of the operating system become ours, one of ours passes as it is, though it is an OSError."""
+    """Code that maps errors of the operating system passes errors of unspool unchanged, even if they are OSErrors."""
     for seam in (mapped_here(tmp_path), mapped_there("a")):
         with pytest.raises(type(error)) as caught, seam:
             raise error
@@ -122,7 +122,7 @@ def test_an_error_of_ours_is_not_mapped_twice(error: Exception, tmp_path: Path) 
 
 
 async def test_a_stall_that_the_server_tells_of_is_not_called_ours() -> None:
-    """A server's own DEADLINE_EXCEEDED is a StalledError too; its message is kept."""
+    """A server's own DEADLINE_EXCEEDED is a StalledError too, and keeps its message."""
 
     async def told() -> None:
         raise StalledError("the proxy gave up")
@@ -133,7 +133,7 @@ async def test_a_stall_that_the_server_tells_of_is_not_called_ours() -> None:
 
 
 async def test_a_whole_download_raises_nothing_that_asyncio_takes_for_its_own(tmp_path: Path) -> None:
-    """A caller's own `asyncio.timeout` and an error that is a TimeoutError do not get mixed up."""
+    """A caller's own `asyncio.timeout` is not confused with an error of unspool that is a TimeoutError."""
     with pytest.raises(StalledError):
         async with asyncio.timeout(60):
             await Lab("z", budget=0).get(tmp_path / "b.bin")

@@ -1,4 +1,4 @@
-"""A downloaded file has the server's time of modification, and is executable if it is so there."""
+"""A downloaded file gets the server's modification time and executable bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def store(attributes: Attributes = Attributes(TIME, executable=True), data: byte
 
 
 def of(path: Path) -> tuple[int | None, bool]:
-    """Return what a local file has: the time, if it is the server's, and whether it may be run."""
+    """Return the attributes of a local file: the time, if it is the server's, and whether it is executable."""
     status = path.stat()
     return status.st_mtime_ns if status.st_mtime_ns == TIME else None, bool(status.st_mode & 0o100)
 
@@ -37,7 +37,7 @@ def of(path: Path) -> tuple[int | None, bool]:
 async def test_a_file_gets_what_was_not_declined(
     tmp_path: Path, options: dict[str, Any], expected: tuple[int | None, bool], here: bytes | None
 ) -> None:
-    """New, replaced, or here already and then without a byte fetched: it has the server's attributes, but those declined."""
+    """New, replaced and already complete files get the server's attributes, except those that the caller declined."""
     if here is not None:
         (tmp_path / "b.bin").write_bytes(here)
     lab = Lab(store=store(), **options)
@@ -47,7 +47,7 @@ async def test_a_file_gets_what_was_not_declined(
 
 
 async def test_a_resumed_file_gets_them_too(tmp_path: Path) -> None:
-    """A run that goes on in the middle learns them anew: the journal need not know them."""
+    """A resumed run receives the attributes again; the journal does not have them."""
     served = store()
     with pytest.raises(UnreachableError):
         await Lab("....x", store=served, budget=0).get(tmp_path / "b.bin")
@@ -56,7 +56,7 @@ async def test_a_resumed_file_gets_them_too(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_is_whole_but_for_its_name_gets_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all bytes are here and nothing is fetched any more, the question for the checksum brings them."""
+    """If all bytes are here, the request for the checksum brings the attributes."""
     served = store()
     monkeypatch.setattr(PartFile, "commit", fail_to_commit)
     with pytest.raises(LocalFileError):
@@ -68,12 +68,12 @@ async def test_a_file_that_is_whole_but_for_its_name_gets_them_too(tmp_path: Pat
 
 
 def fail_to_commit(*_: object, **__: object) -> None:
-    """End as with a disk that fails at the last moment."""
+    """Fail as a disk does at the last moment."""
     raise LocalFileError("the disk is broken")
 
 
 async def test_a_file_that_has_them_is_not_touched(tmp_path: Path) -> None:
-    """A second run changes nothing, not even the time of the last change."""
+    """A second run changes nothing, not even the change time."""
     served = store()
     await Lab(store=served).get(tmp_path / "b.bin")
     before = (tmp_path / "b.bin").stat()
@@ -82,7 +82,7 @@ async def test_a_file_that_has_them_is_not_touched(tmp_path: Path) -> None:
 
 
 async def test_what_a_user_made_executable_stays_so(tmp_path: Path) -> None:
-    """A file that is replaced keeps its permissions, whether or not the server's is executable."""
+    """A replaced file keeps its permissions, whether or not the file on the server is executable."""
     (tmp_path / "b.bin").write_bytes(b"old")
     (tmp_path / "b.bin").chmod(0o755)
     await Lab(store=store(Attributes(TIME, executable=False))).get(tmp_path / "b.bin")

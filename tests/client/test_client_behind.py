@@ -1,4 +1,4 @@
-"""What proxies do to a stream that ends: the trailers are lost, or turned into headers."""
+"""Proxies that lose the trailers of a stream, or turn them into headers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENT = TransferOptions(retry=RetryPolicy(first_wait=0.001))
 
 @asynccontextmanager
 async def answering(answer: Answer) -> AsyncGenerator[str, None]:
-    """An HTTP/2 server that answers every call like this; yields `HOST:PORT`."""
+    """Run an HTTP/2 server that answers every call like this; yields `HOST:PORT`."""
     connections: set[Http2Connection] = set()
 
     async def call(connection: Http2Connection, stream: int, headers: dict[str, str], request: bytes) -> None:
@@ -45,7 +45,7 @@ async def answering(answer: Answer) -> AsyncGenerator[str, None]:
 
 
 def _as_headers(error: UnspoolError) -> Answer:
-    """Answer with this error as headers, and then end the stream: trailers, after a proxy that was in a hurry."""
+    """Answer with this error as headers and then end the stream, as a proxy does that sends trailers as headers."""
     code, message, ((key, details),) = status.encode_error(error)
 
     def answer(connection: Http2Connection, stream: int, request: bytes) -> None:
@@ -83,7 +83,7 @@ async def test_an_error_whose_trailers_became_headers_is_still_that_error(
 
 
 class Watching(Recorder[Event]):
-    """Says when a block has arrived."""
+    """Sets an event when a block has arrived."""
 
     blocks: asyncio.Semaphore
 
@@ -95,7 +95,7 @@ class Watching(Recorder[Event]):
 
 
 async def test_a_stream_that_ends_without_trailers_is_broken_and_goes_on(tmp_path: Path) -> None:
-    """A proxy that gives up a stream may end it without a status. That costs an attempt and no byte."""
+    """A stream that a proxy ends without a status costs an attempt and no byte."""
     store = StoreTransport(MemoryStore({"a.bin": DATA}), ServiceOptions(block_size=4096))
     ends_after = iter([1, 1, 1])
     recorder = Watching()
@@ -108,7 +108,7 @@ async def test_a_stream_that_ends_without_trailers_is_broken_and_goes_on(tmp_pat
             await connection.send_message(stream, wire.encode_frame(frame))
             left = left - 1 if left is not None else None
             if left == 0:
-                await recorder.blocks.acquire()  # gRPC drops what has not been read when a stream breaks
+                await recorder.blocks.acquire()  # gRPC discards bytes that have not been read when a stream breaks
                 break
         else:
             connection.send_status(stream, grpc.StatusCode.OK)

@@ -1,4 +1,4 @@
-"""Cancelled wherever it can wait, at both moments of each wait: nothing is left behind, and it can be run again."""
+"""Cancels the client at every wait, at both moments of each: nothing is left behind, and the next run succeeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEGMENT = 3 * BLOCK
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the journal's segments three blocks long, and have nothing wait for a real disk."""
+    """Make the journal's segments three blocks long, and do not wait for a real disk."""
     monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
     monkeypatch.setattr("os.fsync", lambda _: None)
 
@@ -40,13 +40,13 @@ async def fresh(directory: Path) -> Lab:
 
 
 async def over_another(directory: Path) -> Lab:
-    """Another file is here, as long as the new one."""
+    """Another file of the same length is here."""
     (directory / "b.bin").write_bytes(bytes(len(DATA)))
     return Lab()
 
 
 async def resumed(directory: Path) -> Lab:
-    """An earlier run left something, and some of that was damaged."""
+    """An earlier run left some bytes, and some of them are damaged."""
     lab = Lab("." * 7 + "x", budget=0)
     with suppress(UnreachableError):
         await lab.get(directory / "b.bin")
@@ -56,7 +56,7 @@ async def resumed(directory: Path) -> Lab:
 
 
 async def changing(directory: Path) -> Lab:
-    """The file changes under the download."""
+    """The file changes during the download."""
     return Lab("...v")
 
 
@@ -70,7 +70,7 @@ async def changed(directory: Path) -> Lab:
 
 
 async def mismatching(directory: Path) -> Lab:
-    """What an earlier run left is wrong, and its journal vouches for it."""
+    """The bytes of an earlier run are wrong, but match its journal."""
     lab = Lab("." * 3 + "x", budget=0)
     with suppress(UnreachableError):
         await lab.get(directory / "b.bin")
@@ -99,7 +99,7 @@ SCENES: list[Scene] = [fresh, over_another, resumed, changing, changed, mismatch
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "late"])
 @pytest.mark.parametrize("scene", SCENES)
 async def test_a_download_cancelled_anywhere(tmp_path: Path, scene: Scene, late: bool) -> None:  # noqa: FBT001 - a parameter
-    """Wherever a download is cancelled, the final name is whole or as it was, nothing is left, and the next run ends well."""
+    """Wherever a download is cancelled, the final name is complete or unchanged, nothing is left, and the next run succeeds."""
     for place in range(200):
         directory = tmp_path / str(place)
         directory.mkdir()
@@ -118,14 +118,14 @@ async def test_a_download_cancelled_anywhere(tmp_path: Path, scene: Scene, late:
         assert crc32c(path.read_bytes()) == (await again.client.stat(NAME)).crc32c
         assert names_in(directory) == ["b.bin"]
         if not was_cancelled:
-            assert waits == place  # there was no such place any more
+            assert waits == place  # there are no more places
             assert place > (4 if scene is finished else 10)
             return
     raise AssertionError("there is no end of places to cancel at")
 
 
 async def into_a_writer(client: Client) -> None:
-    """Download into a writer."""
+    """Download to a writer."""
     writer = io.BytesIO()
     await client.get(NAME, writer)
     assert writer.getvalue() == DATA
@@ -143,7 +143,7 @@ async def look(client: Client) -> None:
 
 
 def tasks_but_the_servers() -> list[asyncio.Task[Any] | None]:
-    """Return the tasks that run, but for those in which gRPC's server waits for calls, its own chores, and our server's."""
+    """Return the running tasks, except those of gRPC's server and of our own server."""
     return [task for task in asyncio.all_tasks() if not re.search("/aio/server.pyx|Connections.watch", repr(task))]
 
 
@@ -169,7 +169,7 @@ async def test_a_read_cancelled_anywhere(use: Use, late: bool) -> None:  # noqa:
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "late"])
 @pytest.mark.parametrize("use", [into_a_writer, read, look])
 async def test_a_call_over_grpc_cancelled_anywhere(use: Use, late: bool) -> None:  # noqa: FBT001 - a parameter
-    """Over gRPC too a cancel is a cancel, wherever it comes; the server lets go of the file, and the client can be used on."""
+    """Over gRPC a read can be cancelled at any point; the server closes the file, and the client can still be used."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
     async with serve(store) as address, Client(address, options=Lab().options) as client:
         await use(client)
@@ -184,7 +184,7 @@ async def test_a_call_over_grpc_cancelled_anywhere(use: Use, late: bool) -> None
 
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "late"])
 async def test_a_download_over_grpc_cancelled_anywhere(tmp_path: Path, late: bool) -> None:  # noqa: FBT001 - a parameter
-    """Over gRPC too a download can be cancelled anywhere, and run again."""
+    """Over gRPC a download can be cancelled at any point, and run again."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
     async with serve(store) as address, Client(address, options=Lab().options) as client:
         for place in range(200):
@@ -202,7 +202,7 @@ async def test_a_download_over_grpc_cancelled_anywhere(tmp_path: Path, late: boo
 
 
 async def test_cancelled_while_another_process_has_it(tmp_path: Path) -> None:
-    """A cancel while the lock is asked for takes nothing away from the one that holds it."""
+    """A cancellation while waiting for the lock does not release the lock of another download."""
     for late in (False, True):
         for place in range(6):
             holder = part_at(tmp_path / "b.bin")

@@ -1,4 +1,4 @@
-"""A file that changes on the server: noticed between attempts and during one, and never two revisions in one file."""
+"""A file that changes on the server, between attempts or during one: the client notices, and never mixes two revisions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unspool.testing import FaultyStore
 
 
 async def test_a_change_during_an_attempt(tmp_path: Path) -> None:
-    """The file changes under the stream: the download begins again from zero and gets the new one whole."""
+    """If the file changes during the stream, the download begins again from zero and gets the new file."""
     lab = Lab("...v")
     result = await lab.get(tmp_path / "b.bin")
     assert lab.transport.fired == "v"
@@ -27,7 +27,7 @@ async def test_a_change_during_an_attempt(tmp_path: Path) -> None:
 
 
 async def test_a_change_between_attempts(tmp_path: Path) -> None:
-    """The file changes while the connection is broken: the next attempt notices, and the download begins again."""
+    """If the file changes while the connection is broken, the next attempt notices, and the download begins again."""
 
     class ChangedWhileWaiting(Lab):
         def notify(self, event: Event) -> None:
@@ -44,7 +44,7 @@ async def test_a_change_between_attempts(tmp_path: Path) -> None:
 
 
 async def test_a_change_is_an_error_if_so_wished(tmp_path: Path) -> None:
-    """With `fail`, a change ends the download, and the destination stays what it was."""
+    """With `fail`, a change ends the download, and the destination stays unchanged."""
     (tmp_path / "b.bin").write_bytes(b"old")
     lab = Lab("...v", on_change="fail")
     with pytest.raises(FileChangedError):
@@ -55,7 +55,7 @@ async def test_a_change_is_an_error_if_so_wished(tmp_path: Path) -> None:
 
 
 async def test_a_few_changes_are_followed_with_longer_and_longer_waits(tmp_path: Path) -> None:
-    """A file that changes five times is begun again at once, and then after 1, 2, 4 and 8 seconds or somewhat less."""
+    """A file that changes five times is begun again at once, and then after at most 1, 2, 4 and 8 seconds."""
     lab = Lab(".v" * 5)
     result = await lab.get(tmp_path / "b.bin")
     assert lab.transport.fired == "v" * 5
@@ -67,7 +67,7 @@ async def test_a_few_changes_are_followed_with_longer_and_longer_waits(tmp_path:
 
 @pytest.mark.parametrize("bytes_before", [0, 1, 5])
 async def test_a_file_that_keeps_changing_is_given_up(tmp_path: Path, bytes_before: int) -> None:
-    """Whatever arrives in between, the sixth change is the end, and nothing appears at the final name."""
+    """The sixth change ends the download, whatever arrived in between, and the final name does not appear."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
     store.fail(FileChangedError("changed"), at=bytes_before * BLOCK, times=100)
     lab = Lab(store=store)
@@ -78,7 +78,7 @@ async def test_a_file_that_keeps_changing_is_given_up(tmp_path: Path, bytes_befo
 
 
 async def test_a_shorter_file_leaves_nothing_of_the_longer(tmp_path: Path) -> None:
-    """What was downloaded of a longer revision is not at the end of a shorter one."""
+    """Bytes of a longer old revision do not stay at the end of a shorter new one."""
     lab = Lab("." * 10 + "x", budget=0)
     with pytest.raises(UnreachableError):
         await lab.get(tmp_path / "b.bin")
@@ -100,7 +100,7 @@ async def test_a_file_that_becomes_empty(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_goes_away(tmp_path: Path) -> None:
-    """A file that is removed while it is downloaded is not found any more, and leaves no destination."""
+    """A file that is removed during the download raises NotFoundError and leaves no destination."""
 
     class RemovedWhileWaiting(Lab):
         def notify(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""First contact: a server that never answered ends a call soon; one that did is waited for."""
+"""First contact: if a server has never answered, a call fails soon; if it has, the client retries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFUSED = "files:1: nobody listens there"
 
 
 class Away(Wrapper):
-    """A server that answers calls with these errors, one each, and then well. None stands for a call that is answered."""
+    """A server that answers calls with these errors, one each, and then correctly. None stands for a correct answer."""
 
     def __init__(self, inner: Transport, *errors: UnspoolError | None) -> None:
         super().__init__(inner)
@@ -42,12 +42,12 @@ class Away(Wrapper):
 
 
 def refused() -> ConnectError:
-    """Return what a transport raises that cannot connect."""
+    """Return the error of a transport that cannot connect."""
     return ConnectError(REFUSED)
 
 
 async def test_a_server_that_never_answered_ends_a_transfer_at_once(tmp_path: Path) -> None:
-    """One failure to connect, no wait, and the error says why."""
+    """One failure to connect ends the call without a wait, and the error says why."""
     lab = Lab()
     with pytest.raises(ConnectError, match="nobody listens"):
         await lab.get(tmp_path / "b.bin", lab.client_of(Away(lab.transport, refused(), refused())))
@@ -56,7 +56,7 @@ async def test_a_server_that_never_answered_ends_a_transfer_at_once(tmp_path: Pa
 
 
 async def test_a_server_that_goes_away_is_tried_again(tmp_path: Path) -> None:
-    """After its first answer a refusal is one of the transfer's failures: its budget decides, and the error says no more."""
+    """After the first answer, a refused connection counts against the budget, and the error is a plain UnreachableError."""
     lab = Lab("...x", budget=3)
     transport = Away(lab.transport, None, refused(), refused())
     result = await lab.get(tmp_path / "b.bin", lab.client_of(transport))
@@ -70,14 +70,14 @@ async def test_a_server_that_goes_away_is_tried_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("answer", [OverloadedError("later"), UnreachableError("the connection broke")])
 async def test_an_error_from_the_server_is_an_answer(answer: UnspoolError) -> None:
-    """A server that refused for a while, or broke off, was there: it is waited for."""
+    """After a server has refused a call or broken one off, it counts as reached, and the client retries."""
     lab = Lab(budget=5)
     client = lab.client_of(Away(lab.transport, answer, refused(), refused()))
     assert (await client.stat(NAME)).name == NAME
 
 
 async def test_silence_is_no_answer() -> None:
-    """After a stall nobody knows yet whether there is a server."""
+    """After a stall the server does not yet count as reached."""
     lab = Lab(budget=5)
     client = lab.client_of(Away(lab.transport, StalledError("silence"), refused()))
     with pytest.raises(ConnectError):
@@ -85,7 +85,7 @@ async def test_silence_is_no_answer() -> None:
 
 
 async def test_a_server_may_be_waited_for() -> None:
-    """With `connect_wait` connecting is tried for so many seconds, whatever the budget."""
+    """With `connect_wait` the client tries to connect for that many seconds, whatever the budget."""
     lab = Lab()
     options = TransferOptions(retry=RetryPolicy(budget=0, connect_wait=30))
     up = Away(lab.transport, *[refused() for _ in range(20)])

@@ -1,4 +1,4 @@
-"""The tutorial's dialect as a client speaks it: resumed by chunk numbers, checked as far as it goes, and claimed no further."""
+"""The client's side of the tutorial's dialect: it resumes by chunk numbers, and verifies only what the dialect allows."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ Chunks: TypeAlias = list[tuple[int, bytes]]
 
 
 class Tutorial:
-    """The tutorial's server: one file, and a hand in what it sends.
+    """The tutorial's server: one file, and functions that change what it sends.
 
     Attributes:
-        data: of the file.
-        starts: the chunk numbers it was asked to start at.
+        data: the bytes of the file.
+        starts: the chunk numbers of the requests.
         meddle: changes the chunks of the n-th stream (from 1) before they are sent.
-        break_after: the chunks after which each stream breaks, from the first stream on; then none does.
+        break_after: the number of chunks after which each stream breaks, from the first stream on; later streams do not break.
     """
 
     def __init__(self, data: bytes = DATA) -> None:
@@ -54,7 +54,7 @@ class Tutorial:
         self.break_after: list[int] = []
 
     async def get_file(self, request: bytes, context: Context) -> None:
-        """Answer as the tutorial does: a chunk shorter than 32 KiB is the last, an empty one if need be."""
+        """Answer as the tutorial does: the last chunk is shorter than 32 KiB, and may be empty."""
         message = pb.Request.FromString(request)
         self.starts.append(message.start_at)
         last = max(len(self.data) // CHUNK_SIZE, message.start_at)
@@ -80,7 +80,7 @@ SIZES = [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE, len(D
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_whole_file(tmp_path: Path, size: int) -> None:
-    """A file arrives whole; the result says that nothing vouches for it."""
+    """A file arrives completely, and the result says that it was not verified."""
     async with Tutorial(DATA[:size]).connected() as client:
         result = await client.get(NAME, tmp_path / "b.bin")
     assert (tmp_path / "b.bin").read_bytes() == DATA[:size]
@@ -98,7 +98,7 @@ async def test_unspools_own_server_in_this_dialect(tmp_path: Path, size: int) ->
 
 
 async def test_a_broken_stream_goes_on_by_chunk_number(tmp_path: Path) -> None:
-    """The next attempt asks for the last chunk that is here again, which tells a file that has shrunk from one that ends."""
+    """The next attempt requests the last chunk again, so that a file that has shrunk differs from one that ends there."""
     server = Tutorial()
     server.break_after = [2, 2, 1, 3]
     async with server.connected() as client:
@@ -109,7 +109,7 @@ async def test_a_broken_stream_goes_on_by_chunk_number(tmp_path: Path) -> None:
 
 
 async def test_a_second_run_goes_on(tmp_path: Path) -> None:
-    """What an earlier run left is gone on with, if it came from the same server; from another it is begun anew."""
+    """A download resumes from the bytes of an earlier run only if they came from the same server."""
     server = Tutorial()
     server.break_after = [3]
     async with server.connected(budget=0) as client:
@@ -123,7 +123,7 @@ async def test_a_second_run_goes_on(tmp_path: Path) -> None:
 
 
 async def test_another_server_is_begun_anew(tmp_path: Path) -> None:
-    """Without revisions only the same server may be gone on with: what came from another is not built upon."""
+    """Without revisions, bytes from another server are not used."""
     first, second = Tutorial(), Tutorial(bytes(len(DATA)))
     first.break_after = [3]
     async with first.connected(budget=0) as client:
@@ -136,7 +136,7 @@ async def test_another_server_is_begun_anew(tmp_path: Path) -> None:
 
 
 async def test_damage_here_is_fetched_again(tmp_path: Path) -> None:
-    """What was damaged on the disk between runs is found by the journal, in this dialect too."""
+    """Bytes that were damaged on the disk between runs are detected by the journal, in this dialect too."""
     server = Tutorial()
     server.break_after = [4]
     async with server.connected(budget=0) as client:
@@ -151,7 +151,7 @@ async def test_damage_here_is_fetched_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE - 1])
 async def test_a_file_that_shrank(tmp_path: Path, size: int) -> None:
-    """A file that is shorter than what is here has changed: it is begun again, and nothing of the longer one is left."""
+    """If the file is shorter than its part file, it has changed: the download begins again, and no old byte stays."""
     new = content(size, seed=9)
     for unspool in (False, True):
         server, store = Tutorial(), MemoryStore({NAME: DATA})
@@ -195,17 +195,17 @@ async def test_a_file_that_shrank_is_an_error_if_so_wished(tmp_path: Path) -> No
 
 
 def renumbered(stream: int, chunks: Chunks) -> Chunks:
-    """Count from one."""
+    """Number chunks from one."""
     return [(number + 1, chunk) for number, chunk in chunks]
 
 
 def skipping(stream: int, chunks: Chunks) -> Chunks:
-    """Leave one out."""
+    """Leave out a chunk."""
     return chunks[:1] + chunks[2:]
 
 
 def repeating(stream: int, chunks: Chunks) -> Chunks:
-    """Send one twice."""
+    """Send a chunk twice."""
     return chunks[:2] + chunks[1:]
 
 
@@ -230,7 +230,7 @@ def short_inside(stream: int, chunks: Chunks) -> Chunks:
 async def test_chunks_that_are_wrong(
     tmp_path: Path, meddle: Callable[[int, Chunks], Chunks], error: type[Exception], attempts: int | None
 ) -> None:
-    """Chunks whose numbers or sizes are wrong never become bytes of the file."""
+    """Chunks with wrong numbers or sizes never become bytes of the file."""
     server = Tutorial()
     server.meddle = meddle
     async with server.connected(budget=2) as client:
@@ -242,7 +242,7 @@ async def test_chunks_that_are_wrong(
 
 @pytest.mark.parametrize("meddle", [skipping, repeating, short_inside])
 async def test_chunks_that_are_wrong_once(tmp_path: Path, meddle: Callable[[int, Chunks], Chunks]) -> None:
-    """A stream whose order broke is gone on with after the last chunk that was right."""
+    """After a stream with chunks out of order, the download resumes after the last correct chunk."""
     server = Tutorial()
     server.meddle = lambda stream, chunks: meddle(stream, chunks) if stream == 1 else chunks
     async with server.connected() as client:
@@ -252,7 +252,7 @@ async def test_chunks_that_are_wrong_once(tmp_path: Path, meddle: Callable[[int,
 
 
 async def test_a_start_that_is_ignored(tmp_path: Path) -> None:
-    """A server that begins at 0 whatever it is asked for is found out on resume."""
+    """A server that ignores the requested start is detected on resume."""
     server = Tutorial()
     server.break_after = [3]
     server.meddle = lambda stream, chunks: chunks if stream == 1 else [(0, DATA[:CHUNK_SIZE]), *chunks]
@@ -263,7 +263,7 @@ async def test_a_start_that_is_ignored(tmp_path: Path) -> None:
 
 
 async def test_what_is_no_chunk(tmp_path: Path) -> None:
-    """Bytes that are no chunk break the protocol."""
+    """Bytes that are not a valid chunk are a protocol error."""
 
     async def get_file(request: bytes, context: Context) -> None:
         await context.write(b"\xff\xff")
@@ -276,7 +276,7 @@ async def test_what_is_no_chunk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", [0, 5, CHUNK_SIZE, CHUNK_SIZE + 5, len(DATA) - 1, len(DATA)])
 @pytest.mark.parametrize("length", [None, 0, 1, CHUNK_SIZE, 2 * CHUNK_SIZE + 7, 2 * len(DATA)])
 async def test_spans(start: int, length: int | None) -> None:
-    """A span is what was asked for, though the dialect knows only chunks."""
+    """A span is returned exactly, although the dialect has only chunks."""
     async with Tutorial().connected() as client:
         stop = len(DATA) if length is None else start + length
         assert await client.read(NAME, start=start, length=length) == DATA[start:stop]
@@ -284,14 +284,14 @@ async def test_spans(start: int, length: int | None) -> None:
 
 @pytest.mark.parametrize("start", [len(DATA) + 1, 9 * CHUNK_SIZE, 9 * CHUNK_SIZE + 1])
 async def test_a_start_past_the_end(start: int) -> None:
-    """Beyond the end of the file there is nothing to read, in this dialect too."""
+    """A read beyond the end of the file is an error, in this dialect too."""
     async with Tutorial().connected() as client:
         with pytest.raises(StartPastEndError):
             await client.read(NAME, start=start)
 
 
 async def test_a_destination_that_is_there(tmp_path: Path) -> None:
-    """Nothing can be compared in this dialect: what is there is replaced, or else refused."""
+    """Files cannot be compared in this dialect: an existing file is replaced, or refused."""
     (tmp_path / "b.bin").write_bytes(DATA)
     server = Tutorial()
     async with server.connected(overwrite=False) as client:
@@ -303,7 +303,7 @@ async def test_a_destination_that_is_there(tmp_path: Path) -> None:
 
 
 async def test_what_the_dialect_cannot_say(tmp_path: Path) -> None:
-    """Stat, list and verify are not in this dialect, and that is what is said."""
+    """Stat, list and verify are errors that say that the dialect does not have them."""
     async with Tutorial().connected() as client:
         with pytest.raises(UnsupportedError):
             await client.stat(NAME)
@@ -316,7 +316,7 @@ async def test_what_the_dialect_cannot_say(tmp_path: Path) -> None:
 
 
 async def test_a_local_error_is_one_here_too(tmp_path: Path) -> None:
-    """What the local file system refuses is told before the server is asked."""
+    """A refusal of the local file system is an error before the server gets a request."""
     server = Tutorial()
     async with server.connected() as client:
         with pytest.raises(LocalFileError):
@@ -325,7 +325,7 @@ async def test_a_local_error_is_one_here_too(tmp_path: Path) -> None:
 
 
 async def test_what_was_begun_in_the_other_dialect(tmp_path: Path) -> None:
-    """What is here of a revision is not mixed with bytes that have none: it is refused, and kept."""
+    """Bytes with a revision are not mixed with bytes without one: the download is refused, and the bytes are kept."""
     first = Lab("...x", budget=0)
     with pytest.raises(UnreachableError):
         await first.get(tmp_path / "b.bin")

@@ -1,4 +1,4 @@
-"""What stands at the destination: used if it is the file, replaced only at the end and only if that was allowed."""
+"""Existing files at the destination: kept if they are the server's file, replaced only at the end and if allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unspool.errors import BusyError, DestinationExistsError, LocalFileError, Un
 
 @pytest.mark.parametrize("overwrite", [False, True])
 async def test_a_finished_file_is_success_at_once(tmp_path: Path, overwrite: bool) -> None:  # noqa: FBT001 - a parameter
-    """A destination that has the server's bytes is left as it is, and no byte moves."""
+    """A destination that has the server's bytes is not changed, and no byte is fetched."""
     lab = Lab(overwrite=overwrite)
     await lab.get(tmp_path / "b.bin")
     before = (tmp_path / "b.bin").stat()
@@ -32,7 +32,7 @@ async def test_a_finished_file_is_success_at_once(tmp_path: Path, overwrite: boo
 
 @pytest.mark.parametrize("there", [b"", b"other", DATA[:-1], DATA + b"x", DATA[:-1] + b"x"])
 async def test_a_different_file_is_not_replaced_unasked(tmp_path: Path, there: bytes) -> None:
-    """Where another file stands that may not be replaced, nothing is downloaded."""
+    """If a different file may not be replaced, nothing is downloaded."""
     (tmp_path / "b.bin").write_bytes(there)
     lab = Lab(overwrite=False)
     with pytest.raises(DestinationExistsError):
@@ -44,7 +44,7 @@ async def test_a_different_file_is_not_replaced_unasked(tmp_path: Path, there: b
 
 @pytest.mark.parametrize("there", [b"", b"other", DATA[:-1], DATA + b"x", DATA[:-1] + b"x"])
 async def test_a_different_file_is_replaced_at_the_end(tmp_path: Path, there: bytes) -> None:
-    """Until the new file is whole and verified, the old one stands there untouched."""
+    """The old file stays unchanged until the new one is complete and verified."""
     (tmp_path / "b.bin").write_bytes(there)
     seen = set()
 
@@ -61,7 +61,7 @@ async def test_a_different_file_is_replaced_at_the_end(tmp_path: Path, there: by
 
 
 async def test_a_failed_download_replaces_nothing(tmp_path: Path) -> None:
-    """A download that fails leaves the old file where it is."""
+    """A failed download leaves the old file unchanged."""
     (tmp_path / "b.bin").write_bytes(b"old")
     with pytest.raises(UnreachableError):
         await Lab("...x", budget=0).get(tmp_path / "b.bin")
@@ -70,7 +70,7 @@ async def test_a_failed_download_replaces_nothing(tmp_path: Path) -> None:
 
 
 async def test_what_appears_meanwhile_is_not_replaced_unasked(tmp_path: Path) -> None:
-    """A file that appears at the destination during the download stays, and so does what was downloaded."""
+    """A file that appears at the destination during the download stays, and so does the part file."""
 
     class Appearing(Lab):
         def notify(self, event: Event) -> None:
@@ -90,7 +90,7 @@ async def test_what_appears_meanwhile_is_not_replaced_unasked(tmp_path: Path) ->
 
 
 async def test_a_file_that_cannot_be_compared(tmp_path: Path) -> None:
-    """Where the server has no checksum, a file of the same size is not taken for the same: it is replaced, or refused."""
+    """If the server has no checksum, a file of the same size does not count as the same: it is replaced, or refused."""
     (tmp_path / "b.bin").write_bytes(DATA)
     lab = Lab(overwrite=False)
     with pytest.raises(DestinationExistsError):
@@ -101,7 +101,7 @@ async def test_a_file_that_cannot_be_compared(tmp_path: Path) -> None:
 
 
 async def test_the_checksum_is_asked_for_if_stat_does_not_know_it(tmp_path: Path) -> None:
-    """Where only a read learns the whole's checksum, the destination is compared with that, and still no byte moves."""
+    """If the server learns the checksum only by reading, the destination is compared with it, and no byte is fetched."""
     (tmp_path / "b.bin").write_bytes(DATA)
     lab = Lab()
     result = await lab.get(tmp_path / "b.bin", lab.client_of(WithoutChecksum(lab.transport, knows=True)))
@@ -110,7 +110,7 @@ async def test_the_checksum_is_asked_for_if_stat_does_not_know_it(tmp_path: Path
 
 
 async def test_a_directory_gets_the_last_part_of_the_name(tmp_path: Path) -> None:
-    """Into a directory, a file goes by the last part of its name."""
+    """In a directory, a file gets the last part of its name."""
     result = await Lab().get(tmp_path)
     assert (tmp_path / "a.bin").read_bytes() == DATA
     assert result.path == str(tmp_path / "a.bin")
@@ -125,7 +125,7 @@ async def test_strings_are_paths_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "missing/b.bin", "file/b.bin"])
 async def test_destinations_that_cannot_be(tmp_path: Path, name: str) -> None:
-    """A destination that the file system refuses is an error with a name, before the server is asked for anything."""
+    """A destination that the file system refuses is a LocalFileError before the server gets a request."""
     (tmp_path / "file").write_bytes(b"")
     lab = Lab()
     with pytest.raises(LocalFileError):
@@ -136,14 +136,14 @@ async def test_destinations_that_cannot_be(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 async def test_a_directory_that_may_not_be_searched(tmp_path: Path) -> None:
-    """A destination that may not even be looked at is an error with a name."""
+    """A destination that cannot be examined is a LocalFileError."""
     (tmp_path / "closed").mkdir(mode=0)
     with pytest.raises(LocalFileError):
         await Lab().get(tmp_path / "closed" / "b.bin")
 
 
 async def test_only_one_at_a_time(tmp_path: Path) -> None:
-    """While a download holds the destination, another is told at once, and takes nothing away from the first."""
+    """While one download holds the destination, another one fails at once, and does not disturb the first."""
     holder = part_at(tmp_path / "b.bin")
     holder.acquire()
     lab = Lab()
@@ -157,7 +157,7 @@ async def test_only_one_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_without_resume_nothing_of_an_earlier_run_is_used(tmp_path: Path) -> None:
-    """With resume off, the download begins at 0, whatever an earlier run left."""
+    """With resume off, the download begins at 0, even if there is a part file."""
     lab = Lab("....x", budget=0)
     with pytest.raises(UnreachableError):
         await lab.get(tmp_path / "b.bin")
@@ -169,7 +169,7 @@ async def test_without_resume_nothing_of_an_earlier_run_is_used(tmp_path: Path) 
 
 
 async def test_another_file_does_not_build_on_it(tmp_path: Path) -> None:
-    """What an earlier run left of a file by another name is not used."""
+    """A part file of a file with another name is not used."""
     lab = Lab("....x", budget=0)
     with pytest.raises(UnreachableError):
         await lab.get(tmp_path / "b.bin")
@@ -181,7 +181,7 @@ async def test_another_file_does_not_build_on_it(tmp_path: Path) -> None:
 
 
 async def test_an_earlier_run_survives_one_that_got_nowhere(tmp_path: Path) -> None:
-    """A run that breaks before the first byte leaves what was here as it was."""
+    """A run that breaks before the first byte leaves no new files."""
     lab = Lab("....x", budget=0)
     with pytest.raises(UnreachableError):
         await lab.get(tmp_path / "b.bin")
@@ -193,7 +193,7 @@ async def test_an_earlier_run_survives_one_that_got_nowhere(tmp_path: Path) -> N
 
 
 async def test_what_an_earlier_run_left_goes_when_the_file_is_there_already(tmp_path: Path) -> None:
-    """A destination that is the server's file already makes the part file beside it useless: both leftovers are removed."""
+    """If the destination is the server's file already, the part file and the journal beside it are removed."""
     broken = Lab("." * 8 + "x" * 100)
     with pytest.raises(UnreachableError):
         await broken.get(tmp_path / "b.bin")

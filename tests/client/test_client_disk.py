@@ -1,4 +1,4 @@
-"""When the local disk says no: told at once, not hidden by the network, not tried again."""
+"""Errors of the local disk: reported at once, not hidden by network errors, and not retried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fill = Callable[[int], None]
 
 @pytest.fixture
 def fill(monkeypatch: pytest.MonkeyPatch) -> Fill:
-    """Have the disk be full at a byte of the file."""
+    """Make the disk be full at a byte of the file."""
 
     def fill(at: int) -> None:
         write = os.pwrite
@@ -35,7 +35,7 @@ def fill(monkeypatch: pytest.MonkeyPatch) -> Fill:
 
 @pytest.mark.parametrize("at", [0, 1, 3 * BLOCK, 3 * BLOCK + 1, len(DATA) - 1])
 async def test_a_full_disk_ends_the_download(tmp_path: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """A full disk is told, nothing is tried again; with room the same command goes on after the last whole block."""
+    """A full disk is an error without a retry; with free space, the same command resumes after the last complete block."""
     lab = Lab()
     fill(at)
     with pytest.raises(LocalFileError, match="full"):
@@ -54,7 +54,7 @@ async def test_a_full_disk_ends_the_download(tmp_path: Path, fill: Fill, monkeyp
 
 @pytest.mark.parametrize("letter", ["x", "E", "!", "z"])
 async def test_a_network_error_does_not_hide_it(tmp_path: Path, fill: Fill, letter: str) -> None:
-    """If the network breaks while the disk refuses the block before, the disk is what is told, before another attempt."""
+    """If the network breaks while a write fails, the error of the disk is reported, before another attempt."""
     fill(2 * BLOCK)
     lab = Lab(f"...{letter}")
     with pytest.raises(LocalFileError, match="full"):
@@ -65,7 +65,7 @@ async def test_a_network_error_does_not_hide_it(tmp_path: Path, fill: Fill, lett
 
 
 async def test_a_change_does_not_hide_it(tmp_path: Path, fill: Fill) -> None:
-    """If the file changes while the disk refuses the block before, the disk is what is told, and nothing is begun again."""
+    """If the file changes while a write fails, the error of the disk is reported, and the download does not begin again."""
     fill(2 * BLOCK)
     lab = Lab("..v")
     with pytest.raises(LocalFileError, match="full"):
@@ -76,7 +76,7 @@ async def test_a_change_does_not_hide_it(tmp_path: Path, fill: Fill) -> None:
 
 
 async def test_the_last_block_is_waited_for(tmp_path: Path, fill: Fill) -> None:
-    """A disk that refuses only the last block is noticed before the file gets its name."""
+    """A failed write of the last block is noticed before the file gets its name."""
     fill(len(DATA) - 1)
     lab = Lab()
     with pytest.raises(LocalFileError, match="full"):
@@ -86,7 +86,7 @@ async def test_the_last_block_is_waited_for(tmp_path: Path, fill: Fill) -> None:
 
 @pytest.mark.parametrize("name", ["fsync", "fchmod"])
 async def test_a_commit_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """If the last step fails, the final name is what it was, and the next run does only what is missing."""
+    """If the last step fails, the final name is unchanged, and the next run does only the missing steps."""
     (tmp_path / "b.bin").write_bytes(b"old")
     lab = Lab()
 

@@ -1,4 +1,4 @@
-"""exists and list; reading so many bytes at a time; progress; options and observers of one call."""
+"""exists and list; Reading.read; progress functions; options and observers of one call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Calls = list[tuple[int, int | None]]
 
 
 async def test_exists() -> None:
-    """A file exists; what is missing, or is a directory, does not; a refusal is an error and no answer."""
+    """`exists` is true for a file, false for a missing name or a directory, and raises the error of a refusal."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
     client = Lab(store=store).client
     assert await client.exists(NAME)
@@ -45,7 +45,7 @@ async def test_exists() -> None:
 
 @pytest.mark.parametrize("page_size", [1, 2, 100])
 async def test_list_yields_entries(page_size: int) -> None:
-    """Entry by entry: files as `stat` tells them and prefixes, each once, however they come in pages."""
+    """`list` yields files as `stat` describes them and prefixes, each once, however they are divided into pages."""
     store = MemoryStore(dict.fromkeys(("a", "b/1", "b/c/2", "d/3"), b"x"))
     client = Lab(store=store).client
 
@@ -62,7 +62,7 @@ async def test_list_yields_entries(page_size: int) -> None:
 
 
 async def test_a_listing_that_is_left_is_closed() -> None:
-    """Closing the iterator of entries closes the listing below it."""
+    """Closing the iterator of entries closes the listing."""
     lab = Lab(store=MemoryStore(dict.fromkeys(("a", "b", "c"), b"")))
     async with aclosing(lab.client.list(page_size=1)) as entries:
         await anext(entries)
@@ -79,7 +79,7 @@ async def test_a_listing_that_is_left_is_closed() -> None:
     sizes=st.lists(st.integers(0, 3 * BLOCK), max_size=10),
 )
 async def test_any_sizes_read_the_span_once(start: int, length: int | None, sizes: list[int]) -> None:
-    """Whatever sizes are asked for, and iterated between, each read has exactly its bytes, and all together are the span."""
+    """Each read returns exactly the requested bytes, with iteration in between, and all together are the span."""
     span = io.BytesIO(DATA[start : None if length is None else start + length])
     async with Lab().client.open(NAME, start=start, length=length) as reading:
         for size in sizes:
@@ -91,7 +91,7 @@ async def test_any_sizes_read_the_span_once(start: int, length: int | None, size
 
 
 async def test_a_reading_that_broke_has_no_end() -> None:
-    """After an error no read says that the file is over: each is an error that says where to go on."""
+    """After an error no read looks like the end of the file: each raises an error that says where to continue."""
     lab = Lab("..v")
     async with lab.client.open(NAME) as reading:
         assert await reading.read(150) == DATA[:150]
@@ -103,7 +103,7 @@ async def test_a_reading_that_broke_has_no_end() -> None:
 
 
 async def test_a_reading_that_was_left_has_no_end() -> None:
-    """Outside of its `async with` a reading gives nothing, and says so."""
+    """After its `async with` block, a reading raises an error."""
     async with Lab().client.open(NAME) as reading:
         await reading.read(BLOCK + 1)
     with pytest.raises(InvalidRequestError, match=f"from byte {BLOCK + 1}$"):
@@ -114,7 +114,7 @@ async def test_a_reading_that_was_left_has_no_end() -> None:
 
 
 async def test_progress_of_a_download(tmp_path: Path) -> None:
-    """`progress(done, total)` is called with what is here at first and with every block; the last call has all."""
+    """`progress(done, total)` is called with the bytes that are here at first, and for every block; the last call has all."""
     calls: Calls = []
     lab = Lab("...E", budget=0)
     with pytest.raises(TruncatedError):
@@ -130,7 +130,7 @@ async def test_progress_of_a_download(tmp_path: Path) -> None:
 
 
 async def test_progress_falls_when_a_download_begins_again(tmp_path: Path) -> None:
-    """When the file changes, what is here is of no use: the numbers begin anew, with the new size."""
+    """If the file changes, progress begins again from zero, with the new size."""
     calls: Calls = []
     await Lab("...v").client.get(NAME, tmp_path / "b", progress=lambda *call: calls.append(call))
     assert (0, len(NEW)) in calls[2:]
@@ -138,7 +138,7 @@ async def test_progress_falls_when_a_download_begins_again(tmp_path: Path) -> No
 
 
 async def test_progress_of_what_is_read() -> None:
-    """Of a span, both numbers are of the span."""
+    """For a span, both numbers are those of the span."""
     calls: Calls = []
     got = await Lab().client.read(NAME, start=50, length=250, progress=lambda *call: calls.append(call))
     assert got == DATA[50:300]
@@ -150,7 +150,7 @@ async def test_progress_of_what_is_read() -> None:
 
 
 async def test_progress_of_a_tree(tmp_path: Path) -> None:
-    """Of a tree, both numbers are of all its files; the second is None until the listing is over."""
+    """For a tree, both numbers are those of all its files; the second is None until the listing is complete."""
     calls: Calls = []
     files = {f"{number}": DATA for number in range(5)} | {"large": bytes((1 << 20) + 1)}
     await Lab(store=MemoryStore(files)).client.get_tree("", tmp_path / "t", progress=lambda *call: calls.append(call))
@@ -166,7 +166,7 @@ class EnoughError(Exception):
 
 @pytest.mark.parametrize("what", ["get", "tree", "read"])
 async def test_what_progress_raises_ends_the_call(what: str, tmp_path: Path) -> None:
-    """A progress function can stop a transfer: its error reaches the caller, and progress is kept."""
+    """An error of a progress function stops the transfer and reaches the caller; progress is kept."""
 
     def progress(done: int, _total: int | None) -> None:
         if done >= 2 * BLOCK:
@@ -199,7 +199,7 @@ CALLS: dict[str, Callable[[Client, TransferOptions, Recorder[Event]], Awaitable[
 
 
 class Gone(Wrapper):
-    """A server that is not there."""
+    """A server that cannot be reached."""
 
     async def stat(self, name: str) -> FileInfo:
         """See `Transport.stat`."""
@@ -218,7 +218,7 @@ class Gone(Wrapper):
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_every_call_has_options_and_observers_of_its_own(call: str) -> None:
-    """Whatever is asked, it can be told how stubborn to be, and whom to tell."""
+    """Every call accepts its own options and observers."""
     lab = Lab(budget=10)
     told = Recorder[Event]()
     with pytest.raises(UnreachableError):

@@ -1,4 +1,4 @@
-"""What the wire and the other side can do to a client: every end of a stream has its name, and only the caller cancels."""
+"""How streams and connections can end: each end has its own error, and only the caller's cancellation is a cancellation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 
 
 async def ended(transport: GrpcTransport) -> tuple[int, UnspoolError]:
-    """Read until the error; return how many frames came before it."""
+    """Read until the error; return the number of frames before it."""
     count = 0
     try:
         async with aclosing(transport.read(ReadRequest(NAME))) as frames:
@@ -57,7 +57,7 @@ async def ended(transport: GrpcTransport) -> tuple[int, UnspoolError]:
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("after", [0, 1, 3])
 async def test_every_status_has_its_error(code: grpc.StatusCode, after: int) -> None:
-    """Whatever status ends a read, before its header or in its middle, it is the error that the table says; CANCELLED too."""
+    """Every status that ends a read, before its header or in its middle, becomes the error of the table, CANCELLED included."""
 
     async def read_file(request: bytes, context: Context) -> None:
         for _ in range(after):
@@ -76,7 +76,7 @@ async def test_every_status_has_its_error(code: grpc.StatusCode, after: int) -> 
 
 @pytest.mark.parametrize("code", CODES)
 async def test_every_status_of_stat_and_list(code: grpc.StatusCode) -> None:
-    """Whatever status ends a stat or a listing, it is the error that the table says."""
+    """Every status that ends a stat or a listing becomes the error of the table."""
 
     async def stat(request: bytes, context: Context) -> bytes:
         await context.abort(code, "as told")
@@ -99,7 +99,7 @@ async def test_every_status_of_stat_and_list(code: grpc.StatusCode) -> None:
 
 
 async def test_another_method_is_not_there() -> None:
-    """A server that does not speak the protocol is told apart from one that is broken, and the way out is named."""
+    """A server that does not speak the protocol has its own error, which says what to do."""
     async with handmade("demo.Files") as address:
         transport = GrpcTransport(address)
         with pytest.raises(UnsupportedError, match="dialect"):
@@ -109,7 +109,7 @@ async def test_another_method_is_not_there() -> None:
 
 @pytest.mark.parametrize("code", [0, 2, 3, 7, 8, 11], ids=["none", "internal", "flow", "refused", "cancel", "calm"])
 async def test_a_reset_stream_is_a_broken_transfer(code: int) -> None:
-    """A stream that is reset, with CANCEL too, is a broken transfer and may be tried again: the caller has not cancelled."""
+    """A stream that is reset, also with CANCEL, is a retryable error and not a cancellation by the caller."""
     async with talking(resetting(code)) as address:
         transport = GrpcTransport(address)
         for call in (frames_of(transport, ReadRequest(NAME)), transport.stat(NAME)):
@@ -120,7 +120,7 @@ async def test_a_reset_stream_is_a_broken_transfer(code: int) -> None:
 
 
 async def test_a_cancel_by_the_server_is_tried_again(tmp_path: Path) -> None:
-    """A download that the other side cancels goes on like any broken one, and ends by its budget."""
+    """A download that the server cancels is retried like any broken one, until the budget is spent."""
     attempts = 0
 
     async def read_file(request: bytes, context: Context) -> None:
@@ -142,7 +142,7 @@ async def test_a_cancel_by_the_server_is_tried_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff", b"\x0a\x05ab", b"\x12\x02\x18"])
 async def test_messages_that_are_none(garbage: bytes) -> None:
-    """Bytes that are not the message they should be break the protocol, wherever they come, and nothing else."""
+    """A malformed message is a protocol error, wherever it comes."""
 
     async def answer(request: bytes, context: Context) -> bytes:
         return garbage
@@ -162,7 +162,7 @@ async def test_messages_that_are_none(garbage: bytes) -> None:
 
 
 async def test_a_message_that_is_too_large_is_no_overload() -> None:
-    """A server that sends more than gRPC takes in one message breaks the protocol: that is told at once and not tried again."""
+    """A message above gRPC's limit is a protocol error: it is reported at once and not retried."""
 
     async def read_file(request: bytes, context: Context) -> None:
         await context.write(bytes(5 << 20))
@@ -176,7 +176,7 @@ async def test_a_message_that_is_too_large_is_no_overload() -> None:
 
 
 async def test_a_wait_asked_for_is_waited(tmp_path: Path) -> None:
-    """How long the server asks to wait arrives over the wire, and is waited at least."""
+    """The client waits at least as long as the server's RetryInfo says."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
     store.fail(OverloadedError("later", retry_after=7.25), at=len(DATA) - 1)
     clock = FakeClock()
@@ -189,13 +189,13 @@ async def test_a_wait_asked_for_is_waited(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
-    """A server that is stopped in the middle of a stream, and started again: the download goes on where it was."""
+    """If the server is stopped in the middle of a stream and started again, the download resumes where it was."""
     data = DATA * 200
     store = FaultyStore(MemoryStore({NAME: data}))
     paused = False
 
     class Pausing:
-        """Pauses the store once, at the first block: flow control keeps the server from being done by then."""
+        """Pauses the store at the first block, so that the server cannot be finished by then."""
 
         def notify(self, event: Event) -> None:
             nonlocal paused
@@ -218,7 +218,7 @@ async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
-    """Where nobody listens, the first attempt is the last, and the error names the server."""
+    """If no server listens, the first attempt is the last, and the error names the server."""
     clock = FakeClock()
     address = nobody()
     async with Client(address, options=TransferOptions(retry=RetryPolicy(budget=3)), clock=clock) as client:
@@ -232,7 +232,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(100)])
 async def test_another_kind_of_server(words: bytes) -> None:
-    """Whatever else listens there, it is an error with a name."""
+    """A server of another kind leads to an error of unspool."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)
@@ -248,7 +248,7 @@ async def test_another_kind_of_server(words: bytes) -> None:
 
 
 async def test_a_server_that_says_nothing() -> None:
-    """Where a connection is taken and nothing ever said, the idle timeout ends it: nothing hangs."""
+    """If a server accepts the connection and never answers, the idle timeout ends the call."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -264,7 +264,7 @@ async def test_a_server_that_says_nothing() -> None:
 
 
 async def test_a_caller_with_a_deadline_of_its_own() -> None:
-    """A caller's timeout around a call is the caller's: it is no stall, and nothing is tried again."""
+    """A caller's timeout around a call is raised as such: it is not a stall, and nothing is retried."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
     store.pause()
     async with serve(store) as address, Client(address) as client:
@@ -276,7 +276,7 @@ async def test_a_caller_with_a_deadline_of_its_own() -> None:
 
 
 async def test_a_client_that_is_closed_ends_its_transfers(tmp_path: Path) -> None:
-    """Closing a client fails what runs with it, with a name and at once; what arrived is kept."""
+    """Closing a client fails its running calls at once with an error of unspool; bytes that arrived are kept."""
     data = DATA * 200
     store = FaultyStore(MemoryStore({NAME: data}))
     async with serve(store) as address:
@@ -305,7 +305,7 @@ async def test_a_client_that_is_closed_ends_its_transfers(tmp_path: Path) -> Non
 
 
 async def test_a_client_that_is_closed_does_nothing_more(tmp_path: Path) -> None:
-    """A closed client refuses with a name, whatever it is asked for."""
+    """Every call of a closed client raises InvalidRequestError."""
     async with serve(MemoryStore({NAME: DATA})) as address:
         async with Client(address) as client:
             await client.stat(NAME)

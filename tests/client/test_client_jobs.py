@@ -1,4 +1,4 @@
-"""Several streams for one file: over real connections, and over transports that fail."""
+"""Several streams for one file, over real connections and over transports that fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONG = content(20 * SEGMENT + 7, seed=2)
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Divide files of some thousand bytes as if they were large."""
+    """Divide files of a few thousand bytes as if they were large."""
     monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
 
 
@@ -36,12 +36,12 @@ def lab(script: str = "", *, jobs: int = 4, data: bytes = LONG, **options: Any) 
 
 
 def spans(requests: list[ReadRequest], size: int) -> list[tuple[int, int]]:
-    """Return what was asked for, in order of its place in the file."""
+    """Return the requests, in the order of their starts."""
     return sorted((r.start, size if r.length is None else r.start + r.length) for r in requests if r.start < size)
 
 
 async def test_over_connections_of_their_own(tmp_path: Path) -> None:
-    """Four jobs are four connections; all but the first pin the revision; the file is whole, and verified as a whole."""
+    """Four jobs use four connections; all but the first pin the revision; the file is complete and verified as a whole."""
     ends = Recorder[CallEnd]()
     store = FaultyStore(MemoryStore({NAME: LONG}))
     path = tmp_path / "b.bin"
@@ -57,7 +57,7 @@ async def test_over_connections_of_their_own(tmp_path: Path) -> None:
 
 
 async def test_every_part_pins_the_revision(tmp_path: Path) -> None:
-    """The first request takes what there is; every other one asks for that revision."""
+    """The first request is for the current revision; every other one pins that revision."""
     bench = lab()
     await bench.get(tmp_path / "b.bin")
     first, *others = bench.transport.requests
@@ -69,7 +69,7 @@ async def test_every_part_pins_the_revision(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("jobs", [2, 3, 8])
 async def test_parts_begin_at_segments_and_cover_the_file(tmp_path: Path, jobs: int) -> None:
-    """Parts begin where segments do, so that the journal can say of each how far it is good."""
+    """Ranges begin at segments, so that the journal can record how far each is good."""
     bench = lab(jobs=jobs)
     result = await bench.get(tmp_path / "b.bin")
     assert (tmp_path / "b.bin").read_bytes() == LONG
@@ -80,14 +80,14 @@ async def test_parts_begin_at_segments_and_cover_the_file(tmp_path: Path, jobs: 
 
 
 async def test_a_file_too_small_to_divide_has_one_stream(tmp_path: Path) -> None:
-    """Below two segments there is nothing to divide, whatever was wished."""
+    """A file of less than two segments is not divided, whatever the number of jobs."""
     bench = lab(jobs=8, data=LONG[: SEGMENT + BLOCK])
     await bench.get(tmp_path / "b.bin")
     assert bench.starts == [0]
 
 
 async def test_what_an_earlier_run_left_is_gone_on_with_by_all(tmp_path: Path) -> None:
-    """A run that was ended leaves several parts; the next asks only for what is missing of them, all at once."""
+    """An interrupted run leaves several parts; the next run requests only the missing bytes of each, all at once."""
     first = lab("." * 25 + "x" * 50, budget=0)
     path = tmp_path / "b.bin"
     with pytest.raises(UnreachableError):
@@ -103,7 +103,7 @@ async def test_what_an_earlier_run_left_is_gone_on_with_by_all(tmp_path: Path) -
 
 
 async def test_a_stream_that_fails_for_good_ends_all(tmp_path: Path) -> None:
-    """The first error that one stream does not get over is the download's; what the others brought is kept."""
+    """The first error that one stream cannot overcome ends the download; bytes of the other streams are kept."""
     bench = lab("." * 30 + "x", budget=0)
     with pytest.raises(UnreachableError):
         await bench.get(tmp_path / "b.bin")
@@ -113,7 +113,7 @@ async def test_a_stream_that_fails_for_good_ends_all(tmp_path: Path) -> None:
 
 
 async def test_a_stream_that_breaks_goes_on_with_its_own_part(tmp_path: Path) -> None:
-    """A broken stream asks again for the rest of its own part, and for no byte that another one fetches."""
+    """A broken stream requests the rest of its own range, and no byte that another stream fetches."""
     bench = lab("........x.....E.....!......x")
     result = await bench.get(tmp_path / "b.bin")
     assert (tmp_path / "b.bin").read_bytes() == LONG
@@ -122,7 +122,7 @@ async def test_a_stream_that_breaks_goes_on_with_its_own_part(tmp_path: Path) ->
 
 
 async def test_a_change_begins_all_of_them_anew(tmp_path: Path) -> None:
-    """When the file changes, no byte of the old revision stays, whichever stream fetched it."""
+    """If the file changes, no byte of the old revision stays, whichever stream fetched it."""
     bench = lab("." * 30 + "v")
     new = content(17 * SEGMENT, seed=9)
     bench.transport = FaultyTransport(
@@ -136,20 +136,20 @@ async def test_a_change_begins_all_of_them_anew(tmp_path: Path) -> None:
 
 
 async def test_no_part_escapes_verification(tmp_path: Path) -> None:
-    """A block that was damaged on the way is refused on every stream, and the whole is compared in the end."""
+    """A damaged block is refused on every stream, and the whole file is compared at the end."""
     bench = lab("." * 10 + "!" * 4 + "." * 10 + "!" * 4)
     result = await bench.get(tmp_path / "b.bin")
     assert (tmp_path / "b.bin").read_bytes() == LONG
     assert bench.transport.fired == "!" * 8
     assert result.verified == "file"
-    lying = lab("." * 40 + ">")  # right by its checksum, and not the file's
+    lying = lab("." * 40 + ">")  # with a right checksum, but not the file's bytes
     done = await lying.get(tmp_path / "c.bin")
     assert (tmp_path / "c.bin").read_bytes() == LONG
     assert done.verified == "file"
 
 
 async def test_the_demo_dialect_has_one_stream(tmp_path: Path) -> None:
-    """Where nobody says how long a file is, and of which revision, it cannot be divided."""
+    """A file without a known size and revision is not divided."""
     ends = Recorder[CallEnd]()
     async with (
         serve(MemoryStore({NAME: LONG}), observers=[ends]) as address,

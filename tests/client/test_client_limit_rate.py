@@ -1,4 +1,4 @@
-"""The rate limit of a client: nobody takes faster than it says, whatever the number of streams, files and clients."""
+"""The client's rate limit: it holds for any number of streams, files and clients."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RATE = 100_000.0
 
 
 class Asked(Wrapper):
-    """A server that notes the block sizes it is asked for."""
+    """A server that records the requested block sizes."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(StoreTransport(MemoryStore(files)))
@@ -53,7 +53,7 @@ def client_of(clock: FakeClock, server: Asked, limit: float | RateLimit | None =
 
 @pytest.mark.parametrize("jobs", [1, 4])
 async def test_one_file_takes_as_long_as_the_limit_says(tmp_path: Path, jobs: int) -> None:
-    """A download of 3 MiB at 100 kB/s takes 31 s, by one stream or by several, less the burst of a quarter of a second."""
+    """A download of 3 MiB at 100 kB/s takes 31 s, with one stream or several, minus the burst of a quarter of a second."""
     clock, server = FakeClock(), Asked({"f": content(3 * MIB)})
     await client_of(clock, server, jobs=jobs).get("f", tmp_path / "f")
     assert clock.now == pytest.approx(3 * MIB / RATE - 0.25, abs=0.01)
@@ -62,7 +62,7 @@ async def test_one_file_takes_as_long_as_the_limit_says(tmp_path: Path, jobs: in
 
 @pytest.mark.parametrize("jobs", [1, 3])
 async def test_a_tree_takes_as_long_as_the_limit_says(tmp_path: Path, jobs: int) -> None:
-    """The limit is one for all files of a tree, small ones in batches and large ones alike."""
+    """All files of a tree share the limit, both small ones in batches and large ones."""
     clock = FakeClock()
     files = {f"{number}": content(10_000, number) for number in range(100)} | {"large": content(2 * MIB)}
     size = sum(map(len, files.values()))
@@ -72,7 +72,7 @@ async def test_a_tree_takes_as_long_as_the_limit_says(tmp_path: Path, jobs: int)
 
 
 async def test_two_clients_may_share_a_limit() -> None:
-    """One limit that is given to two clients holds for what they take together."""
+    """Two clients that share one limit hold it together."""
     clock, limit = FakeClock(), RateLimit(RATE)
     for name in ("a", "b"):
         await client_of(clock, Asked({name: content(MIB)}), limit).read(name)
@@ -88,7 +88,7 @@ async def test_without_a_limit_nothing_waits() -> None:
 
 @pytest.mark.parametrize(("rate", "asked"), [(64 << 20, None), (4 << 20, None), (MIB, 256 << 10), (RATE, 16 << 10), (10, 1024)])
 async def test_slow_limits_ask_for_small_blocks(rate: float, asked: int | None, tmp_path: Path) -> None:
-    """A block takes at most a quarter of a second of the limit, down to 1 KiB, so that progress is seen."""
+    """A block takes at most a quarter of a second at the limit, down to 1 KiB, so that progress is visible."""
     server = Asked({"f": content(3000)})
     await client_of(FakeClock(), server, rate).read("f")
     await client_of(FakeClock(), server, rate).get_tree("", tmp_path / "d")
@@ -97,14 +97,14 @@ async def test_slow_limits_ask_for_small_blocks(rate: float, asked: int | None, 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 def test_a_limit_must_be_a_positive_number(rate: float) -> None:
-    """A limit that nothing could come by is refused."""
+    """A limit that is not a positive number is refused."""
     with pytest.raises(InvalidRequestError, match="greater than 0"):
         RateLimit(rate)
 
 
 @given(st.floats(1, 1e12), st.lists(st.tuples(st.integers(0, 1 << 40), st.floats(0, 100)), max_size=30))
 def test_whoever_waits_as_told_keeps_to_the_rate(rate: float, takes: list[tuple[int, float]]) -> None:
-    """Whatever is taken when, all of it has taken as long as the rate says by the time the waiting is over, less the burst."""
+    """Any sequence of amounts takes at least as long as the rate requires, minus the burst."""
     limit, now, taken = RateLimit(rate), 0.0, 0
     for size, rest in takes:
         taken += size

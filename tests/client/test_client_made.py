@@ -1,4 +1,4 @@
-"""How a client is made: from which words for a server, where, and with whom to tell."""
+"""How a client is created: targets, event loops and observers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DATA = b"some bytes"
     ],
 )
 def test_a_server_is_named_as_on_the_command_line(text: str, target: str) -> None:
-    """With or without scheme and port, IPv6 in brackets; and gRPC's own names pass."""
+    """A target may have a scheme, a port, and an IPv6 host in brackets; gRPC's own target names are accepted."""
     assert parse_server(text) == target
 
 
@@ -44,13 +44,13 @@ def test_a_server_is_named_as_on_the_command_line(text: str, target: str) -> Non
     "text", ["", ":1", "localhost:port", "http://localhost", "localhost/a.bin", "::1", "[::1", "localhost:99999"]
 )
 def test_what_names_no_server_is_told_at_once(text: str) -> None:
-    """A typo is an error when the client is made, not a minute later."""
+    """An invalid target is an error when the client is created."""
     with pytest.raises(InvalidRequestError):
         Client(text)
 
 
 def test_a_client_may_be_made_where_no_loop_runs() -> None:
-    """It dials when something is first asked, in the loop where that is: made at the top of a module, used in `asyncio.run`."""
+    """The client connects at the first call, in its event loop, so a module may create it before `asyncio.run`."""
 
     async def use(client: Client, address: str) -> bytes:
         async with client:
@@ -66,20 +66,20 @@ def test_a_client_may_be_made_where_no_loop_runs() -> None:
 
 
 def test_making_a_client_starts_nothing() -> None:
-    """One that is never used needs no loop to be dropped, and leaves nothing behind."""
+    """A client that is never used can be dropped without an event loop, and leaves nothing behind."""
     program = "import unspool; unspool.Client('localhost:1'); unspool.Client('localhost:1', dialect='demo')"
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_a_client_that_was_never_used_can_be_closed() -> None:
-    """Closing does not dial."""
+    """Closing a client does not connect."""
     async with Client("localhost:1"):
         pass
 
 
 async def test_observers_are_told_in_their_order(tmp_path: Path) -> None:
-    """The client's own first, of every call; then those of the call. Events name their transfer as the server's log does."""
+    """The client's observers are notified before those of the call. Events have the transfer id of the server's log."""
     always, once = Recorder[Event](), Recorder[Event]()
     ended = Recorder[CallEnd]()
     store = MemoryStore({"a": DATA, "b": DATA})
@@ -93,7 +93,7 @@ async def test_observers_are_told_in_their_order(tmp_path: Path) -> None:
 
 
 async def test_a_trees_events_say_of_which_transfer_they_are(tmp_path: Path) -> None:
-    """What the tree itself tells has the id of its listing; what a file's own download tells has another."""
+    """Events of a tree have the id of its listing; events of a file's own download have another id."""
     told = Recorder[Event]()
     files = {"small": DATA, "large": bytes((1 << 20) + 1)}
     options = TransferOptions(retry=RetryPolicy(budget=1))
@@ -107,6 +107,6 @@ async def test_a_trees_events_say_of_which_transfer_they_are(tmp_path: Path) -> 
 
 
 def test_the_transport_protocol_loads_no_grpc() -> None:
-    """Whoever writes a transport of their own, or fakes one, needs nothing of gRPC to import what it keeps to."""
+    """A transport of one's own can be written without importing gRPC."""
     program = "import sys, unspool.client.transport; sys.exit('grpc' in sys.modules or 'google.protobuf' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Several files at the same time: what one server costs, and how many connections there are."""
+"""Several files at the same time: the cost of an unreachable server, and the number of connections."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from unspool.testing import FakeClock, FaultyTransport, StoreTransport
 
 
 class Servers:
-    """Some servers, those whose name begins with `dead` without an answer; counts clients, and how often one is asked.
+    """Several servers. Those whose name begins with `dead` do not answer. Counts the clients and the requests.
 
     Attributes:
-        made: the servers that clients were made of, in order.
-        open: how many clients are open now, and `most` at the same time.
+        made: the servers for which clients were created, in order.
+        open: the number of open clients now, and `most` at the same time.
         asked: transports of dead servers.
-        events, ended: what was told.
+        events, ended: the events, and the results.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -41,7 +41,7 @@ class Servers:
         self.options = TransferOptions(retry=RetryPolicy(budget=2), jobs=2)
 
     def connect(self, target: str) -> Client:
-        """Make a client."""
+        """Create a client."""
         servers = self
         servers.made.append(target)
         servers.open += 1
@@ -70,7 +70,7 @@ class Servers:
 
 
 async def test_connections_are_used_again(tmp_path: Path) -> None:
-    """Ten files of two servers take at most one connection to each server for each job, and all are closed in the end."""
+    """Ten files of two servers take at most one connection to each server for each job, and all are closed at the end."""
     servers = Servers({f"{number}": content(100 + number, number) for number in range(10)})
     result = await servers.get(*(f"{'ab'[number % 2]}/{number}" for number in range(10)), into=tmp_path)
     assert (result.files, result.fetched, result.failed) == (10, 10, 0)
@@ -80,7 +80,7 @@ async def test_connections_are_used_again(tmp_path: Path) -> None:
 
 
 async def test_very_many_servers_do_not_take_very_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job keeps the connections it used last and closes the others."""
+    """A job keeps its most recently used connections and closes the others."""
     monkeypatch.setattr(many, "_MOST_SERVERS", 2)
     servers = Servers({"f": b"f"})
     await servers.get(*(f"s{number}/f" for number in range(30)), into=tmp_path)
@@ -90,7 +90,7 @@ async def test_very_many_servers_do_not_take_very_many_connections(tmp_path: Pat
 
 
 async def test_a_dead_server_costs_its_budget_once(tmp_path: Path) -> None:
-    """When nobody answers at a server, its other files fail with the same error at once; other servers' files arrive."""
+    """If a server does not answer, its other files fail with the same error at once; files of other servers arrive."""
     servers = Servers({"f": b"f"})
     result = await servers.get(*["dead/f"] * 20, "alive/f", into=tmp_path)
     assert (result.files, result.fetched, result.failed) == (21, 1, 20)
@@ -101,7 +101,7 @@ async def test_a_dead_server_costs_its_budget_once(tmp_path: Path) -> None:
 
 
 async def test_progress_counts_all_files(tmp_path: Path) -> None:
-    """What is told in the end is all files and all bytes; the total is known once every file has been heard of."""
+    """The last event has all files and bytes; the total is known once the size of every file is known."""
     servers = Servers({"a": content(100), "b": content(200)})
     await servers.get("s/a", "s/b", "s/missing", into=tmp_path)
     *_, last = [event for event in servers.events if isinstance(event, TreeAdvanced)]
@@ -109,7 +109,7 @@ async def test_progress_counts_all_files(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_refuses_everything_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk is not told file by file: it ends the run."""
+    """A full disk ends the run instead of failing file by file."""
     monkeypatch.setattr(many, "ends_everything", lambda _: True)
     servers = Servers({"f": b"f"})
     (tmp_path / "0-f").mkdir()

@@ -1,4 +1,4 @@
-"""When bytes here, or the word of the server, turn out to be wrong: what is bad is fetched again, and nothing wrong is kept."""
+"""Local bytes or server checksums that turn out wrong: damaged bytes are fetched again, and no wrong byte is kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def interrupted(directory: Path, blocks: int = 7) -> Lab:
-    """Leave behind what a run leaves that broke after so many blocks."""
+    """Leave the files of a run that broke after this many blocks."""
     lab = Lab("." * blocks + "x", budget=0)
     with pytest.raises(UnreachableError):
         await lab.get(directory / "b.bin")
@@ -44,7 +44,7 @@ def damage(directory: Path, *offsets: int) -> None:
 
 
 def vouch_for(directory: Path) -> None:
-    """Have the journal vouch for what is in the part file now, whatever that is."""
+    """Make the journal match the present bytes of the part file."""
     journal = decode((directory / JOURNAL).read_bytes())
     assert journal is not None
     data = (directory / PART).read_bytes()
@@ -67,7 +67,7 @@ def vouch_for(directory: Path) -> None:
     ],
 )
 async def test_only_damaged_segments_are_fetched_again(tmp_path: Path, offsets: list[int], starts: list[int]) -> None:
-    """Bytes that changed on the disk between runs are noticed, and their segments fetched again: they and no others."""
+    """Bytes that changed on the disk between runs are detected, and only their segments are fetched again."""
     lab = await interrupted(tmp_path)
     damage(tmp_path, *offsets)
     again = Lab(store=lab.store)
@@ -80,7 +80,7 @@ async def test_only_damaged_segments_are_fetched_again(tmp_path: Path, offsets: 
 
 @pytest.mark.parametrize("cut", [0, 1, SEGMENT, SEGMENT + 1, 7 * BLOCK - 1])
 async def test_a_part_file_cut_short(tmp_path: Path, cut: int) -> None:
-    """A part file that is shorter than its journal says is used as far as whole segments reach."""
+    """A part file that is shorter than its journal says is used up to its last complete segment."""
     lab = await interrupted(tmp_path)
     with (tmp_path / PART).open("r+b") as part:
         part.truncate(cut)
@@ -91,7 +91,7 @@ async def test_a_part_file_cut_short(tmp_path: Path, cut: int) -> None:
 
 
 async def test_wrong_bytes_that_the_journal_vouches_for(tmp_path: Path) -> None:
-    """If the whole does not agree although all that is here does, an earlier run is not believed: it is begun again."""
+    """If the whole file does not match although its local bytes match the journal, the download begins again without them."""
     lab = await interrupted(tmp_path)
     damage(tmp_path, 3)
     vouch_for(tmp_path)
@@ -104,7 +104,7 @@ async def test_wrong_bytes_that_the_journal_vouches_for(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_lies_about_a_fresh_download(tmp_path: Path) -> None:
-    """If the whole does not agree and every byte came in this run, nothing is left to try; the next run checks again."""
+    """If the whole file does not match and every byte came in this run, it is an error; the next run checks again."""
     lab = Lab()
     with pytest.raises(FileMismatchError):
         await lab.get(tmp_path / "b.bin", lab.client_of(WithoutChecksum(lab.transport, lies=1)))
@@ -118,7 +118,7 @@ async def test_a_server_that_lies_about_a_fresh_download(tmp_path: Path) -> None
 
 
 async def test_a_server_that_keeps_lying(tmp_path: Path) -> None:
-    """A server whose word never agrees gets one restart, and then an error; nothing appears at the final name."""
+    """A server whose checksum never matches gets one restart, and then an error; the final name does not appear."""
     await interrupted(tmp_path)
     lab = Lab()
     with pytest.raises(FileMismatchError):
@@ -129,7 +129,7 @@ async def test_a_server_that_keeps_lying(tmp_path: Path) -> None:
 
 
 async def test_damage_during_the_run_is_repaired(tmp_path: Path) -> None:
-    """If the whole does not agree, what is here is read again, and what is bad on the disk is fetched again, once."""
+    """If the whole file does not match, the local bytes are read again, and damaged ones are fetched again, once."""
     lab = Lab()
     transport = WithoutChecksum(lab.transport, lies=1, knows=True)
 
@@ -150,7 +150,7 @@ async def test_damage_during_the_run_is_repaired(tmp_path: Path) -> None:
 
 
 async def test_repairs_come_to_an_end(tmp_path: Path) -> None:
-    """A disk that keeps changing what was written gets one repair, not one after the other."""
+    """A disk that keeps changing written bytes gets only one repair."""
 
     class AlwaysDamaging(Lab):
         def notify(self, event: Event) -> None:
@@ -166,7 +166,7 @@ async def test_repairs_come_to_an_end(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_contradicts_itself(tmp_path: Path) -> None:
-    """Two checksums for one revision are a broken protocol, and not tried again."""
+    """Two checksums for one revision are a protocol error, and not retried."""
 
     class Contradicting(WithoutChecksum):
         def through(self, frame: Frame) -> Frame:
@@ -179,7 +179,7 @@ async def test_a_server_that_contradicts_itself(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_lies_consistently_once(tmp_path: Path) -> None:
-    """A wrong block with a right checksum, in a transfer of several attempts, costs one restart and no second command."""
+    """A wrong block with a right checksum, in a transfer of several attempts, costs one restart."""
     lab = Lab("..>")
     result = await lab.get(tmp_path / "b.bin")
     assert lab.transport.fired == ">"
@@ -189,7 +189,7 @@ async def test_a_server_that_lies_consistently_once(tmp_path: Path) -> None:
 
 
 async def test_blocks_of_their_own_are_found_out(tmp_path: Path) -> None:
-    """A byte that is slipped into a block again and again, with its checksum, does not reach the final name."""
+    """A server that repeatedly sends a wrong byte with a matching checksum does not get it to the final name."""
     lab = Lab("..>" + "." * 8 + "..>")
     with pytest.raises(FileMismatchError):
         await lab.get(tmp_path / "b.bin")
@@ -202,7 +202,7 @@ async def test_blocks_of_their_own_are_found_out(tmp_path: Path) -> None:
 
 
 async def test_without_a_checksum_of_the_whole_blocks_are_all(tmp_path: Path) -> None:
-    """Where the server has no checksum of the whole, the result claims the blocks and no more, fresh and resumed."""
+    """If the server has no checksum of the whole file, the result claims only the blocks, fresh or resumed."""
     lab = Lab()
     result = await lab.get(tmp_path / "b.bin", lab.client_of(WithoutChecksum(lab.transport)))
     assert result.verified == "blocks"
@@ -215,7 +215,7 @@ async def test_without_a_checksum_of_the_whole_blocks_are_all(tmp_path: Path) ->
 
 
 class SummaryApart(Wrapper):
-    """A server that sends its summary by itself, after the last block."""
+    """A server that sends its summary in a message of its own, after the last block."""
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`."""
@@ -226,7 +226,7 @@ class SummaryApart(Wrapper):
 
 
 async def test_nothing_missing_is_still_checked(tmp_path: Path) -> None:
-    """A run that finds every byte here asks the server about the whole before it believes so."""
+    """A run that finds all bytes here asks the server for the checksum of the whole file."""
     lab = Lab()
     cut = FaultyTransport(SummaryApart(lab.transport), "." * 11 + "EEx")
     client = lab.client_of(cut)

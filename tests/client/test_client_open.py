@@ -1,4 +1,4 @@
-"""open and read: spans of a file as they arrive; stat, list and verify; what is refused before anything is asked."""
+"""open and read: spans of a file as they arrive; stat, list and verify; arguments that are refused without a request."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ SIZE = len(DATA)
 @pytest.mark.parametrize("start", [0, 1, BLOCK, SIZE - 1, SIZE])
 @pytest.mark.parametrize("length", [None, 0, 1, BLOCK, 5 * BLOCK + 5, SIZE, 10 * SIZE])
 async def test_a_span(start: int, length: int | None) -> None:
-    """A span is what was asked for, cut at the end of the file; a length of 0 is nothing."""
+    """A span is returned exactly, cut at the end of the file; a length of 0 returns nothing."""
     stop = SIZE if length is None else start + length
     assert await Lab().client.read(NAME, start=start, length=length) == DATA[start:stop]
 
 
 async def test_a_start_past_the_end() -> None:
-    """Beyond the end of the file there is nothing to read."""
+    """A start beyond the end of the file is an error."""
     with pytest.raises(StartPastEndError):
         await Lab().client.read(NAME, start=SIZE + 1)
 
 
 @pytest.mark.parametrize(("start", "length"), [(-1, None), (0, -1), (-1, -1)])
 async def test_negative_numbers(start: int, length: int | None) -> None:
-    """A negative start or length is refused before anything is asked."""
+    """A negative start or length is refused without a request."""
     lab = Lab()
     with pytest.raises(InvalidRangeError):
         await lab.client.read(NAME, start=start, length=length)
@@ -52,7 +52,7 @@ async def test_negative_numbers(start: int, length: int | None) -> None:
 
 
 async def test_what_is_no_name(tmp_path: Path) -> None:
-    """What is no name is refused before anything is asked, whatever is to be done with it."""
+    """An invalid name is refused by every call without a request."""
     client = Client(transport=StoreTransport(MemoryStore()), clock=FakeClock())
     for name in ("", "/a", "../a", "a//b"):
         with pytest.raises(InvalidNameError):
@@ -68,7 +68,7 @@ async def test_what_is_no_name(tmp_path: Path) -> None:
 
 
 async def test_a_span_survives_faults() -> None:
-    """A span that breaks is gone on with where it stopped, and the length asked for shrinks with it."""
+    """A span that breaks is continued where it stopped, with the remaining length."""
     lab = Lab(".x..E.!")
     assert await lab.client.read(NAME, start=100, length=700) == DATA[100:800]
     assert lab.transport.fired == "xE!"
@@ -81,7 +81,7 @@ async def test_a_span_survives_faults() -> None:
 
 
 async def test_blocks_come_as_they_arrive() -> None:
-    """What is open is given out block by block, in the size that was wished, before the rest is read."""
+    """Blocks are returned as they arrive, in the requested size, before the rest is read."""
     lab = Lab(store=FaultyStore(MemoryStore({NAME: DATA})))
     assert isinstance(lab.store, FaultyStore)
     async with lab.client.open(NAME) as reading:
@@ -95,7 +95,7 @@ async def test_blocks_come_as_they_arrive() -> None:
 
 
 async def test_what_is_left_is_closed() -> None:
-    """Who leaves early leaves nothing behind: the stream ends with the `async with`."""
+    """Leaving early leaves nothing behind: the stream ends with the `async with`."""
     lab = Lab(store=FaultyStore(MemoryStore({NAME: DATA})))
     assert isinstance(lab.store, FaultyStore)
     async with lab.client.open(NAME) as reading:
@@ -103,11 +103,11 @@ async def test_what_is_left_is_closed() -> None:
             break
         assert lab.store.open_files == 1
     assert lab.store.open_files == 0
-    gc.collect()  # a generator that was left open would complain now
+    gc.collect()  # an open generator would cause a warning now
 
 
 async def test_iterating_again_goes_on() -> None:
-    """Iterating a second time goes on where the first stopped; no byte comes twice."""
+    """A second iteration continues where the first stopped; no byte comes twice."""
     async with Lab().client.open(NAME) as reading:
         first = await anext(reading)
         assert b"".join([first, *[data async for data in reading]]) == DATA
@@ -115,7 +115,7 @@ async def test_iterating_again_goes_on() -> None:
 
 
 async def test_a_pinned_revision() -> None:
-    """These bytes or fail."""
+    """A pinned revision is read, or the call fails."""
     lab = Lab()
     assert await lab.client.read(NAME, revision="m1") == DATA
     lab.change()
@@ -124,7 +124,7 @@ async def test_a_pinned_revision() -> None:
 
 
 async def test_a_change_while_reading() -> None:
-    """A file that changes while it is read is an error; what came before was of one revision."""
+    """A file that changes while it is read is an error; the bytes before it are of one revision."""
     lab = Lab("...v")
     got = b""
 
@@ -140,7 +140,7 @@ async def test_a_change_while_reading() -> None:
 
 
 async def test_stat_tells_what_the_file_is() -> None:
-    """Stat returns what the store says."""
+    """Stat returns the store's description."""
     lab = Lab()
     assert await lab.client.stat(NAME) == await lab.store.stat(NAME)
     with pytest.raises(NotFoundError):
@@ -148,7 +148,7 @@ async def test_stat_tells_what_the_file_is() -> None:
 
 
 async def test_list_tells_what_there_is() -> None:
-    """List yields what is below a prefix: one level and its prefixes, or all; a file's name lists the file."""
+    """List yields the files below a prefix: one level with its prefixes, or all; for a file's name, that file."""
     lab = Lab(store=MemoryStore(dict.fromkeys(("a", "b/1", "b/c/2"), b"")))
 
     async def listed(prefix: str, *, recursive: bool = False) -> tuple[list[str], list[str]]:
@@ -163,7 +163,7 @@ async def test_list_tells_what_there_is() -> None:
 
 
 async def test_verify(tmp_path: Path) -> None:
-    """Verify says whether a local file is the server's, by size and checksum, and returns what the server's is."""
+    """Verify compares a local file with the server's, by size and checksum, and returns the server's description."""
     lab = Lab()
     path = tmp_path / "b.bin"
     path.write_bytes(DATA)
@@ -181,7 +181,7 @@ async def test_verify(tmp_path: Path) -> None:
 
 
 async def test_verify_without_a_checksum(tmp_path: Path) -> None:
-    """Where the server learns its checksum only by reading, it is asked to; where it has none, that is said."""
+    """If the server learns its checksum only by reading, the client asks for it; if it has none, that is an error."""
     (tmp_path / "b.bin").write_bytes(DATA)
     lab = Lab()
     info = await lab.client_of(WithoutChecksum(lab.transport, knows=True)).verify(NAME, tmp_path / "b.bin")
@@ -191,7 +191,7 @@ async def test_verify_without_a_checksum(tmp_path: Path) -> None:
 
 
 class Generous(Wrapper):
-    """Breaks after its last frame, instead of ending."""
+    """Breaks after its last frame instead of ending."""
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`."""
@@ -201,7 +201,7 @@ class Generous(Wrapper):
 
 
 async def test_the_summary_is_the_end() -> None:
-    """A stream that breaks after its summary has agreed is complete: nothing is asked for again."""
+    """A stream that breaks after its summary is complete: nothing is requested again."""
     lab = Lab()
     assert await lab.client_of(Generous(lab.transport)).read(NAME) == DATA
     assert len(lab.starts) == 1

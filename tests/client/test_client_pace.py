@@ -1,4 +1,4 @@
-"""How large the blocks are that a client asks for, as far as it shows in its requests: what counts, and what does not."""
+"""The block sizes that a client requests: which waits influence them, and which do not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 class Pace(Wrapper):
-    """A server and a way to it: each frame takes some seconds on the way, and before it some heartbeats of the store."""
+    """A server and a network: each frame takes some seconds, and the store causes some heartbeats before it."""
 
     def __init__(self, clock: FakeClock, data: bytes, *, way: float, store: int) -> None:
         super().__init__(StoreTransport(MemoryStore({"f": data})))
@@ -36,7 +36,7 @@ class Pace(Wrapper):
 
 
 async def asked(*, way: float, store: int) -> list[int | None]:
-    """Read a file of three blocks; return the sizes of blocks that were asked for, request by request."""
+    """Read a file of three blocks; return the requested block sizes, one for each request."""
     clock = FakeClock()
     pace = Pace(clock, content(3 * MIB), way=way, store=store)
     async with Client(transport=pace, clock=clock, random=Random(0)) as client:
@@ -45,12 +45,12 @@ async def asked(*, way: float, store: int) -> list[int | None]:
 
 
 async def test_a_store_that_takes_its_time_is_no_slow_way() -> None:
-    """What a heartbeat told of is waited for, a minute for each block, and nothing is asked for anew."""
+    """Time during which the store sends heartbeats does not count: no new request, although each block takes a minute."""
     assert await asked(way=0.1, store=6) == [None]
 
 
 async def test_a_way_that_takes_its_time_is_one() -> None:
-    """Blocks that take ten seconds each are asked for in smaller ones, before one takes as long as a stall."""
+    """If blocks take ten seconds each, the client requests smaller ones before one takes as long as a stall."""
     first, second, *_ = await asked(way=10, store=0)
     assert first is None
     assert second is not None

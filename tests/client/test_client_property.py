@@ -1,14 +1,14 @@
-"""The one property: whatever happens on the wire, a download keeps its promises.
+"""A general property: whatever happens on the network, a download keeps its promises.
 
-A script of faults, a size, and what the file becomes when it changes are made up by hypothesis. The promises:
+Hypothesis chooses a script of faults, the size of the file, and its contents after each change. The promises:
 
-1. The final name holds the bytes of one revision of the store, or is what it was before.
-2. The file is put there at most once, and only when its checksum agrees.
-3. The journal never claims what is not on the disk, nor bytes of another revision than the one it names.
-4. No byte is fetched twice, but for the blocks that a fault destroyed; of several streams, those on the way when one ends.
+1. The final name has the bytes of one revision of the store, or is unchanged.
+2. The file gets its final name at most once, and only if its checksum matches.
+3. The journal never claims bytes that are not on the disk, or bytes of another revision than the one it names.
+4. No byte is fetched twice, except blocks that a fault destroyed and, with several streams, blocks in flight when one ends.
 5. Few blocks are in memory at a time; no task, thread, descriptor, lock or file is left behind.
-6. After a failure, the same again without faults ends well, and uses what the first run kept.
-7. It ends, and well or with an error of ours that has a name.
+6. After a failure, a second run without faults succeeds, and uses the bytes that the first run kept.
+7. The download ends, with success or with an error of unspool.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ BLOCK = 16
 OLD = b"what was here before"
 
 DESTROYED = {"h": 0, "~": 2 * BLOCK, "<": BLOCK + 1}
-"""Bytes that a fault costs at most; the others: a block."""
+"""Most bytes that a fault costs; other faults cost a block."""
 
 ON_THE_WAY = 3 * BLOCK
-"""Bytes at most that a stream has brought and nobody has written: a block that waits for the disk, one behind it, one held by
+"""Most bytes that a stream has received and not written: a block that waits for the disk, one behind it, one held by
 `~`."""
 
 MOST_IN_MEMORY = 5
-"""Blocks of a stream: one being written, one waiting for that, one on its way through the loop, two that change places."""
+"""Blocks of a stream: one being written, one waiting for that, one passing through the loop, two that change places."""
 
 sizes = st.one_of(
     st.sampled_from([0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 39, 40, 41, 3 * BLOCK, 80, 5 * BLOCK]),
@@ -69,15 +69,15 @@ sizes = st.one_of(
 
 @dataclass(frozen=True)
 class World:
-    """What hypothesis makes up.
+    """A case that hypothesis chooses.
 
     Attributes:
-        script: of faults.
-        sizes: of the file, at first and after each change, over and over.
+        script: the faults.
+        sizes: of the file, at first and after each change, repeated.
         segment_size: of the journal.
         budget, on_change: of the transfer.
-        knows_checksums: whether the store knows them, or the server has to put them together.
-        old: whether another file stands at the destination.
+        knows_checksums: whether the store knows them, or the server has to compute them.
+        old: whether another file exists at the destination.
         jobs: streams at the same time, as wished.
     """
 
@@ -115,7 +115,7 @@ class Revisions(MemoryStore):
         self.change()
 
     def change(self) -> None:
-        """Make the file another one."""
+        """Change the file."""
         data = content(next(self._sizes), seed=len(self.all))
         self.all[self.put(NAME, data).revision] = data
 
@@ -140,11 +140,11 @@ class TrackedBlock(Block):
 
 
 class Counting(Wrapper):
-    """Counts what passes.
+    """Counts bytes and blocks that pass.
 
     Attributes:
         fetched: bytes.
-        most: blocks that were in memory at a time.
+        most: the most blocks that were in memory at one time.
     """
 
     def __init__(self, inner: Transport) -> None:
@@ -170,19 +170,19 @@ class Counting(Wrapper):
 
 
 class Run:
-    """One download in a world, watched.
+    """One download in a world, with checks.
 
     Attributes:
         result, failed_with: how it ended.
-        commits: how often the file was put in place.
-        told: the kinds of events it told.
+        commits: how often the file got its final name.
+        told: the classes of its events.
     """
 
     def __init__(self, world: World, store: Revisions, directory: Path, script: str) -> None:
         self.result: Result | None = None
         self.failed_with: type[UnspoolError] | None = None
         self.commits = 0
-        self.told = set[type[Event]]()  # no more than their types: an error holds on to the blocks it met
+        self.told = set[type[Event]]()  # only their classes, because an error refers to blocks
         self.destination = directory / "b.bin"
         self._world = world
         self._store = store
@@ -196,7 +196,7 @@ class Run:
         self.told.add(type(event))
 
     async def run(self) -> None:
-        """Download, and check what must hold whatever comes of it."""
+        """Download, and check the promises that hold after every run."""
         before = self.destination.read_bytes() if self.destination.exists() else None
         files = open_files()
         options = TransferOptions(
@@ -214,7 +214,7 @@ class Run:
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert open_files() == files
         assert disk_threads() == []
-        # Of several streams that are ended together, each leaves its last block with the disk until that is done with it.
+        # If several streams are ended together, each leaves its last block with the disk until it is written.
         assert self.counting.most <= (MOST_IN_MEMORY if self._world.jobs == 1 else (MOST_IN_MEMORY + 1) * self.jobs)
         after = self.destination.read_bytes() if self.destination.exists() else None
         if self.result is None:
@@ -242,13 +242,13 @@ class Run:
         assert self.counting.fetched <= here + self.may_be_lost()
 
     def may_be_lost(self) -> int:
-        """Return how many bytes may have come for nothing."""
+        """Return how many bytes may have been fetched in vain."""
         lost = sum(DESTROYED.get(letter, BLOCK) for letter in self.transport.fired)
         if self._world.jobs != 1:
-            # A stream that somebody took the second half from ends in the middle; one whose neighbour fails ends anywhere.
+            # A stream whose second half was taken ends in the middle; if another stream fails, a stream ends anywhere.
             lost += ON_THE_WAY * len(self.transport.requests)
         if "^" in self.transport.fired and any(request.block_size is None for request in self.transport.requests):
-            lost += max(self._world.sizes)  # who asks for the word about the whole says no size
+            lost += max(self._world.sizes)  # the request for the checksum of the whole file has no size
         return lost
 
     @property
@@ -257,7 +257,7 @@ class Run:
         return self._world.jobs or MOST_STREAMS
 
     def kept(self) -> int:
-        """Return how many good bytes the part file has."""
+        """Return the number of good bytes in the part file."""
         journal = self._journal()
         return sum(segment.length for segment in journal.segments.values()) if journal else 0
 
@@ -266,7 +266,7 @@ class Run:
         return decode(path.read_bytes()) if path.exists() else None
 
     def check_journal(self) -> None:
-        """Promise 3. Called whenever the part file was touched."""
+        """Promise 3. Called after every operation on the part file."""
         journal = self._journal()
         if journal is None:
             return
@@ -282,16 +282,16 @@ class Run:
                 assert piece == true[start : start + segment.length]
 
     def check_commit(self) -> None:
-        """Promise 2. Called when the file has been put in place."""
+        """Promise 2. Called when the file has got its final name."""
         self.commits += 1
         assert self.destination.read_bytes() in self._store.all.values()
 
     def segment_size_for(self, size: int | None) -> int:
-        """Return the size of the world's segments."""
+        """Return the segment size of the world."""
         return self._world.segment_size
 
     def part_file(self) -> type[PartFile]:
-        """Return a part file that is watched."""
+        """Return a part file whose operations are checked."""
         run = self
 
         class Watched(PartFile):
@@ -315,7 +315,7 @@ class Run:
 
 
 def live(world: World, directory: Path) -> Iterator[Run]:
-    """Download under the world's faults, and if that failed once more without; yields the runs."""
+    """Download under the world's faults, and if that fails, once more without faults; yields the runs."""
     if world.old:
         (directory / "b.bin").write_bytes(OLD)
     store = Revisions(world)
@@ -325,12 +325,12 @@ def live(world: World, directory: Path) -> Iterator[Run]:
             patch.setattr("unspool.client.unfinished.segment_size_for", run.segment_size_for)
             patch.setattr("unspool.client.unfinished.PartFile", run.part_file())
             patch.setattr("unspool.client.unfinished._CHECKPOINT_INTERVAL", 0.0)
-            patch.setattr("os.fsync", lambda _: None)  # no power is cut here, and it is all that takes time
+            patch.setattr("os.fsync", lambda _: None)  # no power is cut here, and syncing takes nearly all the time
             asyncio.run(run.run())
         yield run
         if run.result is not None:
             return
-        # With `fail` a run that finds what an earlier one left of another revision fails, as was wished.
+        # With `fail`, a run that finds bytes of another revision from an earlier run fails, as intended.
         world = replace(world, on_change="restart")
     raise AssertionError(f"a run without faults failed: {run.failed_with}")
 
@@ -347,7 +347,7 @@ EDGE = World("", (BLOCK,), BLOCK, 0, "restart", knows_checksums=True, old=False)
 @example(replace(EDGE, script="....x..E..!..^", sizes=(300,), budget=5, jobs=4))
 @example(replace(EDGE, script="..........v", sizes=(300, 200), budget=5, jobs=4))
 def test_whatever_happens_a_download_keeps_its_promises(world: World) -> None:
-    """For any script of faults and any size, all seven promises hold, and a second run without faults ends well."""
+    """For any script of faults and any size, all seven promises hold, and a second run without faults succeeds."""
     with TemporaryDirectory() as directory:
         runs = list(live(world, Path(directory)))
     if len(runs) > 1 and runs[1].result is not None and not runs[1].result.restarts and world.jobs == 1:
@@ -357,7 +357,7 @@ def test_whatever_happens_a_download_keeps_its_promises(world: World) -> None:
 @settings(max_examples=2 * settings().max_examples)
 @given(worlds)
 def test_whatever_happens_a_writer_gets_one_revision(world: World) -> None:
-    """For any script, a writer gets a beginning of one revision, and all of it unless an error is told; so does a reader."""
+    """For any script, a writer gets the beginning of one revision, or all of it if there is no error; so does a reader."""
 
     async def use(what: str) -> tuple[bytes, UnspoolError | None, Revisions]:
         clock = FakeClock()

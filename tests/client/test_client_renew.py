@@ -1,4 +1,4 @@
-"""A connection that has gone silent is replaced, by one new one, and closed when nobody uses it any more."""
+"""A silent connection is replaced by one new connection, and closed when no call uses it any more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REQUEST = ReadRequest(NAME, block_size=BLOCK)
 
 
 async def given_up(transport: GrpcTransport) -> None:
-    """Have a read on a store that is paused, and stop waiting for it."""
+    """Begin a read on a paused store, and stop waiting for it."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await frames_of(transport, REQUEST)
@@ -29,7 +29,7 @@ async def given_up(transport: GrpcTransport) -> None:
 
 @pytest.mark.parametrize("streams", [1, 5])
 async def test_a_stall_is_followed_by_another_connection(streams: int) -> None:
-    """However many transfers find the connection silent, there is one new one, and on it all of them end well."""
+    """However many transfers find the connection silent, there is one new connection, and all transfers succeed on it."""
     async with serve(MemoryStore({NAME: DATA})) as address, Proxy(address) as proxy:
         async with Client(proxy.address, options=TransferOptions(idle_timeout=0.3)) as client:
             await client.stat(NAME)
@@ -43,7 +43,7 @@ async def test_a_stall_is_followed_by_another_connection(streams: int) -> None:
 
 
 async def test_calls_that_run_keep_their_connection() -> None:
-    """Replacing a connection ends no call that still runs on it; what comes next uses the new one."""
+    """Replacing a connection does not end calls that run on it; later calls use the new one."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
     async with serve(store) as address, Proxy(address) as proxy:
         transport = GrpcTransport(proxy.address)
@@ -61,7 +61,7 @@ async def test_calls_that_run_keep_their_connection() -> None:
 
 
 async def test_only_what_was_given_up_is_replaced() -> None:
-    """A connection on which nobody stopped waiting is not replaced, whatever somebody says."""
+    """A connection is not replaced if no caller stopped waiting for a call on it."""
     async with serve(MemoryStore({NAME: DATA})) as address, Proxy(address) as proxy:
         transport = GrpcTransport(proxy.address)
         for _ in range(3):
@@ -72,7 +72,7 @@ async def test_only_what_was_given_up_is_replaced() -> None:
 
 
 async def test_closing_ends_calls_on_a_connection_that_was_replaced() -> None:
-    """Closing a client fails what runs with it on an older connection too."""
+    """Closing a client also fails calls that run on a replaced connection."""
     store = FaultyStore(MemoryStore({NAME: DATA}))
     async with serve(store) as address:
         transport = GrpcTransport(address)

@@ -1,4 +1,4 @@
-"""The drive loop: when it goes on, from where, after how long, and when it ends."""
+"""Retries: when the client retries, from which byte, after which wait, and when it gives up."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from unspool.testing import FaultyStore
     [("x", 2), ("E", 2), ("!", 2), ("z", 2), ("2", 3), ("~", 2)],
 )
 async def test_the_next_attempt_asks_for_what_is_missing(tmp_path: Path, letter: str, kept: int) -> None:
-    """After a fault, exactly the bytes that are not here yet are asked for, at the revision that was begun with."""
+    """After a fault, the client requests exactly the missing bytes, at the same revision."""
     lab = Lab(f"..{letter}")
     result = await lab.get(tmp_path / "b.bin")
     assert lab.transport.fired == letter
@@ -50,7 +50,7 @@ async def test_the_next_attempt_asks_for_what_is_missing(tmp_path: Path, letter:
 
 
 async def test_a_block_that_is_short_costs_its_last_byte(tmp_path: Path) -> None:
-    """A block that lost a byte and says so in its checksum is used, and the lost byte is asked for."""
+    """A block that is one byte short, with a matching checksum, is used, and the missing byte is requested."""
     lab = Lab("..<")
     await lab.get(tmp_path / "b.bin")
     assert lab.starts == [0, 3 * BLOCK - 1]
@@ -58,7 +58,7 @@ async def test_a_block_that_is_short_costs_its_last_byte(tmp_path: Path) -> None
 
 
 async def test_progress_refills_the_budget(tmp_path: Path) -> None:
-    """A transfer that breaks after every block ends well with a budget of one."""
+    """A transfer that breaks after every block succeeds with a budget of one."""
     lab = Lab(".x" * 10, budget=1)
     result = await lab.get(tmp_path / "b.bin")
     assert lab.transport.fired == "x" * 10
@@ -69,7 +69,7 @@ async def test_progress_refills_the_budget(tmp_path: Path) -> None:
 
 
 async def test_progress_of_an_attempt_that_ended_well_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failures before and after a gap that was filled are not failures in a row."""
+    """Failures before and after a gap that was filled do not count as failures in a row."""
     monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: 2 * BLOCK)
     first = Lab("......x", budget=0)
     with pytest.raises(UnreachableError):
@@ -86,7 +86,7 @@ async def test_progress_of_an_attempt_that_ended_well_counts_too(tmp_path: Path,
 
 
 async def test_a_spent_budget_ends_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    """When the budget is spent, the last error is told; what arrived is kept, and the next run asks only for the rest."""
+    """When the budget is spent, the last error is raised; received bytes are kept, and the next run requests only the rest."""
     lab = Lab("...xxxE", budget=3)
     with pytest.raises(TruncatedError):
         await lab.get(tmp_path / "b.bin")
@@ -103,7 +103,7 @@ async def test_a_spent_budget_ends_and_the_same_command_goes_on(tmp_path: Path) 
 
 
 async def test_a_budget_of_nothing_never_tries_again(tmp_path: Path) -> None:
-    """With a budget of 0 the first failure is the last, also after progress."""
+    """With a budget of 0 the first failure is the last, even after progress."""
     lab = Lab("..x", budget=0)
     with pytest.raises(UnreachableError):
         await lab.get(tmp_path / "b.bin")
@@ -112,7 +112,7 @@ async def test_a_budget_of_nothing_never_tries_again(tmp_path: Path) -> None:
 
 
 async def test_waits_grow_and_begin_anew_after_progress(tmp_path: Path) -> None:
-    """The bound of the wait doubles while nothing comes, and is the first again when something has come."""
+    """The bound of the wait doubles while no byte arrives, and is reset by progress."""
     lab = Lab("xxxx.x")
     await lab.get(tmp_path / "b.bin")
     assert [told.wait for told in lab.told(Retrying)] == lab.clock.slept
@@ -121,7 +121,7 @@ async def test_waits_grow_and_begin_anew_after_progress(tmp_path: Path) -> None:
 
 
 async def test_a_wait_asked_for_is_the_least(tmp_path: Path) -> None:
-    """A server that asks to come back in a while is not asked before, and not long after."""
+    """The client does not retry before the time that the server asks for, and not long after it."""
     lab = Lab(store=FaultyStore(MemoryStore({NAME: DATA})))
     assert isinstance(lab.store, FaultyStore)
     lab.store.fail(OverloadedError("later", retry_after=42), at=3 * BLOCK)
@@ -143,7 +143,7 @@ async def test_a_wait_asked_for_is_the_least(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("at", [None, 3 * BLOCK])
 async def test_what_will_not_change_is_not_tried_again(tmp_path: Path, kind: type[UnspoolError], at: int | None) -> None:
-    """An error that trying again does not mend is told at once."""
+    """An error that is not retryable is raised at once."""
     lab = Lab(store=FaultyStore(MemoryStore({NAME: DATA})))
     assert isinstance(lab.store, FaultyStore)
     lab.store.fail(kind("no"), at=at, times=5)
@@ -154,7 +154,7 @@ async def test_what_will_not_change_is_not_tried_again(tmp_path: Path, kind: typ
 
 
 async def test_an_ignored_start_is_not_tried_again(tmp_path: Path) -> None:
-    """A server that ignores the start is not let near the part file, and a second run goes on where the first was."""
+    """If a server ignores the start, the part file is not changed, and a second run resumes from it."""
     lab = Lab("..x^")
     with pytest.raises(StartIgnoredError):
         await lab.get(tmp_path / "b.bin")
@@ -167,7 +167,7 @@ async def test_an_ignored_start_is_not_tried_again(tmp_path: Path) -> None:
 
 
 async def test_a_cancel_is_not_tried_again(tmp_path: Path) -> None:
-    """Who cancels a download gets CancelledError, and the next run goes on."""
+    """A cancelled download raises CancelledError, and the next run resumes."""
     lab = Lab(store=FaultyStore(MemoryStore({NAME: DATA})))
     assert isinstance(lab.store, FaultyStore)
     download = asyncio.create_task(lab.get(tmp_path / "b.bin"))
@@ -191,7 +191,7 @@ async def test_a_cancel_is_not_tried_again(tmp_path: Path) -> None:
 
 
 async def test_a_stall_is_noticed_after_the_idle_timeout(tmp_path: Path) -> None:
-    """A stream on which nothing comes is given up after exactly the idle timeout, with a name for it."""
+    """A stream without messages is given up after exactly the idle timeout, with StalledError."""
     lab = Lab("..z", budget=0, idle_timeout=17)
     with pytest.raises(StalledError):
         await lab.get(tmp_path / "b.bin")
@@ -216,7 +216,7 @@ class Beating(Wrapper):
 
 
 async def test_heartbeats_keep_a_stream_alive(tmp_path: Path) -> None:
-    """A server that is slow and says so is waited for as long as it takes: there is no deadline for the whole."""
+    """A slow server that sends heartbeats is waited for without limit: there is no overall timeout."""
     lab = Lab(budget=0, idle_timeout=30)
     await lab.get(tmp_path / "b.bin", lab.client_of(Beating(lab)))
     assert lab.clock.now == 11 * 3 * 20
@@ -237,7 +237,7 @@ class OnlyBeating(Wrapper):
 
 
 async def test_heartbeats_refill_nothing(tmp_path: Path) -> None:
-    """A heartbeat is no progress: a server that has nothing else to say is given up."""
+    """A heartbeat is not progress: a server that sends only heartbeats is given up."""
     lab = Lab(budget=4)
     transport = OnlyBeating(lab.transport)
     with pytest.raises(UnreachableError):
@@ -250,7 +250,7 @@ async def test_heartbeats_refill_nothing(tmp_path: Path) -> None:
 
 
 class Shaky(Wrapper):
-    """Its stat fails as often as told, then works; its listings break after as many pages as told, as often as told."""
+    """A server whose stat fails a given number of times, and whose listings break after a given number of pages and times."""
 
     def __init__(self, inner: Transport, *errors: UnspoolError, after: int = 0) -> None:
         super().__init__(inner)
@@ -278,7 +278,7 @@ class Shaky(Wrapper):
 
 
 async def test_stat_is_tried_again() -> None:
-    """A stat that fails is made again under the same budget, with the same waits."""
+    """A failed stat is retried with the same budget and the same waits."""
     lab = Lab()
     transport = Shaky(lab.transport, UnreachableError("gone"), OverloadedError("later", retry_after=5))
     assert (await lab.client_of(transport).stat(NAME)).size == len(DATA)
@@ -287,7 +287,7 @@ async def test_stat_is_tried_again() -> None:
 
 
 async def test_stat_gives_up() -> None:
-    """A stat that fails for the whole budget ends with the last error; one that cannot be mended, at once."""
+    """A stat that fails for the whole budget ends with the last error; an error that is not retryable ends it at once."""
     lab = Lab(budget=2)
     transport = Shaky(lab.transport, UnreachableError("1"), TruncatedError("2"), UnreachableError("3"))
     with pytest.raises(TruncatedError):
@@ -327,7 +327,7 @@ async def test_stat_and_list_notice_a_stall() -> None:
 
 
 async def test_a_listing_that_has_told_nothing_is_begun_again() -> None:
-    """A listing that breaks before its first entry is begun again; heartbeats are no entries, and nobody sees them."""
+    """A listing that breaks before its first entry is begun again; heartbeats are not entries and are not yielded."""
     lab = Lab()
     transport = Shaky(lab.transport, UnreachableError("gone"), UnreachableError("gone"))
     pages = [page async for page in lab.client_of(transport).pages(recursive=True)]
@@ -336,7 +336,7 @@ async def test_a_listing_that_has_told_nothing_is_begun_again() -> None:
 
 
 async def test_a_listing_that_has_told_something_is_not_begun_again() -> None:
-    """A listing that breaks after its first entry fails: nothing says where it stopped."""
+    """A listing that breaks after its first entry fails, because it cannot be resumed."""
     lab = Lab(store=MemoryStore(dict.fromkeys("abc", b"")))
     transport = Shaky(lab.transport, UnreachableError("gone"), after=1)
     listing = lab.client_of(transport).pages(page_size=1)
@@ -350,7 +350,7 @@ async def test_a_listing_that_has_told_something_is_not_begun_again() -> None:
 
 
 async def test_a_local_error_is_not_tried_again(tmp_path: Path) -> None:
-    """What the local file system refuses is told at once, and nothing is asked of the server for it."""
+    """A refusal of the local file system is raised at once, and the server gets no request."""
     lab = Lab()
     with pytest.raises(LocalFileError):
         await lab.get(tmp_path / "missing" / "b.bin")
@@ -359,7 +359,7 @@ async def test_a_local_error_is_not_tried_again(tmp_path: Path) -> None:
 
 
 async def test_the_file_may_change_between_runs(tmp_path: Path) -> None:
-    """What an earlier run left of another revision is of no use: it is begun anew, and no byte of it is used."""
+    """Bytes of another revision from an earlier run are not used: the download begins from zero."""
     lab = Lab("....x", budget=0)
     with pytest.raises(UnreachableError):
         await lab.get(tmp_path / "b.bin")

@@ -1,4 +1,4 @@
-"""Downloads into a writer: in order, verified, the last block only when the whole agrees."""
+"""Downloads to a writer: in order, verified, and the last block only if the whole file matches."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from unspool.stores import MemoryStore
 
 
 class Raw:
-    """A writer that takes what it likes of what it is given.
+    """A writer that accepts only some of the bytes it is given.
 
     Attributes:
-        taken: all that was.
-        calls: how often it was asked.
+        taken: all accepted bytes.
+        calls: the number of calls.
     """
 
     def __init__(self, *answers: int | OSError | None) -> None:
@@ -30,7 +30,7 @@ class Raw:
         self._answers = list(answers)
 
     def write(self, data: Bytes) -> int | None:
-        """Take some."""
+        """Accept some bytes."""
         self.calls += 1
         answer = self._answers.pop(0) if self._answers else None
         if isinstance(answer, OSError):
@@ -40,7 +40,7 @@ class Raw:
 
 
 async def written(lab: Lab, writer: Raw | io.BytesIO, transport: Transport | None = None) -> Result:
-    """Download the file into a writer."""
+    """Download the file to a writer."""
     client = lab.client_of(transport) if transport else lab.client
     return await client.get(NAME, writer, observers=[lab])
 
@@ -68,7 +68,7 @@ async def test_faults_do_not_reach_a_writer() -> None:
 
 
 async def test_the_last_block_waits_for_the_whole() -> None:
-    """If the whole turns out wrong, the writer has not got the last block: what reads from it sees a file cut short."""
+    """If the whole file does not match, the writer has not got the last block, so its reader sees a truncated file."""
     lab = Lab()
     writer = Raw()
     with pytest.raises(FileMismatchError):
@@ -77,7 +77,7 @@ async def test_the_last_block_waits_for_the_whole() -> None:
 
 
 async def test_a_small_file_is_withheld_whole() -> None:
-    """A file of one block that turns out wrong is not written at all."""
+    """A file of one block that does not match is not written at all."""
     lab = Lab(store=MemoryStore({NAME: b"small"}))
     writer = Raw()
     with pytest.raises(FileMismatchError):
@@ -86,7 +86,7 @@ async def test_a_small_file_is_withheld_whole() -> None:
 
 
 async def test_a_change_is_an_error() -> None:
-    """What was written cannot be taken back: a file that changes meanwhile is not begun again."""
+    """Written bytes cannot be taken back: if the file changes, the download does not begin again."""
     lab = Lab("...v")
     writer = Raw()
     with pytest.raises(FileChangedError):
@@ -96,7 +96,7 @@ async def test_a_change_is_an_error() -> None:
 
 
 async def test_a_failed_download_has_written_what_is_good() -> None:
-    """When the budget is spent, the writer has got a beginning of the file, and nothing else."""
+    """When the budget is spent, the writer has got the beginning of the file, and nothing else."""
     lab = Lab("...x", budget=0)
     writer = Raw()
     with pytest.raises(UnreachableError):
@@ -105,7 +105,7 @@ async def test_a_failed_download_has_written_what_is_good() -> None:
 
 
 async def test_without_a_checksum_of_the_whole() -> None:
-    """Where the server has no checksum of the whole, the writer gets the file, and the result claims the blocks only."""
+    """If the server has no checksum of the whole file, the writer gets the file, and the result claims only the blocks."""
     lab = Lab()
     writer = Raw()
     result = await written(lab, writer, WithoutChecksum(lab.transport))
@@ -114,7 +114,7 @@ async def test_without_a_checksum_of_the_whole() -> None:
 
 
 async def test_a_writer_may_take_a_part() -> None:
-    """A raw writer that takes only some of the bytes is given the rest."""
+    """A raw writer that accepts only some of the bytes is given the rest."""
     writer = Raw(1, 50, 49, 99, 1, None, 30)
     await written(Lab(), writer)
     assert writer.taken == DATA
@@ -123,7 +123,7 @@ async def test_a_writer_may_take_a_part() -> None:
 
 @pytest.mark.parametrize("answer", [0, -1, BLOCK + 1])
 async def test_a_writer_that_makes_no_sense(answer: int) -> None:
-    """A writer that takes nothing, or more than it was given, ends the download instead of keeping it for ever."""
+    """A writer that accepts no bytes, or more than it was given, ends the download with an error instead of an endless loop."""
     writer = Raw(None, answer)
     with pytest.raises(LocalFileError, match=f"took {answer}") as caught:
         await written(Lab(), writer)
@@ -131,7 +131,7 @@ async def test_a_writer_that_makes_no_sense(answer: int) -> None:
 
 
 async def test_a_writer_that_fails() -> None:
-    """What the writer refuses is told at once, with the byte; it is not tried again."""
+    """An error of the writer is raised at once, with the offset, and not retried."""
     lab = Lab()
     writer = Raw(None, 40, BrokenPipeError(32, "Broken pipe"))
     with pytest.raises(LocalFileError, match="Broken pipe") as caught:
@@ -143,13 +143,13 @@ async def test_a_writer_that_fails() -> None:
 
 
 async def test_an_error_without_words() -> None:
-    """An operating-system error that says nothing is still told as what it is."""
+    """An operating-system error without a message is still reported with its kind."""
     with pytest.raises(LocalFileError, match="no words"):
         await written(Lab(), Raw(OSError("no words")))
 
 
 async def test_an_open_file_is_a_writer(tmp_path: Path) -> None:
-    """A binary file that is open is a writer."""
+    """An open binary file is a writer."""
     with (tmp_path / "b.bin").open("wb") as file:
         await Lab().client.get(NAME, file)
     assert (tmp_path / "b.bin").read_bytes() == DATA

@@ -1,4 +1,4 @@
-"""Each letter of a script does what it says, once, and says that it did."""
+"""Each letter of a script has its effect once, and is recorded."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ REQUEST = ReadRequest(NAME, block_size=BLOCK)
 
 
 async def whole(script: str, request: ReadRequest = REQUEST) -> tuple[Lab, list[Frame]]:
-    """Return what comes of one read under a script, heartbeats too."""
+    """Return the frames of one read under a script, heartbeats included."""
     lab = Lab(script)
     async with aclosing(lab.transport.read(request)) as frames:
         return lab, [frame async for frame in frames]
 
 
 async def clean() -> list[Frame]:
-    """Return what comes of a read without faults."""
+    """Return the frames of a read without faults."""
     return (await whole(""))[1]
 
 
 def starts(frames: list[Frame]) -> list[int]:
-    """Return where the blocks begin."""
+    """Return the offsets at which blocks begin."""
     return [frame.block.offset for frame in frames if frame.block]
 
 
 async def test_no_letter_is_no_fault() -> None:
-    """Dots, and what comes after the script, change nothing."""
+    """Dots, and the end of the script, change nothing."""
     lab, frames = await whole("...")
     assert frames == await clean()
     assert lab.transport.fired == ""
 
 
 async def test_x_breaks_the_connection() -> None:
-    """`x`: the frames before it came, it did not, and the error is the one of a broken connection."""
+    """`x`: the frames before it arrive, the frame does not, and the error is that of a broken connection."""
     lab = Lab(".x")
     async with aclosing(lab.transport.read(REQUEST)) as frames:
         assert starts([await anext(frames)]) == [0]
@@ -52,7 +52,7 @@ async def test_x_breaks_the_connection() -> None:
 
 
 async def test_e_ends_early() -> None:
-    """`E`: the stream ends as if all were well, without its summary."""
+    """`E`: the stream ends with status OK, without its summary."""
     lab, frames = await whole("..E")
     assert starts(frames) == [0, BLOCK]
     assert frames[-1].summary is None
@@ -71,7 +71,7 @@ async def test_exclamation_flips_a_bit() -> None:
 
 
 async def test_exclamation_without_data_flips_a_checksum() -> None:
-    """`!` where a frame has no data: one bit of the whole's checksum differs."""
+    """`!` on a frame without data: one bit of the checksum of the whole file differs."""
     lab, frames = await whole("!", ReadRequest(NAME, len(DATA)))
     assert frames[0].summary is not None
     assert frames[0].summary.crc32c is not None
@@ -81,7 +81,7 @@ async def test_exclamation_without_data_flips_a_checksum() -> None:
 
 @pytest.mark.parametrize(("letter", "size"), [("<", BLOCK - 1), (">", BLOCK + 1)])
 async def test_wrong_lengths_with_right_checksums(letter: str, size: int) -> None:
-    """`<` and `>`: a block of another length, whose checksum agrees: only its length betrays it."""
+    """`<` and `>`: a block of another length, with a matching checksum, so that only its length is wrong."""
     lab, frames = await whole(f".{letter}")
     block = frames[1].block
     assert block is not None
@@ -105,14 +105,14 @@ async def test_tilde_swaps() -> None:
 
 
 async def test_tilde_on_the_last_frame_is_no_fault() -> None:
-    """`~`: where no next frame is, nothing happens."""
+    """`~` without a next frame has no effect."""
     lab, frames = await whole("." * 10 + "~")
     assert frames == await clean()
     assert lab.transport.fired == ""
 
 
 async def test_z_stalls() -> None:
-    """`z`: nothing comes until the patience of whoever waits is over."""
+    """`z`: nothing arrives until the reader's timeout is over."""
     lab = Lab(".z")
     async with aclosing(lab.transport.read(REQUEST)) as frames:
         await anext(frames)
@@ -124,7 +124,7 @@ async def test_z_stalls() -> None:
 
 
 async def test_v_makes_another_revision() -> None:
-    """`v`: the file is another one from then on; the frame itself was on its way already."""
+    """`v`: the file changes from then on; the frame itself passes."""
     lab = Lab(".v")
     async with aclosing(lab.transport.read(REQUEST)) as frames:
         assert starts([await anext(frames), await anext(frames)]) == [0, BLOCK]
@@ -135,7 +135,7 @@ async def test_v_makes_another_revision() -> None:
 
 
 async def test_circumflex_ignores_the_start() -> None:
-    """`^`: the answer begins at byte 0, and says so."""
+    """`^`: the answer begins at byte 0, and its header says so."""
     lab, frames = await whole("^", ReadRequest(NAME, BLOCK, block_size=BLOCK))
     assert frames == await clean()
     assert lab.transport.fired == "^"
@@ -143,14 +143,14 @@ async def test_circumflex_ignores_the_start() -> None:
 
 
 async def test_circumflex_needs_a_start_to_ignore() -> None:
-    """`^`: where a stream begins at 0 anyway, or in its middle, nothing happens."""
+    """`^`: for a stream that begins at 0, or in the middle of a stream, it has no effect."""
     lab, frames = await whole("^.^")
     assert frames == await clean()
     assert lab.transport.fired == ""
 
 
 async def test_h_is_a_heartbeat() -> None:
-    """`h`: a heartbeat comes, and then the frame."""
+    """`h`: a heartbeat comes before the frame."""
     lab, frames = await whole(".h")
     assert frames[1] == HEARTBEAT
     assert frames[:1] + frames[2:] == await clean()
@@ -158,7 +158,7 @@ async def test_h_is_a_heartbeat() -> None:
 
 
 async def test_letters_go_on_over_attempts() -> None:
-    """A script is told once: the next attempt goes on where the last one left it."""
+    """The next attempt continues the script where the last one stopped."""
     lab = Lab("x.x")
     for _ in range(2):
         with pytest.raises(UnreachableError):
@@ -169,7 +169,7 @@ async def test_letters_go_on_over_attempts() -> None:
 
 
 def test_scripts_are_checked() -> None:
-    """A letter that means nothing, and `v` without a way to change the file, are mistakes of the test."""
+    """An unknown letter, and `v` without a function that changes the file, are errors of the test."""
     inner = StoreTransport(MemoryStore())
     with pytest.raises(ValueError, match="alphabet"):
         FaultyTransport(inner, "..q")

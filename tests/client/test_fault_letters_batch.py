@@ -1,4 +1,4 @@
-"""The letters of a script do to the pieces of a batch what they do to frames."""
+"""The letters of a script have the same effect on pieces of a batch as on frames."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ NAMES = ("a", "b", "missing", "c")
 
 
 def lab_of(script: str) -> Lab:
-    """Return a lab with small files, of which a batch is one message."""
+    """Return a lab with small files; a batch of them is one message."""
     return Lab(script, store=MemoryStore({"a": b"aaa", "b": b"bbb", "c": b"ccc", "dir/a.bin": b"x"}))
 
 
 async def whole(script: str) -> tuple[Lab, list[tuple[Piece, ...]]]:
-    """Return what comes of one batch under a script, heartbeats too."""
+    """Return the messages of one batch under a script, heartbeats included."""
     lab = lab_of(script)
     async with aclosing(lab.transport.read_files(batch(*NAMES))) as messages:
         return lab, [message async for message in messages]
 
 
 def indexes(messages: list[tuple[Piece, ...]]) -> list[list[int]]:
-    """Return the numbers of the files, message by message."""
+    """Return the indices of the files, message by message."""
     return [[piece.index for piece in message] for message in messages]
 
 
@@ -42,7 +42,7 @@ def data_of(message: tuple[Piece, ...], at: int) -> bytes:
 
 
 async def test_no_letter_is_no_fault() -> None:
-    """Dots, and what comes after the script, change nothing; the batch is noted."""
+    """Dots, and the end of the script, change nothing; the batch is recorded."""
     lab, messages = await whole("..")
     assert indexes(messages) == [[0, 1, 2, 3]]
     assert isinstance(messages[0][2].error, NotFoundError)
@@ -52,7 +52,7 @@ async def test_no_letter_is_no_fault() -> None:
 
 @pytest.mark.parametrize("at", range(4))
 async def test_x_and_e_end_the_batch_after_what_came_before(at: int) -> None:
-    """`x` and `E`: the pieces before it came, it did not; one is an error, the other an end as if all were well."""
+    """`x` and `E`: the pieces before it arrive; `x` is an error, `E` ends the stream with status OK."""
     lab, messages = await whole("." * at + "E")
     assert indexes(messages) == ([list(range(at))] if at else [])
     assert lab.transport.fired == "E"
@@ -61,7 +61,7 @@ async def test_x_and_e_end_the_batch_after_what_came_before(at: int) -> None:
 
     async def read() -> None:
         async for message in lab.transport.read_files(batch(*NAMES)):
-            got.append(message)  # noqa: PERF401 - what came before the error is wanted
+            got.append(message)  # noqa: PERF401 - the pieces before the error are wanted
 
     with pytest.raises(UnreachableError):
         await read()
@@ -70,7 +70,7 @@ async def test_x_and_e_end_the_batch_after_what_came_before(at: int) -> None:
 
 
 async def test_data_is_flipped_shortened_and_lengthened() -> None:
-    """`!`, `<`, `>`: the data of one piece is wrong, and only `!` shows in its checksum; an error has no data to spoil."""
+    """`!`, `<`, `>`: the data of one piece is wrong, and only `!` shows in its checksum; a piece with an error has no data."""
     lab, messages = await whole("!<>.")
     (message,) = messages
     assert data_of(message, 0) != b"aaa"
@@ -85,7 +85,7 @@ async def test_data_is_flipped_shortened_and_lengthened() -> None:
 
 
 async def test_2_doubles_and_tilde_swaps() -> None:
-    """`2`: a piece comes twice; `~`: it changes places with the next; errors too."""
+    """`2`: a piece comes twice; `~`: it changes places with the next one; pieces with errors too."""
     assert indexes((await whole("2"))[1]) == [[0, 0, 1, 2, 3]]
     assert indexes((await whole("..2"))[1]) == [[0, 1, 2, 2, 3]]
     lab, messages = await whole(".~")
@@ -113,7 +113,7 @@ async def test_v_changes_the_file() -> None:
 
 
 async def test_z_stalls() -> None:
-    """`z`: what came before it came, and then nothing more; the clock says when somebody gives up."""
+    """`z`: the pieces before it arrive, and then nothing more; the reader gives up by the clock."""
     lab = lab_of(".z")
     async with aclosing(lab.transport.read_files(batch(*NAMES))) as messages:
         assert indexes([await anext(messages)]) == [[0]]

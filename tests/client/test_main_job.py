@@ -1,4 +1,4 @@
-"""The main job over real sockets: serve a directory, get a file, have it whole."""
+"""The main task over real sockets: serve a directory and download a file completely."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from unspool.testing import serve
 
 
 async def test_a_served_file_arrives_whole_and_verified(tmp_path: Path) -> None:
-    """What is served is what arrives, verified against the server's checksum of the whole."""
+    """The downloaded file equals the served one, and is verified against the server's checksum of the whole file."""
     (tmp_path / "served").mkdir()
     data = os.urandom(3 << 20)
     (tmp_path / "served" / "a.bin").write_bytes(data)

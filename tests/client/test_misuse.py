@@ -1,4 +1,4 @@
-"""What makes no sense is told at once, as an error of ours that says the way out: never an AttributeError, never a hang."""
+"""Misuse is reported at once, as an error of unspool that says what to do: never an AttributeError, never a hang."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANYWHERE = "localhost:1"
 
 
 class BytesPath:
-    """A path of bytes, which are no text."""
+    """A path made of bytes."""
 
     def __fspath__(self) -> bytes:
         return b"x"
@@ -31,7 +31,7 @@ class BytesPath:
 
 @pytest.mark.parametrize("destination", [5, None, b"a.bin", object(), 1.5, ["a.bin"], BytesPath()])
 async def test_what_is_no_destination_is_refused(destination: Any) -> None:
-    """Neither a path nor a writer: the line shows what it was and says what is wanted; nothing was asked of the server."""
+    """A destination that is neither a path nor a writer is refused without a request; the error shows it."""
     lab = Lab()
     with pytest.raises(InvalidRequestError, match=r"path"):
         await lab.client.get(NAME, destination)
@@ -43,7 +43,7 @@ async def test_what_is_no_destination_is_refused(destination: Any) -> None:
 
 @pytest.mark.parametrize("name", [5, None, b"a.bin", Path("a.bin")])
 async def test_what_is_no_name_is_refused(name: Any, tmp_path: Path) -> None:
-    """A file is named by a string, a server too."""
+    """The names of files and servers must be strings."""
     client = Lab().client
     for asking in (client.stat(name), client.get(name, tmp_path / "b"), client.read(name), anext(client.list(name))):
         with pytest.raises(InvalidRequestError, match="not a string"):
@@ -54,7 +54,7 @@ async def test_what_is_no_name_is_refused(name: Any, tmp_path: Path) -> None:
 
 
 async def test_a_text_file_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
-    """A writer in text mode takes no bytes, and is told apart at once where that can be seen, else at the first block."""
+    """A writer in text mode is refused: at once if that can be seen, else at the first block."""
     lab = Lab()
     with (tmp_path / "b").open("w") as text, pytest.raises(InvalidRequestError, match="mode 'wb'"):
         await lab.client.get(NAME, text)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ async def test_a_text_file_is_refused_before_anything_is_asked(tmp_path: Path) -
 
 
 async def test_a_writer_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
-    """A file that was closed, or opened for reading, is an error of ours as well."""
+    """A closed file, or one opened for reading, is an error of unspool, too."""
     (tmp_path / "b").touch()
     closed = (tmp_path / "b").open("wb")
     closed.close()
@@ -90,7 +90,7 @@ CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("dialect", ["unspool", "demo"])
 async def test_a_closed_client_says_so(call: str, dialect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is asked of a client that was closed is refused with the way out, and nothing is made on the disk."""
+    """Every call of a closed client is refused with advice, and creates nothing on the disk."""
     monkeypatch.chdir(tmp_path)
     client = Client(ANYWHERE, dialect=dialect)
     await client.aclose()
@@ -101,7 +101,7 @@ async def test_a_closed_client_says_so(call: str, dialect: Any, tmp_path: Path, 
 
 
 async def in_a_loop_of_its_own(main: Callable[[], Awaitable[object]]) -> object:
-    """Run something in another thread, with a loop that ends with it."""
+    """Run a coroutine in another thread, in an event loop of its own."""
 
     async def run() -> object:
         return await main()
@@ -110,7 +110,7 @@ async def in_a_loop_of_its_own(main: Callable[[], Awaitable[object]]) -> object:
 
 
 async def test_a_client_belongs_to_the_loop_it_was_first_used_in() -> None:
-    """Used after that one has ended, or in another one meanwhile, it is an error that says so; closing it is fine or told."""
+    """A client that is used in a second event loop, after the first has ended or not, raises an error that says so."""
     async with serve(MemoryStore({"a": b"a"})) as address:
         client = Client(address)
         assert await in_a_loop_of_its_own(lambda: client.read("a")) == b"a"
@@ -127,7 +127,7 @@ async def test_a_client_belongs_to_the_loop_it_was_first_used_in() -> None:
 
 
 def test_a_client_that_outlives_its_loop_leaves_no_noise() -> None:
-    """The program that does so ends with our error alone, soon, and nothing is said at exit."""
+    """A program that does this ends soon with only our error, and prints nothing at exit."""
     program = (
         "import asyncio, unspool\n"
         "from unspool.testing import serve\n"
@@ -149,7 +149,7 @@ def test_a_client_that_outlives_its_loop_leaves_no_noise() -> None:
 
 
 async def test_a_server_can_be_stopped_whatever_became_of_it() -> None:
-    """Stopping one that never began to listen, or has stopped, does nothing; so it may stand in a `finally`."""
+    """Stopping a server that never listened, or was stopped, does nothing, so it may stand in a `finally`."""
     server = Server(MemoryStore({}))
     await server.stop()
     taken = Server(MemoryStore({}), await server.start())
@@ -161,7 +161,7 @@ async def test_a_server_can_be_stopped_whatever_became_of_it() -> None:
 
 
 async def test_a_server_is_started_once() -> None:
-    """Starting one again, while it listens or after, is an error that says the way out."""
+    """Starting a server a second time is an error that says what to do."""
     server = Server(MemoryStore({}))
     await server.start()
     with pytest.raises(InvalidRequestError, match="started already: make another one"):

@@ -1,4 +1,4 @@
-"""Every transport keeps the contract, in its own way of getting at the bytes."""
+"""Every transport follows the contract, however it gets the bytes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class TestStoreTransport(TransportContract, BatchContract):
 
     @asynccontextmanager
     async def connected(self, store: Store) -> AsyncGenerator[Transport, None]:
-        """No wire at all."""
+        """No network at all."""
         yield StoreTransport(store)
 
 
 class TestFaultyTransport(TransportContract, BatchContract):
-    """The contract: where no fault is asked for, none happens."""
+    """The contract: without faults, no fault happens."""
 
     @asynccontextmanager
     async def connected(self, store: Store) -> AsyncGenerator[Transport, None]:
@@ -51,11 +51,11 @@ class TestGrpcTransport(TransportContract, BatchContract):
 
 
 class TestDemoTransport(ReadContract):
-    """The part of the contract that the tutorial's dialect can keep."""
+    """The part of the contract that the tutorial's dialect supports."""
 
     @asynccontextmanager
     async def connected(self, store: Store) -> AsyncGenerator[Transport, None]:
-        """The same server, asked in the other dialect."""
+        """The same server, in the other dialect."""
         async with serve(store) as address:
             transport = DemoTransport(address)
             yield transport
@@ -63,7 +63,7 @@ class TestDemoTransport(ReadContract):
 
 
 async def test_the_demo_dialect_has_no_batches() -> None:
-    """Whoever asks the tutorial's server for a batch is told so before anything is sent."""
+    """A batch in the tutorial's dialect is refused before anything is sent."""
     transport = DemoTransport("127.0.0.1:1")
     with pytest.raises(UnsupportedError, match="cannot read 2 files at once"):
         await anext(transport.read_files(BatchRequest((WantedFile("a"), WantedFile("b")))))
@@ -71,7 +71,7 @@ async def test_the_demo_dialect_has_no_batches() -> None:
 
 
 async def test_the_server_learns_that_a_stream_was_left() -> None:
-    """A stream that is closed before its end is cancelled at the server, in both dialects."""
+    """A stream that is closed early is cancelled at the server, in both dialects."""
     ends = Recorder[CallEnd]()
     async with serve(MemoryStore({"a.bin": DATA * 1000}), observers=[ends]) as address:
         for transport in (GrpcTransport(address), DemoTransport(address)):

@@ -1,9 +1,9 @@
-"""A program that fills a tree again and again, and dies at every step in turn: run by test_crash_get_tree.py.
+"""A program that fills a tree repeatedly, and dies at each step in turn: run by test_crash_get_tree.py.
 
-A step is a system call of ours, or a statement that the record's database carries out: those calls are not Python's. What
-dying in the middle of one leaves is tried in tests/local/test_record.py.
+A step is a system call of unspool, or a statement of the record's database, whose system calls are not made by Python.
+tests/local/test_record.py tests deaths in the middle of a statement.
 
-It forks, so it must not be part of a process with threads.
+It forks, so it must run in a process without threads.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from unspool.local.record import Record
 from unspool.local.tree import TreeDestination
 
 CALLS = ("open", "write", "utime", "fsync", "rename", "close", "unlink", "mkdir", "fchmod")
-"""What it may die at."""
+"""The calls at which it may die."""
 
 OLD = {name: f"old {name}".encode() for name in ("a", "d/b", "d/e/c")}
 NEW = {name: f"new {name}".encode() * 10 for name in (*OLD, "f/g", "h")}
 
 
 def infos(files: dict[str, bytes], revision: str) -> list[FileInfo]:
-    """Return how a server lists files; it does not know their checksums, so that only the record can vouch for them."""
+    """Return the listing of a server that knows no checksums, so that only the record can show which files are complete."""
     return [FileInfo(name, len(data), revision, Attributes(1_000_000_007)) for name, data in files.items()]
 
 
 def fill(path: Path, files: dict[str, bytes], revision: str) -> int:
-    """Fill a tree; return how many files had to come."""
+    """Fill a tree; return how many files were fetched."""
     place = TreeDestination(path, "", overwrite=True, resume=True)
     place.open()
     wanted = place.look(infos(files, revision)).wanted
@@ -50,7 +50,7 @@ def fill(path: Path, files: dict[str, bytes], revision: str) -> int:
 
 
 def die_at(step: int) -> None:
-    """Have this process die before its step number `step`, and not clean up."""
+    """Make this process die before step number `step`, without clean-up."""
     left = [step]
 
     def counted(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -69,11 +69,11 @@ def die_at(step: int) -> None:
         database.set_trace_callback(partial(counted, len))
         return database
 
-    setattr(sqlite3, "connect", traced)  # noqa: B010 - for mypy, a function is not to be assigned to
+    setattr(sqlite3, "connect", traced)  # noqa: B010 - mypy refuses to assign to a function
 
 
 def known_in(path: Path) -> dict[str, Kept]:
-    """Return what the record of a tree says."""
+    """Return the rows in the record of a tree."""
     home = os.open(path / HOME, os.O_RDONLY)
     record = Record(home, path)
     try:
@@ -84,7 +84,7 @@ def known_in(path: Path) -> dict[str, Kept]:
 
 
 def check(path: Path) -> int:
-    """Check what a death left: whole files only, and a record that is true. Return how many files are new."""
+    """Check the state after a death: only complete files, and a correct record. Return how many files are new."""
     here = {str(found.relative_to(path)): found for found in path.rglob("*") if found.is_file() and HOME not in found.parts}
     for name, found in here.items():
         assert found.read_bytes() in (OLD.get(name), NEW[name]), name
@@ -99,7 +99,7 @@ def check(path: Path) -> int:
 
 
 def main(directory: Path) -> None:
-    """Die at every call, look at what is left, and go on."""
+    """Die at every call, check the state, and continue."""
     step, came = 0, set()
     while True:
         path = directory / str(step)

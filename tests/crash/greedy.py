@@ -1,6 +1,6 @@
-"""A greedy client, to be run by tests as a process of its own: asks for the same in many streams, again and again.
+"""A greedy client, which tests run as a process: it sends the same request in many streams, again and again.
 
-Usage: greedy.py ADDRESS METHOD STREAMS REQUEST, the request being in hexadecimal. Prints a line for each message it is sent.
+Usage: greedy.py ADDRESS METHOD STREAMS REQUEST, the request in hexadecimal. Prints a line for each message received.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ _CONNECTIONS = 10
 
 
 async def main(address: str, method: str, streams: int, request: bytes) -> None:
-    """Take all that comes, until killed."""
-    # Each with a connection of its own, as clients on as many machines have.
+    """Receive all messages, until killed."""
+    # Each stream has a connection of its own, as if on many machines.
     channels = [
         grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)])
         for _ in range(_CONNECTIONS)

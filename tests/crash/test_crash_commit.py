@@ -1,4 +1,4 @@
-"""Kills aimed at the commit: a process that dies at each call it makes to the file system, before it and after it."""
+"""Kills during a commit: the process dies before and after each of its file system calls."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def committed_until_killed(destination: Path, calls: int, how: str) -> bool:
 
 @pytest.mark.parametrize(("how", "before"), [("overwrite", b"old"), ("overwrite", None), ("keep", None)])
 def test_a_commit_that_is_killed_anywhere_is_finished_by_the_next_run(tmp_path: Path, how: str, before: bytes | None) -> None:
-    """At the name is what was there, or the whole file, wherever the process dies; then the same again, and it is done."""
+    """Wherever the process dies, the name has the old file or the complete new one; the next run completes the commit."""
     kills = 0
     for calls in range(1, 40):
         directory = tmp_path / str(calls)

@@ -13,7 +13,7 @@ from processes import ENVIRONMENT, serving
 
 MIB = 1 << 20
 
-# In mounts of its own, so that nothing of it is seen outside or stays: a small disk, a download, more room, the same again.
+# In a mount namespace, so that nothing is left: a small disk, a download, more space, the same download again.
 SCRIPT = """
 mount -t tmpfs -o size={small}m none {disk} || exit 99
 {get} --quiet {url} {disk}
@@ -26,7 +26,7 @@ mount -o remount,size={big}m {disk} || exit 99
 
 
 def can_mount(directory: Path) -> bool:
-    """Whether this process may make a disk of its own."""
+    """Whether this process may mount a file system."""
     tried = subprocess.run(
         ["unshare", "-m", "mount", "-t", "tmpfs", "none", directory], capture_output=True, env=ENVIRONMENT, check=False
     )
@@ -35,7 +35,7 @@ def can_mount(directory: Path) -> bool:
 
 @pytest.mark.parametrize("small", [5, 20])
 def test_a_full_disk_is_exit_8_and_what_arrived_is_kept(tmp_path: Path, small: int) -> None:
-    """On a full disk `get` ends with exit 8 and one line, nothing at the final name; with room it goes on from there."""
+    """On a full disk `get` ends with exit 8, one line and nothing at the final name; with free space it resumes."""
     disk = tmp_path / "disk"
     disk.mkdir()
     try:
@@ -65,5 +65,5 @@ def test_a_full_disk_is_exit_8_and_what_arrived_is_kept(tmp_path: Path, small: i
     assert first.split() == ["8", "big.bin.unspool-journal", "big.bin.unspool-part"]
     result, *left = second.splitlines()
     assert left == ["big.bin"]
-    # What fits but for the journal's page and the block that did not go in whole.
+    # All that fits, except the journal's page and a partly written block.
     assert json.loads(result)["resumed_from"] >= (small - 2) * MIB

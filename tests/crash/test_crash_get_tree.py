@@ -1,4 +1,4 @@
-"""Trees whose fetching is killed, again and again: what is there is whole, what is known is true, and it gets there."""
+"""Tree downloads that are killed repeatedly: files are complete, the record is correct, and the tree gets completed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FILES = 20_000 if DEEP else 3000
 KIB = 1 << 10
 
 EMPTY = 2 * 4 * KIB
-"""Bytes of a record that says nothing."""
+"""Bytes of an empty record."""
 
 GROUP = 1000
-"""Files without names that a kill may cost, of one group; those of another may be on their way."""
+"""Unnamed files that a kill may cost in one group; files of another group may be in flight."""
 
 
 def test_a_tree_is_right_wherever_the_process_dies(tmp_path: Path) -> None:
-    """Dying before any call or any statement to the record leaves whole files and a true record; the next run completes it."""
+    """A death before any call or any statement leaves complete files and a correct record; the next run completes the tree."""
     tests = str(Path(__file__).parent.parent)
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("dying_tree.py"), tmp_path],
@@ -48,7 +48,7 @@ def test_a_tree_is_right_wherever_the_process_dies(tmp_path: Path) -> None:
     assert int(done.stdout) > 50, "it died at many different places"
 
 
-# As `python -m unspool`, and at the end the process says how much memory it has held.
+# Like `python -m unspool`, but at the end the process writes how much memory it has used.
 CLIENT = """
 import atexit, pathlib, sys
 status = pathlib.Path(sys.argv.pop(1))
@@ -62,7 +62,7 @@ main()
     not Path("/proc/self/status").exists(), reason="this system does not say how much memory a process has held"
 )
 def test_memory_does_not_grow_with_the_tree() -> None:
-    """Six times the files take no more memory, neither to fetch nor to skip."""
+    """Six times as many files take no more memory, when they are fetched and when they are skipped."""
     peaks = []
     with roomy(100 << 20) as directory:
         for count in (2000, 12_000):
@@ -82,7 +82,7 @@ def test_memory_does_not_grow_with_the_tree() -> None:
 
 
 def files_in(directory: Path) -> dict[str, bytes]:
-    """Return the files that have names."""
+    """Return the files with final names."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in directory.rglob("*")
@@ -91,7 +91,7 @@ def files_in(directory: Path) -> dict[str, bytes]:
 
 
 def known_in(tree: Path, names: Iterable[str]) -> int:
-    """Return of how many files the record of a tree says something."""
+    """Return the number of files in the record of a tree."""
     home = os.open(tree / HOME, os.O_RDONLY)
     record = Record(home, tree)
     try:
@@ -103,7 +103,7 @@ def known_in(tree: Path, names: Iterable[str]) -> int:
 
 @pytest.mark.timeout(1800 if DEEP else 120)
 def test_a_tree_killed_again_and_again_gets_there() -> None:
-    """Killed at random moments, `get --recursive` goes on each time: a kill costs a group or two, and never a wrong file."""
+    """After kills at random moments, `get --recursive` resumes: a kill costs at most two groups, and leaves no wrong file."""
     random = Random(5)
     files = {f"{number % 13}/{number % 5}/{number}": random.randbytes(4 * KIB) for number in range(FILES)}
     with roomy(4 * FILES * 4 * KIB) as directory:
@@ -121,7 +121,7 @@ def test_a_tree_killed_again_and_again_gets_there() -> None:
                     Gate(server.address, goal + 64 * KIB) as gate,
                     running("get", "--quiet", "--recursive", gate.address, out) as client,
                 ):
-                    # The first one is killed when it has noted something, the others whenever it happens.
+                    # The first run is killed after it has recorded a file, the others at any time.
                     eventually(partial(lambda gate, goal: gate.passed >= goal, gate, goal))
                     if not kill:
                         eventually(lambda: size_of(record) > EMPTY)

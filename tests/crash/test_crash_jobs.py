@@ -1,4 +1,4 @@
-"""A client of several streams that is killed: all of them go on."""
+"""A client with several streams that is killed: all streams resume."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGEST_BLOCK = ServiceOptions().largest_block
 
 
 class Scene:
-    """A server with one big file, and the place where it is to go."""
+    """A server with one big file, and the destination."""
 
     def __init__(self, server: Serving, directory: Path) -> None:
         self.server = server
@@ -37,18 +37,18 @@ class Scene:
 
     @property
     def here(self) -> int:
-        """How many bytes the part file really has: its pages, for it has holes."""
+        """Return how many bytes the part file really has. It has holes, so its pages are counted."""
         return self.part.stat().st_blocks * 512 if self.part.exists() else 0
 
     @property
     def good(self) -> int:
-        """How many bytes the journal says are good."""
+        """Return how many bytes are good according to the journal."""
         journal = decode(self.out.with_name("big.bin.unspool-journal").read_bytes())
         assert journal is not None
         return sum(segment.length for segment in journal.segments.values())
 
     def get_and_kill(self, random: Random) -> None:
-        """Begin to download, and kill the client at a random moment while bytes arrive."""
+        """Begin a download, and kill the client at a random moment while bytes arrive."""
         goal = self.here + random.randrange(SIZE // KILLS)
         with (
             Gate(self.server.address, goal - self.here + JOBS * (SEGMENT_SIZE + 8 * MIB)) as gate,
@@ -75,7 +75,7 @@ def scene() -> Iterator[Scene]:
 
 @pytest.mark.timeout(240)
 def test_all_streams_of_a_killed_client_go_on(scene: Scene) -> None:
-    """Killed at random moments with four streams, `get` loses a segment of each at most; the bytes are right in the end."""
+    """Killed at random moments with four streams, `get` loses at most a segment of each, and the file is right at the end."""
     random = Random(6)
     for _ in range(KILLS):
         scene.get_and_kill(random)

@@ -1,4 +1,4 @@
-"""A client that is killed, again and again: what it may cost, and what it may never do."""
+"""A client that is killed repeatedly: the cost of a kill is bounded, and no byte is wrong."""
 
 import os
 from collections.abc import Iterator
@@ -25,15 +25,15 @@ SIZE = 4096 * MIB if DEEP else 256 * MIB
 KILLS = 200 if DEEP else 20
 
 LARGEST_BLOCK = ServiceOptions().largest_block
-"""A block that reaches over a segment's edge is written before the segment is journalled."""
+"""A block that crosses the edge of a segment is written before the segment is in the journal."""
 
 IN_FLIGHT = 24 * MIB
-"""Most bytes that a server has handed to gRPC and a client has not seen: in windows of HTTP/2, both kernels, and the gate."""
+"""Most bytes that a server has passed to gRPC and a client has not seen: in HTTP/2 windows, both kernels, and the gate."""
 
 
 @dataclass
 class Run:
-    """One run of the client: by which ports the server knows it, and how long the part file was after it."""
+    """One run of the client: the ports that the server saw, and the length of the part file afterwards."""
 
     ports: list[int]
     content: int
@@ -41,7 +41,7 @@ class Run:
 
 @dataclass
 class Scene:
-    """A server with one big file, and the place where it is to go."""
+    """A server with one big file, and the destination."""
 
     server: Serving
     source: Path
@@ -50,17 +50,17 @@ class Scene:
 
     @property
     def here(self) -> int:
-        """How many bytes the part file has."""
+        """Return the length of the part file."""
         return size_of(self.out.with_name(self.out.name + ".unspool-part"))
 
     def get_and_kill(self, random: Random) -> None:
-        """Begin to download, and kill the client at a random moment while bytes arrive, or before they do."""
+        """Begin a download, and kill the client at a random moment, while bytes arrive or before."""
         goal = self.here + random.randrange(SIZE // KILLS)
         with (
             Gate(self.server.address, goal - self.here + SEGMENT_SIZE + 8 * MIB) as gate,
             running("get", "--quiet", f"{gate.address}/big.bin", self.out) as client,
         ):
-            if random.random() < 0.2:  # before there are bytes
+            if random.random() < 0.2:  # before any bytes arrive
                 eventually(lambda: gate.connections)
             else:
                 eventually(lambda: self.here >= goal)
@@ -77,7 +77,7 @@ class Scene:
         return done
 
     def reads(self, run: Run) -> list[dict[str, object]]:
-        """Return what the server logged of a run: nothing, if it was killed before it read."""
+        """Return what the server logged of a run; nothing if the run was killed before it read."""
         return [read for read in self.server.reads() if int(str(read["peer"]).rpartition(":")[2]) in run.ports]
 
 
@@ -99,7 +99,7 @@ def scene() -> Iterator[Scene]:
 
 @pytest.mark.timeout(2400 if DEEP else 120)
 def test_a_client_killed_again_and_again_gets_there(scene: Scene) -> None:
-    """Killed at random moments, `get` goes on each time: a kill costs a segment at most, and the bytes are right in the end."""
+    """Killed at random moments, `get` resumes each time: a kill costs at most a segment, and the file is right at the end."""
     random = Random(4)
     for _ in range(KILLS):
         scene.get_and_kill(random)
@@ -111,7 +111,7 @@ def test_a_client_killed_again_and_again_gets_there(scene: Scene) -> None:
     contents = [run.content for run in scene.runs]
     assert len(set(contents)) > KILLS // 2, "the kills were at different moments"
 
-    # The server's log says from where each run went on.
+    # The server's log shows where each run resumed.
     eventually(lambda: scene.reads(scene.runs[-1]))
     starts = _starts(scene)
     begun = [start for start in starts if start is not None]
@@ -125,7 +125,7 @@ def test_a_client_killed_again_and_again_gets_there(scene: Scene) -> None:
 
 
 def _starts(scene: Scene) -> list[int | None]:
-    """Return where each run's first read began, or None. Ports come again, so what one run has had is not another's."""
+    """Return where each run's first read began, or None. Ports are reused, so each log line counts for one run only."""
     reads = scene.server.reads()
     starts: list[int | None] = []
     for run in scene.runs:
@@ -148,7 +148,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 async def test_what_a_killed_writer_of_the_journal_left_goes_too(tmp_path: Path) -> None:
-    """A journal that was being written when its process was killed is not left behind by the run that completes the file."""
+    """A journal that was being written at a kill is removed by the run that completes the file."""
     data = bytes(range(256)) * 40
     store = FaultyStore(MemoryStore({"a": data}))
     options = TransferOptions(retry=RetryPolicy(budget=0), block_size=1024)

@@ -1,4 +1,4 @@
-"""Many at once, with real processes: nobody is forgotten, and the server's memory stays what was promised."""
+"""Many clients at once, with real processes: every client is served, and the server's memory stays within its limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 
 async def test_fifty_transfers_get_over_a_restart_of_the_server(tmp_path: Path) -> None:
-    """SIGTERM under load: all fifty running transfers complete at the restarted server, without anybody's doing."""
+    """After SIGTERM under load, all fifty running transfers complete at the restarted server, without any intervention."""
     root = tmp_path / "root"
     root.mkdir()
     data = Random(0).randbytes(2 * MIB)
@@ -36,7 +36,7 @@ async def test_fifty_transfers_get_over_a_restart_of_the_server(tmp_path: Path) 
     limits = ("--grace", "0.2", "--max-bandwidth", str(40 * MIB))
     async with Client(listen, options=options) as client:
         with serving(root, tmp_path / "first.log", *limits, listen=listen) as first:
-            await client.stat("f")  # the server has answered: it is worth waiting for
+            await client.stat("f")  # the server has answered, so the client keeps retrying
             getting = [asyncio.ensure_future(client.get("f", tmp_path / f"out-{number}")) for number in range(50)]
             while len(list(tmp_path.glob("*.unspool-part"))) < len(getting):
                 await asyncio.sleep(0.005)
@@ -52,7 +52,7 @@ async def test_fifty_transfers_get_over_a_restart_of_the_server(tmp_path: Path) 
 
 @pytest.mark.timeout(200)
 async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path) -> None:
-    """A thousand stalled transfers at once: bounded memory, a small request answered meanwhile, and all complete."""
+    """With a thousand stalled transfers, memory is bounded, a small request is answered, and all transfers complete."""
     streams, connections = 1000, 10
     data = Random(0).randbytes(3 * MIB // 2)
     (tmp_path / "root").mkdir()
@@ -64,7 +64,7 @@ async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path) 
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(Client(server.address, options=patient)) for _ in range(connections)]
             opened = [stack.enter_async_context(clients[n % connections].open("f")) for n in range(streams)]
-            readings = await asyncio.gather(*opened)  # each has its first block, and takes no more
+            readings = await asyncio.gather(*opened)  # each has its first block, and reads no more
             async with Client(server.address) as another:
                 assert await another.read("small") == b"hello"
             assert peak_memory(f"/proc/{server.process.pid}/status") < 300e6
@@ -128,7 +128,7 @@ async def test_greedy_clients_do_not_hold_up_a_small_read(
 
 @pytest.mark.timeout(200)
 async def test_stalled_readers_of_the_tutorials_dialect_are_within_400_mb(tmp_path: Path) -> None:
-    """900 of them, of a file that is much longer than what a server reads at once: each holds little of it."""
+    """900 streams of a file that is much longer than a server reads ahead: the server holds little of it for each."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "f").write_bytes(bytes(16 * MIB))
     (tmp_path / "root" / "small").write_bytes(b"hello")
@@ -144,6 +144,6 @@ async def test_stalled_readers_of_the_tutorials_dialect_are_within_400_mb(tmp_pa
 
 
 async def _length(reading: Reading, limit: asyncio.Semaphore) -> int:
-    """Read what is left, and return how long all of it was."""
+    """Read the rest, and return the length of the whole file."""
     async with limit:
         return sum([len(data) async for data in reading])

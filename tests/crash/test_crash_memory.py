@@ -1,4 +1,4 @@
-"""Memory that does not grow with the file."""
+"""Memory does not grow with the size of the file."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ LIMIT = 150 * MIB
 
 _STATUS = Path("/proc/self/status")
 
-# As `python -m unspool`, and at the end the process says how much memory it has held.
+# Like `python -m unspool`, but at the end the process writes how much memory it has used.
 CLIENT = """
 import atexit, pathlib, sys
 status = pathlib.Path(sys.argv.pop(1))
@@ -31,7 +31,7 @@ main()
 @pytest.mark.skipif(not _STATUS.exists(), reason="this system does not say how much memory a process has held")
 @pytest.mark.parametrize("destination", ["file", "-"])
 def test_a_gibibyte_needs_little_memory_on_both_sides(destination: str) -> None:
-    """Client and server stay below 150 MB each for a file of 1 GiB, to a file and to a pipe."""
+    """Client and server stay below 150 MB each for a file of 1 GiB, with a file and with a pipe as destination."""
     with roomy(2 * SIZE) as directory:
         root = directory / "root"
         root.mkdir()

@@ -1,4 +1,4 @@
-"""A real tree: the packages this very test runs on, served and fetched file by file, many at a time."""
+"""A real tree: the Python packages of this test environment, served and fetched file by file, many at the same time."""
 
 import asyncio
 import json
@@ -18,23 +18,23 @@ DEEP = bool(os.environ.get("UNSPOOL_TEST_DEEP"))
 AT_ONCE = 16
 
 ENOUGH = 1_000_000 if DEEP else 600
-"""How many of its files are fetched."""
+"""The number of files to fetch."""
 
 
 @pytest.mark.timeout(900 if DEEP else 120)
 def test_every_file_of_a_real_tree_arrives() -> None:
-    """`ls -r --json` names every file of a real tree with its size, and each, fetched with many others at once, is the same."""
+    """`ls -r --json` lists every file of a real tree with its size, and each of many files fetched at once is the same."""
     root = Path(site.getsitepackages()[0])
     with roomy(1 << 30) as directory, serving(root, directory / "log") as server:
         listed = unspool("ls", "-r", "--json", server.address)
         assert listed.code == 0, listed.err
         sizes = {entry["name"]: entry["size"] for entry in map(json.loads, listed.lines)}
-        # Another process may add to __pycache__ meanwhile.
+        # Another process may add files to __pycache__ meanwhile.
         steady = {name for name in sizes if "__pycache__" not in name}
         assert steady == {
             str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts
         }
-        # Spread over the whole tree, the same ones every time; the biggest is always among them.
+        # Spread over the whole tree, the same files every time, including the biggest.
         names = sorted(steady)
         names = [max(names, key=sizes.__getitem__), *names[:: max(len(names) // ENOUGH, 1)]]
         run(_get_all(server.address, names, directory / "here"))

@@ -1,4 +1,4 @@
-"""The power goes at any moment of a download: what is left is never taken for what it is not."""
+"""A power cut at any moment of a download: what is left is never mistaken for good data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _get(store: MemoryStore, destination: Path, script: str = "", *, overwrite: bool = True) -> None:
-    """Get the file once; an interruption is fine."""
+    """Get the file once; the download may be interrupted."""
     clock = FakeClock()
     transport = FaultyTransport(StoreTransport(store), script, clock=clock)
     options = TransferOptions(block_size=BLOCK, retry=RetryPolicy(budget=0), overwrite=overwrite)
@@ -52,7 +52,7 @@ async def test_after_a_power_cut_the_file_is_whole_or_absent_and_the_next_run_co
         (lived / name).write_bytes(old)
     recorder = Recorder(lived)
     with recorder.recording():
-        for _ in range(random.randint(0, 3)):  # cut a few times, then let through
+        for _ in range(random.randint(0, 3)):  # interrupted a few times, then completed
             try:
                 await _get(store, lived / "out", "." * random.randint(1, 30) + "x", overwrite=seed % 3 == 0)
             except UnspoolError:
@@ -69,8 +69,8 @@ async def test_after_a_power_cut_the_file_is_whole_or_absent_and_the_next_run_co
             again.mkdir()
             left.put(again)
             if left.get(PART) and left.get(JOURNAL) is None and left.names[PART] != left.names.get("out"):
-                # Its bytes reached the disk before the name of its journal did, which hardly any file system lets happen: it
-                # cannot be told from a file of the user's, who is asked to look.
+                # Its bytes reached the disk before its journal's name, which hardly any file system allows. It cannot be told
+                # from a file of the user's, so the user is asked to look.
                 with pytest.raises(LocalFileError, match="no journal beside it"):
                     await _get(store, again / "out")
                 (again / PART).unlink()
@@ -79,7 +79,7 @@ async def test_after_a_power_cut_the_file_is_whole_or_absent_and_the_next_run_co
 
 
 async def test_the_model_does_lose_what_was_not_synced(tmp_path: Path) -> None:
-    """The check can fail: a download that renames without syncing is found out by the same model."""
+    """The check can fail: the same model detects a download that renames without syncing."""
     recorder = Recorder(tmp_path)
     data = Random(1).randbytes(3 * SEGMENT)
     with recorder.recording():

@@ -1,4 +1,4 @@
-"""A transport that looks at what is asked for."""
+"""A transport that checks requests."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from unspool.testing import FaultyTransport
 
 
 class Asked(FaultyTransport):
-    """Checks each request, when it is made, against what the journal says is here: only missing bytes are asked for.
+    """Checks, when a request is made, that it is only for bytes that are missing according to the journal.
 
     The journal must be written with every block.
 
     Attributes:
-        journal: where it is.
-        revisions: the files' bytes by revision.
-        alone: whether there is one stream at a time: then the first gap is asked for, whole.
+        journal: the path of the journal.
+        revisions: the bytes of the file, by revision.
+        alone: whether there is only one stream at a time: then the request must be for the whole first gap.
     """
 
     journal: Path
     revisions: dict[str, bytes]
     alone = True
     _forgotten: bytes | None = None
-    """The journal that was there when the download began from zero, and stays until the first block has come."""
+    """The journal from before a download that began from zero; it stays until the first block arrives."""
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`."""
@@ -44,7 +44,7 @@ class Asked(FaultyTransport):
             return
         size = len(self.revisions[request.revision])
         if request.start == size:
-            return  # no byte, only the word about the whole
+            return  # no bytes, only the checksum of the whole file
         journal = decode(written) if written is not None else None
         if journal is None or (request.start == 0 and written == self._forgotten):
             assert request.start == 0
@@ -54,5 +54,5 @@ class Asked(FaultyTransport):
         asked = Span(request.start, size if request.length is None else request.start + request.length)
         if self.alone:
             assert asked == gaps[0]
-        elif asked.length:  # a stream whose last message was damaged may ask again for no more than that
+        elif asked.length:  # a stream whose last message was damaged may request that message again, and no more
             assert any(gap.start <= asked.start and asked.stop <= gap.stop for gap in gaps)

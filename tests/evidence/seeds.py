@@ -1,4 +1,4 @@
-"""Seeds: the same every time, spread over the workers, and one alone when a failure is to be repeated."""
+"""Seeds: always the same ones, spread over the workers; or a single one to repeat a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ONE = os.environ.get("UNSPOOL_TEST_SEED")
 
 
 def shards(normal: int, deep: int, size: int) -> list[range]:
-    """Return so many seeds, normally or in the long form, in ranges of `size`; the one that is asked for, if one is."""
+    """Return the seeds, for the normal or the long form, in ranges of `size`; or the single one that is requested."""
     if _ONE is not None:
         return [range(int(_ONE), int(_ONE) + 1)]
     count = deep if DEEP else normal
@@ -23,7 +23,7 @@ def shards(normal: int, deep: int, size: int) -> list[range]:
 
 @contextmanager
 def repeatable(seed: int, test: str) -> Iterator[None]:
-    """Have a failure say how to repeat it; `test` is the file, and the function after `::`."""
+    """Add to a failure how to repeat it; `test` is the file, and the function after `::`."""
     try:
         yield
     except Exception as error:

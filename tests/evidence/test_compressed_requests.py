@@ -1,4 +1,4 @@
-"""A few bytes on the wire that are millions of objects when they are unpacked."""
+"""Requests of a few bytes that decompress to millions of objects."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from processes import peak_memory, serving
 MIB = 1 << 20
 
 EMPTY_ENTRIES = b"\x0a\x00" * (2 * MIB - 100)
-"""Two million files of no name: nearly 4 MiB, which gRPC takes by default; 4 KiB when compressed."""
+"""Two million files with empty names: nearly 4 MiB, which gRPC accepts by default, and 4 KiB when compressed."""
 
 
 async def refused(address: str) -> grpc.aio.AioRpcError:
-    """Send it, compressed; return the error it ends with."""
+    """Send the request, compressed; return the error."""
     async with grpc.aio.insecure_channel(address, compression=grpc.Compression.Gzip) as channel:
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/unspool.v1.FileService/ReadFiles")
         call = make(EMPTY_ENTRIES)
@@ -29,7 +29,7 @@ async def refused(address: str) -> grpc.aio.AioRpcError:
 
 
 def test_millions_of_entries_are_refused_before_they_are_made(tmp_path: Path) -> None:
-    """Ten such requests at once, at a real server: each INVALID_ARGUMENT, and together less memory than one took as objects."""
+    """Ten such requests at once to a real server are INVALID_ARGUMENT, and take less memory than one as objects."""
     (tmp_path / "root").mkdir()
 
     async def ten(address: str) -> list[grpc.aio.AioRpcError]:

@@ -1,4 +1,4 @@
-"""What an earlier run left, damaged by hand in any way: the next run ends well, with the right bytes."""
+"""The files of an earlier run, damaged in any way: the next run succeeds, with the right bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEGMENT = 2 * BLOCK
 
 
 def damage(path: Path, random: Random) -> None:
-    """Do something to a file that only a person, or a broken disk, would do."""
+    """Change a file as only a person, or a broken disk, would."""
     data = bytearray(path.read_bytes())
     at = random.randrange(len(data) + 1)
     match random.randrange(8):
@@ -42,7 +42,7 @@ def damage(path: Path, random: Random) -> None:
 
 
 async def leave(directory: Path, random: Random) -> None:
-    """Leave behind what a run leaves that broke, perhaps one of another revision."""
+    """Leave the files of a run that broke, possibly one of another revision."""
     blocks = random.randrange(1, 10)
     lab = Lab("." * blocks + "x", budget=0)
     other = random.random()
@@ -57,9 +57,9 @@ async def leave(directory: Path, random: Random) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seeds", shards(normal=300, deep=10_000, size=150), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 async def test_damage_by_hand_never_reaches_the_final_name(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Part file and journal edited, cut, lengthened, emptied, removed or exchanged: the next run has the right bytes.
+    """If part file and journal are edited, cut, lengthened, emptied, removed or exchanged, the next run has the right bytes.
 
-    Of a part file whose journal was removed it says that it cannot tell whose it is.
+    A part file whose journal was removed is refused, because it may belong to the user.
     """
     monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
     monkeypatch.setattr("os.fsync", lambda _: None)
@@ -73,7 +73,7 @@ async def test_damage_by_hand_never_reaches_the_final_name(seeds: range, monkeyp
                 damage(directory / path, random)
             lab = Lab()
             if (directory / PART).exists() and not (directory / JOURNAL).exists() and (directory / PART).stat().st_size:
-                with pytest.raises(LocalFileError, match="no journal beside it"):  # it could be anybody's
+                with pytest.raises(LocalFileError, match="no journal beside it"):  # it may belong to the user
                     await lab.get(directory / "b.bin")
                 (directory / PART).unlink()
             result = await lab.get(directory / "b.bin")

@@ -1,4 +1,4 @@
-"""Servers that send what nobody asked for, to have a client use its memory and fill a terminal: real processes on both ends."""
+"""Servers that try to exhaust a client's memory or fill its terminal: real processes on both ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unspool.v1 import file_service_pb2 as pb
 MIB = 1 << 20
 
 ENOUGH = 3000
-"""Messages after which a server gives up: 9 GB of the largest."""
+"""Messages after which a server stops: 9 GB of the largest."""
 
 
 def page(*files: pb.FileInfo) -> bytes:
@@ -27,13 +27,13 @@ def page(*files: pb.FileInfo) -> bytes:
 
 
 def long_revisions() -> Iterator[bytes]:
-    """Files whose revisions are a megabyte."""
+    """Files with revisions of a megabyte."""
     for number in range(ENOUGH):
         yield page(*(pb.FileInfo(name=f"{number}-{n}", size=1, revision="r" * 1_000_000) for n in range(3)))
 
 
 def long_names() -> Iterator[bytes]:
-    """Files whose names are three megabytes."""
+    """Files with names of three megabytes."""
     for number in range(ENOUGH):
         yield page(pb.FileInfo(name=f"{number}" + "n" * 3_000_000, size=1, revision="r"))
 
@@ -45,25 +45,25 @@ def long_prefixes() -> Iterator[bytes]:
 
 
 def long_omissions() -> Iterator[bytes]:
-    """Names of three megabytes that were left out."""
+    """Omitted names of three megabytes."""
     for _ in range(ENOUGH):
         yield pb.ListFilesResponse(omitted=[pb.Omission(reason="NAME", name="o" * 3_000_000)]).SerializeToString()
 
 
 def long_reasons() -> Iterator[bytes]:
-    """Reasons of three megabytes for leaving something out."""
+    """Omissions with reasons of three megabytes."""
     for _ in range(ENOUGH):
         yield pb.ListFilesResponse(omitted=[pb.Omission(reason="R" * 3_000_000)]).SerializeToString()
 
 
 def empty_omissions() -> Iterator[bytes]:
-    """Two million names left out, of no name and for no reason, in each message."""
+    """Two million omissions with empty names and reasons, in each message."""
     for _ in range(ENOUGH):
         yield b"\x1a\x00" * (2 * MIB - 100)
 
 
 def endless_omissions() -> Iterator[bytes]:
-    """Names left out without end, each as long as it may be and for a reason of its own, with what a terminal obeys."""
+    """Endless omissions, each with the longest name, a reason of its own, and control characters for terminals."""
     for number in range(300):
         yield pb.ListFilesResponse(
             omitted=[pb.Omission(reason=f"R{number}-{n}", name="\x1b[2J" * 1000, count=1 << 62) for n in range(100)]
@@ -71,24 +71,24 @@ def endless_omissions() -> Iterator[bytes]:
 
 
 def empty_entries() -> Iterator[bytes]:
-    """Two million files of no name in each message."""
+    """Two million files with empty names in each message."""
     for _ in range(ENOUGH):
         yield b"\x0a\x00" * (2 * MIB - 100)
 
 
 def escapes() -> Iterator[bytes]:
-    """As long names as there may be, of what a terminal obeys; none of them can be had."""
+    """Names of the greatest length, with control characters for terminals; none of the files can be read."""
     for number in range(300):
         yield page(*(pb.FileInfo(name=f"../{number}-{n}/" + "\x1b[2J" * 900, size=1, revision="r") for n in range(10)))
 
 
 def one_file() -> Iterator[bytes]:
-    """A listing with nothing wrong with it."""
+    """A correct listing."""
     yield page(pb.FileInfo(name="a", size=1, revision="r"))
 
 
 def empty_pieces() -> Iterator[bytes]:
-    """Two million pieces of nothing in each message."""
+    """Two million empty pieces in each message."""
     return empty_entries()
 
 
@@ -101,7 +101,7 @@ Messages = Callable[[], Iterator[bytes]]
 
 
 def sending(messages: Messages) -> Handler:
-    """Answer every call with these messages, whatever is asked."""
+    """Answer every call with these messages, whatever the request."""
 
     async def answer(_: bytes, context: Context) -> None:
         for message in messages():
@@ -117,11 +117,11 @@ atexit.register(lambda: print(open("/proc/self/status").read(), file=open(status
 from unspool.cli import main
 main()
 """
-"""The command line, which leaves word of the memory it had: what `wait4` says includes that of who started it."""
+"""The command line, which writes how much memory it used: the value of `wait4` includes that of the parent process."""
 
 
 def run(*arguments: str | Path) -> tuple[int, int, bytes]:
-    """Run a command to its end; return its exit code, the most memory it had, and what it said on standard error."""
+    """Run a command to its end; return its exit code, the most memory it used, and its standard error."""
     with NamedTemporaryFile() as status:
         done = subprocess.run(
             [sys.executable, "-c", COMMAND, status.name, *map(str, arguments)],
@@ -134,7 +134,7 @@ def run(*arguments: str | Path) -> tuple[int, int, bytes]:
 
 
 def whole_run(listing: Messages, batch: Messages, *arguments: str | Path) -> tuple[int, int, bytes]:
-    """Run a command against a hostile server, whose address is put into the arguments for `{}`."""
+    """Run a command against a hostile server; `{}` in the arguments is replaced by its address."""
 
     async def served() -> tuple[int, int, bytes]:
         async with handmade(ListFiles=sending(listing), ReadFiles=sending(batch), ReadFile=sending(batch)) as address:
@@ -152,7 +152,7 @@ def whole_run(listing: Messages, batch: Messages, *arguments: str | Path) -> tup
 )
 @pytest.mark.parametrize("command", ["ls", "get -r"])
 def test_a_listing_that_is_out_of_all_bounds_is_refused(tmp_path: Path, listing: Messages, command: str) -> None:
-    """Exit 6 at the first page of it, within 150 MiB and one line, whoever asked for the listing."""
+    """Every command that lists ends with exit 6 at the first page, one line, and at most 150 MiB."""
     rest = ["{}", tmp_path / "out"] if command == "get -r" else ["{}"]
     code, memory, said = whole_run(listing, nothing, *command.split(), *rest)
     assert code == 6, said[:1000]
@@ -161,7 +161,7 @@ def test_a_listing_that_is_out_of_all_bounds_is_refused(tmp_path: Path, listing:
 
 
 def test_a_batch_that_is_out_of_all_bounds_is_refused(tmp_path: Path) -> None:
-    """A message of two million empty pieces is refused before they are made, and the file fails, within 150 MiB: exit 10."""
+    """A message of two million empty pieces is refused before it is parsed, and the file fails: exit 10, at most 150 MiB."""
     code, memory, said = whole_run(one_file, empty_pieces, "get", "-r", "{}", tmp_path / "out")
     assert code == 10, said[:1000]
     assert memory < 150 * MIB
@@ -170,7 +170,7 @@ def test_a_batch_that_is_out_of_all_bounds_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]])
 def test_what_is_printed_of_a_server_is_short_and_does_nothing_to_the_terminal(tmp_path: Path, debug: list[str]) -> None:
-    """Three thousand names of 3,600 characters that cannot be had: a line of 300 for each, escaped, and few are kept."""
+    """Three thousand unreadable files with names of 3,600 characters: an escaped line of 300 for each, and few are kept."""
     code, memory, said = whole_run(escapes, nothing, "get", "-r", "--quiet", *debug, "{}", tmp_path / "out")
     lines = said.decode().splitlines()
     assert code == 10
@@ -181,7 +181,7 @@ def test_what_is_printed_of_a_server_is_short_and_does_nothing_to_the_terminal(t
 
 @pytest.mark.parametrize("command", ["ls", "get -r"])
 def test_what_is_left_out_without_end_costs_little(tmp_path: Path, command: str) -> None:
-    """30,000 names of 4,000 characters for as many reasons: they are counted as one reason, and few are kept."""
+    """30,000 omissions with as many reasons, with names of 4,000 characters: they count as one reason, and few are kept."""
     rest = ["{}", tmp_path / "out"] if command == "get -r" else ["{}"]
     code, memory, said = whole_run(endless_omissions, nothing, *command.split(), *rest)
     assert code == 0, said[:1000]

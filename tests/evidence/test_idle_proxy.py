@@ -1,4 +1,4 @@
-"""A proxy between that cuts connections on which nothing moves."""
+"""A proxy that cuts connections without traffic."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from unspool.testing import FaultyStore, serve
 from unspool.testing.proxy import Proxy
 
 PATIENCE = 0.6
-"""Seconds without a byte after which the proxy cuts."""
+"""Seconds without a byte after which the proxy cuts a connection."""
 
 DATA = bytes(range(256)) * 1024
 
 
 @asynccontextmanager
 async def impatient(target: str) -> AsyncGenerator[Proxy, None]:
-    """A proxy that cuts its connections when no byte has gone to the client for a while."""
+    """A proxy that cuts a connection when no byte has gone to the client for a while."""
     async with Proxy(target) as proxy:
 
         async def watch() -> None:
@@ -40,7 +40,7 @@ async def impatient(target: str) -> AsyncGenerator[Proxy, None]:
 
 @pytest.mark.parametrize(("heartbeat", "cuts"), [(0.1, False), (60.0, True)], ids=["with heartbeats", "without"])
 async def test_heartbeats_keep_a_proxy_from_cutting(tmp_path: Path, heartbeat: float, cuts: bool) -> None:  # noqa: FBT001
-    """A transfer that waits for slow storage lives through a proxy's idle timeout, thanks to heartbeats and to nothing else."""
+    """With heartbeats, and only with them, a transfer that waits for slow storage survives a proxy's idle timeout."""
     store = FaultyStore(MemoryStore({"a": DATA}))
     options = ServerOptions(service=ServiceOptions(heartbeat=heartbeat, block_size=4096))
     patient = TransferOptions(retry=RetryPolicy(first_wait=0.01))

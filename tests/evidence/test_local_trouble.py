@@ -1,4 +1,4 @@
-"""Trouble on this side of the wire, as real as it can be had: disks that fail, directories that go, clocks that jump."""
+"""Real problems on the client's machine: failing disks, directories that disappear, clocks that jump."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from unspool.testing import serve
 
 
 class Meddling(Lab):
-    """A lab in which somebody does something to the directory when so many blocks have come."""
+    """A lab that changes something in the directory after a number of blocks."""
 
     def __init__(self, blocks: int, meddle: Callable[[], object]) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Meddling(Lab):
 
 @pytest.mark.parametrize("call", ["pwrite", "fsync"])
 async def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    """EIO, from a write or a sync, is told at once and not tried again; what was good is used when the disk is mended."""
+    """EIO from a write or a sync is an error at once, without a retry; good bytes are used once the disk works again."""
     calls = 0
     real = getattr(os, call)
 
@@ -67,7 +67,7 @@ async def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_directory_that_is_mounted_read_only(tmp_path: Path) -> None:
-    """On a file system that is read-only `get` ends with exit 8 and one line; what is there stays as it is."""
+    """On a read-only file system `get` ends with exit 8 and one line; existing files stay unchanged."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if shutil.which("unshare") is None or not can_mount(disk):
@@ -92,7 +92,7 @@ def test_a_directory_that_is_mounted_read_only(tmp_path: Path) -> None:
 
 
 async def test_a_destination_that_is_replaced_meanwhile(tmp_path: Path) -> None:
-    """A file that somebody puts at the destination during the download gives way to the whole file, in one step."""
+    """A file that appears at the destination during the download is replaced by the complete file, in one step."""
     out = tmp_path / "b.bin"
     out.write_bytes(b"first")
     (tmp_path / "theirs").write_bytes(b"second")
@@ -103,7 +103,7 @@ async def test_a_destination_that_is_replaced_meanwhile(tmp_path: Path) -> None:
 
 
 async def test_a_destination_that_is_removed_meanwhile(tmp_path: Path) -> None:
-    """A file that is removed during the download is there again afterwards, whole."""
+    """A destination that is removed during the download is there again afterwards, complete."""
     out = tmp_path / "b.bin"
     out.write_bytes(b"first")
     await Meddling(4, out.unlink).get(out)
@@ -112,7 +112,7 @@ async def test_a_destination_that_is_removed_meanwhile(tmp_path: Path) -> None:
 
 
 async def test_a_directory_that_is_removed_meanwhile(tmp_path: Path) -> None:
-    """If the whole directory goes during the download, that is what is told, and nothing comes to be elsewhere."""
+    """If the whole directory is removed during the download, the error says so, and no file appears elsewhere."""
     directory = tmp_path / "here"
     directory.mkdir()
     with pytest.raises(LocalFileError, match="no such directory"):
@@ -121,7 +121,7 @@ async def test_a_directory_that_is_removed_meanwhile(tmp_path: Path) -> None:
 
 
 async def test_a_directory_that_is_moved_meanwhile(tmp_path: Path) -> None:
-    """If the directory is moved away during the download and another takes its place, no half of a file appears in either."""
+    """If the directory is replaced by another one during the download, no incomplete file appears in either."""
     directory, moved = tmp_path / "here", tmp_path / "moved"
     directory.mkdir()
 
@@ -139,7 +139,7 @@ async def test_a_directory_that_is_moved_meanwhile(tmp_path: Path) -> None:
 
 
 async def test_a_clock_that_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of day may jump by years in both directions: no stall is seen that is none, no wait is waited."""
+    """If the time of day jumps by years, in either direction, no stall is reported, and no wait gets longer."""
     jump = random.Random(1)
     real = time.time
 
@@ -163,7 +163,7 @@ async def test_a_clock_that_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_the_longest_name_is_gone_on_with(tmp_path: Path) -> None:
-    """A destination of 255 bytes is resumed like any other, and nothing stays beside it."""
+    """A destination with a name of 255 bytes is resumed like any other, and no file stays beside it."""
     out = tmp_path / ("ä" * 127 + "b")
     store = MemoryStore({NAME: DATA})
     with pytest.raises(Exception, match="the connection broke"):
@@ -176,7 +176,7 @@ async def test_the_longest_name_is_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_a_destination_on_another_file_system(tmp_path: Path) -> None:
-    """Where one is makes no difference: part file and destination are on one file system, whichever that is."""
+    """Part file and destination are on the same file system, whatever the current directory."""
     elsewhere = Path("/dev/shm")
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no other file system here")
@@ -190,7 +190,7 @@ def test_a_destination_on_another_file_system(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL, errno.EIO])
 async def test_a_directory_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Once the file has its name, a directory that refuses to be synced makes no failure of it."""
+    """If the directory cannot be synced after the file got its name, the download has still succeeded."""
     real = os.fsync
     refused = 0
 

@@ -1,4 +1,4 @@
-"""Three clients, one destination: killed, stopped, their files removed, the source replaced. A whole file is there, or none."""
+"""Three clients with one destination, which are killed and stopped while files are removed and the source is replaced."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ MIB = 1 << 20
 SIZE = 24 * MIB
 
 ENDS = {0, 5, 8, 9, -signal.SIGKILL}
-"""Done; changed too often; its part file was taken away; somebody else is at it; killed."""
+"""Done; changed too often; the part file was removed; another process holds the download; killed."""
 
 
 def version(number: int) -> bytes:
-    """Return what the file is; no two versions share a block."""
+    """Return the version of the file; no two versions share a block."""
     return Random(number).randbytes(MIB) * (SIZE // MIB)
 
 
 def replace(source: Path, number: int) -> None:
-    """Put another version in place of the file, as one should: by a rename."""
+    """Replace the file by another version, with a rename."""
     new = source.with_name("new")
     new.write_bytes(version(number))
     new.rename(source)
 
 
 def trouble(random: Random, clients: list[subprocess.Popen[bytes]], destination: Path, source: Path, number: int) -> None:
-    """Do one of the things that may happen."""
+    """Cause one of the events."""
     one = random.choice(clients)
     match random.randrange(5):
         case 0:
@@ -53,7 +53,7 @@ def trouble(random: Random, clients: list[subprocess.Popen[bytes]], destination:
 
 
 def race(random: Random, server: Serving, source: Path, destination: Path, first: int) -> int:
-    """Have three clients at it while things happen; return how many of them were done."""
+    """Run three clients while events happen; return how many clients succeeded."""
     command = [*UNSPOOL, "get", "--quiet", f"{server.address}/{source.name}", str(destination)]
     replace(source, first)
     clients = [
@@ -82,7 +82,7 @@ def race(random: Random, server: Serving, source: Path, destination: Path, first
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seeds", shards(normal=6, deep=300, size=3), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_clients_race_for_one_destination(seeds: range, tmp_path: Path) -> None:
-    """What is at the final name is always one whole version; who ends with 0 has put it there; one more run gets the last."""
+    """The final name always has one complete version, put there by clients that exit with 0; one more run gets the last."""
     root = tmp_path / "root"
     root.mkdir()
     with serving(root, tmp_path / "log") as server:
@@ -92,7 +92,7 @@ def test_clients_race_for_one_destination(seeds: range, tmp_path: Path) -> None:
             destination.parent.mkdir()
             with repeatable(seed, "test_races.py"):
                 race(random, server, root / "f", destination, seed * 10)
-                destination.with_name("out.unspool-part").unlink(missing_ok=True)  # its journal may have been taken away
+                destination.with_name("out.unspool-part").unlink(missing_ok=True)  # its journal may have been removed
                 done = unspool("get", f"{server.address}/f", destination)
                 assert done.code == 0, done.err
                 assert destination.read_bytes() == (root / "f").read_bytes()

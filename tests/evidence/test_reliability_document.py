@@ -1,4 +1,4 @@
-"""The documents about what has been tried name tests that exist, and the counts that they have."""
+"""The documents about the tests name existing tests, and their real counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_test_it_names_is_there(path: str, function: str) -> None:
     re.findall(r"`(tests/evidence/\w+\.py)` \| ([\d,]+) \w+ \| ([\d,]+) \|", TEXT),
 )
 def test_the_counts_it_names_are_the_ones_that_are_run(path: str, normal: str, deep: str) -> None:
-    """How often docs/reliability.md says that something is tried is how often it is."""
+    """The counts in docs/reliability.md are those of the tests."""
     source = (REPO / path).read_text().replace("_", "")
     numbers = (deep.replace(",", ""), normal.replace(",", ""))
     assert f"normal={numbers[1]}, deep={numbers[0]}," in source or f"KILLS = {numbers[0]} if DEEP else {numbers[1]}\n" in source

@@ -1,4 +1,4 @@
-"""Files that never rest, served from a real directory: they end a download, they do not keep it for ever."""
+"""Files that never stop changing, served from a real directory: downloads end with an error instead of going on for ever."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MIB = 1 << 20
 
 
 def appended(file: Path) -> None:
-    """Add a line, as a log gets it."""
+    """Append a line, as to a log."""
     with file.open("ab") as log:
         log.write(b"one more line\n")
 
 
 def linked(file: Path) -> None:
-    """Make or remove another name of the file: its bytes stay the same, its time of change does not."""
+    """Create or remove a hard link: the bytes of the file stay the same, its change time does not."""
     other = file.with_name("other")
     try:
         os.link(file, other)
@@ -42,7 +42,7 @@ def linked(file: Path) -> None:
 async def test_a_file_that_never_rests_ends_the_download(
     tmp_path: Path, trouble: Callable[[Path], None], interval: float
 ) -> None:
-    """A log that grows, and a hard link that comes and goes: begun again five times, then told; nothing at the final name."""
+    """For a growing log, and for a hard link that comes and goes, a download begins again five times and then fails."""
     (tmp_path / "root").mkdir()
     file = tmp_path / "root" / "a.log"
     file.write_bytes(os.urandom(64 * MIB))
@@ -65,7 +65,7 @@ async def test_a_file_that_never_rests_ends_the_download(
 
 @pytest.mark.deep
 def test_the_command_says_what_to_do(tmp_path: Path) -> None:
-    """With its default options `get` ends with exit code 5, and advises what helps."""
+    """With its default options `get` ends with exit code 5 and advice."""
     (tmp_path / "root").mkdir()
     file = tmp_path / "root" / "a.log"
     file.write_bytes(os.urandom(64 * MIB))

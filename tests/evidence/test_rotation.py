@@ -1,4 +1,4 @@
-"""Certificates are replaced while files are transferred: nothing is cut, and new connections use the new ones."""
+"""Certificates are replaced while files are transferred: no transfer is cut, and new connections use the new ones."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_certificates_are_replaced_while_20_downloads_run(tmp_path: Path, 
             fresh = authority.issue("fresh")
             used.become(fresh)
             seen.add(der(fresh))
-            for _ in range(4):  # with workers, the kernel chooses who answers
+            for _ in range(4):  # with workers, the kernel chooses which one answers
                 assert await asyncio.to_thread(shown_at, server.address) == der(fresh)
             await asyncio.sleep(0.1)
         results = await running
@@ -74,7 +74,7 @@ async def test_certificates_are_replaced_while_20_downloads_run(tmp_path: Path, 
 
 
 async def test_a_bad_certificate_disturbs_nobody(tmp_path: Path) -> None:
-    """The server goes on with the old one, says so once, and counts it."""
+    """If the new certificate is invalid, the server keeps using the old one, logs this once, and counts it."""
     authority = Authority(tmp_path)
     used = authority.issue("used")
     async with Server(MemoryStore({"a": b"a"}), cert=used.cert, key=used.key) as server:
@@ -92,7 +92,7 @@ async def test_a_bad_certificate_disturbs_nobody(tmp_path: Path) -> None:
 
 
 async def test_who_may_connect_changes_with_the_file(tmp_path: Path) -> None:
-    """A new authority of clients counts from the next connection on; who is connected stays."""
+    """A new authority of clients applies to new connections; existing connections stay."""
     old, new = Authority(tmp_path), Authority(tmp_path, "new")
     used = old.issue("used")
     mine = old.issue("mine", "me@example.com")
@@ -114,7 +114,7 @@ async def test_who_may_connect_changes_with_the_file(tmp_path: Path) -> None:
 
 
 async def test_a_client_uses_its_new_certificate_before_the_old_one_expires(tmp_path: Path) -> None:
-    """A long-lived client of short-lived certificates: later calls use the new one, and a running read goes on."""
+    """A client whose certificate is renewed uses the new one for later calls, and a running read continues."""
     old, new = Authority(tmp_path), Authority(tmp_path, "new")
     used = old.issue("used")
     mine = old.issue("mine", "me@example.com")
@@ -129,7 +129,7 @@ async def test_a_client_uses_its_new_certificate_before_the_old_one_expires(tmp_
         async with client.open("a") as reading:
             blocks = aiter(reading)
             got = len(await anext(blocks))
-            # From now on only clients of the new authority are let in.
+            # From now on only clients of the new authority are accepted.
             client_ca.write_bytes(new.file.read_bytes())
             mine.become(new.issue("fresh", "me@example.com"))
             assert (await client.stat("a")).size == len(data)
@@ -139,7 +139,7 @@ async def test_a_client_uses_its_new_certificate_before_the_old_one_expires(tmp_
 
 
 async def test_a_client_whose_new_certificate_is_bad_keeps_the_old_one(tmp_path: Path) -> None:
-    """Its calls go on over the connection that it has."""
+    """If a client's new certificate is invalid, its calls continue over the existing connection."""
     authority = Authority(tmp_path)
     used, mine = authority.issue("used"), authority.issue("mine", "me@example.com")
     async with (

@@ -1,7 +1,7 @@
-"""Thousands of made-up schedules of faults, each with a seed; whatever happens, a download keeps its promises.
+"""Thousands of random schedules of faults, each with a seed: in all of them a download keeps its promises.
 
-The checks are those of `client.test_client_property`, and two more: every request asks for missing bytes only, and a download
-that is cancelled anywhere is gone on with. Hypothesis looks for the odd case there; here it is the number that counts.
+The checks are those of `client.test_client_property`, and two more: every request is for missing bytes only, and a download
+that is cancelled anywhere can be resumed. Hypothesis searches for rare cases there; here the number counts.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from unspool.errors import UnspoolError
 from unspool.testing.faults import LETTERS
 
 SIZES = (0, 1, promises.BLOCK, 5 * promises.BLOCK)
-"""Sizes that are tried more often than others."""
+"""Sizes that are chosen more often than others."""
 
 
 def world_of(seed: int) -> promises.World:
-    """Make up a world: mostly good ones, some in which hardly a frame comes through."""
+    """Choose a world: most are good, and in some hardly any frame arrives."""
     random = Random(seed)
     density = random.choice((0.05, 0.2, 0.5))
     faults = LETTERS.replace(".", "")
@@ -50,11 +50,11 @@ def world_of(seed: int) -> promises.World:
 
 
 class CancelledError(UnspoolError):
-    """Stands for a cancel, which is no error of unspool's."""
+    """Stands for a cancellation, which is not an error of unspool."""
 
 
 class Cancelling(Client):
-    """Cancels its first download at one of the places where it waits; -1 is none."""
+    """Cancels its first download at one of its waits; -1 is none."""
 
     place = -1
 
@@ -87,7 +87,7 @@ class Schedule(promises.Run):
             assert self.counting.fetched <= self.kept() + self.may_be_lost() + promises.ON_THE_WAY
 
     def committed(self) -> Result:
-        """Return what a download would have, had not a cancel come when all was done but the telling."""
+        """Return the result that a download would have had if it had not been cancelled after its last step."""
         data = self.destination.read_bytes()
         (revision,) = [revision for revision, known in self._store.all.items() if known == data][-1:]
         path, size, received = str(self.destination), len(data), self.counting.fetched
@@ -95,7 +95,7 @@ class Schedule(promises.Run):
 
 
 def live_through(seed: int, directory: Path) -> list[promises.Run]:
-    """Download in the world of a seed, and if that failed once more without faults; return the runs."""
+    """Download in the world of a seed, and if that fails, once more without faults; return the runs."""
     random = Random(-seed - 1)
     Cancelling.place = random.randrange(120) if random.random() < 0.2 else -1
     with pytest.MonkeyPatch.context() as patch:
@@ -114,7 +114,7 @@ def test_schedules_that_once_broke_a_promise_do_not_any_more(seed: int) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seeds", shards(normal=2_000, deep=50_000, size=250), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_no_schedule_of_faults_breaks_a_promise(seeds: range) -> None:
-    """For every seed all seven promises hold; what a failed or cancelled run left is used by the next, which ends well."""
+    """For every seed all seven promises hold; the next run uses the bytes of a failed or cancelled one, and succeeds."""
     failed = cancelled = 0
     for seed in seeds:
         with repeatable(seed, "test_schedules.py"), TemporaryDirectory() as directory:
@@ -122,6 +122,6 @@ def test_no_schedule_of_faults_breaks_a_promise(seeds: range) -> None:
         assert runs[-1].result is not None
         failed += len(runs) > 1
         cancelled += runs[0].failed_with is CancelledError
-    if len(seeds) > 100:  # the schedules do break downloads, though not all of them
+    if len(seeds) > 100:  # the schedules break many downloads, but not all
         assert len(seeds) // 20 < failed < len(seeds) * 9 // 10
         assert cancelled

@@ -1,4 +1,4 @@
-"""Made-up schedules of faults over real sockets: the real client against the scripted server, several faults a transfer."""
+"""Random schedules of faults over real sockets: the real client and the scripted server, several faults in each transfer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ FINAL = ("garbage", "status:DATA_LOSS", "status:NOT_FOUND")
 
 
 def fault_of(random: Random, size: int) -> str:
-    """Make up a fault, at a boundary or anywhere; those that end a transfer for good are rarer."""
+    """Choose a fault, at a boundary or anywhere; faults that end a transfer for good are rarer."""
     kind = random.choice(random.choice((ANYWHERE, ANYWHERE, ON_BLOCKS, AT_START)))
     if kind in FINAL and random.random() < 0.7:
         return "cut@1"
@@ -77,7 +77,7 @@ class Schedule:
         self.revision = self.store.put(NAME, self.data).revision
 
     async def get(self, server: FaultServer) -> Result | UnspoolError:
-        """Download once, and check what must hold whatever comes of it."""
+        """Download once, and check the promises that hold after every run."""
         transport = Asked(GrpcTransport(server.address))
         transport.journal = self.directory / JOURNAL
         transport.revisions = {self.revision: self.data, f"{self.revision}-other": self.data}
@@ -101,7 +101,7 @@ class Schedule:
         return come
 
     async def live(self) -> tuple[int, bool]:
-        """Download under faults, and if that failed once more without; return how many happened and whether it failed."""
+        """Download under faults, and if that fails, once more without; return the number of faults, and whether it failed."""
         async with FaultServer(self.store, block_size=BLOCK) as server:
             server.default = key = server.script(*self.script)
             first = await self.get(server)
@@ -117,7 +117,7 @@ class Schedule:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seeds", shards(normal=60, deep=2_000, size=20), ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_no_schedule_of_faults_over_sockets_breaks_a_promise(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For every seed the file is right or absent, requests ask for missing bytes only, and a second run ends well."""
+    """For every seed the file is right or absent, requests are for missing bytes only, and a second run succeeds."""
     monkeypatch.setattr("unspool.client.unfinished.segment_size_for", lambda _: SEGMENT)
     monkeypatch.setattr("unspool.client.unfinished._CHECKPOINT_INTERVAL", 0.0)
     happened = failed = 0
@@ -126,6 +126,6 @@ def test_no_schedule_of_faults_over_sockets_breaks_a_promise(seeds: range, monke
             faults, was_failure = asyncio.run(Schedule(seed, Path(directory)).live())
         happened += faults
         failed += was_failure
-    if len(seeds) > 1:  # the schedules do something, and do not only end it
+    if len(seeds) > 1:  # the schedules have an effect, and do not end every download
         assert happened > len(seeds)
         assert failed < len(seeds) * 3 // 4

@@ -1,4 +1,4 @@
-"""A server that is killed, again and again, and comes back on the same port: one client process gets there by itself."""
+"""A server that is killed repeatedly and restarted on the same port: one client process completes its download."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIB = 1 << 20
 KILLS = 200 if DEEP else 10
 
 BETWEEN = 3 * MIB
-"""Bytes, at most, that come through between a server's start and its end."""
+"""Most bytes that arrive between a server's start and its end."""
 
 SIZE = (KILLS + 2) * BETWEEN
 
@@ -34,14 +34,14 @@ def ended(process: subprocess.Popen[bytes]) -> Outcome:
 
 
 async def killed(server: Serving, proxy: Proxy, client: asyncio.Task[Outcome], random: Random, known: int) -> None:
-    """Kill a server at a random moment while its bytes come through, or at once.
+    """Kill a server at a random moment while its bytes arrive, or at once.
 
     Args:
-        server: the one to kill.
-        proxy: what the client connects to.
+        server: the server to kill.
+        proxy: the proxy that the client connects to.
         client: must not end meanwhile.
-        random: decides when.
-        known: connections that there were before this server; a new one means that the client has found it.
+        random: chooses the moment.
+        known: connections from before this server; a new one means that the client has found the server.
     """
 
     async def until(holds: Callable[[], bool]) -> None:
@@ -59,7 +59,7 @@ async def killed(server: Serving, proxy: Proxy, client: asyncio.Task[Outcome], r
 
 @pytest.mark.timeout(1800 if DEEP else 120)
 async def test_a_server_killed_again_and_again_costs_nothing_twice() -> None:
-    """The client process rides out every SIGKILL of its server, ends with exit 0 and the right bytes, each fetched once."""
+    """The client process survives every SIGKILL of its server, ends with exit 0 and the right bytes, each fetched once."""
     random = Random(6)
     with roomy(3 * SIZE) as directory:
         root = directory / "root"

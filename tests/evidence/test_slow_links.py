@@ -1,4 +1,4 @@
-"""Slow links, through a relay with buffers: as long as bytes arrive, a download gets on with its default options."""
+"""Slow links, through a relay with buffers: while bytes arrive, a download with default options makes progress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 
 async def slowly(tmp_path: Path, size: int, rate: float, buffer: int, options: TransferOptions) -> tuple[int, float]:
-    """Get a file over a slow link, and look at it; return the attempts, and how many times its bytes the link carried."""
+    """Get a file over a slow link; return the number of attempts, and how many times its size the link carried."""
     data = Random(0).randbytes(size)
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "f").write_bytes(data)
@@ -36,7 +36,7 @@ async def slowly(tmp_path: Path, size: int, rate: float, buffer: int, options: T
 
 @pytest.mark.parametrize(("rate", "buffer"), [(64e3, 64 * KIB), (128e3, 4 * MIB)])
 async def test_a_link_on_which_a_block_takes_longer_than_a_stall(tmp_path: Path, rate: float, buffer: int) -> None:
-    """Small buffers and large ones: one stall, or two, and then smaller blocks, which all come in time."""
+    """With small buffers and with large ones, there are one or two stalls, and then smaller blocks, which arrive in time."""
     options = TransferOptions(retry=RetryPolicy(budget=4, first_wait=0.01), idle_timeout=30 / 64)
     attempts, carried = await slowly(tmp_path, int(4 * rate), rate, buffer, options)
     assert attempts <= 5
@@ -44,7 +44,7 @@ async def test_a_link_on_which_a_block_takes_longer_than_a_stall(tmp_path: Path,
 
 
 async def test_a_connection_made_for_a_slow_link_carries_a_fast_one(tmp_path: Path) -> None:
-    """What a stall leads to is no burden afterwards: over a long, fast link the new connection is nearly as fast as any."""
+    """After a stall, a new connection over a long, fast link is nearly as fast as any other."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "f").write_bytes(bytes(32 * MIB))
     store = LocalStore(tmp_path / "root")
@@ -54,7 +54,7 @@ async def test_a_connection_made_for_a_slow_link_carries_a_fast_one(tmp_path: Pa
         for window in (None, 16 * KIB):
             transport = GrpcTransport(link.address)
             await transport.stat("f")
-            transport._connection._line.given_up = True  # type: ignore[union-attr]  # as somebody leaves it who waited in vain
+            transport._connection._line.given_up = True  # type: ignore[union-attr]  # as after a wait that was given up
             transport.renew(window)
             async with Client(transport=transport, options=TransferOptions(jobs=1)) as client:
                 result = await client.get("f", tmp_path / f"out-{window}")
@@ -67,6 +67,6 @@ async def test_a_connection_made_for_a_slow_link_carries_a_fast_one(tmp_path: Pa
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("rate", "buffer"), [(1e3, 64 * KIB), (16e3, 4 * MIB)])
 async def test_a_mebibyte_comes_over_a_link_of_a_thousand_bytes_a_second(tmp_path: Path, rate: float, buffer: int) -> None:
-    """With the default options, and the real times."""
+    """The same with the default options and real times."""
     _, carried = await slowly(tmp_path, MIB, rate, buffer, TransferOptions())
     assert carried < 2

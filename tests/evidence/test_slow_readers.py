@@ -1,4 +1,4 @@
-"""Readers that are slow, stop or vanish: the server stays small, and others are served as ever."""
+"""Readers that are slow, stop or disappear: the server's memory stays small, and others are served as usual."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SIZE = 256 * MIB
 READERS = 8
 
 MOST_PER_READER = 24 * MIB
-"""Bytes that a server may have read from its store for a reader that takes none: in gRPC, the kernels' buffers, the proxy."""
+"""Most bytes that a server reads from its store for a reader that reads none: gRPC, the kernels' buffers, the proxy."""
 
 
 def memory(server: Serving) -> int:
-    """Return how many bytes of memory a server holds now."""
+    """Return how many bytes of memory a server uses now."""
     pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
     return pages * 4096
 
@@ -40,7 +40,7 @@ def read_by(server: Serving) -> int:
 
 
 async def until_still(server: Serving) -> int:
-    """Wait until a server reads next to nothing for a second, and return how much it has read."""
+    """Wait until a server reads nearly nothing for a second, and return how much it has read."""
     deadline = time.monotonic() + 60
     before = -MIB
     while (now := read_by(server)) - before > 64 * 1024:
@@ -53,7 +53,7 @@ async def until_still(server: Serving) -> int:
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not say how much a process has read")
 @pytest.mark.parametrize("bandwidth", [1024.0, None], ids=["1 KiB/s", "stopped"])
 async def test_readers_that_take_next_to_nothing_cost_next_to_nothing(bandwidth: float | None) -> None:
-    """For readers of 1 KiB/s, or that stop, the server stops reading, stays small, and serves others as ever."""
+    """For readers of 1 KiB/s, and for those that stop, the server stops reading, stays small, and serves others as usual."""
     with roomy(2 * SIZE) as directory:
         root = directory / "root"
         root.mkdir()
@@ -82,14 +82,14 @@ async def test_readers_that_take_next_to_nothing_cost_next_to_nothing(bandwidth:
 
 
 async def test_a_client_that_vanishes_gives_its_slot_back() -> None:
-    """A client that goes without a word is found out by keepalive: its stream ends, its file is closed, reading stops."""
+    """A client that disappears is detected by keepalive: its stream ends, its file is closed, reading stops."""
     store = FaultyStore(MemoryStore({"a": bytes(64 * MIB)}))
     options = ServerOptions(keepalive=0.5, keepalive_timeout=0.5)
     async with serve(store, options) as address, Proxy(address) as proxy, wiretap(proxy.address) as tap:
         call = tap.read(ReadRequest("a"))
         await tap.next_frame(call)
         assert store.open_files == 1
-        proxy.stall()  # nothing passes any more, and nothing is closed
+        proxy.stall()  # nothing passes any more, and the connection stays open
         async with asyncio.timeout(10):
             while store.open_files:
                 await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Two real clients and one destination, when the first one's part file is removed by hand."""
+"""Two real clients with one destination, when the first one's part file is removed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MIB = 1 << 20
 
 
 def size_of(path: Path) -> int:
-    """Return how long a file is, 0 if it is not there."""
+    """Return the length of a file, 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def test_a_commit_never_gives_the_name_to_another_downloads_bytes(tmp_path: Path) -> None:
-    """The first client ends with an error that names the part file; the second one's unfinished bytes stay a part file."""
+    """The first client ends with an error that names the part file; the second one's unfinished bytes stay in a part file."""
     root, out = tmp_path / "root", tmp_path / "out"
     root.mkdir()
     (root / "a.bin").write_bytes(random.Random(1).randbytes(40 * MIB))

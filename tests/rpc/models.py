@@ -1,4 +1,4 @@
-"""Any values that may be sent: for tests of what is written and read back."""
+"""Arbitrary values of the model: for tests of encoding and decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Protobuf messages put together from raw fields, as no generated code would: for tests of parsers."""
+"""Protobuf messages built from raw fields, as no generated code would: for tests of parsers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Encoded = st.SearchStrategy[bytes]
 
 
 def varint(value: int, padding: int = 0) -> bytes:
-    """Return a number as a varint, `padding` bytes longer than need be."""
+    """Return a number as a varint, `padding` bytes longer than necessary."""
     out = bytearray()
     value &= 2**64 - 1
     while value >= 0x80 or padding:
@@ -21,7 +21,7 @@ def varint(value: int, padding: int = 0) -> bytes:
     return bytes(out)
 
 
-# Mostly none; sometimes as much as still fits, or more than ever fits.
+# Mostly none; sometimes as many as still fit, or more than ever fit.
 paddings = st.sampled_from([0] * 20 + [1, 2, 4, 5, 8, 9, 10])
 
 numbers = st.one_of(
@@ -35,12 +35,12 @@ fixed32 = st.binary(min_size=4, max_size=4)
 
 
 def field(number: int, wire_type: int, payloads: Encoded) -> Encoded:
-    """Fields with a number and a wire type; now and then the tag is longer than need be."""
+    """Fields with a number and a wire type; sometimes the tag is longer than necessary."""
     return st.builds(lambda padding, payload: varint(number << 3 | wire_type, padding) + payload, paddings, payloads)
 
 
 def delimited(number: int, payloads: Encoded) -> Encoded:
-    """Fields that hold bytes, text or a message; now and then their length is longer than need be, or wrong."""
+    """Fields that hold bytes, text or a message; sometimes their length is longer than necessary, or wrong."""
 
     def encoded(payload: bytes, padding: int, error: int) -> bytes:
         return varint(max(len(payload) + error, 0), padding) + payload
@@ -50,7 +50,7 @@ def delimited(number: int, payloads: Encoded) -> Encoded:
 
 
 def any_field(field_numbers: st.SearchStrategy[int]) -> Encoded:
-    """Fields of any wire type, also of those that do not exist, with any payload, also one that does not fit."""
+    """Fields of any wire type, including invalid ones, with any payload, including too long ones."""
     payloads = st.one_of(varints, fixed32, st.binary(max_size=12), st.just(b""))
     groups = field_numbers.map(lambda number: varint(number << 3 | GROUP_START) + varint(number << 3 | GROUP_END))
     return st.one_of(
@@ -64,14 +64,14 @@ def any_field(field_numbers: st.SearchStrategy[int]) -> Encoded:
 
 
 def message(*known: Encoded, largest: int) -> Encoded:
-    """Messages of any of the known fields, in any order and number; sometimes with unknown or mistyped ones between them."""
+    """Messages of any of the known fields, in any order and number; sometimes with unknown or mistyped fields in between."""
     strange = any_field(st.one_of(st.integers(0, 8), st.sampled_from([15, 16, 100, 19000, 2**29 - 1])))
     return st.lists(st.one_of(*known, *known, *known, strange), max_size=largest).map(b"".join)
 
 
 @st.composite
 def mutated(draw: st.DrawFn, messages: Encoded) -> bytes:
-    """Messages as they were, or cut, or with a bit flipped, a byte more or a byte less, or with another behind them."""
+    """Messages unchanged, truncated, with a flipped bit, with a byte more or less, or followed by another message."""
     data = draw(messages)
     at = draw(st.integers(0, max(len(data) - 1, 0)))
     match draw(st.sampled_from(["as it was"] * 5 + ["cut", "flip", "more", "less", "two"])):

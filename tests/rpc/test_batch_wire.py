@@ -1,4 +1,4 @@
-"""Batches on the wire: what is sent is what is received, as the generated code would send it, and hostile bytes are refused."""
+"""Encoding of batches: messages are received as sent, equal the generated code's, and hostile bytes are refused."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ framed = st.builds(Piece, indexes, frames)
 
 @given(batch_requests)
 def test_a_request_arrives_as_it_was_sent(request: BatchRequest) -> None:
-    """Names in their order, pins, starts, what is known, the wish, and what is for the logs come back."""
+    """Names, pins, starts, known revisions, the block size and the fields for logs are decoded as they were encoded."""
     assert batchwire.decode_batch_request(batchwire.encode_batch_request(request)) == request
 
 
 def test_what_is_absent_is_not_sent() -> None:
-    """A batch without pins and wishes is just the names; an empty pin, and a wish that is not positive, are none."""
+    """A batch without options has only the names; an empty pin or a block size that is not positive counts as absent."""
     plain = BatchRequest((WantedFile("a"), WantedFile("b")))
     files = [pb.FileToRead(name="a"), pb.FileToRead(name="b")]
     assert batchwire.encode_batch_request(plain) == pb.ReadFilesRequest(files=files).SerializeToString()
@@ -66,14 +66,14 @@ UNSENDABLE: dict[str, BatchRequest] = {
 
 @pytest.mark.parametrize("request_", UNSENDABLE.values(), ids=UNSENDABLE)
 def test_what_cannot_be_sent_is_an_invalid_request(request_: BatchRequest) -> None:
-    """Numbers and texts that no message can hold are the caller's mistake, told as such before anything is sent."""
+    """Numbers and texts that do not fit into a message raise InvalidRequestError before anything is sent."""
     with pytest.raises(InvalidRequestError, match="cannot be put into a request"):
         batchwire.encode_batch_request(request_)
 
 
 @given(batch_requests)
 def test_an_older_server_reads_a_request_as_whole_files(request: BatchRequest) -> None:
-    """Who knows nothing of starts and known revisions reads the names and pins, and nothing else."""
+    """A server that does not know starts and known revisions reads only the names and pins."""
     older = pb.ReadFilesRequest.FromString(batchwire.encode_batch_request(request))
     for file in older.files:
         file.ClearField("start")
@@ -84,7 +84,7 @@ def test_an_older_server_reads_a_request_as_whole_files(request: BatchRequest) -
 
 @given(st.lists(framed, max_size=5))
 def test_pieces_are_written_as_the_generated_code_writes_them(pieces: list[Piece]) -> None:
-    """Byte for byte, for any frames of any files, and they are read as they were."""
+    """For any frames of any files, the bytes equal the generated code's, and decoding returns the frames."""
     message = pb.ReadFilesResponse()
     for piece in pieces:
         assert piece.frame is not None
@@ -97,14 +97,14 @@ def test_pieces_are_written_as_the_generated_code_writes_them(pieces: list[Piece
 
 
 def test_a_heartbeat_is_the_empty_message() -> None:
-    """Nothing at all is still here; it is told apart from a piece that says nothing."""
+    """An empty message is a heartbeat, and differs from an empty piece."""
     assert batchwire.encode_pieces(()) == b""
     assert batchwire.decode_pieces(b"") == ()
     assert batchwire.decode_pieces(batchwire.encode_pieces((Piece(0, HEARTBEAT),))) == (Piece(0, HEARTBEAT),)
 
 
 def test_the_data_of_a_block_may_be_a_view() -> None:
-    """What a store gives out without copying is written like bytes."""
+    """A memoryview from a store is written like bytes."""
     data = b"0123456789"
     piece = Piece(7, Frame(block=Block(0, memoryview(data)[2:5], 1)))
     assert batchwire.decode_pieces(batchwire.encode_pieces((piece,))) == (Piece(7, Frame(block=Block(0, b"234", 1))),)
@@ -123,7 +123,7 @@ delays = st.none() | st.integers(0, 10**15).map(lambda nanoseconds: nanoseconds 
 def test_what_may_cross_arrives_as_what_it_was(
     kind: type[UnspoolError], message: str, offset: int | None, retry_after: float | None, index: int
 ) -> None:
-    """Class, message, byte and wait survive the wire; the name is that of the file asked for."""
+    """Class, message, offset and wait survive encoding; the name is that of the requested file."""
     error = kind(message, name="ignored", offset=offset, retry_after=retry_after)
     files = [WantedFile(name) for name in ("a", "b", "c")]
     (piece,) = batchwire.decode_pieces(batchwire.encode_pieces((Piece(index, error=error),)), files)
@@ -135,7 +135,7 @@ def test_what_may_cross_arrives_as_what_it_was(
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_an_error_has_the_code_that_its_status_would_have(kind: type[UnspoolError]) -> None:
-    """A client that knows the codes and not the reasons learns as much as from a read of that file alone."""
+    """A client that knows only status codes learns as much as from a read of that file alone."""
     message = encode_file_error(kind("it failed"))
     assert message.code == STATUS[kind].value[0]
     message.reason = ""
@@ -147,27 +147,27 @@ def test_an_error_has_the_code_that_its_status_would_have(kind: type[UnspoolErro
 @pytest.mark.parametrize("reason", ["OUT_OF_PAPER", "BUSY", "BLOCK_CORRUPT", "", "file_not_found"])
 @pytest.mark.parametrize("code", [0, 5, 10, 16, 17, -1, 2**31 - 1])
 def test_a_reason_that_no_server_may_give_means_what_the_code_says(reason: str, code: int) -> None:
-    """Unknown reasons, and those that only a client can find out, leave the code to decide; a code that is none is UNKNOWN."""
+    """For unknown reasons, and those that only a client may find, the code decides; an invalid code means UNKNOWN."""
     numbered = {each.value[0]: each for each in grpc.StatusCode}
     error = decode_file_error(pb.FileError(code=code, reason=reason, message="said"), name="a")
     assert type(error) is FROM_STATUS[numbered.get(code, grpc.StatusCode.UNKNOWN)]
 
 
 def test_an_error_that_says_nothing_still_makes_a_line() -> None:
-    """Without a message the reason is told, or that nothing is."""
+    """Without a message, the error's message is the reason, or says that there is none."""
     assert decode_file_error(pb.FileError(reason="FILE_NOT_FOUND"), name="a").message == "FILE_NOT_FOUND"
     assert decode_file_error(pb.FileError(code=5), name="a").message == "a: no more is said (NOT_FOUND)"
 
 
 def test_an_offset_that_is_none_is_none() -> None:
-    """What a server says of a byte before the first is nothing: it does not break the error it comes with."""
+    """An offset below zero is ignored, and does not break the error."""
     for offset in (-1, -(2**63)):
         error = decode_file_error(pb.FileError(reason="FILE_NOT_FOUND", offset=offset), name="a")
         assert (type(error), error.offset) == (NotFoundError, None)
 
 
 def test_a_long_error_is_cut_on_both_sides() -> None:
-    """A message of more than 1 KiB is told without its middle, whether we send it or are sent it."""
+    """A message of more than 1 KiB is sent, and received, without its middle."""
     long = "a" * 5000 + ": no such file"
     sent = encode_file_error(NotFoundError(long))
     assert len(sent.message) <= 1027
@@ -177,13 +177,13 @@ def test_a_long_error_is_cut_on_both_sides() -> None:
 
 
 def test_half_characters_in_an_error_do_not_keep_it_from_crossing() -> None:
-    """A name that is not UTF-8, as local file names can be, is told with question marks."""
+    """A name that is not UTF-8, as local file names can be, is sent with question marks."""
     assert encode_file_error(NotFoundError("a\udcff: no such file")).message == "a?: no such file"
 
 
 @pytest.mark.parametrize("index", [1, 2**31 - 1, -1, -(2**31)])
 def test_an_error_of_a_file_that_was_not_asked_for_has_no_name(index: int) -> None:
-    """A number that is none of the files asked for is left for the receiver to refuse: it names no other file."""
+    """The index of a file that was not requested is left for the receiver to refuse; the error names no other file."""
     data = batchwire.encode_pieces((Piece(index, error=FileChangedError("changed")),))
     (piece,) = batchwire.decode_pieces(data, [WantedFile("a")])
     assert piece.error is not None
@@ -222,7 +222,7 @@ raw_requests = raw.message(
 
 
 def refuses(kind: type[pb.ReadFilesResponse | pb.ReadFilesRequest], data: bytes) -> bool:
-    """Whether the generated code does not take the bytes for a message."""
+    """Whether the generated code refuses the bytes."""
     try:
         kind.FromString(data)
     except DecodeError:
@@ -232,7 +232,7 @@ def refuses(kind: type[pb.ReadFilesResponse | pb.ReadFilesRequest], data: bytes)
 
 @given(raw.mutated(raw_messages) | st.binary(max_size=40), st.lists(wanted_files, max_size=2))
 def test_hostile_pieces_are_pieces_or_no_message(data: bytes, files: list[WantedFile]) -> None:
-    """Whatever a server sends is read as the generated code reads it, or refused with ProtocolError; nothing else gets out."""
+    """Any bytes from a server are decoded as by the generated code, or raise ProtocolError and nothing else."""
     try:
         pieces = batchwire.decode_pieces(data, files)
     except ProtocolError:
@@ -252,7 +252,7 @@ def test_hostile_pieces_are_pieces_or_no_message(data: bytes, files: list[Wanted
 
 @given(raw.mutated(raw_requests) | st.binary(max_size=40))
 def test_hostile_requests_are_requests_or_refused(data: bytes) -> None:
-    """Whatever a client sends is a request that makes sense, or INVALID_REQUEST."""
+    """Any bytes from a client are a valid request, or raise InvalidRequestError."""
     try:
         request = batchwire.decode_batch_request(data)
     except InvalidRequestError:
@@ -265,7 +265,7 @@ def test_hostile_requests_are_requests_or_refused(data: bytes) -> None:
 
 @given(raw.mutated(raw_requests) | st.binary(max_size=40))
 def test_what_has_few_fields_is_never_refused_for_their_number(data: bytes) -> None:
-    """Counting the fields agrees with the parser: it refuses nothing that is a request within the limit."""
+    """The count of fields agrees with the parser: a request within the limit is never refused."""
     try:
         request = batchwire.decode_batch_request(data)
     except InvalidRequestError:
@@ -275,7 +275,7 @@ def test_what_has_few_fields_is_never_refused_for_their_number(data: bytes) -> N
 
 @pytest.mark.parametrize("spelling", [b"\x0a\x00", b"\x8a\x00\x00", b"\x0a\x80\x00", b"\x20\x01", b"\x3b\x3c", b"\x35abcd"])
 def test_too_many_fields_are_refused_before_they_are_made(spelling: bytes) -> None:
-    """Files, other fields, groups, in any spelling: more than there can be is refused, at any length, by counting."""
+    """Too many files, other fields or groups, in any encoding and length, are refused by counting."""
     with pytest.raises(InvalidRequestError, match="more than 10 files"):
         batchwire.decode_batch_request(spelling * 1_000_000, 10)
     assert len(batchwire.decode_batch_request(b"\x0a\x00" * 10, 10).files) == 10
@@ -287,7 +287,7 @@ def test_too_many_fields_are_refused_before_they_are_made(spelling: bytes) -> No
     ids=["request", "pieces"],
 )
 def test_what_is_no_message_is_refused(decode: Callable[[bytes], object], kind: type[UnspoolError]) -> None:
-    """A message cut in the middle of a field is refused, with the message's name in the line."""
+    """A truncated message is refused, and the error names the message."""
     for data in (b"\x0a\x05ab", b"\xff"):
         with pytest.raises(kind, match="the message received is not a ReadFiles"):
             decode(data)

@@ -1,4 +1,4 @@
-"""Files of certificates: what is in them is used when it is whole and good, and what was there before until then."""
+"""Certificate files: new contents are used when they are complete and valid; until then the old ones are used."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def other(authority: Authority) -> Pair:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the warnings that were logged."""
+    """Return the logged warnings."""
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def has(pems: Pems, pair: Pair) -> bool:
-    """Whether what is used is this pair, whole."""
+    """Whether the contents in use are exactly this pair."""
     return (pems.chain, pems.key) == (pair.cert.read_bytes(), pair.key.read_bytes())
 
 
 def test_what_has_not_changed_is_the_same_object(pair: Pair, authority: Authority) -> None:
-    """Nothing is made anew for a file that is only touched, or replaced by the same bytes."""
+    """A file that is only touched, or replaced by the same bytes, changes nothing."""
     files = Certificates(authority.file, pair.cert, pair.key)
     first = files.current()
     pair.cert.touch()
@@ -52,7 +52,7 @@ def test_what_has_not_changed_is_the_same_object(pair: Pair, authority: Authorit
 
 
 def test_files_that_rest_are_not_read_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some time after their last change, a look costs the stat of each file and no more."""
+    """Some time after the last change, a check costs only a stat of each file."""
     files = Certificates(None, pair.cert, pair.key)
     monkeypatch.setattr(module, "_SETTLED", -10.0)
     first = files.current()
@@ -63,12 +63,12 @@ def test_files_that_rest_are_not_read_again(pair: Pair, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("order", ["certificate first", "key first"])
 def test_a_pair_is_used_when_both_are_there(pair: Pair, other: Pair, caplog: pytest.LogCaptureFixture, order: str) -> None:
-    """Between the replacement of one file and of the other, what was there before is used; then the new pair."""
+    """While only one of the two files is replaced, the old pair is used; then the new pair."""
     files = Certificates(None, pair.cert, pair.key)
     first = files.current()
     steps = [(pair.cert, other.cert), (pair.key, other.key)]
     for number, (ours, theirs) in enumerate(steps if order == "certificate first" else steps[::-1]):
-        ours.write_bytes(theirs.read_bytes())  # in place, and of much the same size
+        ours.write_bytes(theirs.read_bytes())  # in place, and of nearly the same size
         current = files.current()
         assert (current is first) == (number == 0)
     assert has(current, other)
@@ -78,7 +78,7 @@ def test_a_pair_is_used_when_both_are_there(pair: Pair, other: Pair, caplog: pyt
 
 @pytest.mark.parametrize("bad", ["empty", "half", "gone", "garbage", "directory", "another key", "locked"])
 def test_a_bad_file_is_told_of_once_and_not_used(pair: Pair, other: Pair, caplog: pytest.LogCaptureFixture, bad: str) -> None:
-    """However bad it is: the old pair stays in use, the log says so once, and when it is good again it is used."""
+    """While the files are invalid in any way, the old pair is used and the log says so once; valid files are used again."""
     files = Certificates(None, pair.cert, pair.key)
     first = files.current()
     good = pair.cert.read_bytes()
@@ -111,7 +111,7 @@ def test_a_bad_file_is_told_of_once_and_not_used(pair: Pair, other: Pair, caplog
 
 
 def test_a_link_that_leads_elsewhere_is_a_change(pair: Pair, other: Pair, tmp_path: Path) -> None:
-    """Kubernetes replaces the files of a secret by exchanging a symbolic link to their directory."""
+    """A change of the symbolic link to their directory, as Kubernetes makes it, is noticed."""
     for name, each in (("one", pair), ("two", other)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tls.crt").write_bytes(each.cert.read_bytes())
@@ -131,7 +131,7 @@ def test_a_link_that_leads_elsewhere_is_a_change(pair: Pair, other: Pair, tmp_pa
 def test_files_that_change_while_they_are_checked_are_looked_at_again(
     authority: Authority, pair: Pair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """What was checked is what is used: a replacement in the middle of a check is seen, and not taken for a bad file."""
+    """The contents in use are those that were checked; a replacement during a check is noticed, and not an invalid file."""
     fresh = authority.issue("fresh")
     files = Certificates(None, pair.cert, pair.key)
     if when == "later":
@@ -155,7 +155,7 @@ def test_files_that_change_while_they_are_checked_are_looked_at_again(
 
 
 def test_authorities_change_too(authority: Authority, tmp_path: Path) -> None:
-    """The file of authorities is followed like the others; comments in any language do not disturb."""
+    """Changes of the file of authorities are noticed too; comments may be in any language."""
     files = Certificates(authority.file)
     first = files.current()
     assert first.certificate is None

@@ -1,4 +1,4 @@
-"""Errors on the wire: the tables are total, and what may cross arrives as what it was."""
+"""Errors as gRPC statuses: the tables are total, and errors arrive as they were sent."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 def test_every_error_has_a_status() -> None:
-    """No error of ours can be raised on a server that the table does not know, and the table knows no other."""
+    """The table has exactly the errors that a server can raise."""
     assert set(STATUS) == set(CLASSES)
 
 
 def test_every_status_means_an_error() -> None:
-    """No status that gRPC has can arrive without a meaning."""
+    """Every gRPC status has an error class."""
     assert set(FROM_STATUS) == set(grpc.StatusCode)
 
 
 def test_reasons_are_unique_and_lead_back() -> None:
-    """A reason on the wire, of a call or of one file of a batch, means one class: the one that sends it."""
+    """Each reason, of a call or of one file of a batch, stands for exactly one error class."""
     sent = {reason_sent(kind): kind for kind in STATUS}
     assert len(sent) == len(STATUS)
     assert FROM_REASON.items() <= sent.items()
@@ -57,7 +57,7 @@ def test_reasons_are_unique_and_lead_back() -> None:
 
 
 def reason_sent(kind: type[UnspoolError]) -> str:
-    """Return the reason that an error gives on the wire, read without the code that reads it for us."""
+    """Return the reason of an encoded error, decoded without the code under test."""
     ((_, details),) = encode_error(kind("it failed"))[2]
     info = ErrorInfo()
     assert Status.FromString(details).details[0].Unpack(info)
@@ -74,7 +74,7 @@ delays = st.none() | st.integers(0, 10**15).map(lambda nanoseconds: nanoseconds 
 def test_what_may_cross_arrives_as_what_it_was(
     kind: type[UnspoolError], message: str, name: str | None, offset: int | None, retry_after: float | None
 ) -> None:
-    """Class, message, name, byte and wait survive the wire."""
+    """Class, message, name, offset and wait survive encoding."""
     code, said, metadata = encode_error(kind(message, name=name, offset=offset, retry_after=retry_after))
     assert code is STATUS[kind]
     error = decode_error(code, said, metadata, server=SERVER)
@@ -85,7 +85,7 @@ def test_what_may_cross_arrives_as_what_it_was(
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind not in FROM_REASON.values()], ids=lambda kind: kind.__name__)
 def test_what_a_server_cannot_know_it_cannot_claim(kind: type[UnspoolError]) -> None:
-    """Errors that a client finds out itself arrive as what their status says, with the server named."""
+    """Errors that only a client may find arrive as the error of their status, and name the server."""
     code, said, metadata = encode_error(kind("it failed"))
     error = decode_error(code, said, metadata, server=SERVER)
     assert type(error) is FROM_STATUS[code]
@@ -93,7 +93,7 @@ def test_what_a_server_cannot_know_it_cannot_claim(kind: type[UnspoolError]) -> 
 
 
 def test_an_error_of_a_stores_own_crosses_as_the_one_it_is_made_of() -> None:
-    """A store may refine an error; the client learns what it can know of it."""
+    """A store may raise a subclass; the client gets the class that it knows."""
 
     class ArchivedError(NotFoundError):
         """The file is on tape."""
@@ -105,7 +105,7 @@ def test_an_error_of_a_stores_own_crosses_as_the_one_it_is_made_of() -> None:
 
 
 def test_half_characters_in_an_error_do_not_keep_it_from_crossing() -> None:
-    """A name that is not UTF-8, as local file names can be, is told with question marks."""
+    """A name that is not UTF-8, as local file names can be, is sent with question marks."""
     code, said, metadata = encode_error(NotFoundError("a\udcff: no such file", name="a\udcff"))
     error = decode_error(code, said, metadata, server=SERVER)
     assert (error.message, error.name) == ("a?: no such file", "a?")
@@ -113,7 +113,7 @@ def test_half_characters_in_an_error_do_not_keep_it_from_crossing() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=300, max_size=5000))
 def test_a_long_error_fits_into_the_trailers(name: str) -> None:
-    """GRPC takes 8 KiB of trailers; what is left out is the middle of the message and a name that the client knows anyway."""
+    """Trailers fit into gRPC's 8 KiB: the middle of the message is cut, and the name, which the client knows, is left out."""
     code, said, metadata = encode_error(NotFoundError(f"{name}: no such file", name=name, offset=2**63 - 1, retry_after=1))
     percent_encoded = 3 * len(said.encode())
     base64 = sum(len(key) + 4 * (len(value) + 2) // 3 for key, value in metadata)
@@ -129,7 +129,7 @@ def test_a_long_error_fits_into_the_trailers(name: str) -> None:
 
 
 def details(*messages: ErrorInfo | RetryInfo, said: str = "said") -> Metadata:
-    """Return trailing metadata with a google.rpc.Status that holds these."""
+    """Return trailing metadata that holds a google.rpc.Status with these details."""
     status = Status(code=5, message=said)
     for message in messages:
         status.details.add().Pack(message)
@@ -166,7 +166,7 @@ NOT_OURS: dict[str, Metadata] = {
 @pytest.mark.parametrize("metadata", NOT_OURS.values(), ids=NOT_OURS)
 @pytest.mark.parametrize("code", list(grpc.StatusCode), ids=lambda code: code.name)
 def test_a_status_without_a_reason_of_ours_means_what_its_code_says(metadata: Metadata, code: grpc.StatusCode) -> None:
-    """From another implementation, a proxy or gRPC itself: the class is the code's, and the server and the code are named."""
+    """For statuses of other implementations, proxies or gRPC itself, the code decides the class; the message names both."""
     error = decode_error(code, "said", metadata, server=SERVER)
     assert type(error) is FROM_STATUS[code]
     assert error.message.startswith(f"{SERVER}: said ({code.name})")
@@ -174,7 +174,7 @@ def test_a_status_without_a_reason_of_ours_means_what_its_code_says(metadata: Me
 
 
 def test_a_wait_counts_whoever_asks_for_it() -> None:
-    """A proxy may ask to come back later without knowing our reasons."""
+    """A proxy may send RetryInfo without a reason of unspool."""
     retry = RetryInfo()
     retry.retry_delay.FromMilliseconds(1500)
     error = decode_error(grpc.StatusCode.UNAVAILABLE, "busy", details(retry), server=SERVER)
@@ -183,14 +183,14 @@ def test_a_wait_counts_whoever_asks_for_it() -> None:
 
 
 def test_garbage_beside_our_details_does_not_hide_them() -> None:
-    """Metadata under the same key that is somebody else's is passed over."""
+    """Metadata of other software under the same key is ignored."""
     metadata: Metadata = ((DETAILS_KEY, b"\xff"), *details(NOT_FOUND), ("other", "text"))
     assert type(decode_error(grpc.StatusCode.NOT_FOUND, "said", metadata, server=SERVER)) is NotFoundError
 
 
 @pytest.mark.parametrize("message", [None, ""])
 def test_a_status_that_says_nothing_still_makes_a_line(message: str | None) -> None:
-    """Without a message the one in the details is told, else the reason, or that nothing is."""
+    """Without a message, that of the details is used, else the reason, or a text that says there is none."""
     ours = decode_error(grpc.StatusCode.NOT_FOUND, message, details(NOT_FOUND), server=SERVER)
     assert ours.message == "said"
     ours = decode_error(grpc.StatusCode.NOT_FOUND, message, details(NOT_FOUND, said=""), server=SERVER)
@@ -201,7 +201,7 @@ def test_a_status_that_says_nothing_still_makes_a_line(message: str | None) -> N
 
 
 def test_a_server_that_speaks_something_else_is_told_apart() -> None:
-    """UNIMPLEMENTED without a reason of ours comes with the hint which dialect it might be."""
+    """UNIMPLEMENTED without a reason of unspool gets a hint at the dialect."""
     error = decode_error(grpc.StatusCode.UNIMPLEMENTED, "unknown service", (), server=SERVER)
     assert type(error) is UnsupportedError
     assert error.message.endswith('(perhaps dialect="demo"?)')
@@ -209,7 +209,7 @@ def test_a_server_that_speaks_something_else_is_told_apart() -> None:
 
 @pytest.mark.parametrize("offset", ["", "-1", "1.5", "x", "٣", "9" * 20, "9" * 5000, " 1", "1\n"])
 def test_an_offset_that_is_none_is_none(offset: str) -> None:
-    """What a server writes where a byte should be named is a byte or nothing: it never breaks the error it comes with."""
+    """An offset that is not a number is ignored, and does not break the error."""
     info = ErrorInfo(domain=DOMAIN, reason="FILE_NOT_FOUND", metadata={"offset": offset})
     error = decode_error(grpc.StatusCode.NOT_FOUND, "said", details(info), server=SERVER)
     assert type(error) is NotFoundError
@@ -247,7 +247,7 @@ raw_statuses = raw.message(
 
 @given(raw.mutated(raw_statuses), st.sampled_from(list(grpc.StatusCode)))
 def test_hostile_details_make_an_error_of_ours(data: bytes, code: grpc.StatusCode) -> None:
-    """Whatever a server puts into the details, the result is an error of ours that the budget can work with."""
+    """For any details from a server, the result is an error of unspool that the retry budget can handle."""
     error = decode_error(code, "said", ((DETAILS_KEY, data),), server=SERVER)
     assert type(error) in {FROM_STATUS[code], *FROM_REASON.values()}
     assert error.name is None or isinstance(error.name, str)
@@ -256,7 +256,7 @@ def test_hostile_details_make_an_error_of_ours(data: bytes, code: grpc.StatusCod
 
 
 def test_a_wait_is_a_number_of_seconds() -> None:
-    """Waits of a fraction and of none come back as seconds."""
+    """Waits of a fraction of a second, and of zero, are decoded as seconds."""
     for wait in (0.0, 0.25, 3600.0):
         code, said, metadata = encode_error(OverloadedError("later", retry_after=wait))
         assert decode_error(code, said, metadata, server=SERVER).retry_after == wait

@@ -1,4 +1,4 @@
-"""The probe that says what is wrong with TLS: against servers that answer by alerts, hang up, or are no TLS servers at all."""
+"""The probe that explains TLS failures, against servers that send alerts, hang up, or do not speak TLS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unspool.rpc.tlsprobe import find_fault
 
 @contextmanager
 def serving(treat: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Treat each connection in this way; yields the address."""
+    """Serve each connection with this function; yields the address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def work() -> None:
@@ -48,7 +48,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def by_openssl(authority: Authority, version: ssl.TLSVersion) -> Callable[[socket.socket], None]:
-    """Return how a server treats connections that asks for client certificates, as OpenSSL does, with alerts."""
+    """Return a function that serves connections, asks for client certificates and sends alerts, as OpenSSL does."""
     pair = authority.issue("server")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = version
@@ -67,7 +67,7 @@ def by_openssl(authority: Authority, version: ssl.TLSVersion) -> Callable[[socke
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_alerts_are_understood(authority: Authority, tmp_path: Path, version: ssl.TLSVersion) -> None:
-    """Servers that say what they do not like, before or after the handshake: a certificate is missing, or of somebody else."""
+    """Alerts before or after the handshake are explained: the client certificate is missing, or is of another authority."""
     stranger = Authority(tmp_path, "other").issue("stranger", "me@example.com")
     friend = authority.issue("friend", "me@example.com")
     with serving(by_openssl(authority, version)) as address:
@@ -89,7 +89,7 @@ WORDS = {"nothing": b"", "HTTP/1": b"HTTP/1.1 400 Bad Request\r\n\r\n", "SSH": b
 
 @pytest.mark.parametrize("words", WORDS)
 def test_what_is_no_tls_server_is_not_taken_for_one(authority: Authority, words: str) -> None:
-    """In clear such a server is none of the probe's business; over TLS it does not use TLS, or just hangs up."""
+    """Without TLS the probe finds nothing; over TLS it reports a server that answers something else, not one that hangs up."""
 
     def treat(connection: socket.socket) -> None:
         connection.sendall(WORDS[words])
@@ -108,7 +108,7 @@ def test_what_is_no_tls_server_is_not_taken_for_one(authority: Authority, words:
 
 @pytest.mark.parametrize("tls", [True, False])
 def test_a_silent_server_costs_a_second(authority: Authority, *, tls: bool) -> None:
-    """A server that accepts and says nothing: the probe ends soon, and says nothing either."""
+    """If a server accepts the connection and sends nothing, the probe ends soon and finds nothing."""
     done = threading.Event()
 
     def treat(_: socket.socket) -> None:
@@ -124,7 +124,7 @@ def test_a_silent_server_costs_a_second(authority: Authority, *, tls: bool) -> N
 
 
 def timed(probe: Callable[[], object]) -> float:
-    """Return how many seconds a probe takes that finds nothing."""
+    """Return how many seconds a probe without a result takes."""
     began = time.monotonic()
     assert probe() is None
     return time.monotonic() - began
@@ -132,12 +132,12 @@ def timed(probe: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("target", ["dns:///files.example:1", "unix:/run/x", "127.0.0.1:1", "unspools://127.0.0.1:1"])
 def test_where_nothing_can_be_asked_nothing_is_said(authority: Authority, target: str) -> None:
-    """A target that gRPC resolves by itself, and a port where nobody listens: it is not about TLS."""
+    """For a target that gRPC resolves by itself, and for a port where no server listens, the fault is not TLS."""
     assert find_fault(target, Certificates(authority.file) if target.startswith("unspools") else None) is None
 
 
 def test_a_server_that_speaks_only_old_tls_is_told_of(authority: Authority) -> None:
-    """What the other side cannot do is said in OpenSSL's words."""
+    """A version or cipher that the other side does not support is reported in OpenSSL's words."""
     pair = authority.issue("server")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")

@@ -23,7 +23,7 @@ many = settings(max_examples=max(1500, 3 * settings().max_examples))
 
 
 def info_message(info: FileInfo) -> pb.FileInfo:
-    """Fill the generated class by hand."""
+    """Fill the generated class."""
     message = pb.FileInfo(name=info.name, size=info.size, revision=info.revision, content_type=info.attributes.content_type)
     modified_ns = info.attributes.modified_ns
     if modified_ns is not None:
@@ -39,7 +39,7 @@ def info_message(info: FileInfo) -> pb.FileInfo:
 
 
 def serialised(frame: Frame) -> bytes:
-    """Return what the generated code makes of a frame."""
+    """Return a frame as the generated code encodes it."""
     message = pb.ReadFileResponse()
     if frame.header is not None:
         assert frame.header.info is not None
@@ -61,7 +61,7 @@ def serialised(frame: Frame) -> bytes:
 
 
 def meant(data: bytes) -> Frame | None:
-    """Return what the generated code reads, or None if it refuses."""
+    """Return a frame as the generated code decodes it, or None if it refuses the bytes."""
     message = pb.ReadFileResponse()
     try:
         message.ParseFromString(data)
@@ -88,7 +88,7 @@ def meant(data: bytes) -> Frame | None:
 
 
 def read(data: bytes) -> Frame | None:
-    """Return what the code under test reads, or None if it refuses."""
+    """Return a frame as the code under test decodes it, or None if it refuses the bytes."""
     try:
         return wire.decode_frame(data)
     except ProtocolError:
@@ -97,7 +97,7 @@ def read(data: bytes) -> Frame | None:
 
 @given(frames)
 def test_a_frame_is_written_as_the_generated_code_writes_it(frame: Frame) -> None:
-    """Byte for byte, for every combination of header, block and summary, and any values in them."""
+    """For every combination of header, block and summary, and any values, the bytes equal the generated code's."""
     encoded = wire.encode_frame(frame)
     assert encoded == serialised(frame)
     assert wire.decode_frame(encoded) == frame
@@ -107,7 +107,7 @@ def test_a_frame_is_written_as_the_generated_code_writes_it(frame: Frame) -> Non
 @pytest.mark.parametrize("data", [b"", b"x", b"x" * 127, b"x" * 128, b"x" * 16384])
 @pytest.mark.parametrize("checksum", [0, 1, 2**32 - 1])
 def test_a_block_at_the_edges_is_written_and_read_alike(offset: int, data: bytes, checksum: int) -> None:
-    """Where a number grows by a byte, is zero and left out, or negative: still the generated code's bytes, and back."""
+    """Numbers that grow by a byte, zeros and negative numbers are encoded as by the generated code, and decoded again."""
     frame = Frame(block=Block(offset, data, checksum))
     encoded = wire.encode_frame(frame)
     assert encoded == serialised(frame)
@@ -116,7 +116,7 @@ def test_a_block_at_the_edges_is_written_and_read_alike(offset: int, data: bytes
 
 @given(st.binary(min_size=1, max_size=300), st.integers(0, 2**63 - 1), uint32s)
 def test_a_block_is_read_in_place(data: bytes, offset: int, checksum: int) -> None:
-    """The data of a message that is just a block is a view of the message: it is not copied."""
+    """The data of a message that is only a block is a view of the message, not a copy."""
     message = wire.encode_frame(Frame(block=Block(offset, memoryview(data), checksum)))
     block = wire.decode_frame(message).block
     assert block == Block(offset, data, checksum)
@@ -125,7 +125,7 @@ def test_a_block_is_read_in_place(data: bytes, offset: int, checksum: int) -> No
 
 
 def test_a_heartbeat_is_the_empty_message() -> None:
-    """Nothing at all is still here."""
+    """An empty message is a heartbeat."""
     assert wire.encode_frame(HEARTBEAT) == b""
     assert wire.decode_frame(b"") == HEARTBEAT
 
@@ -136,7 +136,7 @@ raw_blocks = raw.message(
     raw.delimited(3, st.binary(max_size=20)),
     largest=5,
 )
-# The order in which the code under test writes, each field perhaps left out: what its own reader has to recognise.
+# The fields in the order in which the code under test writes them, each optional: its own reader must recognise them.
 usual_blocks = st.tuples(
     st.just(b"") | raw.field(1, raw.VARINT, raw.varints),
     st.just(b"") | raw.field(2, raw.FIXED32, raw.fixed32),
@@ -173,20 +173,20 @@ any_message = st.one_of(
 @many
 @given(raw.mutated(any_message))
 def test_any_message_means_what_the_generated_code_reads(data: bytes) -> None:
-    """Both refuse a message, or both read the same frame: reordered, doubled, unknown, overlong, damaged, cut or joined."""
+    """Both decoders refuse a message, or both return the same frame, for any reordered, doubled, unknown or damaged fields."""
     assert read(data) == meant(data)
 
 
 @settings(max_examples=3 * settings().max_examples)
 @given(raw.mutated(frames.map(serialised)))
 def test_a_damaged_frame_means_what_the_generated_code_reads(data: bytes) -> None:
-    """The same for messages that were right before something happened to them."""
+    """The same holds for valid messages that were damaged."""
     assert read(data) == meant(data)
 
 
 @given(st.binary(max_size=60), st.booleans())
 def test_any_bytes_mean_what_the_generated_code_reads(data: bytes, looks_like_a_block: bool) -> None:  # noqa: FBT001
-    """The same for bytes that nobody meant."""
+    """The same holds for random bytes."""
     data = b"\x12" + data if looks_like_a_block else data
     assert read(data) == meant(data)
 
@@ -230,5 +230,5 @@ ODD_BLOCKS = {
 
 @pytest.mark.parametrize("data", ODD_BLOCKS.values(), ids=ODD_BLOCKS)
 def test_odd_spellings_of_a_block_mean_what_the_generated_code_reads(data: bytes) -> None:
-    """The spellings one can think of, each by name."""
+    """Known difficult encodings, each by name."""
     assert read(data) == meant(data)

@@ -1,4 +1,4 @@
-"""The other messages: what is sent is what is received, and bytes that are no message are an error of ours."""
+"""The other messages: they are received as sent, and malformed bytes raise an error of unspool."""
 
 from __future__ import annotations
 
@@ -38,37 +38,37 @@ pages = st.builds(
 
 @given(st.text(max_size=50))
 def test_a_stat_request_arrives_as_it_was_sent(name: str) -> None:
-    """Any text is a name as far as the wire is concerned; whether it is one is checked by the store."""
+    """Any text can be sent as a name; the store checks whether it is valid."""
     assert wire.decode_stat_request(wire.encode_stat_request(name)) == name
 
 
 @given(file_infos)
 def test_a_files_description_arrives_as_it_was_sent(info: FileInfo) -> None:
-    """Every field comes back, to the nanosecond, and absence stays absence."""
+    """Every field is decoded as it was encoded, times to the nanosecond, and absent fields stay absent."""
     assert wire.decode_stat_response(wire.encode_stat_response(info)) == info
 
 
 @given(list_requests)
 def test_a_list_request_arrives_as_it_was_sent(request: ListRequest) -> None:
-    """Prefix, depth and wish come back."""
+    """Prefix, depth and page size are decoded as they were encoded."""
     assert wire.decode_list_request(wire.encode_list_request(request)) == request
 
 
 @given(pages)
 def test_a_page_arrives_as_it_was_sent(page: Page) -> None:
-    """Files, prefixes and omissions come back in their order; an empty page is an empty message."""
+    """Files, prefixes and omissions keep their order; an empty page is an empty message."""
     assert wire.decode_page(wire.encode_page(page)) == page
     assert (wire.encode_page(page) == b"") == (page == Page())
 
 
 @given(read_requests)
 def test_a_read_request_arrives_as_it_was_sent(request: ReadRequest) -> None:
-    """Span, pin, wish and what is for the logs come back; no length and length 0 are different things."""
+    """Span, pin, block size and the fields for logs are decoded as encoded; no length differs from length 0."""
     assert wire.decode_read_request(wire.encode_read_request(request)) == request
 
 
 def test_what_is_absent_is_not_sent() -> None:
-    """A request that asks for nothing special is just the name: absence is absence on the wire, not a zero."""
+    """A request without options has only the name: absent fields are not sent as zeros."""
     assert wire.encode_read_request(ReadRequest("a")) == pb.ReadFileRequest(name="a").SerializeToString()
     assert wire.encode_list_request(ListRequest()) == b""
     assert wire.encode_read_request(ReadRequest("a", length=0)) == pb.ReadFileRequest(name="a", length=0).SerializeToString()
@@ -76,7 +76,7 @@ def test_what_is_absent_is_not_sent() -> None:
 
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_a_sha256_has_32_bytes(length: int) -> None:
-    """A SHA-256 of any other length is refused by name, and never kept."""
+    """A SHA-256 of another length is refused with the file's name."""
     message = pb.StatFileResponse(info=pb.FileInfo(name="a", revision="r", sha256=bytes(length)))
     with pytest.raises(ProtocolError, match=f"a: .*SHA-256 of {length} bytes"):
         wire.decode_stat_response(message.SerializeToString())
@@ -84,7 +84,7 @@ def test_a_sha256_has_32_bytes(length: int) -> None:
 
 @pytest.mark.parametrize("wish", [0, -1, -(2**31)])
 def test_a_wish_that_is_not_positive_is_none(wish: int) -> None:
-    """Block and page sizes of nothing, or less, leave the choice to the server; an empty pin is no pin."""
+    """Block and page sizes that are not positive leave the choice to the server; an empty pin is no pin."""
     read = pb.ReadFileRequest(name="a", block_size=wish, revision="").SerializeToString()
     assert wire.decode_read_request(read) == ReadRequest("a")
     assert wire.decode_list_request(pb.ListFilesRequest(page_size=wish).SerializeToString()) == ListRequest()
@@ -92,7 +92,7 @@ def test_a_wish_that_is_not_positive_is_none(wish: int) -> None:
 
 @given(int64s, st.none() | int64s)
 def test_negative_spans_are_refused_by_name(start: int, length: int | None) -> None:
-    """A start or length below zero is INVALID_RANGE and names the file; every other is taken."""
+    """A negative start or length is INVALID_RANGE and names the file; any other is accepted."""
     data = pb.ReadFileRequest(name="a", start=start, length=length).SerializeToString()
     if start < 0 or (length is not None and length < 0):
         with pytest.raises(InvalidRangeError) as caught:
@@ -116,7 +116,7 @@ UNSENDABLE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("encode", UNSENDABLE.values(), ids=UNSENDABLE)
 def test_what_cannot_be_sent_is_an_invalid_request(encode: Callable[[], bytes]) -> None:
-    """Numbers and texts that no message can hold are the caller's mistake, told as such before anything is sent."""
+    """Numbers and texts that do not fit into a message raise InvalidRequestError before anything is sent."""
     with pytest.raises(InvalidRequestError, match="cannot be put into a request"):
         encode()
 
@@ -159,7 +159,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], type[UnspoolError], raw.Enc
 def test_hostile_bytes_are_a_message_or_the_one_error(
     decode: Callable[[bytes], object], kind: type[UnspoolError], messages: raw.Encoded, data: st.DataObject
 ) -> None:
-    """Whatever comes over the wire is read, or refused with the error that says whose mistake it is; nothing else gets out."""
+    """Any bytes are decoded, or raise the error that says which side is wrong, and nothing else."""
     message = data.draw(raw.mutated(messages) | st.binary(max_size=40))
     try:
         decoded = decode(message)
@@ -176,7 +176,7 @@ def test_hostile_bytes_are_a_message_or_the_one_error(
 def test_what_is_no_message_is_refused(
     decode: Callable[[bytes], object], kind: type[UnspoolError], messages: raw.Encoded
 ) -> None:
-    """A message cut in the middle of a field is refused, with the message's name in the line."""
+    """A truncated message is refused, and the error names the message."""
     with pytest.raises(kind, match="the message received is not a"):
         decode(b"\x0a\x05ab")
     with pytest.raises(kind, match="the message received is not a"):

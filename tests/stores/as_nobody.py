@@ -1,6 +1,6 @@
-"""A program: what a store answers to a process that may not read everything, as JSON. Root becomes nobody first.
+"""A program that prints, as JSON, a store's answers to a process without read permission. Root becomes nobody first.
 
-python as_nobody.py ROOT NAME... asks for every NAME by `stat`, `open` and `list`.
+python as_nobody.py ROOT NAME... passes every NAME to `stat`, `open` and `list`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOBODY = 65534
 
 
 async def read(store: LocalStore, name: str) -> str:
-    """Return what is in a file."""
+    """Return the contents of a file."""
     async with aclosing(await store.open(name)) as file:
         return b"".join([run async for run in file.read(Span(0, file.info.size), lambda _: 100)]).decode()
 
@@ -33,7 +33,7 @@ async def names(store: LocalStore, prefix: str) -> list[str]:
 
 
 async def outcome(asking: Awaitable[object]) -> object:
-    """Return what is answered, or the name of the error."""
+    """Return the answer, or the name of the error."""
     try:
         return await asking
     except UnspoolError as error:
@@ -41,7 +41,7 @@ async def outcome(asking: Awaitable[object]) -> object:
 
 
 async def main(root: str, *asked: str) -> None:
-    """Ask for each name in every way."""
+    """Pass each name to every method."""
     store = LocalStore(root)
     if os.geteuid() == 0:
         os.setegid(NOBODY)

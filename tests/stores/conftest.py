@@ -1,4 +1,4 @@
-"""A directory that is served."""
+"""Fixtures: a directory to serve."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unspool.stores import LocalStore
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An empty directory, with room beside it for what must not be served."""
+    """An empty directory, beside which a test may put files that must not be served."""
     root = tmp_path / "root"
     root.mkdir()
     return root
@@ -29,7 +29,7 @@ async def store(root: Path) -> AsyncGenerator[LocalStore, None]:
 
 @pytest.fixture
 def cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of any file is in memory, so that threads read all of it."""
+    """No file is in memory, so that threads read every byte."""
 
     def nothing(*_: object) -> int:
         raise BlockingIOError
@@ -39,6 +39,6 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["at once", "by threads"])
 def either_way(request: pytest.FixtureRequest) -> None:
-    """Both ways of reading, one after the other: what is in memory at once, the rest by threads."""
+    """Both ways of reading, one after the other: bytes in memory are read at once, others by threads."""
     if request.param == "by threads":
         request.getfixturevalue("cold")

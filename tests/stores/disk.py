@@ -1,4 +1,4 @@
-"""What tests of the local store need to know of the process and the disk."""
+"""Helpers of the local store's tests: open files, and system calls that block."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 
 
 def overwrite(path: Path, data: bytes) -> None:
-    """Write a file in place: its readers see the bytes change."""
+    """Write a file in place, so that its readers see the bytes change."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file beside, and rename it: the old one's bytes stay as they are for who has it open."""
+    """Write another file and rename it: readers of the old one keep its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.parent / ".new"
     beside.write_bytes(data)
@@ -31,27 +31,27 @@ def descriptors_below(directory: Path) -> list[str]:
     """Return the paths below a directory, itself included, that this process has open; one for each descriptor."""
     opened = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the one that reads this directory
+        with suppress(FileNotFoundError):  # the descriptor that reads this directory
             opened.append(str(descriptor.readlink()))
     return sorted(path for path in opened if path == str(directory) or path.startswith(f"{directory}/"))
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for what other threads are about to make true."""
+    """Wait until other threads have made a condition true."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.002)
 
 
 class Stuck:
-    """A system call that does not come back until it is let go, if its arguments say so.
+    """A system call that blocks until it is released, if its arguments match.
 
     Args:
         call: its name in the module os.
-        when: tells by the arguments whether a call gets stuck.
+        when: returns by the arguments whether a call blocks.
 
     Attributes:
-        reached: is set as soon as a call is stuck.
+        reached: set as soon as a call blocks.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, call: str, when: Callable[..., bool] = lambda *_, **__: True) -> None:
@@ -68,9 +68,9 @@ class Stuck:
         monkeypatch.setattr(os, call, stuck)
 
     async def until_reached(self) -> None:
-        """Wait until a call is stuck."""
+        """Wait until a call blocks."""
         await until(self.reached.is_set)
 
     def release(self) -> None:
-        """Let the calls go on, now and later."""
+        """Release the calls, now and later."""
         self._released.set()

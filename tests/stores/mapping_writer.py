@@ -1,7 +1,7 @@
-"""A program: writes to a file through a memory map, and to pages that are dirty already, so that no time stamp moves.
+"""A program that writes to a file through a memory map, on pages that are dirty already, so that no time stamp changes.
 
-python mapping_writer.py FILE fills the file with "a", says so with a line, and then with what each line on its input begins
-with. The file is not open meanwhile, only mapped. The end of the input ends it.
+python mapping_writer.py FILE fills the file with "a" and prints a line. For each line of its input it fills the file with the
+first character. The file is not open meanwhile, only mapped. It ends at the end of its input.
 """
 
 from __future__ import annotations

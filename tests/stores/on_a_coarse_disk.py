@@ -1,4 +1,4 @@
-"""A program: reads files while they are rewritten in place, and prints what it got, as JSON.
+"""A program that reads files while they are rewritten in place, and prints the results as JSON.
 
 python on_a_coarse_disk.py DIRECTORY
 """
@@ -51,7 +51,7 @@ async def read_small(store: LocalStore, path: Path) -> str:
 
 
 async def main(directory: Path) -> None:
-    """Try it a few times each way."""
+    """Do both a few times."""
     store = LocalStore(directory)
     outcomes: dict[str, object] = {
         "read": await asyncio.gather(*[read(store, directory / f"{number}") for number in range(5)]),

@@ -1,4 +1,4 @@
-"""The faulty store keeps the contract while it has no faults, over any store; its faults are the ones asked for."""
+"""The faulty store: without faults it follows the contract, over any store; its faults happen as requested."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestFaultyStoreOverMemory(StoreContract):
 
 
 class TestFaultyStoreOverADirectory(StoreContract):
-    """The contract, without faults, over a store that takes its time."""
+    """The contract, without faults, over a slow store."""
 
     @asynccontextmanager
     async def stocked(self, directory: Path) -> AsyncIterator[Stock]:
@@ -56,7 +56,7 @@ def faulty() -> FaultyStore:
 
 @given(span=spans, block_size=block_sizes, at=st.integers(0, len(BYTES) - 1), silently=st.booleans())
 async def test_a_fault_comes_at_its_byte(*, span: Span, block_size: int, at: int, silently: bool) -> None:
-    """A read that wants the faulty byte gets every byte before it, then the error, or a silent end; others get all."""
+    """A read of the faulty byte gets every byte before it, then the error or a silent end; other reads get all bytes."""
     store = faulty()
     if silently:
         store.cut_short(at=at)
@@ -79,7 +79,7 @@ async def test_a_fault_comes_at_its_byte(*, span: Span, block_size: int, at: int
 
 
 async def test_a_fault_is_used_up() -> None:
-    """A fault comes as many times as asked for, the nearest byte's first; then all is well."""
+    """A fault happens as often as requested, the one at the nearest byte first; after that there are no faults."""
     store = faulty()
     store.fail(LOST, at=700, times=2)
     store.fail(PermissionDeniedError("a.bin: not now"), at=300)
@@ -95,7 +95,7 @@ async def test_a_fault_is_used_up() -> None:
 
 
 async def test_opening_can_fail() -> None:
-    """A fault without a byte meets `stat` and `open`, as many times as asked for."""
+    """A fault without a byte is raised by `stat` and `open`, as often as requested."""
     store = faulty()
     store.fail(LOST, times=2)
     with pytest.raises(DataLossError):
@@ -106,7 +106,7 @@ async def test_opening_can_fail() -> None:
 
 
 async def test_a_pause_keeps_reads_waiting() -> None:
-    """While the store is paused no read gets a byte; then all of them go on."""
+    """While the store is paused no read gets a byte; then all reads continue."""
     store = faulty()
     async with aclosing(await store.open("a.bin")) as file, aclosing(file.read(Span(0, 2000), lambda _: 500)) as runs:
         assert await anext(runs) == BYTES[:500]
@@ -134,7 +134,7 @@ async def test_a_paused_read_can_be_cancelled() -> None:
 
 
 async def test_open_files_are_counted() -> None:
-    """The store knows how many of its files are open; closing one twice counts once."""
+    """The store counts its open files; closing a file twice counts once."""
     store = faulty()
     first, second = await store.open("a.bin"), await store.open("a.bin")
     assert store.open_files == 2

@@ -1,4 +1,4 @@
-"""A directory as a store keeps the contract; what it says of its root and its files."""
+"""A directory as a store follows the contract; the descriptions of its files, and errors of its root."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestLocalStoreOfReplacedFiles(StoreContract):
 
 @pytest.mark.usefixtures("cold")
 class TestLocalStoreOfFilesOnADisk(StoreContract):
-    """The contract, for files of which nothing is in memory: threads read them, one run ahead."""
+    """The contract, for files that are not in memory: threads read them, one run ahead."""
 
     def stocked(self, directory: Path) -> AbstractAsyncContextManager[Stock]:
         """See `StoreContract.stocked`."""
@@ -70,7 +70,7 @@ class TestLocalStoreOfFilesOnADisk(StoreContract):
     ],
 )
 async def test_the_content_type_is_that_of_the_bytes(root: Path, name: str, content_type: str) -> None:
-    """The content type goes by the name's ending, and names what the bytes are, not what is packed in them."""
+    """The content type follows from the name's ending, and is that of the file itself, not of the contents of an archive."""
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_bytes(b"")
     async with aclosing(LocalStore(root, hidden=True)) as store:
@@ -81,7 +81,7 @@ async def test_the_content_type_is_that_of_the_bytes(root: Path, name: str, cont
 async def test_a_file_is_executable_if_its_owner_may_run_it(
     root: Path, store: LocalStore, mode: int, *, executable: bool
 ) -> None:
-    """The x bit of the owner decides, in a listing as well."""
+    """The owner's executable bit decides, in a listing too."""
     (root / "tool").write_bytes(b"#!")
     (root / "tool").chmod(mode)
     assert (await store.stat("tool")).attributes.executable is executable
@@ -90,7 +90,7 @@ async def test_a_file_is_executable_if_its_owner_may_run_it(
 
 @pytest.mark.parametrize("modified_ns", [0, 1, 1_700_000_000_123_456_789, -1_000_000_001])
 async def test_the_modified_time_is_the_files(root: Path, store: LocalStore, modified_ns: int) -> None:
-    """The modification time is told to the nanosecond, also before 1970."""
+    """The modification time is exact to the nanosecond, also before 1970."""
     (root / "a").write_bytes(b"")
     os.utime(root / "a", ns=(0, modified_ns))
     info = await store.stat("a")
@@ -98,7 +98,7 @@ async def test_the_modified_time_is_the_files(root: Path, store: LocalStore, mod
 
 
 async def test_offsets_beyond_4_gib_are_exact(root: Path, store: LocalStore) -> None:
-    """Bytes beyond 4 GiB, and across that edge, are read from where they are."""
+    """Bytes beyond 4 GiB, and across that edge, are read from the right offsets."""
     size, edge = 5 << 30, 4 << 30
     with (root / "large").open("wb") as file:
         file.truncate(size)
@@ -115,7 +115,7 @@ async def test_offsets_beyond_4_gib_are_exact(root: Path, store: LocalStore) -> 
 
 
 async def test_the_root_is_what_it_was_when_it_was_opened(tmp_path: Path) -> None:
-    """A store goes on with the directory it opened, whatever is at that path later."""
+    """A store keeps using the directory that it opened, even if another one has its path later."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").write_bytes(b"old")
     store = LocalStore(tmp_path / "root")
@@ -127,7 +127,7 @@ async def test_the_root_is_what_it_was_when_it_was_opened(tmp_path: Path) -> Non
 
 
 async def test_the_root_may_be_a_link(tmp_path: Path) -> None:
-    """Who serves a directory may name it by a link: links are watched below the root only."""
+    """The root may be given by a symbolic link: only links below the root are checked."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").write_bytes(b"inside")
     (tmp_path / "link").symlink_to(tmp_path / "root")
@@ -137,7 +137,7 @@ async def test_the_root_may_be_a_link(tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_no_directory_is_said_to_be_none(tmp_path: Path) -> None:
-    """A missing root and a file as root are told apart; neither leaves anything open."""
+    """A missing root and a file as root are different errors; neither leaves a file open."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotFoundError, match="missing: no such directory"):
         LocalStore(tmp_path / "missing")
@@ -148,7 +148,7 @@ def test_a_root_that_is_no_directory_is_said_to_be_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
 async def test_a_directory_is_opened_by_path_or_url(root: Path, prefix: str) -> None:
-    """A store is named by a directory's path, or the same after file://."""
+    """A store is given by a directory's path, or by the same after file://."""
     (root / "a").write_bytes(b"x")
     store = open_store(f"{prefix}{root}")
     assert (await store.stat("a")).size == 1
@@ -156,6 +156,6 @@ async def test_a_directory_is_opened_by_path_or_url(root: Path, prefix: str) -> 
 
 
 def test_there_is_no_store_of_an_unknown_kind() -> None:
-    """A kind of store that does not exist is an error that says so."""
+    """An unknown kind of store is an error that says so."""
     with pytest.raises(InvalidRequestError, match="'ftp'"):
         open_store("ftp://bucket/key")

@@ -1,4 +1,4 @@
-"""What becomes of a read when its file changes: it ends with the old version whole, or with an error; never with a mix."""
+"""Reads of files that change: a read ends with the complete old version or with an error, and never returns a mix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_at(path: Path, data: bytes, offset: int = 0) -> None:
 
 
 def put_time_back(path: Path) -> None:
-    """Overwrite with the same size, and make the modification time what it was."""
+    """Overwrite with the same size, and restore the modification time."""
     before = path.stat()
     write_at(path, OTHER)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -42,13 +42,13 @@ def remove_with_directory(path: Path) -> None:
 
 
 def remove_and_make_anew(path: Path) -> None:
-    """Remove a file and make another one by its name."""
+    """Remove a file and create another one with its name."""
     path.unlink()
     path.write_bytes(OTHER)
 
 
 async def drain(runs: AsyncIterator[Bytes], into: bytearray) -> None:
-    """Take the runs that are left."""
+    """Return the remaining runs."""
     async for run in runs:
         into += run
 
@@ -97,7 +97,7 @@ async def test_a_write_in_place_ends_the_read(path: Path, store: LocalStore, cha
 @pytest.mark.parametrize("change", ASIDE)
 @pytest.mark.usefixtures("either_way")
 async def test_a_file_that_leaves_its_name_is_read_to_its_end(path: Path, store: LocalStore, change: str) -> None:
-    """A file that is replaced by a rename, or removed, goes on being served whole to who has it open."""
+    """A file that is replaced by a rename, or removed, is still read completely by those who have it open."""
     async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, lambda _: 100)) as runs:
         got = bytearray(await anext(runs))
         ASIDE[change](path)
@@ -110,7 +110,7 @@ async def test_a_file_that_leaves_its_name_is_read_to_its_end(path: Path, store:
 
 @pytest.mark.usefixtures("either_way")
 async def test_a_removed_file_that_is_still_written_to_ends_the_read(path: Path, store: LocalStore) -> None:
-    """A file without a name that its writer goes on changing is noticed like any other."""
+    """Changes to a removed file that is still open are noticed like any other."""
     with path.open("r+b") as writer:
         async with aclosing(await store.open("dir/a.bin")) as file:
             path.unlink()
@@ -126,7 +126,7 @@ async def test_a_removed_file_that_is_still_written_to_ends_the_read(path: Path,
 async def test_versions_do_not_mix_within_a_tick_of_a_coarse_clock(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, tick: int, rounds: int
 ) -> None:
-    """Where the file system's clock ticks seldom, a file rewritten within the tick is not taken for the old one."""
+    """If the file system's clock is coarse, a file rewritten within one tick is not mistaken for the old one."""
     real = os.fstat
 
     def coarse(descriptor: int) -> os.stat_result:
@@ -157,7 +157,7 @@ async def test_versions_do_not_mix_within_a_tick_of_a_coarse_clock(
 async def test_a_time_stamp_in_the_future_delays_a_read_by_a_tick_only(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file server whose clock is ahead of ours does not keep a read waiting until we get there."""
+    """A file server whose clock is ahead of ours does not make a read wait until our clock has caught up."""
     real = os.fstat
     ahead = 3600 * 10**9
 
@@ -174,7 +174,7 @@ async def test_a_time_stamp_in_the_future_delays_a_read_by_a_tick_only(
 async def test_short_reads_of_the_system_are_put_together(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file system that returns fewer bytes than asked for is asked again: the runs are exact all the same."""
+    """If the file system returns fewer bytes than requested, the store reads again, and the runs are exact."""
     real = os.pread
     monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: real(descriptor, min(size, 7), offset))
     async with aclosing(await store.open("dir/a.bin")) as file:
@@ -183,7 +183,7 @@ async def test_short_reads_of_the_system_are_put_together(
 
 @pytest.mark.usefixtures("cold")
 async def test_missing_bytes_are_data_loss(path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that has fewer bytes than it says, without the file having changed, lost data."""
+    """A file system that has fewer bytes than it says, without the file having changed, has lost data."""
     real = os.pread
     monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: real(descriptor, min(size, max(730 - offset, 0)), offset))
     async with aclosing(await store.open("dir/a.bin")) as file:
@@ -199,7 +199,7 @@ async def test_missing_bytes_are_data_loss(path: Path, store: LocalStore, monkey
 async def test_a_failing_disk_is_named(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
 ) -> None:
-    """A read error of the disk is data loss; what may pass is a server error, to be tried again."""
+    """A read error of the disk is data loss; an error that may be temporary is a server error, which is retryable."""
 
     def fail(*_: object) -> bytes:
         raise OSError(number, os.strerror(number))
@@ -212,7 +212,7 @@ async def test_a_failing_disk_is_named(
 
 @pytest.mark.usefixtures("cold")
 async def test_no_more_than_one_run_is_read_ahead(path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the reader keeps the store waiting, one run is read ahead and no more."""
+    """While the reader does not ask for more, the store reads only one run ahead."""
     offsets: list[int] = []
     real = os.pread
 
@@ -224,7 +224,7 @@ async def test_no_more_than_one_run_is_read_ahead(path: Path, store: LocalStore,
     async with aclosing(await store.open("dir/a.bin")) as file, aclosing(file.read(WHOLE, lambda _: 100)) as runs:
         for taken in range(1, 10):
             await anext(runs)
-            await store.stat("dir/a.bin")  # time for anything that was begun
+            await store.stat("dir/a.bin")  # time for reads that were begun
             assert len(offsets) <= taken + 1
         await runs.aclose()
         await store.stat("dir/a.bin")

@@ -1,4 +1,4 @@
-"""Nothing outside the root is ever opened, whatever the name, the links, or who changes them meanwhile."""
+"""Nothing outside the root is ever opened, whatever the name and the links, and even if they change meanwhile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSIDE, OUTSIDE = b"inside", b"outside"
 
 @pytest.fixture
 def tree(root: Path) -> Path:
-    """A root with files, all of them with the bytes INSIDE, and beside it one that must never be read."""
+    """A root whose files all have the bytes INSIDE, and beside it a file that must never be read."""
     (root.parent / "outside").write_bytes(OUTSIDE)
     (root.parent / "elsewhere").mkdir()
     (root.parent / "elsewhere" / "file").write_bytes(OUTSIDE)
@@ -57,7 +57,7 @@ LINKS_OUTSIDE = {
 
 @pytest.mark.parametrize("link", LINKS_INSIDE)
 async def test_a_link_that_stays_inside_is_followed(tree: Path, store: LocalStore, link: str) -> None:
-    """Relative links to files and directories below the root lead to them, also through one another."""
+    """Relative links to files and directories below the root are followed, also through each other."""
     for name, target in LINKS_INSIDE.items():
         (tree / name).symlink_to(target)
     name = link if (tree / link).is_file() else f"{link}/file"
@@ -93,7 +93,7 @@ async def test_a_link_that_leads_out_is_refused(tree: Path, store: LocalStore, l
     ],
 )
 async def test_a_link_to_nothing_is_not_found(tree: Path, store: LocalStore, link: str, target: str) -> None:
-    """Circles and dangling links lead nowhere: not found, and not listed."""
+    """Loops of links and links to missing files are not found, and not listed."""
     (tree / "other").symlink_to("one")
     (tree / link).symlink_to(target)
     for name in (link, f"{link}/file"):
@@ -105,7 +105,7 @@ async def test_a_link_to_nothing_is_not_found(tree: Path, store: LocalStore, lin
 
 
 async def test_a_link_to_no_possible_name_leads_nowhere(tree: Path, store: LocalStore) -> None:
-    """A link whose target is too long for the file system is an error of its own, and does not break the listing."""
+    """A link whose target is too long for the file system has its own error, and does not break the listing."""
     (tree / "link").symlink_to("x" * 300)
     with pytest.raises(InvalidNameError):
         await store.open("link")
@@ -113,7 +113,7 @@ async def test_a_link_to_no_possible_name_leads_nowhere(tree: Path, store: Local
 
 
 async def test_forty_links_are_followed_and_no_more(tree: Path, store: LocalStore) -> None:
-    """A chain of links is followed as far as Linux would, so that a circle ends."""
+    """A chain of links is followed as far as Linux does, so that a loop ends."""
     (tree / "link-0").symlink_to("file")
     for number in range(1, 41):
         (tree / f"link-{number}").symlink_to(f"link-{number - 1}")
@@ -123,7 +123,7 @@ async def test_forty_links_are_followed_and_no_more(tree: Path, store: LocalStor
 
 
 async def test_links_are_listed_as_what_they_lead_to(tree: Path, store: LocalStore) -> None:
-    """A link to a file is listed as a file of its own name; one to a directory is not, and can be asked for by name."""
+    """A link to a file is listed as a file with the link's name; one to a directory is not listed, but can be requested."""
     for name, target in LINKS_INSIDE.items():
         (tree / name).symlink_to(target)
     files, _ = await listed(store)
@@ -139,7 +139,7 @@ async def test_links_are_listed_as_what_they_lead_to(tree: Path, store: LocalSto
 
 
 async def test_a_part_longer_than_the_file_system_allows_is_no_name(tree: Path, store: LocalStore) -> None:
-    """256 bytes in one part are too many for the file system: the name is said to be none, with its beginning only."""
+    """A part of 256 bytes is too long for the file system: InvalidNameError, with only the beginning of the name."""
     for name in ("x" * 256, "dir/" + "ä" * 128, "x" * 256 + "/file"):
         for asking in (store.stat, store.open):
             with pytest.raises(InvalidNameError) as caught:
@@ -158,7 +158,7 @@ odd_names = st.lists(st.one_of(odd_parts, st.text(max_size=5)), max_size=8).map(
 @given(name=st.one_of(odd_names, st.text()))
 @in_one_fixture
 async def test_any_name_is_refused_or_leads_inside(tree: Path, store: LocalStore, name: str) -> None:
-    """Whatever the name: it opens a file below the root, or raises an error of ours, and so it is with a prefix."""
+    """Any name opens a file below the root, or raises an error of unspool; so does any prefix."""
     if not (tree / "link").is_symlink():
         for link, target in (LINKS_INSIDE | LINKS_OUTSIDE).items():
             (tree / link).symlink_to(target.format(root=tree))
@@ -173,7 +173,7 @@ async def test_any_name_is_refused_or_leads_inside(tree: Path, store: LocalStore
 @given(targets=st.lists(odd_names.filter(lambda target: target and "\0" not in target), min_size=1, max_size=4))
 @in_one_fixture
 async def test_any_link_is_refused_or_leads_inside(tree: Path, store: LocalStore, targets: list[str]) -> None:
-    """Wherever links point, also to one another: what is opened through them is below the root."""
+    """Wherever links lead, also to each other, all files opened through them are below the root."""
     for link, target in zip(["link", "dir/above", "top", "dir/sub/self"], targets, strict=False):
         (tree / link).unlink(missing_ok=True)
         (tree / link).symlink_to(target)
@@ -186,7 +186,7 @@ async def test_any_link_is_refused_or_leads_inside(tree: Path, store: LocalStore
 
 @contextmanager
 def swapping(path: Path, other: Path) -> Iterator[None]:
-    """Have a thread exchange what is at two paths, over and over."""
+    """Exchange two paths repeatedly, in a thread."""
     stop = threading.Event()
 
     def swap() -> None:
@@ -216,7 +216,7 @@ def swapping(path: Path, other: Path) -> Iterator[None]:
 async def test_a_link_swapped_in_meanwhile_changes_nothing(
     tree: Path, store: LocalStore, swapped: str, target: str, name: str
 ) -> None:
-    """While a directory or file is being swapped for a link that leads out, nothing outside is opened or listed."""
+    """While a directory or file is being replaced by a link that leads out, nothing outside is opened or listed."""
     link = (tree / swapped).with_name("swapped-in")
     link.symlink_to(target)
     outcomes: set[str] = set()
@@ -243,7 +243,7 @@ async def test_a_link_swapped_in_meanwhile_changes_nothing(
 async def test_the_walk_does_not_follow_what_replaced_a_directory(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A directory that becomes a link between the look and the opening is not followed."""
+    """A directory that is replaced by a link between the check and the opening is not followed."""
     real = os.stat
 
     def look_and_replace(path: str, *, dir_fd: int, follow_symlinks: bool) -> os.stat_result:
@@ -264,7 +264,7 @@ async def test_the_walk_does_not_follow_what_replaced_a_directory(
 async def test_a_link_that_becomes_a_directory_is_looked_at_again(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link that is replaced by a directory between the look and the reading of it is walked as the directory."""
+    """A link that is replaced by a directory between the check and the reading of it is listed as the directory."""
     (tree / "link").symlink_to("../elsewhere")
     real = os.readlink
 

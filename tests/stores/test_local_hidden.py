@@ -1,4 +1,4 @@
-"""Dotfiles of a directory: served if that was asked for, and otherwise at no door."""
+"""Dotfiles of a directory: served only with `hidden=True`, by every method."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def shown(root: Path) -> AsyncGenerator[LocalStore, None]:
 
 @pytest.fixture
 def filled(root: Path) -> Path:
-    """The directory, with dotfiles and others in it."""
+    """The directory, with dotfiles and other files."""
     for name in HIDDEN + PLAIN:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(name.encode())
@@ -48,7 +48,7 @@ def filled(root: Path) -> Path:
 )
 @pytest.mark.usefixtures("filled")
 async def test_a_dotfile_is_not_found_at_any_door(store: LocalStore, name: str) -> None:
-    """A name with a part that begins with a dot: no stat, read or listing, and no word about whether it is there."""
+    """A name with a part that begins with a dot is not found by stat, read and listing, whether or not it exists."""
     said = f"{name.removesuffix('/')}: is not served: part of the name begins with a dot"
     with pytest.raises(NotFoundError) as caught:
         await listed(store, name)
@@ -66,7 +66,7 @@ async def test_a_dotfile_is_not_found_at_any_door(store: LocalStore, name: str) 
 
 @pytest.mark.usefixtures("filled")
 async def test_a_dotfile_beside_other_files_of_a_batch_is_not_found(store: LocalStore) -> None:
-    """Also in a directory that the batch has open already, before it and after it, a dotfile is not found."""
+    """In a batch a dotfile is not found, also in a directory that the batch has open already."""
     names = ["sub/b", "sub/.env", "sub/c.d", "sub/.cache/deep/plain", "sub/b", ".env", "a.txt"]
     answers = await store.read_small(names, 10_000)
     assert [isinstance(answer, NotFoundError) for answer in answers] == [is_hidden(name) for name in names]
@@ -74,7 +74,7 @@ async def test_a_dotfile_beside_other_files_of_a_batch_is_not_found(store: Local
 
 @pytest.mark.usefixtures("filled")
 async def test_a_listing_leaves_dotfiles_out(store: LocalStore) -> None:
-    """Neither a dotfile nor a directory whose name begins with a dot is listed, nor what is in it."""
+    """Dotfiles, directories whose names begin with a dot, and files in them are not listed."""
     assert set((await listed(store))[0]) == set(PLAIN)
     files, prefixes = await listed(store, recursive=False)
     assert (set(files), prefixes) == ({"a.txt", "trailing."}, {"sub/"})
@@ -84,7 +84,7 @@ async def test_a_listing_leaves_dotfiles_out(store: LocalStore) -> None:
 
 @pytest.mark.usefixtures("filled")
 async def test_with_hidden_dotfiles_are_files_like_others(shown: LocalStore) -> None:
-    """`hidden=True`: they are listed and read by every door."""
+    """With `hidden=True` they are listed and read by every method."""
     assert set((await listed(shown))[0]) == set(HIDDEN + PLAIN)
     assert set((await listed(shown, ".git"))[0]) == {".git/config"}
     assert ".git/" in (await listed(shown, recursive=False))[1]
@@ -98,7 +98,7 @@ async def test_with_hidden_dotfiles_are_files_like_others(shown: LocalStore) -> 
 
 @pytest.mark.parametrize("name", ["a.unspool-part", ".unspool-tree/record"])
 async def test_with_hidden_what_unspool_keeps_is_still_not_served(root: Path, shown: LocalStore, name: str) -> None:
-    """Unspool's own files are not dotfiles of the user's: `hidden=True` does not serve them."""
+    """Files of unspool's own are not dotfiles of the user: `hidden=True` does not serve them."""
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_bytes(b"half")
     with pytest.raises(NotFoundError, match="is not served"):
@@ -107,7 +107,7 @@ async def test_with_hidden_what_unspool_keeps_is_still_not_served(root: Path, sh
 
 
 async def test_a_link_has_the_name_it_has(filled: Path, store: LocalStore) -> None:
-    """A link with a plain name serves the dotfile it leads to, as in a mounted volume; one with a dot serves nothing."""
+    """A link with a plain name serves the dotfile it leads to, as in a mounted volume; a link with a dot is not served."""
     (filled / "config").symlink_to(".git/config")
     (filled / ".alias").symlink_to("a.txt")
     assert await read_file(store, "config") == b".git/config"
@@ -119,7 +119,7 @@ async def test_a_link_has_the_name_it_has(filled: Path, store: LocalStore) -> No
 
 
 async def test_the_path_of_the_root_is_no_part_of_a_name(tmp_path: Path) -> None:
-    """A root whose own path has parts that begin with a dot is served: somebody named it."""
+    """A root whose own path has parts that begin with a dot is served, because the user named it."""
     root = tmp_path / ".cache" / "models"
     root.mkdir(parents=True)
     (root / "a").write_bytes(b"a")
@@ -130,7 +130,7 @@ async def test_the_path_of_the_root_is_no_part_of_a_name(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("hidden", [False, True])
 async def test_a_store_that_is_opened_by_url_is_told(filled: Path, *, hidden: bool) -> None:
-    """`open_store(url, hidden=...)` says whether dotfiles are served; unless told they are not."""
+    """`open_store(url, hidden=...)` decides whether dotfiles are served; by default they are not."""
     store = open_store(f"file://{filled}", **({"hidden": True} if hidden else {}))
     assert (".env" in (await listed(store))[0]) is hidden
     await store.aclose()
@@ -139,7 +139,7 @@ async def test_a_store_that_is_opened_by_url_is_told(filled: Path, *, hidden: bo
 async def test_nothing_is_said_of_a_dotfile_that_has_no_name(
     root: Path, store: LocalStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A dotfile that could not be listed anyway is no line of the log."""
+    """A dotfile that could not be listed in any case is not mentioned in the log."""
     (root / os.fsdecode(b".\xff")).write_bytes(b"")
     assert await listed(store) == ({}, set())
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -151,7 +151,7 @@ PARTS = st.sampled_from(["a", ".a", "b.", "a.b", "..a", "a..b"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.lists(PARTS, min_size=1, max_size=3).map(tuple), max_size=6))
 async def test_only_dotfiles_are_left_out(tmp_path_factory: pytest.TempPathFactory, tree: set[tuple[str, ...]]) -> None:
-    """Of any tree, what is listed and what can be opened are the files that have no hidden part, and nothing else."""
+    """In any tree, exactly the files without a hidden part are listed and can be opened."""
     root = tmp_path_factory.mktemp("tree")
     names = {"/".join([*parts, "f"]) for parts in tree}
     for name in names:

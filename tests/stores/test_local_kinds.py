@@ -1,4 +1,4 @@
-"""Only regular files that may be read are served; what is something else is refused, and hangs nobody."""
+"""Only readable regular files are served; anything else is refused without waiting."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from unspool.testing.stock import listed
 
 
 def make_fifo(path: Path) -> None:
-    """Make a FIFO that nobody writes to: opening it plainly would wait for ever."""
+    """Make a FIFO without a writer: opening it without care would wait for ever."""
     os.mkfifo(path)
 
 
 def make_socket(path: Path) -> None:
-    """Make a socket, by a path short enough for one."""
+    """Make a socket, by a path that is short enough."""
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX) as made:
@@ -33,7 +33,7 @@ def make_socket(path: Path) -> None:
 
 
 def make_device(path: Path) -> None:
-    """Make a device that gives zeroes without end."""
+    """Make a device that returns zeros without end."""
     try:
         os.mknod(path, 0o20666, os.makedev(1, 5))
     except PermissionError:
@@ -80,7 +80,7 @@ async def test_a_device_behind_a_link_is_outside(root: Path, store: LocalStore) 
 async def test_what_takes_a_files_place_hangs_nobody(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """A file that becomes something else between the look and the opening is refused all the same, without waiting."""
+    """A file that is replaced by something else between the check and the opening is refused, without waiting."""
     (root / "file").write_bytes(b"x")
     real = os.stat
 
@@ -97,7 +97,7 @@ async def test_what_takes_a_files_place_hangs_nobody(
 
 
 def test_rights_are_those_of_the_process(root: Path) -> None:
-    """What the process may not read is refused; a directory it may only pass through is passed through, but not listed."""
+    """An unreadable file is refused; a directory with only search permission is passed through, but not listed."""
     root.chmod(0o755)
     for name in ("open/file", "unreadable/file", "passage/file", "closed/file"):
         (root / name).parent.mkdir()
@@ -140,7 +140,7 @@ def test_rights_are_those_of_the_process(root: Path) -> None:
     ],
 )
 async def test_what_unspool_keeps_for_itself_is_not_served(root: Path, store: LocalStore, name: str) -> None:
-    """Unfinished downloads and records of whoever fetches into the directory: not found, not listed, by whatever link."""
+    """Unfinished downloads and records of trees are not found and not listed, also through links."""
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_bytes(b"half")
     (root / "whole").write_bytes(b"whole")

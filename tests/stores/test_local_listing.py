@@ -1,4 +1,4 @@
-"""Listings of a directory: they stream, they leave out what nobody could ask for, and they survive what changes meanwhile."""
+"""Listings of a directory: they are streamed, omit names that no client could request, and survive changes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from unspool.testing.stock import in_one_fixture, listed, read_file
 
 
 class Scan:
-    """What `os.scandir` returns, and how far it got.
+    """Wraps the result of `os.scandir`, and counts.
 
     Attributes:
-        given: how many entries it has given out.
+        given: how many entries it has returned.
     """
 
     def __init__(self, entries: Iterator[os.DirEntry[str]], fail_after: int | None = None, error: int = errno.EIO) -> None:
@@ -63,7 +63,7 @@ def fill(directory: Path, count: int) -> None:
 
 
 async def test_a_hundred_thousand_files_stream_in_flat_memory(root: Path, store: LocalStore) -> None:
-    """A very large directory is listed page by page, in memory that does not grow with it."""
+    """A very large directory is listed page by page, in constant memory."""
     fill(root / "many", 100_000)
     seen = 0
     tracemalloc.start()
@@ -83,7 +83,7 @@ async def test_a_hundred_thousand_files_stream_in_flat_memory(root: Path, store:
 async def test_a_page_is_looked_for_when_it_is_asked_for(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, *, recursive: bool
 ) -> None:
-    """The first page leaves before the second is looked for, and so on to the last."""
+    """Each page is sent before the next one is read, from the first to the last."""
     fill(root, 100)
     scans: list[Scan] = []
     real = os.scandir
@@ -102,7 +102,7 @@ async def test_a_page_is_looked_for_when_it_is_asked_for(
 @given(listing=st.sets(st.binary(min_size=1, max_size=6).filter(lambda name: not {0, ord("/")} & {*name}), max_size=5))
 @in_one_fixture
 async def test_exactly_the_names_that_can_be_asked_for_are_listed(root: Path, store: LocalStore, listing: set[bytes]) -> None:
-    """Whatever bytes the names on disk are: those that are names of ours are listed, and can be opened; the others not."""
+    """For any bytes as names on disk, valid names are listed and can be opened, and the others are not listed."""
     listing -= {b".", b".."}
     for name in listing:
         Path(os.fsdecode(os.fsencode(root) + b"/" + name)).write_bytes(name)
@@ -126,7 +126,7 @@ async def test_exactly_the_names_that_can_be_asked_for_are_listed(root: Path, st
 async def test_names_nobody_can_ask_for_are_left_out_and_logged(
     root: Path, store: LocalStore, caplog: pytest.LogCaptureFixture, odd: bytes, *, recursive: bool
 ) -> None:
-    """A file, and a whole directory, whose name is no name of ours is left out of a listing, and the log says so."""
+    """A file, or a whole directory, with an invalid name is omitted from a listing, and the log says so."""
     directory = Path(os.fsdecode(os.fsencode(root) + b"/dir-" + odd))
     directory.mkdir()
     (directory / "file").write_bytes(b"x")
@@ -143,7 +143,7 @@ async def test_names_nobody_can_ask_for_are_left_out_and_logged(
 async def test_a_name_that_cannot_be_listed_is_logged_once(
     root: Path, store: LocalStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often a directory is listed, the log mentions such a name once, and only so many of them."""
+    """However often a directory is listed, the log mentions each such name once, up to a limit."""
     for number in range(3):
         (root / f"back\\slash {number}").touch()
     for _ in range(3):
@@ -179,7 +179,7 @@ async def test_a_tree_deeper_than_a_name_is_long_is_listed_as_far_as_names_go(ro
 
 @pytest.mark.parametrize("below", ["", "/sub"])
 async def test_a_directory_that_is_removed_meanwhile_has_nothing_more(root: Path, store: LocalStore, below: str) -> None:
-    """A directory that is emptied and removed while it is listed ends there; the listing goes on beside it."""
+    """The listing of a directory that is emptied and removed meanwhile ends there; the rest is listed."""
     gone = root / f"dir{below}"
     fill(gone, 3000)  # more than the system reads ahead
     async with aclosing(store.list(ListRequest("dir", recursive=True, page_size=10))) as pages:
@@ -197,7 +197,7 @@ async def test_a_directory_that_is_removed_meanwhile_has_nothing_more(root: Path
 
 
 async def test_files_that_are_removed_meanwhile_are_left_out(root: Path, store: LocalStore) -> None:
-    """Files that are gone by the time they are looked at are left out, without an error."""
+    """Files that are removed before they are examined are left out, without an error."""
     fill(root, 50)
     async with aclosing(store.list(ListRequest(recursive=True, page_size=10))) as pages:
         first = {info.name for info in (await anext(pages)).files}
@@ -212,7 +212,7 @@ async def test_files_that_are_removed_meanwhile_are_left_out(root: Path, store: 
 async def test_what_cannot_be_listed_is_not_left_out_in_silence(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
 ) -> None:
-    """A directory that the system fails to read, or cannot open for want of descriptors, ends the listing with an error."""
+    """A directory that cannot be read, or not opened for lack of descriptors, ends the listing with an error."""
     fill(root / "dir" / "sub", 10)
     real_scan, real_open = os.scandir, os.open
     with monkeypatch.context() as patched:
@@ -234,14 +234,14 @@ async def test_what_cannot_be_listed_is_not_left_out_in_silence(
 
 
 async def test_an_empty_directory_lists_nothing(root: Path, store: LocalStore) -> None:
-    """A directory without files is there: it is listed as a prefix, and has nothing in it."""
+    """An empty directory is listed as a prefix, and its own listing is empty."""
     (root / "empty").mkdir()
     assert await listed(store, "empty") == ({}, set())
     assert await listed(store, recursive=False) == ({}, {"empty/"})
 
 
 async def test_a_recursive_listing_tells_of_empty_directories(root: Path, store: LocalStore) -> None:
-    """Directories in which nothing is listed are prefixes, and no others are; not the one that was asked for."""
+    """In a recursive listing, exactly the directories without listed files are prefixes, except the requested one."""
     for directory in ("empty", "a/b/empty", "a/full", "only-empty/inner", "odd"):
         (root / directory).mkdir(parents=True)
     (root / "a/full/file").write_bytes(b"x")

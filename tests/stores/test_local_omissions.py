@@ -1,4 +1,4 @@
-"""What a listing of a directory leaves out is told, by `ls` and `ls -r` alike."""
+"""Omissions of a directory's listing are reported, recursive or not."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def make_socket(path: Path) -> None:
 
 
 def make_raw(name: bytes) -> Callable[[Path], None]:
-    """Return what makes a file of this name beside the path it is given."""
+    """Return a function that creates such a file beside the path it is given."""
     return lambda path: Path(os.fsdecode(os.fsencode(path.parent) + b"/" + name)).touch()
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory with something in it."""
+    """Make a directory with a file in it."""
     path.mkdir()
     (path / "x").touch()
 
@@ -52,20 +52,20 @@ ODD: dict[str, tuple[str, Callable[[Path], None]]] = {
     "caf\\xe9": ("NAME", make_raw(b"caf\xe9")),
     "a.unspool-part": ("RESERVED", Path.touch),
 }
-"""What is left out: as it is told, why, and how it is made."""
+"""What is omitted: the reported name, the reason, and how to create it."""
 
 
 async def omitted_in(store: LocalStore, prefix: str, *, recursive: bool) -> list[Omission]:
-    """Return what a listing leaves out."""
+    """Return the omissions of a listing."""
     async with aclosing(store.list(ListRequest(prefix, recursive=recursive, page_size=2))) as pages:
         return [omission async for page in pages for omission in page.omitted]
 
 
 @pytest.mark.parametrize("recursive", [True, False])
 async def test_each_name_that_is_left_out_is_told_with_its_reason(root: Path, store: LocalStore, *, recursive: bool) -> None:
-    """Links, special files, names that cannot be asked for and unspool's own are told, whichever way one lists.
+    """Links, special files, invalid names and unspool's own files are reported, by both kinds of listing.
 
-    Dotfiles, which are not served unless asked for, are not told of.
+    Dotfiles, which are not served by default, are not reported.
     """
     (root / "d" / "full").mkdir(parents=True)
     (root / "d" / ".secret").touch()
@@ -81,7 +81,7 @@ async def test_each_name_that_is_left_out_is_told_with_its_reason(root: Path, st
 
 @pytest.mark.parametrize("recursive", [True, False])
 async def test_nothing_else_is_told(root: Path, store: LocalStore, *, recursive: bool) -> None:
-    """Files, links to files, and directories, full or empty, are listed and not left out."""
+    """Files, links to files, and directories, full or empty, are listed and not omitted."""
     (root / "empty").mkdir()
     (root / "full").mkdir()
     (root / "full" / "file").touch()
@@ -90,7 +90,7 @@ async def test_nothing_else_is_told(root: Path, store: LocalStore, *, recursive:
 
 
 async def test_very_many_are_counted_and_some_are_named(root: Path, store: LocalStore) -> None:
-    """Each page names a hundred; the rest is a number, and none is lost. A page may have nothing else."""
+    """Each page names at most a hundred; the others are counted, and none is lost. A page may have only omissions."""
     for number in range(NAMED + 50):
         os.mkfifo(root / f"{number}")
     told = await omitted_in(store, "", recursive=True)
@@ -100,7 +100,7 @@ async def test_very_many_are_counted_and_some_are_named(root: Path, store: Local
 
 
 async def test_a_directory_that_may_not_be_read_is_told(root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be listed for want of rights is not left out without a word; what is in it cannot be counted."""
+    """A directory that cannot be read is reported; its contents cannot be counted."""
     (root / "closed").mkdir()
     real = os.open
 

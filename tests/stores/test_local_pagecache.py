@@ -1,4 +1,4 @@
-"""What is in memory is read at once; a disk is waited for in a thread."""
+"""Bytes in memory are read at once; reads from a disk happen in a thread."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, instead: Callable[[int, int], int | None]) -> list[int]:
-    """Have reads at once answered by `instead` (offset, flags), where None is the real answer; return the offsets asked for."""
+    """Let `instead` (offset, flags) answer immediate reads, where None is the real answer; return the requested offsets."""
     asked: list[int] = []
     real = os.preadv
 
@@ -70,7 +70,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, instead: Callable[[int, int], int | 
 
 
 def refuse(number: int) -> Callable[[int, int], int]:
-    """Return an answer that is always this error."""
+    """Return an answer that always raises this error."""
 
     def refused(_offset: int, _flags: int) -> int:
         raise OSError(number, os.strerror(number))
@@ -87,7 +87,7 @@ def shared_memory() -> Iterator[Path]:
 
 @in_memory
 class TestLocalStoreInMemory(StoreContract):
-    """The contract, for files on a tmpfs, which does not know RWF_NOWAIT."""
+    """The contract, for files on a tmpfs, which does not support RWF_NOWAIT."""
 
     @asynccontextmanager
     async def stocked(self, directory: Path) -> AsyncIterator[Stock]:
@@ -114,7 +114,7 @@ async def test_files_in_memory_are_read_at_once(shared_memory: Path, reads: list
 async def test_what_is_in_memory_is_read_at_once_and_the_rest_by_threads(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the first run that is not in memory on, threads read, until reading begins anew; the bytes are the same."""
+    """From the first run that is not in memory on, threads read, until another read begins; the bytes are the same."""
     overwrite(root / "a.bin", BYTES)
 
     def there(offset: int, _flags: int) -> int | None:
@@ -133,7 +133,7 @@ async def test_what_is_in_memory_is_read_at_once_and_the_rest_by_threads(
 async def test_a_run_that_is_in_memory_in_part_is_read_whole(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run of which the system has only the beginning at hand is read by a thread, all of it."""
+    """A run that is only partly in memory is read by a thread completely."""
     overwrite(root / "a.bin", BYTES)
     asked = answer(monkeypatch, lambda offset, _: 70 if offset == 200 else None)
     async with aclosing(await store.open("a.bin")) as file:
@@ -145,7 +145,7 @@ async def test_a_run_that_is_in_memory_in_part_is_read_whole(
 async def test_a_file_system_that_cannot_say_is_not_asked_again(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Where the file system does not know RWF_NOWAIT and has a disk, threads read all of a file."""
+    """On a disk file system without RWF_NOWAIT, threads read the whole file."""
     overwrite(root / "a.bin", BYTES)
     if _is_tmpfs(root):
         pytest.skip("temporary files are on a tmpfs here")
@@ -160,7 +160,7 @@ async def test_a_file_system_that_cannot_say_is_not_asked_again(
 async def test_a_disk_that_fails_at_once_is_named(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
 ) -> None:
-    """An error of a read at once is told as one of a thread's read is."""
+    """An error of an immediate read is reported like that of a read in a thread."""
     overwrite(root / "a.bin", BYTES)
     answer(monkeypatch, refuse(number))
     async with aclosing(await store.open("a.bin")) as file:
@@ -169,7 +169,7 @@ async def test_a_disk_that_fails_at_once_is_named(
 
 
 def test_what_the_kernel_dropped_from_memory_is_not_read_at_once(root: Path) -> None:
-    """The real system: a file just written is in memory; dropped from it, it is not, until it has been read."""
+    """In the real system a file that was just written is in memory; after it was dropped it is not, until it is read."""
     path = root / "a.bin"
     path.write_bytes(BYTES * 100)
     with path.open("rb") as file:

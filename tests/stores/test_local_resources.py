@@ -1,4 +1,4 @@
-"""What the local store holds while it works: no descriptor stays open or is closed too soon, no stream waits for another."""
+"""Resources of the local store: no descriptor stays open or is closed too early, and no stream waits for another."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WHOLE = Span(0, len(BYTES))
 
 @pytest.fixture
 def tree(root: Path) -> Path:
-    """A root with some of everything."""
+    """A root with files of all kinds."""
     for name in ("a.bin", "b.bin", "dir/c.bin", "dir/sub/d.bin"):
         overwrite(root / name, BYTES)
     os.mkfifo(root / "fifo")
@@ -35,14 +35,14 @@ def tree(root: Path) -> Path:
 
 
 async def only_the_root_is_open(tree: Path) -> None:
-    """Wait until nothing below the root is open but itself, once; fail if that does not come."""
+    """Wait until only the root itself is open, once; fail if that does not happen."""
     with suppress(TimeoutError):
         await until(lambda: descriptors_below(tree) == [str(tree)], seconds=10)
     assert descriptors_below(tree) == [str(tree)]
 
 
 async def test_answers_and_errors_leave_nothing_open(tree: Path, store: LocalStore) -> None:
-    """After any mix of answers and refusals, only the root is open."""
+    """After any mix of answers and errors, only the root is open."""
     for name in ("a.bin", "link", "up", "fifo", "dir", "out", "self", "missing", "dir/missing", "a.bin/x", "", "x" * 256):
         for asking in (store.stat(name), read_file(store, name), listed(store, name), listed(store, name, recursive=False)):
             with suppress(UnspoolError):
@@ -64,7 +64,7 @@ async def test_failing_reads_leave_nothing_open(tree: Path, store: LocalStore) -
 async def test_a_system_out_of_descriptors_leaves_nothing_open(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever of the calls that open something fails, what was open before it is closed."""
+    """If any call that opens something fails, everything opened before it is closed."""
     for call in ("open", "fstat", "scandir", "stat"):
         real = getattr(os, call)
         for failing in range(8):
@@ -84,7 +84,7 @@ async def test_a_system_out_of_descriptors_leaves_nothing_open(
 
 @pytest.mark.usefixtures("either_way")
 async def test_abandoned_work_leaves_nothing_open(tree: Path, store: LocalStore) -> None:
-    """Whatever is cancelled, at whatever step, leaves nothing open once its threads are through."""
+    """Whatever is cancelled, at any step, leaves nothing open once its threads have ended."""
 
     async def leave_open() -> None:
         file = await store.open("dir/sub/d.bin")
@@ -119,7 +119,7 @@ async def test_a_listing_that_is_left_closes_its_directories(tree: Path, store: 
 async def test_a_listing_that_is_cancelled_while_the_disk_is_stuck_closes_its_directories(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A listing that is cancelled in the middle of a page ends at once; its directories are closed when the disk is back."""
+    """A listing that is cancelled in the middle of a page ends at once; its directories are closed when the disk answers."""
     stuck = Stuck(monkeypatch, "open", lambda path, *_, **__: path == "sub")
     listing = asyncio.ensure_future(listed(store))
     await stuck.until_reached()
@@ -134,7 +134,7 @@ async def test_a_listing_that_is_cancelled_while_the_disk_is_stuck_closes_its_di
 async def test_a_file_that_nobody_waits_for_any_more_is_closed(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An `open` that is cancelled while the disk is stuck ends at once; what the disk then opens is closed."""
+    """An `open` that is cancelled while the disk does not answer ends at once; the file that is opened later is closed."""
     stuck = Stuck(monkeypatch, "open", lambda path, *_, **__: path == "c.bin")
     opening = asyncio.ensure_future(store.open("dir/c.bin"))
     await stuck.until_reached()
@@ -149,7 +149,7 @@ async def test_a_file_that_nobody_waits_for_any_more_is_closed(
 async def test_a_stuck_disk_keeps_only_its_own_stream_waiting(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While one file's disk does not answer, other files are opened, read and listed, and the event loop runs."""
+    """While the disk of one file does not answer, other files are opened, read and listed, and the event loop runs."""
     inode = (tree / "a.bin").stat().st_ino
     stuck = Stuck(monkeypatch, "pread", lambda descriptor, *_: os.fstat(descriptor).st_ino == inode)
     waiting = asyncio.ensure_future(read_file(store, "a.bin"))
@@ -166,9 +166,9 @@ async def test_a_stuck_disk_keeps_only_its_own_stream_waiting(
 async def test_every_call_of_the_file_system_leaves_the_event_loop_alone(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """Whichever call the disk does not answer, first or last, none is made on the event loop; the work is done when it is back.
+    """Whichever call the disk does not answer, it is not made on the event loop, and the work completes once it answers.
 
-    But for one: after bytes that were in memory, the status of their descriptor, which is in memory too.
+    One call is an exception: after bytes in memory were read, the status of their descriptor, which is in memory too.
     """
     event_loop = threading.get_ident()
     on_the_loop: list[object] = []
@@ -204,7 +204,7 @@ async def test_every_call_of_the_file_system_leaves_the_event_loop_alone(
 async def test_a_descriptor_is_not_closed_under_a_thread(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is closed while threads read from it keeps its descriptor until the last of them is through."""
+    """A file that is closed while threads read from it keeps its descriptor until the last of them has ended."""
     file = await store.open("a.bin")
     stuck = Stuck(monkeypatch, "pread")
     readers = [asyncio.ensure_future(read(file, Span(at, at + 10))) for at in (0, 100)]
@@ -220,7 +220,7 @@ async def test_a_descriptor_is_not_closed_under_a_thread(
 
 @pytest.mark.usefixtures("cold")
 async def test_a_read_left_behind_keeps_the_descriptor(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read that was left with its read-ahead under way still counts, also when another read came after it."""
+    """A read that was left while it reads ahead still counts as reading, even after another read."""
     file = await store.open("a.bin")
     stuck = Stuck(monkeypatch, "pread", lambda _, size, offset: offset == 100)
     async with aclosing(file.read(WHOLE, lambda _: 100)) as runs:
@@ -235,7 +235,7 @@ async def test_a_read_left_behind_keeps_the_descriptor(tree: Path, store: LocalS
 
 
 async def test_the_root_is_not_closed_under_a_walk(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is closed while a thread begins a walk keeps its root open until the walk has its own."""
+    """A store that is closed while a thread begins a walk keeps its root open until the walk has its own descriptor."""
     stuck = Stuck(monkeypatch, "dup")
     asking = asyncio.ensure_future(store.stat("dir/c.bin"))
     await stuck.until_reached()
@@ -248,7 +248,7 @@ async def test_the_root_is_not_closed_under_a_walk(tree: Path, store: LocalStore
 
 @pytest.mark.usefixtures("either_way")
 async def test_a_closed_store_says_so(tree: Path, store: LocalStore) -> None:
-    """Whatever is asked of a store that was closed, also of what it had opened, is refused with an error of ours."""
+    """After a store was closed, every call to it and to its open files raises an error of unspool."""
     file = await store.open("a.bin")
     runs = file.read(WHOLE, lambda _: 100)
     await anext(runs)
@@ -268,7 +268,7 @@ async def test_a_closed_store_says_so(tree: Path, store: LocalStore) -> None:
 async def test_work_that_waits_for_a_thread_is_not_lost_when_the_store_closes(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What still waits for a thread when the store is closed ends with an error of ours: nobody was cancelled."""
+    """Work that waits for a thread when the store is closed ends with an error of unspool, not with a cancellation."""
     monkeypatch.setattr(local, "_THREADS", 1)
     store = LocalStore(tree)
     stuck = Stuck(monkeypatch, "fstat")

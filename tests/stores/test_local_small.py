@@ -1,4 +1,4 @@
-"""Small files of a directory, many at a time: what holds for a file that is opened holds for each of them."""
+"""Small files of a directory, many at a time: each follows the rules for a file that is opened alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MUCH = 1 << 20
 
 @pytest.fixture
 def tree(root: Path) -> Path:
-    """A directory with files in two directories, and something beside it that is not served."""
+    """A directory with files in two directories, and a file beside it that is not served."""
     for name in ("a", "b", "dir/a", "dir/b", "dir/sub/a"):
         overwrite(root / name, name.encode())
     overwrite(root.parent / "elsewhere" / "a", b"secret")
@@ -40,19 +40,19 @@ def tree(root: Path) -> Path:
 
 
 async def texts(store: LocalStore, *names: str, most: int = MUCH) -> list[str]:
-    """Return what is answered for each name: the text, or the error's class."""
+    """Return the answer for each name: the text, or the error's class."""
     answers = await store.read_small(names, most)
     return [type(each).__name__ if isinstance(each, UnspoolError) else each[1].decode() for each in answers]
 
 
 async def test_directories_are_changed_as_the_names_do(tree: Path, store: LocalStore) -> None:
-    """Names of several directories in any order each lead to their own file, though a directory is kept open."""
+    """Names of several directories, in any order, each lead to their own file, although a directory is kept open."""
     names = ["dir/a", "dir/b", "a", "dir/sub/a", "b", "dir/a", "a"]
     assert await texts(store, *names) == names
 
 
 async def test_links_are_followed_below_the_root_only(tree: Path, store: LocalStore) -> None:
-    """A link is what it leads to, for files and directories; one that leads out is refused, and so is what is below it."""
+    """Links to files and directories are followed; one that leads out is refused, and so are names below it."""
     (tree / "to-file").symlink_to("dir/b")
     (tree / "dir" / "up").symlink_to("../a")
     (tree / "to-dir").symlink_to("dir/sub")
@@ -77,7 +77,7 @@ async def test_links_are_followed_below_the_root_only(tree: Path, store: LocalSt
 
 
 async def test_what_is_no_regular_file_is_not_opened(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A FIFO, of which opening may hang or be noticed, is refused before it is opened."""
+    """A FIFO, whose opening might hang or be noticed by others, is refused before it is opened."""
     os.mkfifo(tree / "fifo")
     opened: list[Any] = []
     real = os.open
@@ -95,7 +95,7 @@ async def test_what_is_no_regular_file_is_not_opened(tree: Path, store: LocalSto
 async def test_a_file_that_becomes_a_link_is_not_followed(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What replaces a file between the look and the opening is not followed out of the root."""
+    """A replacement between the check and the opening is not followed out of the root."""
     real = os.stat
 
     def look_and_replace(path: Any, **keywords: Any) -> os.stat_result:
@@ -135,7 +135,7 @@ async def test_a_change_under_the_reading_never_mixes_two_versions(
     change: Callable[[Path], object],
     kind: type[UnspoolError] | None,
 ) -> None:
-    """What changes between the opening and the end of the reading is an error, or the old bytes if those are still whole."""
+    """A change between the opening and the end of the reading is an error, or returns the old bytes if they are complete."""
     overwrite(tree / "dir" / "a", BYTES)
     before = await store.stat("dir/a")
     real = os.pread
@@ -147,7 +147,7 @@ async def test_a_change_under_the_reading_never_mixes_two_versions(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "pread", change_and_read)
-        first, second = await read_all_small(store, ["dir/a", "dir/b"], MUCH)  # a busy machine may take a moment for the first
+        first, second = await read_all_small(store, ["dir/a", "dir/b"], MUCH)  # a busy machine may need a moment for the first
     assert good(second)[1] == b"dir/b"
     if kind is None:
         assert good(first) == (before, BYTES)
@@ -158,7 +158,7 @@ async def test_a_change_under_the_reading_never_mixes_two_versions(
 async def test_the_first_read_waits_until_a_write_would_show(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that has just changed is not read within the same tick of the file system's clock; an old one is, at once."""
+    """A file that has just changed is not read within the same tick of the file system's clock; an old one is read at once."""
     ages: list[int] = []
     slept: list[float] = []
     real_read, real_sleep = os.pread, time.sleep
@@ -182,7 +182,7 @@ async def test_the_first_read_waits_until_a_write_would_show(
 
 
 async def test_bytes_that_are_missing_are_a_loss(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that returns fewer bytes than it says there are is not believed; short reads are gone on with."""
+    """A file with fewer bytes than its size is an error; short reads are continued."""
     real = os.pread
     monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: real(descriptor, min(size, 2), offset))
     assert await texts(store, "dir/a") == ["dir/a"]
@@ -195,7 +195,7 @@ async def test_bytes_that_are_missing_are_a_loss(tree: Path, store: LocalStore, 
 async def test_a_file_that_grows_beyond_the_room_is_not_read(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is larger when it is opened than when it was looked at is left for `open`: it is not read beyond the room."""
+    """A file that has grown between the check and the opening is left to `open`: it is not read beyond the limit."""
     reads: list[int] = []
     real_stat, real_read = os.stat, os.pread
 
@@ -218,14 +218,14 @@ async def test_a_file_that_grows_beyond_the_room_is_not_read(
 
 
 async def test_nobody_waits_long_for_the_first_files(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a moment has passed, what is there is answered: a slow disk does not keep the first files for the last."""
+    """After a time limit, the files read so far are returned: a slow disk does not delay the first files for the last."""
     monkeypatch.setattr(localsmall, "_MOMENT", 0.0)
     assert await texts(store, "a", "b") == ["a"]
     assert await texts(store, "missing", "b") == [NotFoundError.__name__]
 
 
 async def test_nothing_stays_open(tree: Path, store: LocalStore) -> None:
-    """Whatever comes of the files, no descriptor of them or of their directories is left."""
+    """Whatever happens to the files, no descriptor of them or of their directories stays open."""
     (tree / "out").symlink_to("../elsewhere/a")
     await store.read_small(["a", "missing", "dir/a", "missing/a", "out", "../a", "dir", "dir/sub/a", "dir/b"], MUCH)
     await store.read_small(["dir/a", "dir/sub/a"], 1)
@@ -233,7 +233,7 @@ async def test_nothing_stays_open(tree: Path, store: LocalStore) -> None:
 
 
 async def test_a_store_that_is_closed_meanwhile(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reading that has begun is let finish, or ends with errors of ours; a later one is refused; nothing stays open."""
+    """On close, a running read may finish or ends with errors of unspool; a later one is refused; nothing stays open."""
     stuck = Stuck(monkeypatch, "pread")
     answers: list[SmallFile] = []
 
@@ -253,7 +253,7 @@ async def test_a_store_that_is_closed_meanwhile(tree: Path, store: LocalStore, m
 
 
 async def test_who_is_cancelled_waits_for_no_thread(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reading that nobody waits for any more ends by itself and leaves nothing open."""
+    """A read whose caller was cancelled ends by itself and leaves nothing open."""
     stuck = Stuck(monkeypatch, "pread")
     task = asyncio.ensure_future(store.read_small(["dir/a", "dir/b"], MUCH))
     await stuck.until_reached()

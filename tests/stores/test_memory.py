@@ -1,4 +1,4 @@
-"""The store in memory keeps the contract; what is particular to it."""
+"""The store in memory: the contract, and its own properties."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class TestMemoryStore(StoreContract):
 
     @asynccontextmanager
     async def stocked(self, directory: Path) -> AsyncIterator[Stock]:
-        """A dict."""
+        """A dictionary."""
         store = MemoryStore()
         yield Stock(store, put=store.put, remove=store.remove)
         await store.aclose()
 
 
 async def test_files_can_be_given_at_once() -> None:
-    """What the store is made with is in it."""
+    """The store has the files it was made with."""
     store = MemoryStore({"a.bin": BYTES, "dir/b.bin": b"b"})
     assert (await read_file(store, "a.bin"))[1] == BYTES
     assert (await read_file(store, "dir/b.bin"))[1] == b"b"
@@ -41,14 +41,14 @@ async def test_the_checksum_is_known() -> None:
 
 
 def test_only_names_can_be_put() -> None:
-    """No file gets in by a name that nobody could ask for."""
+    """An invalid name is refused when a file is added."""
     with pytest.raises(InvalidNameError):
         MemoryStore({"../a": b""})
 
 
 @pytest.mark.parametrize("change", ["put", "remove"])
 async def test_every_change_ends_a_read(change: str) -> None:
-    """The next run after a change, also to the same bytes, is FileChangedError: the reference is as strict as can be."""
+    """After a change, even to the same bytes, the next run is FileChangedError: the reference is as strict as possible."""
     store = MemoryStore({"a.bin": BYTES})
     async with aclosing(await store.open("a.bin")) as file, aclosing(file.read(Span(0, len(BYTES)), lambda _: 500)) as runs:
         assert await anext(runs) == BYTES[:500]

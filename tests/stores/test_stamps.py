@@ -1,4 +1,4 @@
-"""Time stamps that are whole seconds: how long a file is waited for, and what becomes of its readers."""
+"""Coarse time stamps: how long the store waits before it reads a file, and that readers get no mix."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ OTHER = bytes(byte ^ 0xFF for byte in BYTES)
 SECOND = 10**9
 NOW = 1_795_555_189 * SECOND
 LAG = 10_000_000
-"""How old the time may be that Linux stamps files with, in nanoseconds."""
+"""How far the time that Linux stamps files with may lag, in nanoseconds."""
 
 
 def waiting_at(now: int, stamp: int) -> float:
-    """Return how long is waited at a time."""
+    """Return how long the store waits at a time."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(time, "time_ns", lambda: now)
         return seconds_until_a_write_shows(stamp)
@@ -43,7 +43,7 @@ def waiting_at(now: int, stamp: int) -> float:
 @example(step=2 * SECOND, within=0, ago=0, ahead=0, lags=(0, LAG))
 @example(step=SECOND, within=0, ago=SECOND, ahead=0, lags=(0, LAG))
 def test_a_write_after_the_wait_gets_another_stamp(step: int, within: int, ago: int, ahead: int, lags: tuple[int, int]) -> None:
-    """What is written after the wait has another stamp, however coarse these are and however far ahead that clock is."""
+    """Bytes written after the wait have another stamp, however coarse stamps are and however far ahead that clock is."""
     now = NOW + within
     its_clock = now + ahead
     stamp = (its_clock - ago - lags[0]) // step * step
@@ -53,7 +53,7 @@ def test_a_write_after_the_wait_gets_another_stamp(step: int, within: int, ago: 
 
 @given(age=st.integers(-(10**13), 10**13), within=st.integers(0, 4 * SECOND))
 def test_a_wait_is_short_and_rare(age: int, within: int) -> None:
-    """Nobody waits for a file that was changed 2 s ago and more, or for longer than that; a tick only if stamps are fine."""
+    """The wait is at most 2 s, and zero for a file that changed longer ago; with fine stamps it is at most a tick."""
     now = NOW + within
     wait = waiting_at(now, now - age)
     assert 0 <= wait <= (COARSEST_NS + TICK_NS) / 1e9
@@ -77,7 +77,7 @@ def _coarse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("_coarse")
 async def test_small_files_do_not_mix_within_a_second(root: Path, store: LocalStore) -> None:
-    """Small files that are rewritten within the second after a read have another revision; a batch of new ones waits once."""
+    """Small files rewritten within a second after a read have another revision; a batch of new files waits only once."""
     names = [f"{number:02}" for number in range(40)]
     for name in names:
         overwrite(root / name, BYTES)
@@ -96,7 +96,7 @@ async def test_small_files_do_not_mix_within_a_second(root: Path, store: LocalSt
 async def test_what_is_there_does_not_wait_for_a_file_that_is_new(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A small file that would have to be waited for is left to the next call, where others are there already."""
+    """A small file that needs a wait is left to the next call if others are already there."""
     for name in ("a", "b", "c"):
         overwrite(root / name, name.encode())
     new = (root / "b").stat().st_ctime_ns
@@ -119,11 +119,11 @@ exec "$@"
 
 
 def test_a_disk_with_whole_seconds_mixes_nothing(tmp_path: Path) -> None:
-    """On an ext4 with whole seconds, a file rewritten within the second gives no mix, nor two versions at one revision."""
+    """On ext4 with whole seconds, a file rewritten within the second gives no mix, and no two versions at one revision."""
     with (tmp_path / "image").open("wb") as image:
         image.truncate(8 << 20)
     program = Path(__file__).with_name("on_a_coarse_disk.py")
-    # What is mounted in a name space of its own is gone with its last process.
+    # A mount in a mount namespace disappears with the namespace's last process.
     command = ["unshare", "--mount", "sh", "-c", _MOUNTED, "sh", sys.executable, str(program), "coarse"]
     try:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

@@ -1,4 +1,4 @@
-"""Stores are loaded when they are wanted, and a store says itself what its revisions are made of."""
+"""Stores are loaded on first use, and each store chooses its own revisions."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from unspool.stores import LocalStore, open_store
     ],
 )
 def test_a_store_is_loaded_when_it_is_wanted(program: str, loaded: set[str]) -> None:
-    """Who uses one kind of store does not load the others, nor what they need."""
+    """Using one kind of store does not load the others, or the packages they need."""
     shown = "import sys; print(*[name for name in ('local', 'memory', 'objects') if f'unspool.stores.{name}' in sys.modules])"
     done = subprocess.run([sys.executable, "-c", f"{program}; {shown}"], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == loaded
 
 
 def test_every_public_name_of_the_stores_is_there() -> None:
-    """What `unspool.stores` lists can be had from it, and nothing else is made up."""
+    """`unspool.stores` exports exactly the names it lists."""
     for name in stores.__all__:
         assert getattr(stores, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
@@ -42,13 +42,13 @@ def test_every_public_name_of_the_stores_is_there() -> None:
 
 @pytest.mark.parametrize("url", ["ftp://bucket", "://", "nonsense://x"])
 def test_a_store_of_no_kind_is_refused(url: str) -> None:
-    """A scheme that nobody serves from is told."""
+    """An unknown scheme is an error that names it."""
     with pytest.raises(InvalidRequestError, match="no store of the kind"):
         open_store(url)
 
 
 async def test_a_store_says_what_its_revisions_are_made_of(tmp_path: Path) -> None:
-    """Any choice that keeps the promise will do; a change during a read is noticed whatever the revision says."""
+    """Any revision that keeps the promise is allowed; a change during a read is noticed whatever the revision."""
     (tmp_path / "a").write_bytes(b"12345")
     async with aclosing(LocalStore(tmp_path, revision_of=lambda status: f"size {status.st_size}")) as store:
         assert (await store.stat("a")).revision == "size 5"

@@ -1,4 +1,4 @@
-"""Writes that no time stamp shows: what is read meanwhile may be a mix, but nobody is told its checksum afterwards."""
+"""Writes that change no time stamp: bytes read meanwhile may be a mix, but their checksum is not remembered."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(LEASES is None, reason="only Linux tells who has
 
 
 class Writer:
-    """Another process that has a file mapped, and writes to it when it is told to."""
+    """Another process that has a file mapped, and writes to it on demand."""
 
     def __init__(self, path: Path) -> None:
         program = Path(__file__).with_name("mapping_writer.py")
@@ -48,7 +48,7 @@ class Writer:
         self._answer()
 
     def end(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._process.communicate(timeout=60)
 
     def _answer(self) -> None:
@@ -58,7 +58,7 @@ class Writer:
 
 @contextmanager
 def writing_to(path: Path) -> Generator[Writer, None, None]:
-    """Have a file mapped by somebody meanwhile."""
+    """Keep a file mapped by another process meanwhile."""
     writer = Writer(path)
     try:
         yield writer
@@ -68,7 +68,7 @@ def writing_to(path: Path) -> Generator[Writer, None, None]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Generator[Path, None, None]:
-    """A directory where Linux tells who has a file open for writing: not every place for temporary files is one."""
+    """A directory where Linux reports who has a file open for writing: not every temporary directory is one."""
     with TemporaryDirectory(dir="/dev/shm") as in_memory:
         for place in (tmp_path, Path(in_memory)):
             (place / "probe").write_bytes(b"")
@@ -90,7 +90,7 @@ def path(root: Path) -> Path:
 
 
 async def is_steady(store: LocalStore) -> bool:
-    """Return what the store says of the file."""
+    """Return the store's description of the file."""
     async with aclosing(await store.open("a.bin")) as file:
         return await file.steady()
 
@@ -101,13 +101,13 @@ async def frames(transport: StoreTransport, start: int = 0) -> list[Frame]:
 
 
 def checksum_in(got: list[Frame]) -> int | None:
-    """Return the checksum of the whole file that the summary brings."""
+    """Return the checksum of the whole file in the summary."""
     assert got[-1].summary is not None
     return got[-1].summary.crc32c
 
 
 async def test_a_file_is_steady_while_nobody_can_write_to_it(path: Path, store: LocalStore) -> None:
-    """A file is not steady while somebody has it open for writing, or mapped and closed; to read it changes nothing."""
+    """A file is not steady while a process has it open for writing, or mapped and closed; reading it changes nothing."""
     assert await is_steady(store)
     with path.open("rb"):
         assert await is_steady(store)
@@ -119,7 +119,7 @@ async def test_a_file_is_steady_while_nobody_can_write_to_it(path: Path, store: 
 
 
 async def test_the_checksum_of_a_mix_is_not_remembered(path: Path, store: LocalStore) -> None:
-    """The checksum of a file that a memory map rewrote in the middle of the read is told to that reader and to nobody after."""
+    """The checksum of a file that was rewritten through a map during the read is sent to that reader only."""
     transport = StoreTransport(store)
     with writing_to(path) as writer:
         revision = (await store.stat("a.bin")).revision
@@ -139,7 +139,7 @@ async def test_the_checksum_of_a_mix_is_not_remembered(path: Path, store: LocalS
 
 
 async def test_what_was_learned_while_somebody_wrote_is_not_built_on(path: Path, store: LocalStore) -> None:
-    """While somebody has a file mapped, each read that wants the whole's checksum puts it together for itself alone."""
+    """While a process has a file mapped, each read that wants the checksum of the whole file computes it again."""
     transport = StoreTransport(store)
     with writing_to(path) as writer:
         async for _ in transport.read(ReadRequest("a.bin", 0, MIB)):
@@ -173,7 +173,7 @@ async def test_a_small_file_of_a_batch_is_remembered_when_it_is_old(
 
 
 def refuse(*_: object) -> int:
-    """Say what Linux says to who is not a file's owner."""
+    """Answer as Linux does for a process that does not own a file."""
     raise PermissionError
 
 
@@ -182,7 +182,7 @@ def refuse(*_: object) -> int:
 async def test_where_it_is_not_told_only_old_files_are_steady(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, kind: int | None
 ) -> None:
-    """Who is not told of writers takes a file for steady a minute after its last stamp, if it is on a disk."""
+    """If Linux does not report writers, a file on a disk counts as steady a minute after its last stamp."""
     monkeypatch.setattr(filesystems, "type_of", lambda _: kind)
     monkeypatch.setattr(fcntl, "fcntl", refuse)
     assert not await is_steady(store)
@@ -198,7 +198,7 @@ async def test_where_it_is_not_told_only_old_files_are_steady(
 
 
 async def test_an_overlay_is_not_asked(path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where maps are of another file than the one that is open, that nobody has it open for writing means nothing."""
+    """If maps belong to another file than the open one, the absence of writers proves nothing."""
     monkeypatch.setattr(filesystems, "type_of", lambda _: OVERLAYFS)
     with writing_to(path):
         assert not await is_steady(store)
@@ -208,7 +208,7 @@ async def test_an_overlay_is_not_asked(path: Path, store: LocalStore, monkeypatc
 async def test_a_file_that_is_new_is_asked_for_after_the_wait(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who writes within the tick of the last stamp leaves no trace, so whether anybody can is asked when that is over."""
+    """A write within the tick of the last stamp leaves no trace, so the store asks for writers after the tick."""
     asked: list[int] = []
     real = writers.every_write_shows
 
@@ -230,7 +230,7 @@ async def test_a_file_that_is_new_is_asked_for_after_the_wait(
 async def test_who_opens_a_file_while_it_is_asked_about_is_let_in(
     path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who opens a file for writing in the moment of the question is let in after that moment, and no signal ends us."""
+    """A process that opens a file for writing during the check gets it after the check, and no signal ends the server."""
     signals: list[int] = []
     before = signal.signal(signal.SIGIO, lambda number, _: signals.append(number))
     opened = threading.Event()

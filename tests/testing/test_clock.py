@@ -11,7 +11,7 @@ from unspool.testing import FakeClock
 
 
 async def test_a_timeout_ends_a_longer_sleep_and_a_stall() -> None:
-    """A sleep inside a shorter timeout ends with it, and time is where the timeout was."""
+    """A sleep that is longer than the timeout around it ends with the timeout, and the time is that of the timeout."""
     clock = FakeClock()
     for seconds in (7.0, math.inf):
         with pytest.raises(TimeoutError):
@@ -31,7 +31,7 @@ async def test_the_inner_of_two_timeouts_comes_first() -> None:
 
 
 async def test_a_timeout_is_for_its_own_task() -> None:
-    """While one task sleeps for long, another one's timeout does not come; if that one sleeps then, it comes at once."""
+    """While one task sleeps, the timeout of another does not expire; it expires as soon as that task sleeps."""
     clock = FakeClock()
     slept, go_on = asyncio.Event(), asyncio.Event()
 
@@ -51,13 +51,13 @@ async def test_a_timeout_is_for_its_own_task() -> None:
 
 
 async def test_a_stall_without_a_timeout_is_a_defect_of_the_code_under_test() -> None:
-    """What would hang for ever fails instead."""
+    """A sleep that would never end raises an error instead."""
     with pytest.raises(AssertionError, match="hang"):
         await FakeClock().sleep(math.inf)
 
 
 async def test_what_is_to_come_later_comes_when_that_much_was_slept() -> None:
-    """Calls come in the order of their times, while somebody sleeps past them; one that was cancelled does not."""
+    """Scheduled calls are made in the order of their times during a sleep; cancelled ones are not."""
     clock = FakeClock()
     called: list[str] = []
     clock.call_later(3, lambda: called.append("later"))

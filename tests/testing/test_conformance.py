@@ -1,4 +1,4 @@
-"""The conformance check: it passes what keeps to the protocol, and names what does not."""
+"""The conformance check: it passes conforming servers, and names what is wrong with others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = Random(0).randbytes(300_000)
 
 
 async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
-    """Unspool's own server passes every point, over a directory and over memory."""
+    """The server of unspool passes every point, over a directory and over memory."""
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "f").write_bytes(DATA)
     (tmp_path / "g").write_bytes(b"hello")
@@ -71,7 +71,7 @@ async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
     ],
 )
 async def test_a_broken_server_fails_the_right_point(fault: str, point: str) -> None:
-    """Each way of breaking the protocol is found by the point that is about it."""
+    """Each violation of the protocol is found by its point."""
     async with FaultServer(MemoryStore({"f": DATA}), block_size=65536) as server:
         server.default = server.script(*[fault] * 50)
         (finding,) = [finding async for finding in check(server.address, points=[point])]
@@ -80,7 +80,7 @@ async def test_a_broken_server_fails_the_right_point(fault: str, point: str) -> 
 
 
 class Listing(MemoryStore):
-    """Files in memory, whose listings are wrong in one way."""
+    """Files in memory, with listings that are wrong in one way."""
 
     def __init__(self, wrong: str) -> None:
         super().__init__({"d/f": DATA})
@@ -106,7 +106,7 @@ class Listing(MemoryStore):
 
 @pytest.mark.parametrize("point", ["list-empty", "list-slash", "list-names", "list-not-found", "which-error"])
 async def test_a_server_that_lists_wrong_fails_the_right_point(point: str) -> None:
-    """A store that answers a prefix, a name or a revision as no store may is found by the point that is about it."""
+    """A store that answers a prefix, a name or a revision wrongly is found by the point for it."""
     async with serve(Listing("")) as address:
         (finding,) = [finding async for finding in check(address, "d/f", points=[point])]
     assert finding.outcome == "pass", finding
@@ -116,7 +116,7 @@ async def test_a_server_that_lists_wrong_fails_the_right_point(point: str) -> No
 
 
 class Forgetful(MemoryStore):
-    """A store that tells less of a file's attributes when it is asked about that file alone."""
+    """A store whose `stat` omits attributes that its open files have."""
 
     def __init__(self, forgets: str) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Forgetful(MemoryStore):
 
 @pytest.mark.parametrize("forgets", ["modified_ns", "executable"])
 async def test_a_server_that_tells_attributes_in_one_place_only_is_found_out(forgets: str) -> None:
-    """StatFile has to tell what the header tells of the time of modification and of being executable."""
+    """StatFile must report the modification time and the executable bit of the header."""
     async with serve(Forgetful(forgets)) as address:
         (finding,) = [finding async for finding in check(address, points=["attributes"])]
     assert finding.outcome == "fail"
@@ -139,7 +139,7 @@ async def test_a_server_that_tells_attributes_in_one_place_only_is_found_out(for
 
 
 class Untidy(MemoryStore):
-    """A store that lists a directory as empty in which there is a file, or one without its slash."""
+    """A store that lists a directory with a file as empty, or a directory without its slash."""
 
     def __init__(self, prefix: str) -> None:
         super().__init__({"d/f": DATA})
@@ -154,7 +154,7 @@ class Untidy(MemoryStore):
 
 @pytest.mark.parametrize("prefix", ["d/", "e"])
 async def test_a_recursive_listing_with_other_prefixes_than_empty_directories_is_found_out(prefix: str) -> None:
-    """The prefixes of a recursive listing are empty directories, and end in a slash."""
+    """The prefixes of a recursive listing must be empty directories and end in a slash."""
     async with serve(Untidy(prefix)) as address:
         (finding,) = [finding async for finding in check(address, "d/f", points=["list"])]
     assert finding.outcome == "fail"
@@ -172,7 +172,7 @@ async def test_a_recursive_listing_with_other_prefixes_than_empty_directories_is
     ids=["no reason", "several", "negative", "listed", "too many"],
 )
 async def test_a_server_that_tells_of_omissions_in_another_way_is_found_out(omitted: list[Omission]) -> None:
-    """Each rule about what is left out is checked."""
+    """Each rule about omissions is checked."""
 
     class Omitting(MemoryStore):
         async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
@@ -194,7 +194,7 @@ class WithoutBatches(FaultServer):
 
 
 async def test_a_server_without_batches_is_not_broken() -> None:
-    """Methods may be added: what a server does not have is skipped, by name, and everything else is checked."""
+    """Points for methods that a server does not have are skipped, by name; all other points are checked."""
     async with WithoutBatches(MemoryStore({"f": DATA})) as server:
         findings = [finding async for finding in check(server.address)]
     skipped = {finding.point: finding.detail for finding in findings if finding.outcome == "skip"}
@@ -204,7 +204,7 @@ async def test_a_server_without_batches_is_not_broken() -> None:
 
 @pytest.mark.parametrize("point", ["batch-start", "batch-unless"])
 async def test_a_server_that_ignores_newer_fields_is_not_broken(point: str) -> None:
-    """A server from before batches had starts sends whole files: that is skipped, and said."""
+    """For a server from before starts in batches, which sends whole files, these points are skipped, with the reason."""
     async with FaultServer(MemoryStore({"f": DATA})) as server:
         plain = [finding async for finding in check(server.address, points=[point])]
         answers = batchwire.decode_batch_request
@@ -221,7 +221,7 @@ async def test_a_server_that_ignores_newer_fields_is_not_broken(point: str) -> N
 
 
 async def test_what_cannot_be_checked_is_said() -> None:
-    """A server without a file to read is not called conforming, nor broken."""
+    """A server without a file to read is reported neither as conforming nor as broken."""
     async with serve(MemoryStore({"one": b"1"})) as address:
         with pytest.raises(VerificationError, match=r"\(name=\)"):
             _ = [finding async for finding in check(address)]

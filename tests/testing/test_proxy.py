@@ -1,4 +1,4 @@
-"""The bad network: what it does to a real transfer, and that the transfer gets over it."""
+"""The bad network: its effect on a real transfer, which completes all the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS = TransferOptions(idle_timeout=0.5, retry=RetryPolicy(first_wait=0.001))
 
 
 async def test_a_transfer_gets_through_connections_that_are_cut_again_and_again(tmp_path: Path) -> None:
-    """A connection that is cut after every megabyte costs attempts, and nothing else."""
+    """A connection that is cut after every megabyte costs only attempts."""
     async with serve(MemoryStore({"f": DATA})) as server, Proxy(server) as proxy:
         proxy.cut_after = 1 << 20
         options = TransferOptions(idle_timeout=5, retry=OPTIONS.retry, block_size=65536)
@@ -30,7 +30,7 @@ async def test_a_transfer_gets_through_connections_that_are_cut_again_and_again(
 
 
 async def test_bytes_that_are_corrupted_on_the_way_never_arrive(tmp_path: Path) -> None:
-    """A bit that is flipped on the wire is found out, and the file is right all the same."""
+    """A bit that is flipped on the network is detected, and the file is correct."""
     for after in (10_000, 1_000_000, 2_000_000):
         async with serve(MemoryStore({"f": DATA})) as server, Proxy(server) as proxy:
             proxy.corrupt_after = after
@@ -41,7 +41,7 @@ async def test_bytes_that_are_corrupted_on_the_way_never_arrive(tmp_path: Path) 
 
 
 async def test_a_stall_is_noticed_and_gone_on_from(tmp_path: Path) -> None:
-    """A connection that says nothing any more is given up after the idle timeout; what follows goes on."""
+    """A silent connection is given up after the idle timeout, and the download continues on another."""
     async with serve(MemoryStore({"f": DATA})) as server, Proxy(server) as proxy:
         proxy.bandwidth = 4e6
         retried = asyncio.Event()
@@ -68,7 +68,7 @@ async def test_a_stall_is_noticed_and_gone_on_from(tmp_path: Path) -> None:
 
 
 async def test_delay_and_bandwidth_are_what_they_say() -> None:
-    """Bytes take at least as long as the delay and the bandwidth ask."""
+    """Bytes take at least as long as the delay and the bandwidth require."""
     loop = asyncio.get_running_loop()
     async with serve(MemoryStore({"f": DATA})) as server, Proxy(server) as proxy:
         proxy.delay = 0.05
@@ -84,7 +84,7 @@ async def test_delay_and_bandwidth_are_what_they_say() -> None:
 
 
 async def test_leaving_leaves_nothing_behind() -> None:
-    """When the proxy is closed in the middle of everything, no task of it is left."""
+    """A proxy that is closed during transfers leaves no task."""
     before = asyncio.all_tasks()
     async with serve(MemoryStore({"f": DATA})) as server, Proxy(server) as proxy:
         proxy.stall()
@@ -99,7 +99,7 @@ async def test_leaving_leaves_nothing_behind() -> None:
 
 
 async def test_connections_are_cut_at_random(tmp_path: Path) -> None:
-    """With a chance per MiB connections are cut at bytes that nobody foresees, and the file gets through whole."""
+    """With a chance per MiB, connections are cut at random bytes, and the file arrives completely."""
     async with serve(MemoryStore({"f": DATA})) as server, Proxy(server, Random(5)) as proxy:
         proxy.cut_chance = 0.6
         options = TransferOptions(idle_timeout=5, retry=OPTIONS.retry, block_size=65536)
@@ -113,7 +113,7 @@ async def test_connections_are_cut_at_random(tmp_path: Path) -> None:
 
 
 async def test_connections_may_share_one_line(tmp_path: Path) -> None:
-    """Two downloads over a shared line take at least as long as the bandwidth says for both together."""
+    """Two downloads over a shared line take at least as long as its bandwidth requires for both together."""
     async with serve(MemoryStore({"f": DATA})) as server, Proxy(server) as proxy:
         proxy.bandwidth, proxy.shared = 20e6, True
         async with Client(proxy.address) as one, Client(proxy.address) as other:
