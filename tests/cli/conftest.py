@@ -1,4 +1,4 @@
-"""One server, with one of everything to serve, for all tests of the command line."""
+"""Fixtures: one server for all tests of the command line."""
 
 from collections.abc import Iterator
 from random import Random
@@ -11,7 +11,7 @@ from processes import serving
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve a small tree and one big file, by a real process."""
+    """Serve a small tree and one big file, with a real process."""
     base = tmp_path_factory.mktemp("served")
     random = Random(1)
     files = {

@@ -1,4 +1,4 @@
-"""Plain progress under a clock that the test sets."""
+"""Plain progress lines, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from unspool.client.events import Event, Observer
 
 
 class Progress(Protocol):
-    """How progress is begun."""
+    """The function that begins progress."""
 
     def __call__(self, *, now: Callable[[], float]) -> AbstractContextManager[Observer]:
-        """Begin it under a clock."""
+        """Begin it, with this clock."""
         ...
 
 
 class Lines:
-    """The lines that events bring.
+    """The lines that events cause.
 
     Args:
-        progress: what turns events into lines.
+        progress: turns events into lines.
 
     Attributes:
-        now: seconds, as the clock shows them.
+        now: the time of the clock, in seconds.
     """
 
     def __init__(self, capsys: pytest.CaptureFixture[str], progress: Progress) -> None:
@@ -36,7 +36,7 @@ class Lines:
         self._observer = self._context.__enter__()
 
     def after(self, event: Event, *, at: float) -> list[str]:
-        """Return the lines that an event brings at a time."""
+        """Return the lines that an event causes at a time."""
         self.now = at
         self._observer.notify(event)
         return self._capsys.readouterr().err.splitlines()

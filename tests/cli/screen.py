@@ -1,4 +1,4 @@
-"""A terminal as a person has it, by tmux: a shell to type into, and what the screen shows."""
+"""A real terminal, by tmux: a shell to type into, and the contents of the screen."""
 
 import os
 import shlex
@@ -18,15 +18,15 @@ TMUX = shutil.which("tmux")
 PROMPT = "ready>"
 
 needs_tmux = pytest.mark.skipif(TMUX is None and os.environ.get("CI") != "true", reason="there is no tmux here")
-"""For tests that look at a screen. In CI they fail where there is no tmux: a skip would pass for a run that never looked."""
+"""For tests that look at a screen. In CI they fail without tmux, because a skipped test would look like a success."""
 
 
 class Screen:
-    """A terminal with a shell in it.
+    """A terminal with a shell.
 
     Args:
-        socket: of a tmux server of its own.
-        columns: how wide it is.
+        socket: the socket of a tmux server of its own.
+        columns: the width of the terminal.
     """
 
     def __init__(self, socket: Path, columns: int) -> None:
@@ -34,30 +34,30 @@ class Screen:
         self.columns = columns
 
     def tmux(self, *arguments: str) -> str:
-        """Run a command of tmux's; return what it prints."""
+        """Run a tmux command; return its output."""
         assert TMUX is not None
-        # No settings of whoever runs the tests.
+        # Without the user's settings.
         command = [TMUX, "-u", "-S", str(self._socket), "-f", os.devnull, *arguments]
         done = subprocess.run(command, env=ENVIRONMENT | {"LC_ALL": "C.UTF-8"}, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()
 
     def type(self, text: str) -> None:
-        """Type text as it is."""
+        """Type text literally."""
         self.tmux("send-keys", "-l", text)
 
     def press(self, key: str) -> None:
-        """Press a key, as tmux calls it: `Enter`, `C-z`."""
+        """Press a key by its name in tmux: `Enter`, `C-z`."""
         self.tmux("send-keys", key)
 
     def run(self, *arguments: str | Path) -> None:
-        """Have the shell run a command on an empty screen."""
+        """Run a command in the shell, on an empty screen."""
         self.type(f"clear; {shlex.join(map(str, arguments))}")
         self.press("Enter")
 
     @property
     def lines(self) -> list[str]:
-        """What the screen shows now, without the empty lines at its end."""
+        """The present contents of the screen, without the empty lines at its end."""
         return [line.rstrip() for line in self.tmux("capture-pane", "-p").rstrip().split("\n")]
 
     @property
@@ -66,7 +66,7 @@ class Screen:
         return self.lines[-1]
 
     def until(self, enough: Callable[[list[str]], object], seconds: float = 30.0) -> list[str]:
-        """Wait until the screen shows enough; return its lines."""
+        """Wait until the screen shows what is expected; return its lines."""
         found: list[str] = []
 
         def look() -> bool:
@@ -82,13 +82,13 @@ class Screen:
 
 @contextmanager
 def screen(directory: Path, columns: int) -> Iterator[Screen]:
-    """Have a terminal so wide, with a shell in it that does job control and finds `unspool`.
+    """Open a terminal of this width, with a shell that has job control and finds `unspool`.
 
     Args:
-        directory: where the shell is.
-        columns: how wide.
+        directory: the current directory of the shell.
+        columns: the width.
     """
-    # A socket's path must not be long, and pytest's are.
+    # A socket's path must be short, and pytest's paths are not.
     with TemporaryDirectory(prefix="unspool-screen-") as own:
         program, settings = Path(own, "unspool"), Path(own, "settings")
         program.write_text(f'#!/bin/sh\nexec {shlex.join(UNSPOOL)} "$@"\n')

@@ -1,4 +1,4 @@
-"""What the server of these tests serves."""
+"""The files that the server of these tests serves."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 from processes import Serving
 
 ODD = "odd \x1b]0;title\a\nname.txt"
-"""A name that would set the terminal's title and begin a line, were it printed as it is."""
+"""A name that, if it were printed unchanged, would set the terminal's title and begin a line."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A server and what it serves."""
+    """A server and the files it serves."""
 
     server: Serving
     root: Path
     files: dict[str, bytes]
 
     def url(self, name: str = "") -> str:
-        """Return where a file is."""
+        """Return the URL of a file."""
         return f"{self.server.address}/{name}"

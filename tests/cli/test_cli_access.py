@@ -1,4 +1,4 @@
-"""`unspool access`: what a file of rules decides, by which line, and what is wrong with it."""
+"""`unspool access`: the decisions of a rules file, the lines that decide, and errors in the file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ may = "read"
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    """Return a file of one rule."""
+    """Return a file with one rule."""
     path = tmp_path / "rules.toml"
     path.write_text(RULES)
     return path
 
 
 def test_a_verdict_is_said_with_its_line_and_as_an_exit_code(rules: Path) -> None:
-    """Allowed is 0, denied is 4, and the line that decided is named."""
+    """The exit code is 0 if allowed and 4 if denied, and the deciding line is named."""
     yes = unspool("access", "explain", "alice", "read", "a/b", "--rules", rules)
     assert (yes.code, yes.lines) == (0, [f'alice may read a/b: {rules} line 1 grants it to alice below "a"'])
     no = unspool("access", "explain", "@anyone", "list", "a/b", "--rules", rules)
@@ -34,7 +34,7 @@ def test_a_verdict_is_said_with_its_line_and_as_an_exit_code(rules: Path) -> Non
 
 
 def test_a_file_is_checked(rules: Path) -> None:
-    """A good file is counted; of a bad one the line is named."""
+    """For a valid file the rules are counted; for an invalid one the line is named."""
     assert unspool("access", "check", "--rules", rules).lines == [f"{rules}: 1 rule, and no error"]
     assert unspool("access", "check", "-q", "--rules", rules).lines == []
     rules.write_text(RULES.replace("read", "reed"))
@@ -44,5 +44,5 @@ def test_a_file_is_checked(rules: Path) -> None:
 
 @pytest.mark.parametrize("words", [("alice", "read", "../a"), ("alice", "reed", "a")])
 def test_what_makes_no_sense_is_a_usage_error(rules: Path, words: tuple[str, ...]) -> None:
-    """A name that no file can have, and a right that is none, are told at once."""
+    """An invalid name or right is an error."""
     assert unspool("access", "explain", *words, "--rules", rules).code == 2

@@ -1,4 +1,4 @@
-"""What a bar writes to a terminal, of what it is told, when and where it may."""
+"""The output of a progress bar on a terminal: its events, and when and where it is drawn."""
 
 import io
 import os
@@ -20,13 +20,13 @@ MIB = 1 << 20
 
 
 class FakeTerminal(Terminal):
-    """A terminal that keeps what is drawn, and is ours as long as `foreground` says so."""
+    """A terminal that keeps all output, and is ours while `foreground` is true."""
 
     def __init__(self) -> None:
         super().__init__(io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
         self.foreground = True
         self.lines: list[str] = []
-        """What was drawn or printed, in order."""
+        """The output, in order."""
 
     @property
     def columns(self) -> int:
@@ -42,13 +42,13 @@ class FakeTerminal(Terminal):
         self.lines.append(STYLE.sub("", text))
 
     def take(self) -> list[str]:
-        """Return what was written since the last time."""
+        """Return the output since the last call."""
         taken, self.lines = self.lines, []
         return taken
 
 
 class Drawn:
-    """A bar that is drawn by hand, under a clock that the test sets."""
+    """A bar that the test draws, with a clock that the test sets."""
 
     def __init__(self, name: str = "a.bin") -> None:
         self.now = 0.0
@@ -56,14 +56,14 @@ class Drawn:
         self.bar = Bar(name, self.terminal, lambda: self.now)
 
     def at(self, now: float) -> list[str]:
-        """Return what is written when the bar is drawn at a time."""
+        """Return the output of drawing the bar at a time."""
         self.now = now
         self.bar.draw()
         return self.terminal.take()
 
 
 def test_a_bar_appears_after_a_second_and_shows_what_it_was_told_last() -> None:
-    """Nothing is drawn before a second has passed; however much comes between two drawings, the next shows the last of it."""
+    """Nothing is drawn in the first second; each drawing shows the latest state, however much happened since the last one."""
     drawn = Drawn()
     drawn.bar.begin(Amounts(total=48 * MIB))
     for count in range(1, 8):
@@ -77,7 +77,7 @@ def test_a_bar_appears_after_a_second_and_shows_what_it_was_told_last() -> None:
 
 
 def test_a_line_stands_above_the_bar() -> None:
-    """What is said while a bar is there takes the bar's place, and the bar is drawn anew below it."""
+    """A line that is printed replaces the bar, and the bar is drawn again below it."""
     drawn = Drawn()
     drawn.bar.say("early")
     assert drawn.terminal.take() == ["early\n"]
@@ -89,7 +89,7 @@ def test_a_line_stands_above_the_bar() -> None:
 
 
 def test_a_bar_in_the_background_is_not_drawn_and_not_erased() -> None:
-    """In the background nothing is drawn over what is on the terminal, nor erased there; back in the foreground the bar is."""
+    """In the background nothing is drawn over the terminal or erased; in the foreground again, the bar is drawn."""
     drawn = Drawn()
     assert len(drawn.at(1.0)) == 1
     drawn.terminal.foreground = False
@@ -104,7 +104,7 @@ def test_a_bar_in_the_background_is_not_drawn_and_not_erased() -> None:
 
 
 def test_what_arrived_before_a_failure_does_not_end_it() -> None:
-    """Bytes that came just before the server went are shown, and that it is gone is, too."""
+    """Bytes that arrive just before the server disappears are shown, and also that it is gone."""
     drawn = Drawn()
     drawn.at(1.0)
     drawn.bar.amounts = Amounts(MIB, total=48 * MIB)
@@ -114,7 +114,7 @@ def test_what_arrived_before_a_failure_does_not_end_it() -> None:
 
 
 def test_a_name_that_the_terminal_cannot_show_is_escaped() -> None:
-    """What the terminal's encoding does not have is escaped before the line is measured."""
+    """Characters that the terminal's encoding does not have are escaped before the line is measured."""
     (line,) = Drawn("模.bin").at(1.0)
     assert line.startswith("\r\\u6a21.bin ")
 
@@ -123,7 +123,7 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped() -> None:
 def test_a_bar_is_for_terminals_that_can_erase_a_line(
     monkeypatch: pytest.MonkeyPatch, term: str | None, *, drawn: bool
 ) -> None:
-    """A terminal that says it is dumb, or does not say what it is, gets no bar."""
+    """A terminal with TERM=dumb, or without TERM, gets no bar."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours), os.fdopen(theirs, "w") as stream:
         monkeypatch.setattr("sys.stderr", stream)
@@ -134,7 +134,7 @@ def test_a_bar_is_for_terminals_that_can_erase_a_line(
 
 
 def test_a_terminal_that_is_gone_is_no_error() -> None:
-    """When nobody has the terminal any more, drawing and printing do nothing."""
+    """After the terminal was closed, drawing and printing do nothing."""
     reached = False
     ours, theirs = pty.openpty()
     with suppress(OSError), os.fdopen(theirs, "w") as stream:  # closing it writes once more
@@ -151,13 +151,13 @@ def test_a_terminal_that_is_gone_is_no_error() -> None:
 
 
 def test_a_bar_says_what_happens_to_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each event of a download changes the bar, and what matters is a line above it."""
+    """Each event of a download changes the bar, and important ones print a line above it."""
     fake = FakeTerminal()
     monkeypatch.setattr("unspool.cli.progress.terminal", lambda: fake)
     monkeypatch.setattr("unspool.cli.bar.DELAY", 0.0)
 
     def told(event: Event) -> tuple[str, str]:
-        """Return the line that an event brings, and the bar below it."""
+        """Return the line that an event prints, and the bar below it."""
         fake.take()
         observer.notify(event)
         written = fake.take()

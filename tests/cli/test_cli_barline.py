@@ -1,4 +1,4 @@
-"""What the line of a bar says: never more than the terminal has columns for, and every figure whole or not at all."""
+"""The line of a bar: at most as wide as the terminal, and every figure complete or omitted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 LONG = "models/" + "x" * 89 + ".bin"
 WIDE = "模型" * 48 + ".bin"
-"""Names of 100 characters; most of the second take two columns each."""
+"""Names of 100 characters; most of the second name's take two columns each."""
 
 SOME = Amounts(19 * MIB, 0, 48 * MIB)
 RATE = 10.1 * MIB
@@ -41,7 +41,7 @@ LINES: list[tuple[int, str, float | None, tuple[str, ...], str]] = [
 def test_a_long_name_is_shortened_and_figures_are_not(
     columns: int, name: str, rate: float | None, status: tuple[str, ...], line: str
 ) -> None:
-    """At 40, 80 and 200 columns a name of 100 characters makes room for the bytes, the rate and the time left."""
+    """At 40, 80 and 200 columns a name of 100 characters is shortened for the bytes, the rate and the time left."""
     assert bar_line(name, SOME, rate, status, columns) == line
 
 
@@ -64,7 +64,7 @@ def test_a_long_name_is_shortened_and_figures_are_not(
     ],
 )
 def test_a_tree_shows_its_files_too(columns: int, files: Files, total: int | None, line: str) -> None:
-    """A tree's line counts files, with a plus while the listing grows; when columns are short, the time left goes first."""
+    """A tree's line counts files, with a plus while the listing grows; on narrow terminals the time left is omitted first."""
     shown = bar_line("host/d", Amounts(19 * MIB, 0, total, files), RATE, (), columns)
     assert shown == line
 
@@ -85,7 +85,7 @@ STATUSES = st.sampled_from([(), STALLED, GONE, ("finishing",)])
 def test_a_line_is_never_wider_than_the_terminal(
     name: str, amounts: Amounts, rate: float | None, status: tuple[str, ...], columns: int
 ) -> None:
-    """Whatever is to be said: the line fits, and the terminal's last column stays empty."""
+    """For any content the line fits, and the terminal's last column stays empty."""
     line = bar_line(name, amounts, rate, status, columns)
     assert columns_of(line) < columns
     assert "\n" not in line
@@ -93,7 +93,7 @@ def test_a_line_is_never_wider_than_the_terminal(
 
 @given(AMOUNTS, RATES, STATUSES, st.integers(1, 250))
 def test_figures_are_whole_or_not_there(amounts: Amounts, rate: float | None, status: tuple[str, ...], columns: int) -> None:
-    """A line is a name, a bar and whole figures; one is left out only if together they do not fit even at their shortest."""
+    """A line has a name, a bar and complete figures; a figure is omitted only if they do not all fit at their shortest."""
     figures = [figures[place].forms for figures in [figures_of(amounts, rate, status)] for place in sorted(figures)]
     rest = bar_line("n" * 100, amounts, rate, status, columns)
     shown = 0
@@ -109,7 +109,7 @@ def test_figures_are_whole_or_not_there(amounts: Amounts, rate: float | None, st
 
 @given(st.text(max_size=150), st.integers(0, 160))
 def test_a_shortened_text_fits_and_keeps_its_ends(text: str, columns: int) -> None:
-    """What does not fit loses its middle, and nothing that fits is touched."""
+    """A text that is too long loses its middle; others stay unchanged."""
     short = shortened(text, columns)
     assert columns_of(short) <= columns
     if columns_of(text) <= columns:
@@ -125,7 +125,7 @@ def test_a_shortened_text_fits_and_keeps_its_ends(text: str, columns: int) -> No
     [("abc", 3), ("模型", 4), ("e\u0301", 1), ("\uff21", 2), ("\U0001f600", 2), ("\u2764\ufe0f", 2), ("ñandú", 5)],
 )
 def test_columns_are_those_of_a_terminal(text: str, columns: int) -> None:
-    """Wide characters take two columns, and marks on others none."""
+    """Wide characters take two columns, and combining marks none."""
     assert columns_of(text) == columns
 
 
@@ -140,7 +140,7 @@ def test_columns_are_those_of_a_terminal(text: str, columns: int) -> None:
     ],
 )
 def test_an_amount_has_one_unit(part: int, whole: int | None, padded: bool, said: str) -> None:  # noqa: FBT001
-    """How much of how much is told in the unit of the whole."""
+    """The bytes so far are shown in the unit of the total."""
     assert say_amount(part, whole, padded=padded) == said
 
 
@@ -157,5 +157,5 @@ def test_an_amount_has_one_unit(part: int, whole: int | None, padded: bool, said
     ],
 )
 def test_a_time_left_is_short(seconds: float, said: str) -> None:
-    """Times are minutes and seconds, with hours if there are any, and days and hours from a day on."""
+    """Times are minutes and seconds, with hours if there are any; from one day on, days and hours."""
     assert say_duration(seconds) == said

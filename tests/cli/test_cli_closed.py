@@ -1,4 +1,4 @@
-"""Commands whose standard descriptors are closed: they do what they can, and never end in an abort."""
+"""Commands with closed standard descriptors do what they can, and never abort."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(command: list[str], closed: str) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_a_download_arrives_all_the_same(tmp_path: Path, closed: str) -> None:
-    """Nobody reads what `get` has to say: the file arrives."""
+    """With standard error closed, `get` still downloads the file."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").write_bytes(b"hello")
     with serving(tmp_path / "root", tmp_path / "log") as server:
@@ -32,7 +32,7 @@ def test_a_download_arrives_all_the_same(tmp_path: Path, closed: str) -> None:
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_an_error_has_its_exit_code_all_the_same(tmp_path: Path, closed: str) -> None:
-    """Where nobody listens it is exit 7."""
+    """If no server listens, the exit code is 7."""
     with free_port() as port:
         done = run(["get", "--retry-budget", "0", f"127.0.0.1:{port}/a", str(tmp_path / "out")], closed)
     assert done.returncode == 7, done.stderr
@@ -40,7 +40,7 @@ def test_an_error_has_its_exit_code_all_the_same(tmp_path: Path, closed: str) ->
 
 @pytest.mark.parametrize("command", ["cat", "get"])
 def test_bytes_that_can_go_nowhere_are_an_error(tmp_path: Path, command: str) -> None:
-    """To a standard output that is closed nothing is written, and that is said: exit 8."""
+    """With standard output closed, nothing is written, and the exit code is 8 with a message."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").write_bytes(b"hello")
     with serving(tmp_path / "root", tmp_path / "log") as server:
@@ -51,6 +51,6 @@ def test_bytes_that_can_go_nowhere_are_an_error(tmp_path: Path, command: str) ->
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_a_server_that_cannot_listen_says_so_by_its_exit_code(tmp_path: Path, closed: str) -> None:
-    """`serve` gets as far as it would with its descriptors open: to an address that is not of this machine, exit 2."""
+    """`serve` behaves as with open descriptors: for an address that is not of this machine, exit 2."""
     done = run(["serve", str(tmp_path), "--listen", "192.0.2.1:1"], closed)
     assert done.returncode == 2, done.stderr

@@ -1,4 +1,4 @@
-"""`unspool completion`: the shells themselves, taught by it, complete what is typed."""
+"""`unspool completion`: real shells complete what is typed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import pytest
 from processes import ENVIRONMENT, unspool
 
 BIN = Path(sys.executable).parent
-"""Where `unspool` is installed."""
+"""The directory where `unspool` is installed."""
 
 START = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], "source <(unspool completion bash)"),
     "zsh": (["zsh", "-f", "-i"], "autoload -Uz compinit; compinit -u -D; source <(unspool completion zsh)"),
 }
-"""How an interactive shell is begun without anybody's settings, and taught."""
+"""How to start an interactive shell without the user's settings, and load the completion."""
 
 TAUGHT = "TAU" + "GHT"
 
 
 def shell(name: str) -> str:
-    """Return the path of a shell; skip the test if it is not here."""
+    """Return the path of a shell; skip the test if it is not installed."""
     path = shutil.which(name)
     if path is None or not (BIN / "unspool").exists():
         pytest.skip(f"{name} is not installed here" if path is None else "unspool is not installed as a command here")
@@ -43,7 +43,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 class Typed:
-    """A terminal with a shell that is typed into."""
+    """A terminal with a shell."""
 
     def __init__(self, terminal: int) -> None:
         self.terminal = terminal
@@ -54,7 +54,7 @@ class Typed:
         os.write(self.terminal, text.encode())
 
     def wait_for(self, text: str, seconds: float = 30.0) -> None:
-        """Wait until a text is shown."""
+        """Wait until the terminal shows a text."""
         deadline = time.monotonic() + seconds
         while text not in self.text:
             assert select.select([self.terminal], [], [], max(deadline - time.monotonic(), 0))[0], self.text
@@ -63,7 +63,7 @@ class Typed:
 
 @contextmanager
 def typing_into(name: str, home: Path) -> Iterator[Typed]:
-    """Run a shell that knows how to complete, in the directory `home`."""
+    """Run a shell with the completion loaded, in the directory `home`."""
     arguments, teach = START[name]
     path = shell(name)
     ours, theirs = pty.openpty()
@@ -90,7 +90,7 @@ def typing_into(name: str, home: Path) -> Iterator[Typed]:
 
 @pytest.mark.parametrize("name", ["bash", "zsh"])
 def test_a_shell_completes_what_is_typed(tmp_path: Path, name: str) -> None:
-    """A tab completes a command, an option, an option's value, and a local file where a path may stand."""
+    """Tab completes a command, an option, an option's value, and a local file where a path is expected."""
     (tmp_path / "destination.bin").touch()
     with typing_into(name, tmp_path) as typed:
         for begun, completed in (
@@ -101,7 +101,7 @@ def test_a_shell_completes_what_is_typed(tmp_path: Path, name: str) -> None:
         ):
             typed.type(begun)
             typed.wait_for(completed)
-            typed.type("\x15")  # away with the line
+            typed.type("\x15")  # clear the line
             typed.text = ""
 
 
@@ -115,7 +115,7 @@ def test_a_shell_completes_what_is_typed(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_fish_completes_what_is_typed(tmp_path: Path, line: str, offered: list[str]) -> None:
-    """fish, asked itself, offers the same."""
+    """The shell fish itself offers the same completions."""
     (tmp_path / "destination.bin").touch()
     done = subprocess.run(
         [shell("fish"), "--no-config", "-c", f"unspool completion fish | source; complete -C '{line}'"],
@@ -134,7 +134,7 @@ def test_fish_completes_what_is_typed(tmp_path: Path, line: str, offered: list[s
     "words", ["unspool ", "unspool get ", "unspool get --", "unspool get localhost:1/a ", "unspool ls local"]
 )
 def test_completing_loads_nothing_heavy_and_asks_nobody(words: str) -> None:
-    """An answer needs neither gRPC nor asyncio, and so no server: it comes as quickly as help does."""
+    """Completion needs no gRPC, asyncio or server, so it is as fast as help."""
     program = (
         "import sys; sys.argv = ['unspool']\n"
         "from unspool.cli import main\n"
@@ -144,7 +144,7 @@ def test_completing_loads_nothing_heavy_and_asks_nobody(words: str) -> None:
         "sys.exit(','.join(heavy) or 0)"
     )
     asked = {"_UNSPOOL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    # When coverage is measured, it loads more into every process.
+    # When coverage is measured, it loads more modules into every process.
     plain = {key: value for key, value in ENVIRONMENT.items() if not key.startswith("COVERAGE")}
     done = subprocess.run([sys.executable, "-c", program], env={**plain, **asked}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -152,7 +152,7 @@ def test_completing_loads_nothing_heavy_and_asks_nobody(words: str) -> None:
 
 
 def test_another_shell_is_a_usage_error() -> None:
-    """A shell that is not known is exit 2, and the message says which are."""
+    """An unknown shell is exit 2, and the message lists the known ones."""
     done = unspool("completion", "csh")
     assert done.code == 2
     for name in ("bash", "zsh", "fish"):

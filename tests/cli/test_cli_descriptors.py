@@ -1,4 +1,4 @@
-"""Few file descriptors: told before anything begins, or shared out; never an abort, and nobody is turned away for good."""
+"""Few file descriptors: an error before anything begins, or fewer streams; no abort, and every client is served."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from unspool.options import LimitOptions, TransferOptions
 
 
 def limited(soft: int, hard: int) -> Callable[[], None]:
-    """Return what limits a process that is about to be started."""
+    """Return a function that limits a process before it starts."""
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("most", [5, 8, 12, 16, 20, 22, 40, 63])
 def test_too_few_are_told_in_one_line(tmp_path: Path, most: int) -> None:
-    """Exit 8 and a line with the way out, where gRPC would abort or Python tell tracebacks."""
+    """Exit 8 and a line with advice, where gRPC would abort or Python would print tracebacks."""
     done = subprocess.run(
         [*UNSPOOL, "get", "127.0.0.1:1/a", tmp_path / "a"],
         env=ENVIRONMENT,
@@ -43,7 +43,7 @@ def test_too_few_are_told_in_one_line(tmp_path: Path, most: int) -> None:
 
 
 def test_the_soft_limit_is_no_limit(tmp_path: Path) -> None:
-    """What the process may allow itself it does: a soft limit of 20 below a hard one of 1,000 is nobody's concern."""
+    """The process raises its soft limit: a soft limit of 20 below a hard one of 1,000 is no problem."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").write_bytes(b"hello")
     with serving(tmp_path / "root", tmp_path / "log") as server:
@@ -60,7 +60,7 @@ def test_the_soft_limit_is_no_limit(tmp_path: Path) -> None:
 
 @given(st.integers(0, 2000), st.integers(1, 5000), st.integers(1, 5000))
 def test_as_many_streams_as_there_are_descriptors_for(free: int, streams: int, connections: int) -> None:
-    """Two for each stream, after what the server keeps for itself; never more than is wished, and never none."""
+    """Two for each stream, after those that the server keeps for itself; never more than requested, and at least one stream."""
     limits = affordable(LimitOptions(streams=streams, connections=connections), free)
     assert 1 <= limits.streams <= streams
     assert 1 <= limits.connections <= connections
@@ -70,7 +70,7 @@ def test_as_many_streams_as_there_are_descriptors_for(free: int, streams: int, c
 
 
 async def test_more_readers_than_descriptors_are_all_served(tmp_path: Path) -> None:
-    """A server with 300 descriptors and 150 readers, each on a connection of its own: some wait, and all get the file."""
+    """A server with 300 descriptors and 150 readers, each on its own connection: some wait, and all get the file."""
     data = Random(0).randbytes(200_000)
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "f").write_bytes(data)

@@ -1,4 +1,4 @@
-"""`unspool get --dry-run`: it says what `get` would do, and does nothing."""
+"""`unspool get --dry-run`: it prints what `get` would do, and changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from processes import free_port, unspool
 
 
 def everything(directory: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Return all that is below a directory: times, kinds and bytes."""
+    """Return everything below a directory: times, types and bytes."""
     return {
         str(path.relative_to(directory)): (
             path.lstat().st_mtime_ns,
@@ -25,12 +25,12 @@ def everything(directory: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 def planned(lines: list[str]) -> dict[str, int]:
-    """Return the names and sizes that were printed."""
+    """Return the printed names and sizes."""
     return {name: int(size) for size, name in (line.split(maxsplit=1) for line in lines)}
 
 
 def test_a_tree_that_is_not_here_would_be_fetched_whole(served: Served, tmp_path: Path) -> None:
-    """Names and sizes of all files are printed, and totals; no directory is made."""
+    """Names and sizes of all files are printed, and totals; no directory is created."""
     done = unspool("get", "-r", "--dry-run", served.url("sub"), tmp_path / "out")
     assert done.code == 0
     assert planned(done.lines) == {name: len(data) for name, data in served.files.items() if name.startswith("sub/")}
@@ -40,7 +40,7 @@ def test_a_tree_that_is_not_here_would_be_fetched_whole(served: Served, tmp_path
 
 @pytest.mark.parametrize("record", [[], ["--record", "record"]])
 def test_it_says_what_the_next_run_does(served: Served, tmp_path: Path, record: list[str]) -> None:
-    """What the record vouches for would not be fetched; what is missing or changed would; and a real run does just that."""
+    """Files that the record lists are not printed; missing and changed files are; a real run fetches exactly those."""
     arguments = ["-r", *record, "--exclude", "big.bin", "--exclude", "many/", served.server.address, "out"]
     assert unspool("get", *arguments, cwd=tmp_path).code == 0
     (tmp_path / "out" / "hello.txt").unlink()
@@ -68,7 +68,7 @@ def test_json_is_an_object_a_file_and_one_of_totals(served: Served, tmp_path: Pa
 
 
 def test_what_could_not_be_put_there_is_exit_10(served: Served, tmp_path: Path) -> None:
-    """A file whose place is taken, or that may not be replaced, is a line, and the exit code is the real run's."""
+    """A file that cannot be written, or must not be replaced, is a line, and the exit code is that of the real run."""
     out = tmp_path / "out"
     (out / "sub" / "deeper").mkdir(parents=True)
     (out / "sub" / "deeper" / "leaf").mkdir()
@@ -85,7 +85,7 @@ def test_what_could_not_be_put_there_is_exit_10(served: Served, tmp_path: Path) 
 
 
 def test_a_file_is_looked_up_and_compared(served: Served, tmp_path: Path) -> None:
-    """One file: whether it would be fetched, by size and checksum; nothing is written, to standard output neither."""
+    """For one file: whether it would be fetched, by size and checksum; nothing is written, not even to standard output."""
     out = tmp_path / "data.bin"
     for data, line in (
         (None, "would fetch 1 file, 2.9 MiB; 0 already here"),
@@ -104,7 +104,7 @@ def test_a_file_is_looked_up_and_compared(served: Served, tmp_path: Path) -> Non
 
 
 def test_several_files_are_looked_up(served: Served, tmp_path: Path) -> None:
-    """Several files: those that would be fetched; one that is not there is a line, and exit 10."""
+    """For several files: those that would be fetched; a missing one is a line, and exit 10."""
     (tmp_path / "empty").touch()
     urls = [served.url(name) for name in ("hello.txt", "empty", "nope")]
     done = unspool("get", "--dry-run", *urls, tmp_path)
@@ -116,7 +116,7 @@ def test_several_files_are_looked_up(served: Served, tmp_path: Path) -> None:
 
 
 def test_a_dead_server_is_exit_7(tmp_path: Path) -> None:
-    """With nobody there it is exit 7, as for a real run."""
+    """Without a server it is exit 7, as for a real run."""
     with free_port() as port:
         done = unspool("get", "-r", "-n", "--retry-budget=0", f"127.0.0.1:{port}/a", tmp_path / "out")
     assert done.code == 7
@@ -124,7 +124,7 @@ def test_a_dead_server_is_exit_7(tmp_path: Path) -> None:
 
 
 def test_a_record_of_another_tree_is_refused(served: Served, tmp_path: Path) -> None:
-    """A dry run does not read another tree's record either."""
+    """A dry run refuses another tree's record, too."""
     assert unspool("get", "-r", "--record", "record", served.url("sub"), "out", cwd=tmp_path).code == 0
     done = unspool("get", "-r", "-n", "--record", "record", served.url("sub"), "other", cwd=tmp_path)
     assert done.code == 8
@@ -133,7 +133,7 @@ def test_a_record_of_another_tree_is_refused(served: Served, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("damage", ["garbage", "pipe", "directory"])
 def test_a_record_that_cannot_be_read_is_not_believed(served: Served, tmp_path: Path, damage: str) -> None:
-    """A record that is damaged, or none, vouches for nothing: what is here is compared, and nothing hangs."""
+    """Without a valid record, files are compared; a damaged record is ignored, and nothing hangs."""
     assert unspool("get", "-r", served.url("sub/deeper"), tmp_path / "out").code == 0
     record = tmp_path / "out" / ".unspool-tree" / "record.sqlite"
     record.unlink()

@@ -1,4 +1,4 @@
-"""The exit codes, each produced for real, and the one line on standard error that comes with each."""
+"""The exit codes, each caused for real, and the line on standard error for each."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ ALL_COMMANDS = ["serve", "get", "ls", "stat", "cat", "verify", "demo", "completi
 
 
 def assert_complaint(done: Outcome, code: int, *words: str) -> None:
-    """Check that a command failed with that code, and one plain line that has these words."""
+    """Check that a command failed with this code, and one plain line that has these words."""
     assert done.code == code, done.err
     assert done.complaint.startswith("unspool: ")
     for word in words:
@@ -42,14 +42,14 @@ def assert_complaint(done: Outcome, code: int, *words: str) -> None:
     ],
 )
 def test_2_is_a_request_that_makes_no_sense(served: Served, arguments: str, words: list[str]) -> None:
-    """A name, range or address that makes no sense is exit 2, and the line says which."""
+    """An invalid name, range or address is exit 2, and the line names it."""
     arguments = arguments.replace("URL", served.server.address).replace("ROOT", str(served.root))
     assert_complaint(unspool(*arguments.split()), 2, *words)
 
 
 @pytest.mark.parametrize("arguments", ["get", "get a b c", "nonsense", "get --retry-budget -1 a", "cat --length x a"])
 def test_2_is_a_command_line_that_makes_no_sense(arguments: str) -> None:
-    """A wrong command line is exit 2, and one line that says what is wrong and where the usage is."""
+    """A usage error is exit 2, and one line that says what is wrong and where the usage is."""
     done = unspool(*arguments.split())
     assert done.code == 2
     assert done.complaint.startswith("unspool")
@@ -57,7 +57,7 @@ def test_2_is_a_command_line_that_makes_no_sense(arguments: str) -> None:
 
 
 def test_2_is_no_command_at_all() -> None:
-    """Without a command the help is shown, and it is exit 2."""
+    """Without a command the help is printed, and the exit code is 2."""
     done = unspool()
     assert (done.code, done.out) == (2, b"")
     assert done.err.startswith("Usage: unspool ")
@@ -65,7 +65,7 @@ def test_2_is_no_command_at_all() -> None:
 
 @pytest.mark.parametrize("name", ["", "/"])
 def test_2_is_a_server_named_as_a_file(served: Served, tmp_path: Path, name: str) -> None:
-    """`get` of a server is exit 2, and the line shows the form with a name, and the option that gets all files."""
+    """`get` of a server without a name is exit 2; the line shows the form with a name, and the option for all files."""
     done = unspool("get", served.server.address + name, cwd=tmp_path)
     assert done.code == 2
     assert f"names a server and no file: write {served.server.address}/NAME, or use -r to get all its files" in done.complaint
@@ -73,7 +73,7 @@ def test_2_is_a_server_named_as_a_file(served: Served, tmp_path: Path, name: str
 
 @pytest.mark.parametrize("name", ["/sub/", "/sub/deeper/"])
 def test_2_is_a_directory_named_as_a_file(served: Served, tmp_path: Path, name: str) -> None:
-    """`get` of something that can only be a directory is exit 2, and the line says which option gets it."""
+    """`get` of a URL that can only be a directory is exit 2, and the line names the option for it."""
     done = unspool("get", served.server.address + name, cwd=tmp_path)
     assert done.code == 2
     assert "use -r to get the files below it" in done.complaint
@@ -82,7 +82,7 @@ def test_2_is_a_directory_named_as_a_file(served: Served, tmp_path: Path, name: 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["get", "--help"]])
 def test_8_is_a_help_that_cannot_be_printed(arguments: list[str]) -> None:
-    """A full disk below standard output is exit 8 and one line, also for what is printed before a command runs."""
+    """If standard output is on a full disk, it is exit 8 and one line, also for output before a command runs."""
     with Path("/dev/full").open("wb") as full, running(*arguments, stdout=full) as process:
         done = outcome_of(process)
     assert_complaint(done, 8, "standard output: no space left on device")
@@ -100,7 +100,7 @@ def test_8_is_a_help_that_cannot_be_printed(arguments: list[str]) -> None:
     ],
 )
 def test_a_failure_is_json_too(served: Served, tmp_path: Path, arguments: str, reason: str, code: int) -> None:
-    """With --json a failure is an object on standard output, beside the line on standard error."""
+    """With --json a failure is an object on standard output, besides the line on standard error."""
     done = unspool(*arguments.replace("URL", served.server.address).split(), cwd=tmp_path)
     assert done.code == code
     failure = json.loads(done.out)
@@ -108,7 +108,7 @@ def test_a_failure_is_json_too(served: Served, tmp_path: Path, arguments: str, r
 
 
 def test_2_is_a_server_that_does_not_speak_this(served: Served, tmp_path: Path) -> None:
-    """Asking a server for a dialect it does not answer is exit 2, and the line says that."""
+    """A dialect that the server does not support is exit 2, and the line says so."""
     with serving(served.root, tmp_path / "log", "--no-demo") as server:
         url = f"{server.address}/hello.txt"
         assert_complaint(unspool("get", "--dialect", "demo", url, tmp_path / "out"), 2, "hello.txt", "dialect")
@@ -118,7 +118,7 @@ def test_2_is_a_server_that_does_not_speak_this(served: Served, tmp_path: Path) 
 @pytest.mark.parametrize("command", ["get", "stat", "cat", "ls"])
 @pytest.mark.parametrize("name", ["nope.bin", "hello.txt/nope.bin"])
 def test_3_is_a_file_that_is_not_there(served: Served, tmp_path: Path, command: str, name: str) -> None:
-    """No such file is exit 3; the line names it and the command that shows what there is."""
+    """A missing file is exit 3; the line names it, and the command that lists files."""
     done = unspool(command, served.url(name), cwd=tmp_path)
     assert_complaint(done, 3, name, "unspool ls")
     assert list(tmp_path.iterdir()) == []
@@ -130,12 +130,12 @@ def test_3_is_a_directory(served: Served, tmp_path: Path) -> None:
 
 
 def test_3_is_a_root_that_is_not_there(tmp_path: Path) -> None:
-    """Serving a directory that is not there is exit 3, and the line names it."""
+    """Serving a missing directory is exit 3, and the line names it."""
     assert_complaint(unspool("serve", tmp_path / "nope"), 3, str(tmp_path / "nope"))
 
 
 def test_3_is_told_of_the_longest_name_too(served: Served) -> None:
-    """The answer about a missing file arrives as what it is even if its name, in Chinese, is as long as a name can be."""
+    """The error about a missing file arrives unchanged even if its name, in Chinese, has the maximal length."""
     name = "/".join(["日" * 80] * 17)
     assert 4000 < len(name.encode()) <= 4096
     assert_complaint(unspool("stat", served.url(name)), 3, "日", "no such file")
@@ -143,7 +143,7 @@ def test_3_is_told_of_the_longest_name_too(served: Served) -> None:
 
 @pytest.mark.parametrize("command", ["get", "stat", "cat"])
 def test_4_is_a_file_that_may_not_be_read(served: Served, tmp_path: Path, command: str) -> None:
-    """A link that leads out of what is served is exit 4; the line names it and says whom to ask."""
+    """A link that leads out of the served directory is exit 4; the line names it, and whom to contact."""
     done = unspool(command, served.url("outside"), cwd=tmp_path)
     assert_complaint(done, 4, "outside", "ask whoever runs the server")
     assert list(tmp_path.iterdir()) == []
@@ -169,14 +169,14 @@ def test_5_is_a_file_that_changed(tmp_path: Path) -> None:
 
 
 def test_6_is_a_file_that_is_not_the_servers(served: Served, tmp_path: Path) -> None:
-    """A local file with other bytes is exit 6 for `verify`, and the line names both files."""
+    """`verify` of a local file with other bytes is exit 6, and the line names both files."""
     (tmp_path / "mine").write_bytes(b"hello, w0rld\n")
     assert_complaint(unspool("verify", served.url("hello.txt"), tmp_path / "mine"), 6, str(tmp_path / "mine"), "hello.txt")
 
 
 @pytest.mark.parametrize("budget", ["0", "1", "2"])
 def test_7_is_nobody_there(tmp_path: Path, budget: str) -> None:
-    """With nobody listening it is exit 7, whatever the retry budget; the line names the server and what to check."""
+    """If no server listens it is exit 7, whatever the retry budget; the line names the server, and what to check."""
     with free_port() as port:
         done = unspool("get", "--quiet", "--retry-budget", budget, f"127.0.0.1:{port}/a.bin", tmp_path)
     assert_complaint(done, 7, f"127.0.0.1:{port}", "nobody listens there", "check the port")
@@ -184,7 +184,7 @@ def test_7_is_nobody_there(tmp_path: Path, budget: str) -> None:
 
 
 def test_7_is_a_server_that_says_nothing(tmp_path: Path) -> None:
-    """A server that accepts and says nothing is exit 7 once the idle timeout has passed."""
+    """A server that accepts the connection and never answers is exit 7 after the idle timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"127.0.0.1:{silent.getsockname()[1]}/a.bin"
         done = unspool("get", "--quiet", "--retry-budget", "1", "--idle-timeout", "0.2", url, tmp_path)
@@ -192,7 +192,7 @@ def test_7_is_a_server_that_says_nothing(tmp_path: Path) -> None:
 
 
 def test_7_is_a_server_that_stalls_and_progress_is_kept(served: Served, tmp_path: Path) -> None:
-    """A server that stalls in the middle is exit 7, and the same command goes on from there."""
+    """A server that stalls in the middle is exit 7, and the same command resumes from there."""
     out = tmp_path / "out"
     with Gate(served.server.address, 20 * MIB) as gate:
         url = f"{gate.address}/big.bin"
@@ -207,13 +207,13 @@ def test_7_is_a_server_that_stalls_and_progress_is_kept(served: Served, tmp_path
 
 
 def test_8_is_a_directory_that_is_not_there(served: Served, tmp_path: Path) -> None:
-    """A destination in no directory is exit 8, and the line names it."""
+    """A destination in a missing directory is exit 8, and the line names it."""
     done = unspool("get", served.url("hello.txt"), tmp_path / "no" / "out")
     assert_complaint(done, 8, str(tmp_path / "no" / "out"), "no such directory")
 
 
 def test_8_is_a_trailing_slash_after_no_directory(served: Served, tmp_path: Path) -> None:
-    """DEST/ is a directory: where there is none, it is exit 8, and no file of that name is made."""
+    """DEST/ is a directory: if it does not exist, it is exit 8, and no file of that name is created."""
     assert_complaint(unspool("get", served.url("hello.txt"), "new/", cwd=tmp_path), 8, "new/", "no such directory")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "new").mkdir()
@@ -222,17 +222,17 @@ def test_8_is_a_trailing_slash_after_no_directory(served: Served, tmp_path: Path
 
 
 def test_8_is_a_place_where_no_files_are_made(served: Served) -> None:
-    """A destination in /proc is exit 8, and the line does not say that it was there."""
+    """A destination in /proc is exit 8, and the line does not say that it exists already."""
     assert_complaint(unspool("get", served.url("hello.txt"), "/proc/x"), 8, "/proc/x", "no file can be made there")
 
 
 def test_8_is_a_device(served: Served) -> None:
-    """A destination that a rename would wreck is exit 8, and the line says how to write to it."""
+    """A destination that a rename would damage is exit 8, and the line says how to write to it."""
     assert_complaint(unspool("get", served.url("hello.txt"), "/dev/null"), 8, "/dev/null", "`-`")
 
 
 def test_8_is_a_local_file_that_cannot_be_compared(served: Served, tmp_path: Path) -> None:
-    """`verify` with a file that is not there, or a directory, is exit 8: there is nothing that could have other bytes."""
+    """`verify` with a missing file or a directory is exit 8, not 6."""
     assert_complaint(unspool("verify", served.url("hello.txt"), tmp_path / "mine"), 8, str(tmp_path / "mine"))
     assert_complaint(unspool("verify", served.url("hello.txt"), tmp_path), 8, str(tmp_path), "is a directory")
 
@@ -252,7 +252,7 @@ def test_8_is_an_output_that_takes_nothing(served: Served, command: str) -> None
 
 
 def test_9_is_a_second_download_to_one_destination(served: Served, tmp_path: Path) -> None:
-    """Two at once on one destination: the second is told at once with exit 9, and the first is none the worse."""
+    """Two downloads to one destination: the second ends at once with exit 9, and the first is not disturbed."""
     out = tmp_path / "out"
     with Gate(served.server.address, 4 * MIB) as gate, running("get", f"{gate.address}/big.bin", out) as first:
         eventually(lambda: size_of(tmp_path / "out.unspool-part"))
@@ -264,7 +264,7 @@ def test_9_is_a_second_download_to_one_destination(served: Served, tmp_path: Pat
 
 
 def test_1_is_a_bug_of_ours(served: Served, tmp_path: Path) -> None:
-    """An error that nobody foresaw is exit 1 and still one line; --debug adds the traceback."""
+    """An unexpected error is exit 1 and one line; --debug adds the traceback."""
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "sitecustomize.py").write_text(
@@ -280,7 +280,7 @@ def test_1_is_a_bug_of_ours(served: Served, tmp_path: Path) -> None:
 
 
 def test_debug_shows_the_traceback(served: Served) -> None:
-    """--debug shows the traceback before the line that is always there."""
+    """--debug prints the traceback before the usual line."""
     plain = unspool("stat", served.url("nope"))
     shown = unspool("stat", "--debug", served.url("nope"))
     assert "NotFoundError" in shown.err
@@ -290,14 +290,14 @@ def test_debug_shows_the_traceback(served: Served) -> None:
 
 @pytest.mark.parametrize("command", ["stat", "get", "cat", "ls", "verify"])
 def test_control_characters_in_errors_are_escaped(served: Served, tmp_path: Path, command: str) -> None:
-    """A name with control characters cannot paint the terminal or fake a second line through an error."""
+    """Control characters in a name in an error cannot change the terminal or add a second line."""
     arguments = [command, served.url("\x1b[31mred\nunspool: fake"), *([str(tmp_path)] if command == "verify" else [])]
     done = unspool(*arguments, cwd=tmp_path)
     assert_complaint(done, 3, "\\x1b[31mred\\n")
 
 
 def test_a_mismatch_of_an_oddly_named_file_is_one_line(served: Served, tmp_path: Path) -> None:
-    """What `verify` says about a file with control characters in its name is one line too."""
+    """The line of `verify` about a file with control characters in its name is one line, too."""
     (tmp_path / "mine").write_bytes(b"odd")
     good = unspool("verify", served.url(ODD), tmp_path / "mine")
     assert good.code == 0
@@ -308,8 +308,8 @@ def test_a_mismatch_of_an_oddly_named_file_is_one_line(served: Served, tmp_path:
 
 @pytest.mark.parametrize("command", ALL_COMMANDS)
 def test_every_command_has_help(command: str) -> None:
-    """Every command explains itself and its options."""
-    for option in ("-h", "--help") if command != "ls" else ("--help",):  # whose -h is that of ls(1)
+    """Every command has help for itself and its options."""
+    for option in ("-h", "--help") if command != "ls" else ("--help",):  # for `ls`, -h has the meaning of ls(1)
         done = unspool(command, option)
         assert done.code == 0
         assert done.out.startswith(b"Usage: ")

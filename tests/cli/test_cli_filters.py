@@ -24,7 +24,7 @@ from unspool.core.counted import counted
     ],
 )
 def test_the_order_of_the_command_line_decides(served: Served, tmp_path: Path, options: str, names: list[str]) -> None:
-    """`get -r` fetches and `ls -r` lists the files that the first matching option takes, and no others."""
+    """`get -r` fetches and `ls -r` lists exactly the files that the first matching option includes."""
     arguments = options.split()
     assert sorted(unspool("ls", "-r", *arguments, served.url()).lines) == names
     done = unspool("get", "-r", *arguments, served.url(), tmp_path / "out")
@@ -35,14 +35,14 @@ def test_the_order_of_the_command_line_decides(served: Served, tmp_path: Path, o
 
 
 def test_patterns_are_about_names_below_the_url(served: Served) -> None:
-    """A leading slash is where URL leads to, not the server's root."""
+    """A leading slash is the directory of the URL, not the server's root."""
     assert unspool("ls", "-r", "--include", "/data.bin", served.url("sub")).lines == ["sub/data.bin"]
     assert unspool("ls", "-r", "--include", "/sub/data.bin", served.url("sub")).lines == []
 
 
 @pytest.mark.parametrize("command", [["get", "URL", "OUT"], ["ls", "URL"]])
 def test_filters_without_a_tree_are_a_usage_error(served: Served, tmp_path: Path, command: list[str]) -> None:
-    """Without -r there is nothing to choose from: exit 2, and the message says what to add."""
+    """Without -r these options are exit 2, and the message says what to add."""
     arguments = [a.replace("URL", served.url("hello.txt")).replace("OUT", str(tmp_path / "out")) for a in command]
     done = unspool(*arguments, "--exclude", "*.bak")
     assert done.code == 2
@@ -52,7 +52,7 @@ def test_filters_without_a_tree_are_a_usage_error(served: Served, tmp_path: Path
 
 @pytest.mark.parametrize("pattern", ["***", "[", "{{x}}", r"\d", ""])
 def test_a_pattern_that_makes_no_sense_is_exit_2(served: Served, tmp_path: Path, pattern: str) -> None:
-    """A pattern that is not supported is one line and exit 2, before anything is asked or made."""
+    """An unsupported pattern is one line and exit 2, before any request."""
     done = unspool("get", "-r", "--include", pattern, served.url(), tmp_path / "out")
     assert done.code == 2
     assert f"the pattern {pattern!r} makes no sense" in done.complaint

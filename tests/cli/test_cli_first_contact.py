@@ -1,4 +1,4 @@
-"""First contact: whoever is not a gRPC server is told of soon, in one line, by every command."""
+"""First contact: a server that is not a gRPC server is reported soon, in one line, by every command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SOON = 10.0
 
 @contextmanager
 def nobody() -> Iterator[str]:
-    """A port that is taken, and where nobody listens."""
+    """A port that is bound, but where no server listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{bound.getsockname()[1]}"
@@ -61,12 +61,12 @@ class Silent(http.server.SimpleHTTPRequestHandler):
     """Answers as any web server does, and logs nothing."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class has it
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def answering(greeting: bytes) -> Iterator[str]:
-    """Whoever connects gets these bytes, and then the end."""
+    """A server that sends these bytes to every client, and then ends the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
@@ -75,7 +75,7 @@ def answering(greeting: bytes) -> Iterator[str]:
                     connection, _ = listening.accept()
                 except OSError:
                     return
-                with connection, suppress(OSError):  # the client may be gone already
+                with connection, suppress(OSError):  # the client may have disconnected already
                     connection.sendall(greeting)
                     connection.shutdown(socket.SHUT_WR)
                     while connection.recv(4096):
@@ -92,14 +92,14 @@ def answering(greeting: bytes) -> Iterator[str]:
 
 @contextmanager
 def secure_shell() -> Iterator[str]:
-    """A server of another kind, that speaks first."""
+    """A server of another protocol that sends first."""
     with answering(b"SSH-2.0-OpenSSH_9.9\r\n") as address:
         yield address
 
 
 @contextmanager
 def no_backend() -> Iterator[str]:
-    """A load balancer without servers, or a TLS port: it closes what it accepts."""
+    """A load balancer without servers, or a TLS port: it closes accepted connections."""
     with answering(b"") as address:
         yield address
 
@@ -118,7 +118,7 @@ PLACES: dict[Callable[[], AbstractContextManager[str]], str] = {
 def test_what_is_no_server_is_told_soon(
     place: Callable[[], AbstractContextManager[str]], command: list[str], tmp_path: Path
 ) -> None:
-    """Exit code 7 without any retry, and one line that names host and port, what is wrong, and what to check."""
+    """Exit code 7 without any retry, and one line that names host and port, the fault, and what to check."""
     with place() as address:
         done = unspool(*[argument.format(address) for argument in command], cwd=tmp_path, seconds=SOON)
     assert done.code == 7
@@ -129,12 +129,12 @@ def test_what_is_no_server_is_told_soon(
 
 @contextmanager
 def nginx(base: Path) -> Iterator[tuple[str, str]]:
-    """A real nginx that speaks HTTP/2: a web site, and a proxy for gRPC with nothing behind it."""
+    """A real nginx with HTTP/2: a web site, and a gRPC proxy without a server behind it."""
     program = shutil.which("nginx")
     if program is None:
         pytest.skip("nginx is not here: apt-get install nginx-light")
     with nobody() as site, nobody() as proxy:
-        pass  # nginx cannot be told to pick a free port
+        pass  # nginx cannot choose a free port
     kept = "".join(f"{kind}_temp_path {base}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (base / "nginx.conf").write_text(
         f"""
@@ -156,7 +156,7 @@ def nginx(base: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_an_http_2_server_is_told_soon(tmp_path: Path) -> None:
-    """A web server with HTTP/2, and a proxy without a server, answer in HTTP: that is said, with no retry."""
+    """A web server with HTTP/2, and a proxy without a server, answer in HTTP: the error says so, without a retry."""
     with nginx(tmp_path) as (site, proxy):
         for command in ("ls", "conformance"):
             done = unspool(command, site, seconds=SOON)
@@ -169,7 +169,7 @@ def test_an_http_2_server_is_told_soon(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["ls", "conformance"])
 def test_a_server_that_is_not_there_yet_can_be_waited_for(command: str, tmp_path: Path) -> None:
-    """With --wait a command that was started before its server does its work once the server is there."""
+    """With --wait a command that starts before its server completes once the server runs."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a.bin").write_bytes(b"abc")
     with ExitStack() as taken:
@@ -193,7 +193,7 @@ def test_proxies_never_come_between_a_machine_and_itself(served: Served, tmp_pat
 
 
 def test_a_proxy_that_refuses_is_named(tmp_path: Path) -> None:
-    """A server elsewhere is reached through the proxy; if that fails, the line names the variable it comes from."""
+    """A server elsewhere is reached through the proxy; if that fails, the line names the environment variable."""
     with plain_http() as proxy:
         done = unspool("ls", "files.invalid:50051", environment={"https_proxy": f"http://{proxy}"}, seconds=SOON)
     assert done.code == 7

@@ -1,4 +1,4 @@
-"""`unspool get`: where the file goes, what is said about it, and what its options do."""
+"""`unspool get`: the destination, the output, and the options."""
 
 import json
 import os
@@ -27,7 +27,7 @@ RESULT = {
 
 
 def result_of(*arguments: str | Path) -> dict[str, object]:
-    """Run `unspool get --json ARGUMENTS` and return what it printed."""
+    """Run `unspool get --json ARGUMENTS` and return its output."""
     done = unspool("get", "--json", *arguments)
     assert done.code == 0, done.err
     assert done.err == ""
@@ -38,7 +38,7 @@ def result_of(*arguments: str | Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["hello.txt", "sub/data.bin", "empty", ODD])
 def test_it_arrives_at_a_path(served: Served, tmp_path: Path, name: str) -> None:
-    """DEST is the file's final name, and only that is there in the end."""
+    """DEST is the file's final name, and nothing else is left."""
     done = unspool("get", served.url(name), tmp_path / "out")
     assert done.code == 0, done.err
     assert (tmp_path / "out").read_bytes() == served.files[name]
@@ -48,13 +48,13 @@ def test_it_arrives_at_a_path(served: Served, tmp_path: Path, name: str) -> None
 
 
 def test_a_directory_gets_the_last_part_of_the_name(served: Served, tmp_path: Path) -> None:
-    """A DEST that is a directory gets a file with the last part of the name."""
+    """If DEST is a directory, the file gets the last part of its name there."""
     assert unspool("get", served.url("sub/data.bin"), tmp_path).code == 0
     assert (tmp_path / "data.bin").read_bytes() == served.files["sub/data.bin"]
 
 
 def test_without_dest_it_arrives_in_the_current_directory(served: Served, tmp_path: Path) -> None:
-    """Without DEST the file arrives here, under the last part of its name."""
+    """Without DEST the file goes to the current directory, under the last part of its name."""
     assert unspool("get", f"unspool://{served.url('sub/data.bin')}", cwd=tmp_path).code == 0
     assert (tmp_path / "data.bin").read_bytes() == served.files["sub/data.bin"]
 
@@ -69,14 +69,14 @@ def test_a_dash_is_standard_output(served: Served, tmp_path: Path) -> None:
 
 
 def test_json_to_standard_output_stays_apart(served: Served) -> None:
-    """With DEST - the JSON object goes to standard error, so that it does not end up in the file."""
+    """With DEST - the JSON object goes to standard error, so that it is not part of the file."""
     done = unspool("get", "--json", served.url("hello.txt"), "-")
     assert done.out == served.files["hello.txt"]
     assert json.loads(done.err)["path"] is None
 
 
 def test_json_is_one_object_with_these_fields(served: Served, tmp_path: Path) -> None:
-    """--json prints one object with exactly the documented fields, and what they say is true."""
+    """--json prints one object with exactly the documented fields and the right values."""
     data = served.files["sub/data.bin"]
     result = result_of(served.url("sub/data.bin"), tmp_path / "out")
     assert set(result) == RESULT
@@ -88,17 +88,17 @@ def test_json_is_one_object_with_these_fields(served: Served, tmp_path: Path) ->
     assert result["crc32c"] == crc32c(data)
     said = json.loads(unspool("stat", "--json", served.url("sub/data.bin")).out)
     assert said["revision"] == result["revision"]
-    assert said["crc32c"] in {result["crc32c"], None}  # remembered only where it can be told that nobody is writing
+    assert said["crc32c"] in {result["crc32c"], None}  # remembered only if the system reports whether a process is writing
 
 
 def test_quiet_prints_nothing(served: Served, tmp_path: Path) -> None:
-    """--quiet prints nothing when all is well."""
+    """--quiet prints nothing on success."""
     done = unspool("get", "--quiet", served.url("hello.txt"), tmp_path / "out")
     assert (done.code, done.out, done.err) == (0, b"", "")
 
 
 def test_a_file_that_is_there_already_is_success_at_once(served: Served, tmp_path: Path) -> None:
-    """An equal file at DEST is success: no byte of it is fetched or written, and it gets the server's time."""
+    """An equal file at DEST is success: no byte is fetched or written, and it gets the server's time."""
     destination = tmp_path / "out"
     destination.write_bytes(served.files["sub/data.bin"])
     before = destination.stat()
@@ -112,7 +112,7 @@ def test_a_file_that_is_there_already_is_success_at_once(served: Served, tmp_pat
 
 
 def test_a_different_file_is_replaced_unless_forbidden(served: Served, tmp_path: Path) -> None:
-    """A different file at DEST is replaced by default and kept under --no-overwrite, with exit 8."""
+    """A different file at DEST is replaced by default, and kept under --no-overwrite, with exit 8."""
     destination = tmp_path / "out"
     destination.write_bytes(b"mine")
     refused = unspool("get", "--no-overwrite", served.url("hello.txt"), destination)
@@ -125,7 +125,7 @@ def test_a_different_file_is_replaced_unless_forbidden(served: Served, tmp_path:
 
 
 def test_no_overwrite_minds_only_different_files(served: Served, tmp_path: Path) -> None:
-    """--no-overwrite lets a new file appear, and an equal one be."""
+    """--no-overwrite allows a new file and an equal one."""
     for _ in range(2):
         assert unspool("get", "--no-overwrite", served.url("hello.txt"), tmp_path / "out").code == 0
     assert (tmp_path / "out").read_bytes() == served.files["hello.txt"]
@@ -133,7 +133,7 @@ def test_no_overwrite_minds_only_different_files(served: Served, tmp_path: Path)
 
 
 def test_the_destinations_permissions_stay(served: Served, tmp_path: Path) -> None:
-    """A file that is replaced keeps its permissions."""
+    """A replaced file keeps its permissions."""
     destination = tmp_path / "out"
     destination.write_bytes(b"mine")
     destination.chmod(0o640)
@@ -143,7 +143,7 @@ def test_the_destinations_permissions_stay(served: Served, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("destination", [".", "-"])
 def test_control_characters_never_reach_the_terminal(served: Served, tmp_path: Path, destination: str) -> None:
-    """A name with an escape sequence or a line break is shown escaped, on one line."""
+    """A name with an escape sequence or a line break is printed escaped, on one line."""
     done = unspool("get", served.url(ODD), destination, cwd=tmp_path)
     assert done.code == 0
     assert "\x1b" not in done.err
@@ -151,7 +151,7 @@ def test_control_characters_never_reach_the_terminal(served: Served, tmp_path: P
 
 
 def test_an_empty_file_that_was_just_made_is_not_said_to_be_there_already(served: Served, tmp_path: Path) -> None:
-    """Of an empty file nothing has to come; only the second run finds it complete."""
+    """An empty file is downloaded without bytes; only the second run finds it already complete."""
     first, second = (unspool("get", served.url("empty"), cwd=tmp_path) for _ in range(2))
     assert "already complete" not in first.complaint
     assert "already complete" in second.complaint
@@ -161,7 +161,7 @@ def test_an_empty_file_that_was_just_made_is_not_said_to_be_there_already(served
 
 @pytest.mark.parametrize("recursive", [False, True])
 def test_it_has_the_servers_time_and_may_be_run(tmp_path: Path, *, recursive: bool) -> None:
-    """A program comes with its time and its x bit; --no-times and --no-executable leave each as a new file's."""
+    """A program gets its time and executable bit; --no-times and --no-executable leave both as for any new file."""
     (tmp_path / "root").mkdir()
     tool = tmp_path / "root" / "tool"
     tool.write_bytes(b"#!/bin/sh\nexit 0\n")

@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 @pytest.mark.parametrize("limit", [5 * MIB, 20 * MIB])
 def test_interrupted_keeps_progress_and_the_same_command_goes_on(served: Served, tmp_path: Path, limit: int) -> None:
-    """SIGINT ends `get` with exit 130 and one line, and the same command goes on from what had arrived."""
+    """SIGINT ends `get` with exit 130 and one line, and the same command resumes."""
     out = tmp_path / "out"
     part = tmp_path / "out.unspool-part"
     done = interrupt_get(served.server.address, "big.bin", out, limit, "--quiet")
@@ -34,7 +34,7 @@ def test_interrupted_keeps_progress_and_the_same_command_goes_on(served: Served,
 
 
 def test_no_resume_begins_again(served: Served, tmp_path: Path) -> None:
-    """--no-resume makes no use of what an earlier run left."""
+    """--no-resume does not use the bytes of an earlier run."""
     out = tmp_path / "out"
     interrupt_get(served.server.address, "big.bin", out, 20 * MIB)
     assert size_of(tmp_path / "out.unspool-part") > 16 * MIB
@@ -46,7 +46,7 @@ def test_no_resume_begins_again(served: Served, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "said"), [(signal.SIGTERM, "terminated"), (signal.SIGHUP, "hung up")])
 def test_other_signals_keep_progress_too(served: Served, tmp_path: Path, number: signal.Signals, said: str) -> None:
-    """SIGTERM and SIGHUP end `get` as Ctrl-C does, each with the exit code that shells know, and the journal is written."""
+    """SIGTERM and SIGHUP end `get` like Ctrl-C, each with the exit code of shells, and the journal is written."""
     out = tmp_path / "out"
     with Gate(served.server.address, 20 * MIB) as gate, running("get", "--quiet", f"{gate.address}/big.bin", out) as process:
         eventually(lambda: size_of(tmp_path / "out.unspool-part") >= 17 * MIB)
@@ -60,7 +60,7 @@ def test_other_signals_keep_progress_too(served: Served, tmp_path: Path, number:
 
 
 def test_nohup_is_respected(served: Served, tmp_path: Path) -> None:
-    """Who was told not to mind SIGHUP does not."""
+    """A process that ignores SIGHUP (nohup) goes on."""
     out = tmp_path / "out"
     with Gate(served.server.address, 20 * MIB) as gate:
         command = ["nohup", *UNSPOOL, "get", "--quiet", f"{gate.address}/big.bin", str(out)]
@@ -76,7 +76,7 @@ def test_nohup_is_respected(served: Served, tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_server_that_is_told_twice_ends_at_once(tmp_path: Path, workers: str, number: signal.Signals) -> None:
-    """The first signal drains, for an hour if need be; the second one ends that."""
+    """The first signal drains, for up to an hour here; the second one ends the server at once."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").write_bytes(bytes(50 * MIB))
     options = ("--grace", "3600", "--workers", workers, "--max-stream-bandwidth", "1000000")
@@ -105,8 +105,8 @@ def test_every_command_can_be_interrupted(served: Served, command: str) -> None:
 
 @pytest.mark.parametrize("command", [["ls", "files.invalid"], ["get", "files.invalid/a.bin"], ["serve", "."], ["--help"]])
 def test_ctrl_c_at_the_start_of_a_command_is_no_traceback(command: list[str], tmp_path: Path) -> None:
-    """Interrupted while it is still being loaded, a command ends with exit 130 and says at most one line."""
-    slow = tmp_path / "click.py"  # in place of the first thing that is imported
+    """If it is interrupted while it is being loaded, a command ends with exit 130 and at most one line."""
+    slow = tmp_path / "click.py"  # in place of the first imported module
     slow.write_text("import os, time\nos.write(2, b'loading\\n')\ntime.sleep(60)\n")
     environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen([*UNSPOOL, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

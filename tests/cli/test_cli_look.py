@@ -1,4 +1,4 @@
-"""`unspool ls`, `stat`, `cat` and `verify`: looking at what a server has."""
+"""`unspool ls`, `stat`, `cat` and `verify`."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def damage(path: Path) -> None:
 
 
 def test_ls_shows_one_level(served: Served) -> None:
-    """`ls` names the files and, ending in a slash, the prefixes of one level; what leads outside is not there."""
+    """`ls` lists the files and, with a trailing slash, the prefixes of one level; links that lead outside are omitted."""
     done = unspool("ls", served.url())
     assert done.code == 0
     assert sorted(done.lines) == sorted(["big.bin", "empty", "hello.txt", "many/", "sub/", printable(ODD)])
@@ -33,14 +33,14 @@ def test_ls_shows_one_level(served: Served) -> None:
 
 
 def test_ls_shows_all_files_below(served: Served) -> None:
-    """`ls -r` names every file below, and no prefixes."""
+    """`ls -r` lists every file below, and no prefixes."""
     assert sorted(unspool("ls", "-r", served.url()).lines) == sorted(map(printable, served.files))
     assert sorted(unspool("ls", "-r", served.url("sub")).lines) == ["sub/data.bin", "sub/deeper/leaf"]
     assert sorted(unspool("ls", served.url("sub/")).lines) == ["sub/data.bin", "sub/deeper/"]
 
 
 def test_ls_of_a_file_is_that_file(served: Served) -> None:
-    """The name of a file lists that file."""
+    """`ls` of a file lists that file."""
     assert unspool("ls", served.url("sub/data.bin")).lines == ["sub/data.bin"]
 
 
@@ -64,14 +64,14 @@ def test_ls_json_is_one_object_a_line(served: Served) -> None:
 
 
 def test_ls_of_very_many_files_arrives_in_pages(served: Served) -> None:
-    """A listing longer than two pages arrives whole, each name once."""
+    """A listing longer than two pages arrives completely, each name once."""
     names = unspool("ls", served.url("many")).lines
     assert len(names) == 2500
     assert sorted(names) == [name for name in served.files if name.startswith("many/")]
 
 
 def test_stat_says_what_the_file_is(served: Served) -> None:
-    """`stat` says name, size, revision and time, one a line; `stat --json` the same as one object."""
+    """`stat` prints name, size, revision and time, one a line; `stat --json` prints the same as one object."""
     said = dict(line.split(maxsplit=1) for line in unspool("stat", served.url("hello.txt")).lines)
     one = json.loads(unspool("stat", "--json", served.url("hello.txt")).out)
     assert said["name"] == one["name"] == "hello.txt"
@@ -83,7 +83,7 @@ def test_stat_says_what_the_file_is(served: Served) -> None:
 
 
 def test_stat_knows_the_checksum_once_the_file_was_read(served: Served) -> None:
-    """`stat` shows the checksum of a file that somebody has read, as eight hex digits."""
+    """`stat` prints the checksum of a file that was read before, as eight hex digits."""
     assert unspool("cat", served.url("sub/deeper/leaf")).out == b"leaf"
     said = dict(line.split(maxsplit=1) for line in unspool("stat", served.url("sub/deeper/leaf")).lines)
     assert said["crc32c"] == f"{crc32c(b'leaf'):08x}"
@@ -93,7 +93,7 @@ def test_stat_knows_the_checksum_once_the_file_was_read(served: Served) -> None:
     ("offset", "length"), [(0, None), (0, 0), (0, 1), (1_048_575, 2), (2_999_999, 100), (3_000_001, None), (1, 2_999_999)]
 )
 def test_cat_writes_exactly_the_span(served: Served, offset: int, length: int | None) -> None:
-    """`cat` writes exactly the bytes asked for, cut at the end of the file."""
+    """`cat` writes exactly the requested bytes, cut at the end of the file."""
     options = ["--offset", str(offset)] + (["--length", str(length)] if length is not None else [])
     done = unspool("cat", *options, served.url("sub/data.bin"))
     assert (done.code, done.err) == (0, "")
@@ -103,7 +103,7 @@ def test_cat_writes_exactly_the_span(served: Served, offset: int, length: int | 
 
 @pytest.mark.parametrize("command", ["cat BIG", "get BIG -", "get --quiet BIG -", "ls --json MANY"])
 def test_a_reader_that_has_enough_ends_it_quietly(served: Served, command: str) -> None:
-    """`unspool ... | head` ends without a word when head has what it wants, and does not say that it is done: exit 141."""
+    """`unspool ... | head` ends silently with exit 141 when head has enough, and does not report success."""
     arguments = command.replace("BIG", served.url("big.bin")).replace("MANY", served.url("many")).split()
     with subprocess.Popen([*UNSPOOL, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -115,7 +115,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(served: Served, command: str) 
 
 
 def test_verify_says_whether_the_bytes_are_the_same(served: Served, tmp_path: Path) -> None:
-    """`verify` is 0 for the same bytes, 6 for others of the same size and for another size, and changes nothing."""
+    """`verify` is exit 0 for the same bytes, 6 for others of the same size and for another size, and changes nothing."""
     data = served.files["sub/data.bin"]
     mine = tmp_path / "mine"
     mine.write_bytes(data)
@@ -148,7 +148,7 @@ def test_stat_and_verify_with_sha256(served: Served, tmp_path: Path) -> None:
 
 
 def test_verify_compares_a_tree(served: Served, tmp_path: Path) -> None:
-    """`verify -r` is 0 if every file is the server's; else each difference has a line, the result totals, and it is 6."""
+    """`verify -r` is exit 0 if every file is the server's, else 6; each difference is a line, and the last line has totals."""
     out = tmp_path / "out"
     assert unspool("get", "-r", "-q", served.url("sub"), out).code == 0
     good = unspool("verify", "-r", served.url("sub"), out)
@@ -185,7 +185,7 @@ def test_verify_prints_json(served: Served) -> None:
     ],
 )
 def test_what_needs_a_tree_says_so(served: Served, arguments: str, words: str) -> None:
-    """Options that are for trees are a usage error without `-r`."""
+    """Options for trees are a usage error without `-r`."""
     done = unspool(*arguments.replace("URL", served.url("hello.txt")).split())
     assert done.code == 2
     assert words in done.complaint

@@ -1,4 +1,4 @@
-"""Which event loop runs the programs."""
+"""The event loop of unspool's programs."""
 
 import asyncio
 import subprocess
@@ -11,12 +11,12 @@ from unspool.loops import run
 
 
 async def loops_module() -> str:
-    """Return where the running loop comes from."""
+    """Return the module of the running loop."""
     return type(asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
 def test_uvloop_runs_it_where_there_is_one() -> None:
-    """The faster loop is used where it is installed."""
+    """If uvloop is installed, it is used."""
     pytest.importorskip("uvloop")
     assert run(loops_module()) == "uvloop"
 

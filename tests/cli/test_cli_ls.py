@@ -1,4 +1,4 @@
-"""`unspool ls` on a terminal, where a person reads it: sorted, with units and totals."""
+"""`unspool ls` on a terminal: sorted, with units and totals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def on_a_terminal(*arguments: str) -> list[str]:
         try:
             while data := os.read(ours, 1 << 16):
                 text += data
-        except OSError:  # how the end of a terminal looks on Linux
+        except OSError:  # how Linux reports the end of a terminal
             pass
         os.close(ours)
         assert process.wait(30) == 0
@@ -46,7 +46,7 @@ def test_a_terminal_shows_a_sorted_list(served: Served) -> None:
 
 
 def test_a_long_list_ends_with_totals(served: Served) -> None:
-    """-l on a terminal ends with how many prefixes and files there are, and how many bytes those have."""
+    """-l on a terminal ends with the numbers of prefixes and files, and the bytes of the files."""
     *rows, totals, _ = on_a_terminal("ls", "-l", served.url())
     assert totals == "2 prefixes, 4 files, 48.0 MiB"
     assert [row.split()[0] for row in rows if row.endswith("hello.txt")] == ["13"]
@@ -55,20 +55,20 @@ def test_a_long_list_ends_with_totals(served: Served) -> None:
 
 
 def test_human_sizes_have_units(served: Served) -> None:
-    """-h shows sizes with units; without it they are in bytes, so that they can be added up."""
+    """-h prints sizes with units; without it they are in bytes, so that programs can add them."""
     rows = on_a_terminal("ls", "-lhr", served.url("sub"))
     assert rows[0].split()[:2] == ["2.9", "MiB"]
     assert unspool("ls", "-lh", served.url("sub/data.bin")).lines[0].split()[:2] == ["2.9", "MiB"]
 
 
 def test_json_on_a_terminal_is_as_elsewhere(served: Served) -> None:
-    """--json on a terminal is one object a line, without totals."""
+    """--json on a terminal prints one object a line, without totals."""
     lines = on_a_terminal("ls", "--json", "-l", served.url("sub"))
     assert [line[0] + line[-1] for line in lines] == ["{}", "{}"]
 
 
 def test_help_is_asked_for_by_its_whole_name(served: Served) -> None:
-    """`ls --help` is help, and `ls -h` is not."""
+    """`ls --help` prints the help, and `ls -h` does not."""
     assert "--human-readable" in unspool("ls", "--help").out.decode()
     assert unspool("ls", "-h", served.url("hello.txt")).lines == ["hello.txt"]
 
@@ -79,7 +79,7 @@ def infos(*names: str) -> list[FileInfo]:
 
 
 def test_what_is_collected_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
-    """When more entries come than are sorted, those are printed, a line says so once, and the rest comes as it is."""
+    """If there are too many entries to sort, the sorted ones are printed, then a line says so, then the rest follows."""
     lines = TextLines(long=False, human=False, sort=True, most=3)
     lines.add([], infos("c", "b"))
     assert capsys.readouterr().out == ""
@@ -95,7 +95,7 @@ def test_what_is_collected_is_bounded(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_came_before_a_listing_broke_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """What was kept back to be sorted is printed without totals when the listing does not come to its end."""
+    """If the listing breaks, the entries collected for sorting are printed without totals."""
     lines = TextLines(long=True, human=False, sort=True)
     lines.add([], infos("b", "a"))
     lines.flush()
@@ -104,7 +104,7 @@ def test_what_came_before_a_listing_broke_is_printed(capsys: pytest.CaptureFixtu
 
 @given(st.lists(st.lists(st.text("ab/", min_size=1), max_size=5), max_size=5), st.booleans())
 def test_every_entry_is_printed_once(pages: list[list[str]], sort: bool) -> None:  # noqa: FBT001
-    """Whatever the pages, every entry is a line, sorted on a terminal and in its order elsewhere."""
+    """For any pages, every entry is a line, sorted on a terminal and in the server's order elsewhere."""
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()):
         lines = TextLines(long=False, human=False, sort=sort, most=8)
         for page in pages:

@@ -1,4 +1,4 @@
-"""The rate that a bar shows, and what it says when nothing arrives: only of what has really arrived, and when."""
+"""The rate of a bar, and the text in its place during a stall: computed only from bytes that have arrived."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOTAL = 1 << 40
 
 
 class Flow:
-    """A download under a clock that the test sets, looked at five times a second as the bar does."""
+    """A download with a clock that the test sets; the bar looks at it five times a second."""
 
     def __init__(self, start: int = 0) -> None:
         self.now = 0.0
@@ -26,11 +26,11 @@ class Flow:
 
     @property
     def amounts(self) -> Amounts:
-        """How far it is."""
+        """The progress so far."""
         return Amounts(self.here, self.start, TOTAL)
 
     def go_on(self, seconds: float, per_second: float, *, block: int = 1) -> None:
-        """Let bytes arrive for so long, in blocks."""
+        """Let bytes arrive for a time, in blocks."""
         here, began = self.here, self.now
         for tick in range(1, round(seconds * 5) + 1):
             self.now = began + tick / 5
@@ -39,17 +39,17 @@ class Flow:
 
     @property
     def rate(self) -> float | None:
-        """The rate that is shown."""
+        """The rate on the bar."""
         return self.meter.rate(self.now)
 
     @property
     def status(self) -> str:
-        """What is said in place of a rate."""
+        """The text in place of a rate."""
         return next(iter(self.meter.status(self.now)), "")
 
 
 def test_a_steady_flow_has_its_rate() -> None:
-    """Bytes that come evenly are shown at the rate they come at."""
+    """Bytes that arrive evenly are shown at their rate."""
     flow = Flow()
     flow.go_on(3, 10 * MIB)
     assert flow.rate == pytest.approx(10 * MIB, rel=0.01)
@@ -57,7 +57,7 @@ def test_a_steady_flow_has_its_rate() -> None:
 
 
 def test_before_anything_has_come_there_is_no_rate() -> None:
-    """A download that begins at 40 MiB has no rate until more has come, and then that of what has come."""
+    """A download that resumes at 40 MiB has no rate until more bytes arrive, and then their rate."""
     flow = Flow(40 * MIB)
     assert flow.rate is None
     flow.go_on(1, 0)
@@ -68,7 +68,7 @@ def test_before_anything_has_come_there_is_no_rate() -> None:
 
 @pytest.mark.parametrize("silence", [0.6, 2.8, 5, 12, 3600])
 def test_a_rate_recovers_within_two_seconds(silence: float) -> None:
-    """Two seconds after a pause of any length the rate is that of the bytes that come, with nothing of the pause in it."""
+    """Two seconds after a pause of any length, the rate is that of the bytes since the pause."""
     flow = Flow()
     flow.go_on(3, 50 * MIB)
     flow.go_on(silence, 0)
@@ -77,7 +77,7 @@ def test_a_rate_recovers_within_two_seconds(silence: float) -> None:
 
 
 def test_after_a_stall_a_rate_is_back_at_once() -> None:
-    """After a stall two looks at new bytes are enough for a rate."""
+    """After a stall, two looks with new bytes are enough for a rate."""
     flow = Flow()
     flow.go_on(3, 50 * MIB)
     flow.go_on(12, 0)
@@ -86,7 +86,7 @@ def test_after_a_stall_a_rate_is_back_at_once() -> None:
 
 
 def test_a_stall_is_said_with_its_length_and_no_rate() -> None:
-    """When nothing comes for three seconds, the bar says since when, and shows no rate."""
+    """When nothing has arrived for three seconds, the bar shows for how long, and no rate."""
     flow = Flow()
     flow.go_on(3, 10 * MIB)
     flow.go_on(2, 0)
@@ -98,7 +98,7 @@ def test_a_stall_is_said_with_its_length_and_no_rate() -> None:
 
 
 def test_a_slow_link_is_no_stall() -> None:
-    """Where a block takes nearly four seconds, after the first one the rate is right and nothing is called a stall."""
+    """If a block takes nearly four seconds, the rate is right after the first one, and no stall is shown."""
     flow = Flow()
     flow.go_on(8, 70_000, block=250_000)
     for _ in range(100):
@@ -111,7 +111,7 @@ def test_a_slow_link_is_no_stall() -> None:
 
 
 def test_a_gone_server_is_said_until_bytes_come_again() -> None:
-    """An attempt that failed is shown with the time until the next one, and then without, until something arrives."""
+    """A failed attempt is shown with the time until the next one; after that it is shown without, until bytes arrive."""
     flow = Flow()
     flow.go_on(2, 10 * MIB)
     flow.meter.broke("server gone", flow.now + 2.5)
@@ -130,7 +130,7 @@ def test_a_gone_server_is_said_until_bytes_come_again() -> None:
 
 
 def test_a_failure_without_a_name_says_when_it_goes_on() -> None:
-    """A failure that has no word of its own is the time until the next attempt."""
+    """A failure without a text of its own is shown as the time until the next attempt."""
     meter = Meter(0)
     meter.broke("", 3)
     assert meter.status(0) == ("trying again in 3 s", "retry in 3 s")
@@ -138,7 +138,7 @@ def test_a_failure_without_a_name_says_when_it_goes_on() -> None:
 
 
 def test_what_was_kept_is_no_rate() -> None:
-    """Files of a tree that are here already are no bytes that arrive; they are no stall either."""
+    """Files of a tree that are here already do not count as arriving bytes, and not as a stall."""
     meter = Meter(0)
     for tick in range(100):
         meter.note(tick / 5, Amounts(tick * MIB, tick * MIB, None, Files(tick, 1000, listed_all=False)))
@@ -146,7 +146,7 @@ def test_what_was_kept_is_no_rate() -> None:
 
 
 def test_files_without_bytes_are_no_stall() -> None:
-    """A tree of empty files gets on."""
+    """A tree of empty files makes progress."""
     meter = Meter(0)
     for tick in range(100):
         meter.note(tick / 5, Amounts(0, 0, 0, Files(tick, 1000, listed_all=True)))
@@ -154,7 +154,7 @@ def test_files_without_bytes_are_no_stall() -> None:
 
 
 def test_when_all_is_here_nothing_is_called_a_stall() -> None:
-    """What comes after the last byte (verifying, putting it to disk) may take long, and is called what it is."""
+    """The work after the last byte (verifying, syncing) may take long, and is shown as such."""
     meter = Meter(0)
     meter.note(1, Amounts(MIB, 0, MIB))
     assert meter.status(60) == ("finishing",)
@@ -164,7 +164,7 @@ def test_when_all_is_here_nothing_is_called_a_stall() -> None:
 
 
 def test_reading_again_what_is_here_is_no_rate() -> None:
-    """While an earlier run's bytes are read again, that is said; how fast that goes is not the network's rate."""
+    """While the bytes of an earlier run are read again, this is shown, and not counted as the network's rate."""
     meter = Meter(0)
     meter.note(1, Amounts(MIB, MIB, None, checking=True))
     meter.note(2, Amounts(2 * MIB, 2 * MIB, None, checking=True))
@@ -172,7 +172,7 @@ def test_reading_again_what_is_here_is_no_rate() -> None:
 
 
 def test_beginning_again_from_zero_is_no_negative_rate() -> None:
-    """When fewer bytes are here than before, the rate begins anew."""
+    """When a download begins again, the rate begins again."""
     flow = Flow()
     flow.go_on(3, 10 * MIB)
     flow.here = 0
@@ -187,7 +187,7 @@ STEPS = st.lists(st.tuples(st.floats(0, 20), st.integers(-MIB, MIB)), max_size=4
 
 @given(STEPS, st.floats(0, 100))
 def test_a_rate_is_never_made_up(steps: list[tuple[float, int]], after: float) -> None:
-    """Whatever comes when: a rate is positive, no higher than the fastest that anything has come, and not shown in a stall."""
+    """For any sequence of events a rate is positive, at most the fastest real rate, and not shown during a stall."""
     meter, now, here = Meter(0), 0.0, 0
     seen = [(0.0, 0)]
     for seconds, count in steps:
@@ -207,6 +207,6 @@ def test_a_rate_is_never_made_up(steps: list[tuple[float, int]], after: float) -
 
 
 def test_the_numbers_fit_together() -> None:
-    """A rate is right again within two seconds, and is shown no longer than until a stall is said."""
+    """A rate is right again within two seconds, and is not shown once a stall is."""
     assert WINDOW + 0.2 < 2
     assert WINDOW < STALL < STALL_MOST

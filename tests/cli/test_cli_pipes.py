@@ -1,4 +1,4 @@
-"""Commands whose output goes to a pipe that nobody reads, or to the terminal together with progress."""
+"""Commands whose output goes to a pipe without a reader, or to the terminal together with progress."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_complaints_that_nobody_reads_are_141(words: str) -> None:
 
 
 def read_until_quiet(descriptor: int, seconds: float) -> bytes:
-    """Return what is written to a terminal, until nothing is written for so long."""
+    """Return the output on a terminal, until there is none for some time."""
     data = b""
     while select.select([descriptor], [], [], seconds)[0]:
         data += os.read(descriptor, 1 << 16)
@@ -50,7 +50,7 @@ def read_until_quiet(descriptor: int, seconds: float) -> bytes:
 
 
 def test_no_bar_is_drawn_over_data(tmp_path: Path) -> None:
-    """While `get URL -` writes to the terminal that it would draw its bar on, it draws none."""
+    """While `get URL -` writes to the terminal, it draws no bar there."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "text").write_bytes(b"text\n" * MIB)
     ours, theirs = pty.openpty()

@@ -1,4 +1,4 @@
-"""What `unspool get` shows while it runs: a bar on a terminal, plain lines elsewhere, nothing when it is not wanted."""
+"""The progress of `unspool get`: a bar on a terminal, plain lines elsewhere, nothing with --quiet."""
 
 import os
 import pty
@@ -25,27 +25,27 @@ from unspool.errors import StalledError
 MIB = 1 << 20
 
 STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-"""What a bar is made of besides text: colours, and moving the cursor."""
+"""The control sequences of a bar: colours, and cursor movements."""
 
 
 class Output:
-    """What a program writes to a terminal."""
+    """The output of a program on a terminal."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.text = ""
 
     def read_until(self, enough: Callable[[str], object]) -> None:
-        """Read until what was written is enough, or the program is done."""
+        """Read until the output has what is expected, or the program ends."""
         while not enough(self.text):
             try:
                 data = os.read(self._descriptor, 4096)
-            except OSError:  # how Linux says that nobody has the other end open any more
+            except OSError:  # how Linux reports that the other end is closed
                 return
             self.text += data.decode()
 
     def quiet_for(self, seconds: float) -> bool:
-        """Whether nothing is written for so long."""
+        """Return whether there is no output for some time."""
         readable, _, _ = select.select([self._descriptor], [], [], seconds)
         return not readable
 
@@ -71,13 +71,13 @@ def on_a_terminal(*arguments: str | Path, term: str = "xterm-256color") -> Itera
 
 
 def begun(served: Served, destination: Path) -> None:
-    """Begin a download of the big file that is interrupted after 20 MiB or so."""
+    """Begin a download of the big file and interrupt it after about 20 MiB."""
     assert interrupt_get(served.server.address, "big.bin", destination, 20 * MIB).code == 130
     assert size_of(destination.with_name(destination.name + ".unspool-part")) > 16 * MIB
 
 
 def test_a_bar_is_drawn_on_a_terminal(served: Served, tmp_path: Path) -> None:
-    """On a terminal a bar shows the name, how much is here of how much, and goes away in the end."""
+    """On a terminal a bar shows the name, the bytes so far and the size, and disappears at the end."""
     with (
         Gate(served.server.address, 20 * MIB) as gate,
         on_a_terminal("get", f"{gate.address}/big.bin", tmp_path / "out") as (terminal, process),
@@ -94,7 +94,7 @@ def test_a_bar_is_drawn_on_a_terminal(served: Served, tmp_path: Path) -> None:
 
 
 def test_a_terminal_shows_where_it_resumed(served: Served, tmp_path: Path) -> None:
-    """On a terminal a resumed download says at which share of the file it went on."""
+    """On a terminal a resumed download prints at which percentage it resumed."""
     begun(served, tmp_path / "out")
     with on_a_terminal("get", served.url("big.bin"), tmp_path / "out") as (terminal, process):
         terminal.read_until(lambda _: False)
@@ -103,7 +103,7 @@ def test_a_terminal_shows_where_it_resumed(served: Served, tmp_path: Path) -> No
 
 
 def test_a_terminal_never_sees_a_name_raw(served: Served, tmp_path: Path) -> None:
-    """The bar shows a name's control characters escaped."""
+    """The bar shows control characters in a name escaped."""
     with (
         Gate(served.server.address, 0) as gate,
         on_a_terminal("get", f"{gate.address}/{ODD}", tmp_path / "out") as (terminal, process),
@@ -117,7 +117,7 @@ def test_a_terminal_never_sees_a_name_raw(served: Served, tmp_path: Path) -> Non
 
 
 def test_a_short_download_needs_no_bar(served: Served, tmp_path: Path) -> None:
-    """What is over within a second ends without a bar on the terminal,."""
+    """A download that takes less than a second draws no bar."""
     with on_a_terminal("get", served.url("hello.txt"), tmp_path / "out") as (terminal, process):
         terminal.read_until(lambda _: False)
         assert process.wait(30) == 0
@@ -126,7 +126,7 @@ def test_a_short_download_needs_no_bar(served: Served, tmp_path: Path) -> None:
 
 
 def test_a_dumb_terminal_gets_plain_lines(served: Served, tmp_path: Path) -> None:
-    """A terminal that cannot erase a line gets the lines that a pipe gets, and nothing that moves the cursor."""
+    """A terminal that cannot erase a line gets the lines of a pipe, and no cursor movements."""
     begun(served, tmp_path / "out")
     with (
         Gate(served.server.address, 2 * MIB) as gate,
@@ -152,7 +152,7 @@ def test_a_terminal_shows_nothing_that_is_not_wanted(served: Served, tmp_path: P
 
 
 def test_a_pipe_gets_plain_lines(served: Served, tmp_path: Path) -> None:
-    """In a pipe there is no bar, but a line where it resumed and one at the end."""
+    """In a pipe there is no bar, but a line where the download resumed and one at the end."""
     begun(served, tmp_path / "out")
     done = unspool("get", served.url("big.bin"), tmp_path / "out")
     assert "\r" not in done.err
@@ -163,7 +163,7 @@ def test_a_pipe_gets_plain_lines(served: Served, tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_told_of_every_retry(tmp_path: Path) -> None:
-    """In a pipe every retry is a line: which file, when, and why."""
+    """In a pipe every retry is a line with the file, the time of the retry and the reason."""
     with free_port() as port:
         done = unspool("get", "--wait", "1", f"127.0.0.1:{port}/a.bin", tmp_path)
     *retries, end = done.err.splitlines()
@@ -173,11 +173,11 @@ def test_a_pipe_is_told_of_every_retry(tmp_path: Path) -> None:
     assert end.startswith("unspool: ")
 
 
-# What is shown of each event, without a process.
+# The lines of each event, without a process.
 
 
 def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log stays readable: how far it is, is said every ten seconds and not with every block."""
+    """Progress is a line every ten seconds, not one for every block, so that a log stays readable."""
     lines = Lines(capsys, partial(progress, "a.bin", quiet=False))
     assert lines.after(Rechecked(MIB, 7, "t"), at=9) == []
     assert lines.after(Rechecked(2 * MIB, 6, "t"), at=10) == ["a.bin: 2.0 MiB checked again"]
@@ -188,7 +188,7 @@ def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_what_matters_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Resuming, retrying, beginning again and repairing are each a line of their own, at once."""
+    """Resuming, retrying, restarting and repairing each print a line at once."""
     lines = Lines(capsys, partial(progress, "a.bin", quiet=False))
     error = StalledError("a.bin: at byte 7: the server sent nothing for 30 s")
     assert lines.after(Started("a.bin", 100, 61, "t"), at=0) == ["a.bin: resumed at 61 %"]

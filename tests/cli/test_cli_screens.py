@@ -1,7 +1,7 @@
 """The bar as it looks on the screen of a real terminal, 40, 80 and 200 columns wide, with a real server and a real shell.
 
-What a screen is compared with has `9` for every digit and an empty bar: how long a stall has lasted is up to the machine. How
-many digits there are, and where everything stands, is compared as it is.
+Screens are compared with `9` in place of every digit and an empty bar, because the length of a stall depends on the machine.
+The number of digits and all positions are compared exactly.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ WIDE = "模型" * 30 + "x" * 36 + ".bin"
 SIZE = 48 * MIB
 
 CAPPED = ("--max-stream-bandwidth", str(8 * MIB))
-"""A server that takes six seconds for a file."""
+"""A server that takes six seconds to send a file."""
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is served: two files with long names, and a tree of 40 files, each large enough for a download of its own."""
+    """The served files: two with long names, and a tree of 40 files, each large enough for a download of its own."""
     root = tmp_path_factory.mktemp("screens") / "root"
     data = Random(1).randbytes(SIZE)
     for name in (LONG, WIDE):
@@ -48,14 +48,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(root: Path, tmp_path: Path) -> Iterator[Serving]:
-    """A server of that."""
+    """A server of these files."""
     with serving(root, tmp_path / "log") as server:
         yield server
 
 
 @contextmanager
 def screens(directory: Path, widths: Iterable[int]) -> Iterator[list[Screen]]:
-    """Have several terminals at once, each with its shell in a directory of its own."""
+    """Open several terminals, each with a shell in a directory of its own."""
     with ExitStack() as stack:
         every = []
         for number, columns in enumerate(widths):
@@ -66,7 +66,7 @@ def screens(directory: Path, widths: Iterable[int]) -> Iterator[list[Screen]]:
 
 
 def masked(lines: list[str]) -> list[str]:
-    """Return lines with digits that all look alike, as many as there are, and empty bars."""
+    """Return lines with every digit replaced by `9`, and empty bars."""
     alike = [re.sub(r"\d", "9", line) for line in lines]
     return [re.sub(r"\[[=> ]+\]", lambda bar: f"[{' ' * (len(bar[0]) - 2)}]", line) for line in alike]
 
@@ -77,7 +77,7 @@ def until_bar(one: Screen, expected: str) -> None:
 
 
 def bar(columns: int) -> str:
-    """Return an empty bar of so many columns."""
+    """Return an empty bar of this width."""
     return f"[{' ' * (columns - 2)}]"
 
 
@@ -92,7 +92,7 @@ STALLED = {
 
 
 def test_a_stall_is_said_at_any_width_and_then_a_rate_again(root: Path, tmp_path: Path) -> None:
-    """When nothing arrives, the line says for how long, with no rate and no time left; soon after bytes both are back."""
+    """During a stall the line shows for how long, without rate and time left; soon after bytes arrive, both are back."""
     with (
         serving(root, tmp_path / "log", *CAPPED) as server,
         screens(tmp_path, (columns for columns, _ in STALLED)) as every,
@@ -122,7 +122,7 @@ GONE = {
 
 
 def test_a_rate_is_shown_and_a_gone_server_and_the_rate_again(root: Path, tmp_path: Path) -> None:
-    """While bytes come, a rate and a time left are shown; while the server is gone, when the next try is; then a rate again."""
+    """While bytes arrive, rate and time left are shown; while the server is gone, the time of the next attempt."""
     with free_port() as port:
         address = f"127.0.0.1:{port}"
     with screens(tmp_path, RUNNING) as every:
@@ -148,7 +148,7 @@ TREE = {
 
 
 def test_a_trees_totals_are_shown_while_files_are_missing(server: Serving, tmp_path: Path) -> None:
-    """A tree whose listing is complete shows how many files and bytes there will be, long before they are here."""
+    """A tree whose listing is complete shows the totals of files and bytes, long before they have arrived."""
     with screens(tmp_path, TREE) as every, ExitStack() as stack:
         gates = [stack.enter_context(Gate(server.address, 30 * MIB)) for _ in every]
         for one, gate in zip(every, gates, strict=True):
@@ -161,11 +161,11 @@ def test_a_trees_totals_are_shown_while_files_are_missing(server: Serving, tmp_p
 
 
 def test_a_job_in_the_background_leaves_the_prompt_alone(root: Path, tmp_path: Path) -> None:
-    """Begun with `&`, or put there with Ctrl-Z and `bg`: nothing is drawn over what is typed. After `fg` the bar is there."""
+    """A job that was started with `&`, or put there with Ctrl-Z and `bg`, draws nothing; after `fg` the bar is there."""
     part = tmp_path / "out.unspool-part"
 
     def more_comes() -> None:
-        """Wait until so much has come that a bar would have been drawn several times."""
+        """Wait until so many bytes have arrived that a bar would have been drawn several times."""
         enough = size_of(part) + 4 * MIB
         eventually(lambda: size_of(part) >= enough)
 

@@ -1,4 +1,4 @@
-"""`unspool get` of several files: which words are URLs, where the files go, and how it ends."""
+"""`unspool get` of several files: which arguments are URLs, where the files go, and the exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unspool.cli.getcommand import HABITS
 from unspool.cli.targets import split_words
 from unspool.core.address import is_server, is_url, parse_address
 
-# Words
+# Arguments
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ from unspool.core.address import is_server, is_url, parse_address
     ],
 )
 def test_the_last_word_is_the_destination_if_it_is_no_url(words: str, urls: list[str], dest: str | None) -> None:
-    """The last of several words is the destination unless it has a port and a name, or the scheme."""
+    """The last of several arguments is the destination unless it has a port and a name, or the scheme."""
     assert split_words(words.split(), listed=False) == (urls, dest)
 
 
@@ -55,13 +55,13 @@ def test_the_last_word_is_the_destination_if_it_is_no_url(words: str, urls: list
     ],
 )
 def test_what_could_be_both_is_refused(words: str, said: str) -> None:
-    """Words that could be a URL and a path are a usage error that says how to write either."""
+    """An argument that could be a URL or a path is a usage error that shows how to write each."""
     with pytest.raises(click.UsageError, match=said.replace(".", r"\.")):
         split_words(words.split(), listed=False)
 
 
 def test_a_url_that_is_a_path_here_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A last word that is a URL, but whose directory is here as well, is not guessed about."""
+    """If the last argument is a URL, and its directory exists here as well, it is a usage error."""
     monkeypatch.chdir(tmp_path)
     assert split_words(["h:1/a", "h:1/b"], listed=False) == (["h:1/a", "h:1/b"], None)
     (tmp_path / "h:1").mkdir()
@@ -73,7 +73,7 @@ def test_a_url_that_is_a_path_here_is_refused(tmp_path: Path, monkeypatch: pytes
 
 @given(st.text(max_size=20))
 def test_a_url_is_never_taken_for_a_server_or_a_relative_path(text: str) -> None:
-    """No text is a URL and a bare server at once; what begins with a dot and a slash, or a slash, is a path."""
+    """No text is a URL and a bare server at once; a text that begins with `./` or `/` is a path."""
     assert not (is_url(text) and is_server(text))
     assert not is_url("./" + text)
     assert not is_url("/" + text)
@@ -90,7 +90,7 @@ def test_what_has_a_port_and_a_name_is_a_url(host: str, port: int, name: str) ->
 
 @pytest.mark.parametrize("option", HABITS)
 def test_habits_are_answered_with_what_to_write(tmp_path: Path, option: str) -> None:
-    """What curl, wget and aria2 call a destination is a usage error that says how it is written here."""
+    """The destination options of curl, wget and aria2 are a usage error that shows how to write it here."""
     done = unspool("get", "localhost:1/a", option, "out", cwd=tmp_path)
     assert done.code == 2
     assert f"there is no {option}: " in done.err
@@ -126,7 +126,7 @@ def here(directory: Path) -> dict[str, bytes]:
 
 
 def test_several_files_of_several_servers_arrive_in_a_directory(served: Served, other: str, out: Path) -> None:
-    """Each file gets the last part of its name in DEST; one line says what all came to; again, all are here already."""
+    """Each file gets the last part of its name in DEST; one line has the totals; a second run finds all complete."""
     urls = [served.url("hello.txt"), served.url("sub/data.bin"), f"{other}/theirs.bin"]
     done = unspool("get", *urls, out)
     assert (done.code, done.out) == (0, b"")
@@ -141,14 +141,14 @@ def test_several_files_of_several_servers_arrive_in_a_directory(served: Served, 
 
 
 def test_without_a_directory_they_arrive_here(served: Served, out: Path) -> None:
-    """If all words are URLs the files arrive in the current directory."""
+    """If all arguments are URLs, the files go to the current directory."""
     assert unspool("get", "--quiet", served.url("hello.txt"), served.url("empty"), cwd=out).code == 0
     assert set(here(out)) == {"hello.txt", "empty"}
 
 
 @pytest.mark.parametrize("way", ["FILE", "-"])
 def test_a_list_names_more_files(served: Served, tmp_path: Path, out: Path, way: str) -> None:
-    """-i reads URLs from a file or from standard input; comments and blank lines say nothing, and twice is once."""
+    """-i reads URLs from a file or from standard input; comments and blank lines are ignored, and repeated URLs count once."""
     text = f"# two files\r\n\n  {served.url('hello.txt')}  \r\n{served.url('empty')}\n{served.url('empty')}"
     (tmp_path / "list").write_text(text)
     done = subprocess.run(
@@ -164,7 +164,7 @@ def test_a_list_names_more_files(served: Served, tmp_path: Path, out: Path, way:
 
 
 def test_an_empty_list_is_nothing_to_do(tmp_path: Path, out: Path) -> None:
-    """A list without a URL is success, and nothing is made."""
+    """A list without a URL is success, and creates nothing."""
     (tmp_path / "list").write_text("# nothing\n")
     done = unspool("get", "-i", tmp_path / "list", out)
     assert (done.code, here(out)) == (0, {})
@@ -181,7 +181,7 @@ def test_an_empty_list_is_nothing_to_do(tmp_path: Path, out: Path) -> None:
     ],
 )
 def test_an_error_in_a_list_names_the_line(tmp_path: Path, out: Path, lines: str, words: str) -> None:
-    """A line that is no URL is exit 2, named with file and line, and nothing is fetched."""
+    """A line that is not a URL is exit 2, named with file and line, and nothing is fetched."""
     (tmp_path / "list").write_bytes(lines.encode("latin-1"))
     done = unspool("get", "-i", tmp_path / "list", out)
     assert done.code == 2
@@ -207,7 +207,7 @@ def test_a_list_that_is_not_there_is_exit_8(tmp_path: Path, out: Path) -> None:
 def test_several_files_without_a_place_are_a_usage_error(
     served: Served, other: str, out: Path, arguments: str, words: str
 ) -> None:
-    """Several files need a directory, and each a name of its own in it: exit 2, and nothing is made."""
+    """Several files need a directory, and different names in it: otherwise exit 2, and nothing is created."""
     done = unspool("get", *(a.replace("U", served.server.address).replace("O", other) for a in arguments.split()), cwd=out)
     assert done.code == 2
     assert words in done.err
@@ -218,7 +218,7 @@ def test_several_files_without_a_place_are_a_usage_error(
 
 
 def test_one_that_fails_stops_no_other(served: Served, out: Path) -> None:
-    """A file that fails is a line of its own, the others arrive, and the exit code is 10, whoever of them is dead."""
+    """A file that fails is a line of its own, the others arrive, and the exit code is 10, whichever server is down."""
     (out / "empty").mkdir()
     with free_port() as port:
         done = unspool(
@@ -242,7 +242,7 @@ def test_one_that_fails_stops_no_other(served: Served, out: Path) -> None:
 
 
 def test_what_all_failed_with_is_the_exit_code(served: Served, out: Path) -> None:
-    """If all files fail with one code, that is the command's; if with several, it is 10."""
+    """If all files fail with one code, it is the exit code; with several codes it is 10."""
     assert unspool("get", served.url("no"), served.url("nope"), out).code == 3
     with free_port() as port:
         mixed = unspool("get", "--retry-budget=0", served.url("no"), f"127.0.0.1:{port}/dead", out)
@@ -250,7 +250,7 @@ def test_what_all_failed_with_is_the_exit_code(served: Served, out: Path) -> Non
 
 
 def test_json_is_one_object_for_each_file(served: Served, out: Path) -> None:
-    """--json prints a line for each file: its URL, and its result or what went wrong."""
+    """--json prints a line for each file: its URL, and its result or error."""
     done = unspool("get", "--json", served.url("hello.txt"), served.url("nope"), out)
     assert done.code == 10
     objects = {one["url"]: one for one in map(json.loads, done.lines)}
@@ -262,7 +262,7 @@ def test_json_is_one_object_for_each_file(served: Served, out: Path) -> None:
 
 
 def test_an_interrupted_list_goes_on(served: Served, tmp_path: Path, out: Path) -> None:
-    """After an interruption the same command goes on from the last good byte of each file."""
+    """After an interruption the same command resumes each file from its last good byte."""
     part = out / "big.bin.unspool-part"
     with (
         Gate(served.server.address, 20 << 20) as gate,

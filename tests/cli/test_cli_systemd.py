@@ -1,4 +1,4 @@
-"""`unspool serve` under a service manager that listens as systemd does: a real datagram socket."""
+"""`unspool serve` under a service manager that behaves like systemd: over a real datagram socket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unspool.errors import InvalidRequestError
 
 
 class Manager:
-    """The side of systemd."""
+    """The service manager's end of the socket."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -28,11 +28,11 @@ class Manager:
         self._socket.settimeout(30)
 
     def told(self) -> dict[str, str]:
-        """Wait for a message, and return what it says."""
+        """Wait for a message, and return it."""
         return dict(line.split("=", 1) for line in self._socket.recv(4096).decode().splitlines())
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close the socket."""
         self._socket.close()
 
 
@@ -54,7 +54,7 @@ def manager(path: str) -> Iterator[Manager]:
 def test_it_is_ready_reloads_and_stops(
     manager: Manager, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
-    """READY comes once, when it serves; SIGHUP is RELOADING, then READY; SIGTERM is STOPPING, with a deadline."""
+    """READY is sent once, when the server serves; SIGHUP sends RELOADING and READY; SIGTERM sends STOPPING, with a deadline."""
     monkeypatch.setitem(ENVIRONMENT, "NOTIFY_SOCKET", path)
     rules = tmp_path / "rules"
     rules.write_text('[[rule]]\nprefix = "a"\nwho = ["alice"]\nmay = ["read"]\n')
@@ -76,7 +76,7 @@ def test_it_is_ready_reloads_and_stops(
 
 
 async def test_the_watchdog_is_fed_by_the_event_loop(manager: Manager, path: str) -> None:
-    """With WATCHDOG_USEC there is a sign of life twice in that time, as long as the event loop runs."""
+    """With WATCHDOG_USEC the server sends a sign of life twice in that time, as long as the event loop runs."""
     told = notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "20000", "WATCHDOG_PID": str(os.getpid())})
     told.ready("serving")
     assert manager.told()["READY"] == "1"
@@ -85,7 +85,7 @@ async def test_the_watchdog_is_fed_by_the_event_loop(manager: Manager, path: str
 
 
 async def test_the_watchdog_of_another_process_is_not_fed(manager: Manager, path: str) -> None:
-    """WATCHDOG_PID of another process, and nonsense, mean no watchdog; an abstract name is a socket like any other."""
+    """With WATCHDOG_PID of another process, or an invalid value, there is no watchdog; abstract socket names work."""
     for environment in ({"WATCHDOG_USEC": "20000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {}):
         assert notifier(environment)._watchdog == 0
     name = f"@unspool-test-{os.getpid()}"
@@ -96,7 +96,7 @@ async def test_the_watchdog_of_another_process_is_not_fed(manager: Manager, path
 
 
 def test_what_cannot_be_told_is_a_warning(path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A service manager that does not listen any more costs a line of the log and nothing else; without one nothing is said."""
+    """A service manager that has closed its socket causes only a line in the log; without one nothing is logged."""
     with caplog.at_level(logging.WARNING):
         Notifier(path).stopping(1.0)
         Notifier().stopping(1.0)
@@ -116,7 +116,7 @@ def test_a_reload_that_fails_is_over_too(manager: Manager, path: str) -> None:
 
 
 def test_a_socket_that_was_passed_is_refused(tmp_path: Path) -> None:
-    """Socket activation is exit 2 and one line that says what to do; LISTEN_FDS of another process is nothing to us."""
+    """Socket activation is exit 2 and one line that says what to do; LISTEN_FDS of another process is ignored."""
     program = "import os; os.environ['LISTEN_PID'] = str(os.getpid()); from unspool.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, "serve", tmp_path, "--listen", "127.0.0.1:0"],

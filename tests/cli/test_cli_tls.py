@@ -1,4 +1,4 @@
-"""TLS through the command line: what goes wrong is told in one line that says which it is, soon, by every command."""
+"""TLS on the command line: every command reports each fault soon, in one line that names it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from unspool.errors import ConnectError, TlsError, UnauthenticatedError, Unspool
 from unspool.options import TransferOptions
 
 SOON = 2.0
-"""Seconds in which the fault is told."""
+"""Seconds within which the fault is reported."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A server with every kind of address, and every kind of certificate."""
+    """A server with every kind of address and certificate."""
 
     directory: Path
     mtls: str
@@ -39,7 +39,7 @@ class Place:
     web: str
 
     def file(self, name: str) -> Path:
-        """Return one of the files of certificates."""
+        """Return one of the certificate files."""
         return self.directory / name
 
 
@@ -47,7 +47,7 @@ class Silent(SimpleHTTPRequestHandler):
     """Answers as any web server does, and logs nothing."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class has it
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -125,11 +125,11 @@ FAULTS: dict[str, tuple[str, list[str], int, str, str]] = {
         "oldmachine.pem expired on 20",
     ),
 }
-"""For each fault: the address, the files, the exit code, the reason, and what the line says."""
+"""For each fault: the address, the files, the exit code, the reason, and words of the line."""
 
 
 def address_of(place: Place, where: str) -> str:
-    """Return the address of a fault, with its scheme put on or left away."""
+    """Return the address of a fault, with its scheme or without."""
     what, _, name = where.rpartition(" ")
     address: str = getattr(place, name)
     return address.removeprefix(SECURE_SCHEME) if what == "in clear" else SECURE_SCHEME + address if what else address
@@ -142,11 +142,11 @@ def flags(place: Place, files: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_each_fault_is_told_by_the_library(place: Place, fault: str) -> None:
-    """One error of its kind, one line that says which fault it is, within two seconds, without a retry."""
+    """Each fault has its own error and one line that names it, within two seconds, without a retry."""
     where, files, code, reason, said = FAULTS[fault]
     address = address_of(place, where)
     paths = {name: place.file(file) for name, file in (each.split("=") for each in files)}
-    # It does not help to wait, and so nobody waits.
+    # Waiting does not help, so no command waits.
     options = TransferOptions(retry=RetryPolicy(connect_wait=60))
     seconds = []
     for _ in range(3):  # on a busy machine the first may take longer
@@ -169,7 +169,7 @@ async def test_each_fault_is_told_by_the_library(place: Place, fault: str) -> No
 
 
 def ended(place: Place, fault: str, *command: str) -> Outcome:
-    """Run a command into a fault, and check how it ends."""
+    """Run a command with a fault, and check how it ends."""
     where, files, code, _, said = FAULTS[fault]
     address = address_of(place, where)
     done = unspool(*[part.format(address) for part in command], *flags(place, files), cwd=place.directory)
@@ -182,7 +182,7 @@ def ended(place: Place, fault: str, *command: str) -> Outcome:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_told_by_the_command_line(place: Place, fault: str) -> None:
-    """One line that says which fault it is and what to do, with the exit code of its kind, soon."""
+    """One line names the fault and says what to do, with the exit code for it, soon."""
     assert ended(place, fault, "stat", "{}/a.bin").out == b""
 
 
@@ -200,13 +200,13 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("fault", ["wrong authority", "no client certificate"])
 def test_every_command_tells_of_it(place: Place, command: list[str], fault: str) -> None:
-    """Whatever the command: the same line and the same exit code."""
+    """Every command prints the same line and has the same exit code."""
     ended(place, fault, *command)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS.values(), ["stat", "{}/a.bin"]], ids=[*COMMANDS, "stat"])
 def test_every_command_speaks_tls(place: Place, command: list[str], tmp_path: Path) -> None:
-    """With the files that the server wants, each command does its work, over mutual TLS."""
+    """With the files that the server requires, each command works over mutual TLS."""
     files = flags(place, ["ca=ca.pem", "cert=machine.pem", "key=machine.key"])
     address = place.mtls if command[0] != "ls" else place.mtls.removeprefix(SECURE_SCHEME)
     done = unspool(*[part.format(address) for part in command], "--tls", *files, cwd=tmp_path)
@@ -214,7 +214,7 @@ def test_every_command_speaks_tls(place: Place, command: list[str], tmp_path: Pa
 
 
 def test_several_files_come_over_tls(place: Place, tmp_path: Path) -> None:
-    """Several URLs in one command, each by its scheme, with the same files."""
+    """Several URLs in one command each use their own scheme, with the same files."""
     files = flags(place, ["ca=ca.pem"])
     (tmp_path / "here").mkdir()
     done = unspool("get", f"{place.tls}/a.bin", f"{place.tls}/a.bin", *files, "--json", tmp_path / "here")
@@ -224,7 +224,7 @@ def test_several_files_come_over_tls(place: Place, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_one_server_has_several_addresses(place: Place, tmp_path: Path, workers: str) -> None:
-    """The ready line names each address as clients write it, in order; each has its own security, also with workers."""
+    """The ready line names each address as clients write it, in order, with its own security, also with workers."""
     listen = ["mtls:127.0.0.1:0", "tls:localhost:0", "plain:127.0.0.1:0"]
     more = [part for address in listen[1:] for part in ("--listen", address)]
     files = [f"--cert={place.file('server.pem')}", f"--key={place.file('server.key')}", f"--client-ca={place.file('ca.pem')}"]
@@ -245,7 +245,7 @@ def test_one_server_has_several_addresses(place: Place, tmp_path: Path, workers:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_in_clear_for_others_only_if_it_is_said(place: Place, workers: str) -> None:
-    """An address that other machines reach is refused in clear, with one line that names each way out."""
+    """An address that other machines can reach is refused without TLS, with one line that lists what to do."""
     done = unspool("serve", place.directory / "root", "--listen", "0.0.0.0:0", "--workers", workers)
     assert done.code == 2
     assert "is open to other machines, and in clear: give a certificate with --cert and --key" in done.complaint
@@ -265,7 +265,7 @@ def test_in_clear_for_others_only_if_it_is_said(place: Place, workers: str) -> N
 def test_a_server_whose_files_are_bad_does_not_start(
     place: Place, workers: str, options: list[str], code: int, said: str
 ) -> None:
-    """One line that names the file, or the option that is missing."""
+    """One line names the invalid file, or the missing option."""
     words = [option.format(place.directory) for option in options]
     done = unspool("serve", place.directory / "root", "--workers", workers, "--listen", "127.0.0.1:0", *words)
     assert done.code == code

@@ -1,4 +1,4 @@
-"""`unspool token`: made once, listed without the secret, revoked, and never lost by writing at the same time."""
+"""`unspool token`: tokens are made once, listed without the secret, revoked, and never lost by concurrent writes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from unspool.errors import LocalFileError
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return where the tokens are to be."""
+    """Return the path of the token file."""
     return tmp_path / "tokens"
 
 
 def test_a_token_is_printed_once_and_kept_nowhere(file: Path) -> None:
-    """The token alone goes to standard output; the file, of mode 0600, has its digest, and no listing shows it."""
+    """Only the token goes to standard output; the file, of mode 0600, has its digest, and no listing shows the token."""
     made = unspool("token", "new", "alice", "--tokens", file, "--expires", "90d")
     token = made.out.decode().strip()
     assert made.code == 0
@@ -41,7 +41,7 @@ def test_a_token_is_printed_once_and_kept_nowhere(file: Path) -> None:
 
 
 def test_a_name_is_revoked_with_all_its_tokens_and_an_id_alone(file: Path) -> None:
-    """Revoked tokens stay listed as such; others stay valid."""
+    """Revoked tokens stay listed as revoked; others stay valid."""
     for name in ("alice", "alice", "bob"):
         assert unspool("token", "new", name, "--tokens", file).code == 0
     first, second, bob = (line.split() for line in unspool("token", "list", "--tokens", file).lines)
@@ -56,7 +56,7 @@ def test_a_name_is_revoked_with_all_its_tokens_and_an_id_alone(file: Path) -> No
 
 
 def test_what_is_written_at_the_same_time_is_all_there(file: Path) -> None:
-    """Ten programs that add a token to one file at once add ten."""
+    """Ten programs that add a token to one file at the same time add ten."""
     programs = [
         subprocess.Popen([*UNSPOOL, "token", "new", f"n{number}", "--tokens", str(file)], env=ENVIRONMENT, stdout=-1, stderr=-1)
         for number in range(10)
@@ -78,14 +78,14 @@ def test_what_is_written_at_the_same_time_is_all_there(file: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_and_makes_no_file(file: Path, arguments: list[str], code: int, said: str) -> None:
-    """A wrong name, time or file is an error, and nothing is created."""
+    """An invalid name, time or file is an error, and nothing is created."""
     done = unspool("token", *arguments, "--tokens", file)
     assert (done.code, said in done.complaint) == (code, True), done.err
     assert not file.exists()
 
 
 def test_a_damaged_file_is_not_added_to(file: Path) -> None:
-    """A file with a wrong line is refused with its line, and stays as it is."""
+    """An invalid line in the file is an error that names the line, and the file is not changed."""
     file.write_text("# ours\nwhat is this\n")
     done = unspool("token", "new", "alice", "--tokens", file)
     assert (done.code, "line 2" in done.complaint) == (2, True)
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_not_added_to(file: Path) -> None:
 
 
 def test_an_append_is_whole_or_not_there(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the disk is full in the middle of a line, the file is as before; a last line without an end gets one."""
+    """If the disk is full in the middle of a line, the file is as before; a last line without its newline gets one."""
     first, second = ListedToken("a", "a" * 64, 0).line(), ListedToken("b", "b" * 64, 0).line()
     file.write_text(first)
     write = os.write

@@ -1,4 +1,4 @@
-"""`unspool get --recursive`: what it brings, what it says, and how it ends."""
+"""`unspool get --recursive`: the files, the output, and the exit codes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RESULT = {
 
 
 def here(directory: Path) -> dict[str, bytes]:
-    """Return the files below a directory, but for the tree's own."""
+    """Return the files below a directory, without the tree's own."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in directory.rglob("*")
@@ -49,7 +49,7 @@ def here(directory: Path) -> dict[str, bytes]:
 
 
 def test_a_tree_arrives_in_a_directory(served: Served, tmp_path: Path) -> None:
-    """DEST becomes what is below the prefix, and one line says how much that was."""
+    """DEST gets the files below the prefix, and one line has the totals."""
     done = unspool("get", "--recursive", served.url("sub"), tmp_path / "out")
     assert (done.code, done.out) == (0, b"")
     assert here(tmp_path / "out") == {name[4:]: data for name, data in served.files.items() if name.startswith("sub/")}
@@ -59,20 +59,20 @@ def test_a_tree_arrives_in_a_directory(served: Served, tmp_path: Path) -> None:
 
 
 def test_everything_a_server_has_arrives(served: Served, tmp_path: Path) -> None:
-    """Without a prefix it is all there is, odd names included; thousands of files are no matter."""
+    """Without a prefix all files are fetched, including those with unusual names, even if there are thousands."""
     done = unspool("get", "--recursive", "--quiet", served.server.address, tmp_path / "out")
     assert (done.code, done.out, done.err) == (0, b"", "")
     assert here(tmp_path / "out") == served.files
 
 
 def test_without_dest_it_is_the_prefixs_last_part(served: Served, tmp_path: Path) -> None:
-    """Without DEST the tree arrives here, in a directory with the last part of the prefix."""
+    """Without DEST the tree goes to the current directory, into a directory with the last part of the prefix."""
     assert unspool("get", "-r", served.url("sub/deeper/"), cwd=tmp_path).code == 0
     assert here(tmp_path) == {"deeper/leaf": b"leaf"}
 
 
 def test_json_is_one_object_with_these_fields(served: Served, tmp_path: Path) -> None:
-    """--json prints one object with exactly the documented fields, and what they say is true."""
+    """--json prints one object with exactly the documented fields and the right values."""
     (tmp_path / "deeper").write_bytes(b"in the way")
     done = unspool("get", "-r", "--json", served.url("sub"), tmp_path)
     assert done.code == 10
@@ -87,7 +87,7 @@ def test_json_is_one_object_with_these_fields(served: Served, tmp_path: Path) ->
 
 @pytest.mark.parametrize("options", [[], ["--quiet"], ["--json"]])
 def test_10_is_a_tree_with_files_missing(served: Served, tmp_path: Path, options: list[str]) -> None:
-    """A file that fails is a line of its own, also when quiet; the others arrive, and the exit code is 10."""
+    """A file that fails is a line of its own, also with --quiet; the others arrive, and the exit code is 10."""
     (tmp_path / "deeper").write_bytes(b"in the way")
     done = unspool("get", "-r", *options, served.url("sub"), tmp_path)
     assert done.code == 10
@@ -112,7 +112,7 @@ def test_no_overwrite_minds_only_different_files(served: Served, tmp_path: Path)
     [(["URL/sub", "-"], "name a directory"), (["URL"], "name the directory"), (["URL/"], "name the directory")],
 )
 def test_2_is_a_tree_that_has_no_place(served: Served, tmp_path: Path, arguments: list[str], words: str) -> None:
-    """A tree to standard output, or everything to nowhere, is a usage error."""
+    """A tree to standard output, and a whole server without DEST, are usage errors."""
     done = unspool("get", "-r", *(a.replace("URL", served.server.address) for a in arguments), cwd=tmp_path)
     assert done.code == 2
     assert words in done.err
@@ -128,7 +128,7 @@ def test_2_is_a_dialect_that_cannot_list(served: Served, tmp_path: Path) -> None
 
 
 def test_3_is_a_prefix_that_is_not_there(served: Served, tmp_path: Path) -> None:
-    """No such prefix is exit 3, and no directory is made."""
+    """A missing prefix is exit 3, and no directory is created."""
     done = unspool("get", "-r", served.url("nope"), tmp_path / "out")
     assert done.code == 3
     assert "unspool ls" in done.complaint
@@ -136,7 +136,7 @@ def test_3_is_a_prefix_that_is_not_there(served: Served, tmp_path: Path) -> None
 
 
 def test_7_is_nobody_there(tmp_path: Path) -> None:
-    """With nobody listening it is exit 7, as for one file, and no directory is made."""
+    """If no server listens it is exit 7, as for one file, and no directory is created."""
     with free_port() as port:
         done = unspool("get", "-r", "--quiet", "--retry-budget", "1", f"127.0.0.1:{port}/a", tmp_path / "out")
     assert done.code == 7
@@ -154,7 +154,7 @@ def test_8_is_a_destination_that_is_a_file(served: Served, tmp_path: Path) -> No
 
 
 def test_9_and_130_are_two_at_once_and_an_interrupt(served: Served, tmp_path: Path) -> None:
-    """A second process into the same directory is exit 9 at once; the first is interrupted, and the same command goes on."""
+    """A second process with the same directory is exit 9 at once; the first one is interrupted, and resumes later."""
     out = tmp_path / "out"
     with Gate(served.server.address, 8 * MIB) as gate:
         with running("get", "-r", "--quiet", gate.address, out) as first:
@@ -175,7 +175,7 @@ def test_9_and_130_are_two_at_once_and_an_interrupt(served: Served, tmp_path: Pa
 
 
 def test_a_terminal_shows_files_and_bytes(served: Served, tmp_path: Path) -> None:
-    """On a terminal a bar shows how many files of how many are here, and goes away in the end."""
+    """On a terminal a bar shows the number of files so far and in all, and disappears at the end."""
     with (
         Gate(served.server.address, 20 * MIB) as gate,
         on_a_terminal("get", "-r", gate.address, tmp_path / "out") as (terminal, process),
@@ -190,7 +190,7 @@ def test_a_terminal_shows_files_and_bytes(served: Served, tmp_path: Path) -> Non
 
 
 def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    """In a pipe, how far the tree is is said every ten seconds, with a plus while the listing still grows."""
+    """In a pipe, the progress of the tree is a line every ten seconds, with a plus while the listing grows."""
     lines = Lines(capsys, partial(tree_progress, "host/d", quiet=False))
     assert lines.after(TreeAdvanced(5, MIB, 0, 100, 9 * MIB, listed_all=False, transfer="t"), at=9) == []
     assert lines.after(TreeAdvanced(6, 2 * MIB, 0, 100, 9 * MIB, listed_all=False, transfer="t"), at=10) == [
@@ -203,7 +203,7 @@ def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_failures_and_retries_are_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that failed is a line with its name, printable, and once; when quiet nothing else is said."""
+    """A file that failed is one line with its escaped name; with --quiet nothing else is printed."""
     failed = FileFailed("d/a\x1b.bin", NotFoundError("d/a\x1b.bin: no such file"), "t")
     nameless = FileFailed("d/b.bin", NotFoundError("no such file"), "t")
     retrying = Retrying(StalledError("d/a.bin: the server sent nothing for 30 s"), 1, 0.25, "t")
@@ -216,7 +216,7 @@ def test_failures_and_retries_are_said_at_once(capsys: pytest.CaptureFixture[str
 
 
 def test_a_file_is_got_as_without_recursive(served: Served, tmp_path: Path) -> None:
-    """`get -r` of a file gets that file, to where `get` would put it, and makes no directory of its name."""
+    """`get -r` of a file gets that file, to where `get` would put it, and creates no directory."""
     assert unspool("get", "-r", served.url("sub/data.bin"), cwd=tmp_path).code == 0
     assert (tmp_path / "data.bin").read_bytes() == served.files["sub/data.bin"]
     assert unspool("get", "-r", served.url("hello.txt"), "other", cwd=tmp_path).code == 0
@@ -225,7 +225,7 @@ def test_a_file_is_got_as_without_recursive(served: Served, tmp_path: Path) -> N
 
 
 def test_empty_directories_are_listed_and_made(tmp_path: Path) -> None:
-    """`ls -r` shows them with a slash, and `get -r` makes them."""
+    """`ls -r` lists empty directories with a slash, and `get -r` creates them."""
     (tmp_path / "root" / "a" / "empty").mkdir(parents=True)
     with serving(tmp_path / "root", tmp_path / "log") as server:
         assert unspool("ls", "-r", server.address).lines == ["a/empty/"]
@@ -244,7 +244,7 @@ COUNTS = "1 link that leads outside", "1 link to a directory", "1 special file",
 
 @pytest.mark.parametrize("command", ["ls", "ls -r", "get -r"])
 def test_what_is_left_out_is_told(tmp_path: Path, command: str) -> None:
-    """One line on standard error counts it, -v names it, --json carries it, and nothing of it is fetched or listed."""
+    """Omissions are counted in one line on standard error, named with -v, in --json too, and are neither fetched nor listed."""
     root = tmp_path / "root"
     (root / "dir").mkdir(parents=True)
     (root / "file").write_bytes(b"x")
@@ -275,7 +275,7 @@ def test_what_is_left_out_is_told(tmp_path: Path, command: str) -> None:
 
 
 def test_ls_is_silent_where_nothing_is_left_out(tmp_path: Path) -> None:
-    """No line is printed about nothing; a single name has its own grammar."""
+    """Without omissions there is no line; a single name is in the singular."""
     (tmp_path / "root").mkdir()
     with serving(tmp_path / "root", tmp_path / "log") as server:
         assert unspool("ls", server.address).err == ""
@@ -285,7 +285,7 @@ def test_ls_is_silent_where_nothing_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [["--record", "record"], ["--no-record"]])
 def test_a_record_is_kept_elsewhere_or_not_at_all(served: Served, tmp_path: Path, options: list[str]) -> None:
-    """--record and --no-record leave nothing of unspool's in DEST, and the next run finds what is here."""
+    """--record and --no-record leave none of unspool's files in DEST, and the next run finds the files."""
     for fetched in (2, 0):
         done = unspool("get", "-r", *options, served.url("sub"), "out", cwd=tmp_path)
         assert done.code == 0, done.err
@@ -305,7 +305,7 @@ def test_a_record_is_kept_elsewhere_or_not_at_all(served: Served, tmp_path: Path
     ],
 )
 def test_2_is_a_record_of_no_tree(served: Served, tmp_path: Path, arguments: str, words: str) -> None:
-    """Options of a record that make no sense are a usage error."""
+    """Invalid combinations of the options for records are usage errors."""
     done = unspool("get", *arguments.replace("URL", served.url("sub")).split(), cwd=tmp_path)
     assert done.code == 2
     assert words in done.err

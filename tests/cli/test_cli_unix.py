@@ -13,7 +13,7 @@ from processes import serving, unspool
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve a file on a Unix socket, whose address this is. Its path is short, and has a space."""
+    """Serve a file on a Unix socket with this address. Its path is short, and has a space."""
     base = tmp_path_factory.mktemp("u")
     (base / "root" / "sub").mkdir(parents=True)
     (base / "root" / "sub" / "a.txt").write_bytes(b"hello\n")
@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_every_command_takes_the_url_of_a_unix_socket(server: str, tmp_path: Path) -> None:
-    """`ls`, `stat`, `cat`, `get` and `verify` do what they do over TCP."""
+    """`ls`, `stat`, `cat`, `get` and `verify` work as over TCP."""
     url = f"{server}:/sub/a.txt"
     assert unspool("ls", "-r", server).lines == ["sub/a.txt"]
     assert unspool("ls", f"{server}:/sub").lines == ["sub/a.txt"]
@@ -37,7 +37,7 @@ def test_every_command_takes_the_url_of_a_unix_socket(server: str, tmp_path: Pat
 
 
 def test_several_urls_of_a_unix_socket(server: str, tmp_path: Path) -> None:
-    """Among several words the URL of a Unix socket is a URL, and its address alone is not a destination."""
+    """Among several arguments the URL of a Unix socket is a URL, and the address alone is not a destination."""
     url = f"{server}:/sub/a.txt"
     (tmp_path / "list").write_text(f"{url}\n")
     assert unspool("get", "-i", tmp_path / "list", tmp_path).code == 0
@@ -46,14 +46,14 @@ def test_several_urls_of_a_unix_socket(server: str, tmp_path: Path) -> None:
 
 
 def test_a_socket_without_a_name_is_explained(server: str) -> None:
-    """A URL that only names the socket is refused by `get` with the form that has a name."""
+    """A URL that only names the socket is refused by `get`, and the message shows the form with a name."""
     done = unspool("get", server)
     assert done.code == 2
     assert f"names a server and no file: write {server}:/NAME" in done.complaint
 
 
 def test_blocking_calls_take_it_too(server: str) -> None:
-    """`unspool.read`, `list` and `open` take the same URLs."""
+    """`unspool.read`, `list` and `open` accept the same URLs."""
     url = f"{server}:/sub/a.txt"
     assert library.read(url) == b"hello\n"
     assert [entry.name for entry in library.list(server, recursive=True)] == ["sub/a.txt"]

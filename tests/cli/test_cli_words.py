@@ -1,4 +1,4 @@
-"""The words of the command line: numbers, advice."""
+"""The texts of the command line: numbers, and advice."""
 
 import ast
 import inspect
@@ -26,7 +26,7 @@ ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issub
 
 @given(st.text())
 def test_what_is_printed_is_printable(text: str) -> None:
-    """Whatever a name holds, what is printed has no control character, and a printable text stays as it is."""
+    """For any name, the output has no control character, and a printable text stays unchanged."""
     shown = printable(text)
     assert shown.isprintable()
     assert (shown == text) == text.isprintable()
@@ -37,12 +37,12 @@ def test_what_is_printed_is_printable(text: str) -> None:
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (3 << 40, "3.0 TiB")],
 )
 def test_bytes_in_binary_units(count: int, said: str) -> None:
-    """Sizes are said in binary units with their right names."""
+    """Sizes have binary units with their proper names."""
     assert say_bytes(count) == said
 
 
 def test_shares_are_never_rounded_up() -> None:
-    """A download that is not complete is never said to be at 100 %."""
+    """An incomplete download is never shown as 100 %."""
     assert say_share(999_999, 1_000_000) == "99 %"
     assert say_share(5, 5) == "100 %"
     assert say_share(2048, None) == "2.0 KiB"
@@ -52,7 +52,7 @@ def test_shares_are_never_rounded_up() -> None:
     ("nanoseconds", "said"), [(None, ""), (0, "1970-01-01T00:00:00Z"), (-1, "1969-12-31T23:59:59Z"), (10**30, "?")]
 )
 def test_times_are_said_in_utc(nanoseconds: int | None, said: str) -> None:
-    """Times are ISO 8601 in UTC; one that no calendar has is a question mark and not an error."""
+    """Times are ISO 8601 in UTC; a time outside the calendar is a question mark, and not an error."""
     assert say_time(nanoseconds) == said
 
 
@@ -78,7 +78,7 @@ def test_times_are_said_in_utc(nanoseconds: int | None, said: str) -> None:
     ],
 )
 def test_a_result_says_what_happened(changes: dict[str, object], said: str) -> None:
-    """The line at the end says how much came, where it resumed, and how far it is verified."""
+    """The line at the end has the bytes received, the point of the resume, and how much was verified."""
     fields: dict[str, object] = {
         "name": "a.bin",
         "path": "out",
@@ -96,7 +96,7 @@ def test_a_result_says_what_happened(changes: dict[str, object], said: str) -> N
 
 
 def test_one_file_is_one_file() -> None:
-    """The line about a tree counts one file in the singular."""
+    """The line about a tree uses the singular for one file."""
     counts = {"files": 1, "size": 5, "fetched": 0, "kept": 1, "failed": 0, "directories": 0, "left_out": 0}
     result = TreeResult(
         prefix="", path="out", omitted=(), failures=(), verified="file", bytes_received=0, seconds=0.5, **counts
@@ -109,12 +109,12 @@ def test_one_file_is_one_file() -> None:
 
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_error_has_an_exit_code_that_the_help_explains(kind: type[UnspoolError]) -> None:
-    """Each error's exit code is in the table that the help shows."""
+    """Each error's exit code is in the table of the help."""
     assert kind.exit_code in EXIT_CODES
 
 
 def test_every_exit_code_is_somebodys() -> None:
-    """No exit code is listed that nothing returns."""
+    """Every listed exit code is used."""
     assert set(EXIT_CODES) == {0, 129, 130, 141, 143} | {kind.exit_code for kind in ERRORS}
 
 
@@ -123,13 +123,13 @@ ADVISED = [kind for kind in ERRORS if kind.exit_code in (3, 4, 5, 7) and not iss
 
 @pytest.mark.parametrize("kind", ADVISED)
 def test_errors_come_with_advice(kind: type[UnspoolError]) -> None:
-    """Not found, no access, changed and broken transfers each end in what to do next."""
+    """Not found, no access, changed and broken transfers each end with advice."""
     line = advice(kind("a.bin: went wrong"), "localhost:1/a.bin")
     assert line.startswith("a.bin: went wrong; ")
 
 
 def test_an_error_from_below_is_given_its_file() -> None:
-    """A connection that broke knows no file: the line begins with the one that was asked for, once."""
+    """An error of a connection has no file's name: the line begins with the requested file, once."""
     below = errors.UnreachableError("localhost:1: connection refused")
     assert advice(below, "localhost:1/a.bin").startswith("localhost:1/a.bin: localhost:1: connection refused; ")
     named = errors.UnreachableError("a.bin: at byte 7: cut")
@@ -139,7 +139,7 @@ def test_an_error_from_below_is_given_its_file() -> None:
 
 
 def test_a_server_that_cannot_be_reached_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That line names the server and what to check: nothing is added, unless gRPC went through a proxy."""
+    """This line names the server and what to check, and nothing is added, unless gRPC used a proxy."""
     for variable in ("grpc_proxy", "https_proxy", "http_proxy"):
         monkeypatch.delenv(variable, raising=False)
     error = errors.ConnectError("files:1: nobody listens there (connection refused); start `unspool serve`, or check the port")
@@ -167,14 +167,14 @@ def messages() -> Iterator[tuple[Path, str]]:
 
 
 def test_the_library_knows_no_flags() -> None:
-    """Messages of the library name options and arguments. Flags and commands are the command line's."""
+    """Messages of the library name options and arguments; flags and commands appear only in the command line's."""
     flags = {(path.name, text) for path, text in messages() if re.search(r"--[a-z]|the same command", text)}
     assert flags == set()
 
 
 @pytest.mark.parametrize(("theirs", "ours"), advices._WORDS.items())
 def test_what_the_library_says_of_options_is_said_with_flags(theirs: str, ours: str) -> None:
-    """Each phrase that the command line translates is said somewhere in the library, and comes out with the flag."""
+    """Each phrase that the command line translates occurs in the library, and is translated to the flag."""
     assert any(theirs in text for _, text in messages())
     assert with_flags(f"a.bin: {theirs}, or not") == f"a.bin: {ours}, or not"
     assert advice(UnspoolError(f"a.bin: {theirs}"), None) == f"a.bin: {ours}"

@@ -1,4 +1,4 @@
-"""The processes behind one port: kept, ended. The workers here are a line of shell."""
+"""The worker processes behind one port: started, replaced, ended. The workers here are shell commands."""
 
 import asyncio
 import dataclasses
@@ -52,7 +52,7 @@ SETTINGS = Settings(
 
 
 def is_there(pid: int) -> bool:
-    """Whether a process runs (one that ended and was not waited for does not count)."""
+    """Return whether a process runs (one that has ended and was not waited for does not count)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -64,7 +64,7 @@ def is_there(pid: int) -> bool:
 
 
 def test_replacements_come_more_and_more_slowly() -> None:
-    """The first replacement comes at once; the waits then never shrink, and have a bound."""
+    """The first replacement starts at once; later waits never get shorter, and have a limit."""
     waits = list(itertools.islice(pauses(), 20))
     assert waits[0] == 0
     assert waits[1:4] == [0.5, 1, 2]
@@ -73,7 +73,7 @@ def test_replacements_come_more_and_more_slowly() -> None:
 
 
 async def test_workers_end_with_the_context() -> None:
-    """All workers run inside the context, and none after."""
+    """All workers run inside the context, and none after it."""
     async with Workers(OBEDIENT, [b"1", b"2", b"3"], patience=30) as workers:
         pids = [process.pid for process in workers.running]
         assert len(pids) == 3
@@ -82,7 +82,7 @@ async def test_workers_end_with_the_context() -> None:
 
 
 async def test_a_worker_that_never_was_ready_ends_all() -> None:
-    """One that ends before it is ready is an error that says which and how; the others do not stay."""
+    """A worker that ends before it is ready is an error that names it and says how; the others end too."""
     picky = ["sh", "-c", "read told; [ $told = 2 ] && exit 5; echo ready; read forever"]
     workers = Workers(picky, [b"1", b"2", b"3"], patience=30)
     with pytest.raises(UnspoolError, match=r"worker 2 ended before it was ready \(exit 5\)"):
@@ -91,7 +91,7 @@ async def test_a_worker_that_never_was_ready_ends_all() -> None:
 
 
 async def test_a_worker_that_does_not_drain_is_killed() -> None:
-    """A worker that takes longer than its patience to end is killed, so that the parent ends."""
+    """A worker that takes too long to end is killed, so that the parent can end."""
     deaf = ["sh", "-c", "trap '' TERM; read told; echo ready; while :; do sleep 0.01; done"]
     async with Workers(deaf, [b"1"], patience=0.1) as workers:
         (process,) = workers.running
@@ -99,7 +99,7 @@ async def test_a_worker_that_does_not_drain_is_killed() -> None:
 
 
 async def test_a_worker_that_ends_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    """A worker that ends without having been told to is replaced, told the same; the log says who and why."""
+    """A worker that ends by itself is replaced by one with the same command; the log says which one and why."""
     caplog.set_level(logging.INFO, "unspool.workers")
     async with Workers(OBEDIENT, [b"1", b"2"], patience=30) as workers:
         first = {process.pid for process in workers.running}
@@ -117,7 +117,7 @@ async def test_a_worker_that_ends_is_replaced(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_a_replacement_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Once all have been ready, one that cannot begin ends nobody: it is tried again, later each time."""
+    """After all have been ready, a worker that cannot start does not end the others: it is tried again, at longer intervals."""
     caplog.set_level(logging.INFO, "unspool.workers")
     once = ["sh", "-c", "read told; echo ready; exit 3"]
     async with Workers(once, [b"1"], patience=30), asyncio.timeout(30):
@@ -128,7 +128,7 @@ async def test_a_replacement_that_fails_is_tried_again(caplog: pytest.LogCapture
 
 
 async def test_no_replacement_begins_while_all_end(caplog: pytest.LogCaptureFixture) -> None:
-    """A worker that ends while a replacement is waited for is not begun again when all are told to end."""
+    """If all workers are ended while a replacement is pending, the replacement is not started."""
     once = ["sh", "-c", "read told; echo ready; exit 3"]
     async with Workers(once, [b"1"], patience=30) as workers:
         await asyncio.to_thread(eventually, lambda: any("0.5 s" in line for line in caplog.messages))
@@ -140,7 +140,7 @@ async def test_no_replacement_begins_while_all_end(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_what_is_limited_in_all_is_divided(workers: int) -> None:
-    """Workers get their part of what is limited in all, rounded up; what is limited per peer or stream holds in each."""
+    """Each worker gets its share of the total limits, rounded up; limits per peer or stream apply in each worker."""
     whole = SETTINGS.options()
     part = dataclasses.replace(SETTINGS, workers=workers).options()
     for field in ("streams", "connections", "bandwidth", "memory"):

@@ -11,12 +11,12 @@ from unspool.stores.small import read_one_by_one
 
 
 class GatedStore:
-    """Files in memory, with gates: whoever comes to a closed one waits until it is set.
+    """Files in memory, with gates: a call that reaches a closed gate waits until it is opened.
 
     Attributes:
         opening, listing: gates before a file is opened, and before each page of a listing but the first.
         reading: gates before the run of bytes of a file that begins at an offset.
-        waited_for: set when a read has come to a closed gate: everything before it was sent.
+        waited_for: set when a read has reached a closed gate, so that everything before it was sent.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -27,7 +27,7 @@ class GatedStore:
         self._inner = MemoryStore(files)
 
     def close_at(self, offset: int, name: str = "a") -> asyncio.Event:
-        """Put a closed gate before the run of bytes that begins there."""
+        """Put a closed gate before the run of bytes that begins at this offset."""
         self.reading[name, offset] = asyncio.Event()
         return self.reading[name, offset]
 
@@ -84,5 +84,5 @@ def _open_gate() -> asyncio.Event:
 
 
 def _without_checksum(info: FileInfo) -> FileInfo:
-    """Return the description as a store would give it that has to read the bytes to know their checksum."""
+    """Return the description without a checksum, as from a store that must read the bytes to know it."""
     return FileInfo(info.name, info.size, info.revision)

@@ -1,4 +1,4 @@
-"""The audit of a server: each decision about a name, once, with what was served."""
+"""The audit of a server: each decision about a name once, with the bytes served."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["tokens"]  # a fixture
 
 
 class Audit:
-    """Keeps what it is told."""
+    """Keeps all decisions."""
 
     def __init__(self, *, grants: bool) -> None:
         self.grants = grants
@@ -34,12 +34,12 @@ class Audit:
         self.told.append(decision)
 
     def short(self) -> list[tuple[str | None, str, str, int, str]]:
-        """Return who, method, name, bytes and verdict of each."""
+        """Return caller, method, name, bytes and verdict of each decision."""
         return [(one.who, one.method, one.name, one.bytes, one.verdict) for one in self.told]
 
 
 async def ask(server: Server, token: str | None, name: str, start: int = 0) -> None:
-    """Read a name, stat it and list it, whatever comes of that."""
+    """Read a name, stat it and list it, with any result."""
     async with client(server, token) as one:
         for call in (one.read(name, start=start), one.stat(name), anext(one.pages(name))):
             with suppress(AccessError, OverloadedError, StopAsyncIteration):
@@ -48,7 +48,7 @@ async def ask(server: Server, token: str | None, name: str, start: int = 0) -> N
 
 @pytest.mark.parametrize("grants", [False, True])
 async def test_each_decision_is_told_once(tokens: Path, *, grants: bool) -> None:
-    """Denials always, grants if wanted; with who, what, the rule, and what was served."""
+    """The audit has all denials, and grants if wanted, each with the caller, the name, the rule, and the bytes served."""
     audit = Audit(grants=grants)
     store, rules = MemoryStore(FILES), parse_rules(RULES, "rules")
     async with Server(store, authenticate=TokenFile(tokens), authorize=rules, audit=audit) as server:
@@ -79,7 +79,7 @@ async def test_each_decision_is_told_once(tokens: Path, *, grants: bool) -> None
 
 
 async def test_each_file_of_a_batch_is_a_decision(tokens: Path) -> None:
-    """Of a batch, every file is told with its own verdict, bytes and revision."""
+    """Each file of a batch has its own verdict, bytes and revision."""
     audit = Audit(grants=True)
     wanted = BatchRequest(tuple(WantedFile(name) for name in ("a/1", "c/4", "a/2")))
     rules = parse_rules(RULES, "rules")
@@ -97,7 +97,7 @@ async def test_each_file_of_a_batch_is_a_decision(tokens: Path) -> None:
 
 
 async def test_calls_over_a_limit_are_not_told(tokens: Path) -> None:
-    """Who guesses tokens cannot fill the disk: beyond the limit on requests nothing is decided."""
+    """Guessing tokens cannot fill the disk: calls over the limit on requests are not in the audit."""
     audit = Audit(grants=True)
     options = ServerOptions(limits=LimitOptions(requests=3))
     async with Server(MemoryStore(FILES), options=options, authenticate=TokenFile(tokens), audit=audit) as server:
@@ -107,7 +107,7 @@ async def test_calls_over_a_limit_are_not_told(tokens: Path) -> None:
 
 
 async def test_without_rules_every_grant_is_told() -> None:
-    """A server that lets everybody do everything can have an audit, too, of the tutorial's dialect as well."""
+    """A server without rules can have an audit, too, also for the tutorial's dialect."""
     audit = Audit(grants=True)
     server = Server(MemoryStore(FILES), audit=audit)
     async with server, Client(server.address, dialect="demo", options=ONCE) as one:
@@ -117,7 +117,7 @@ async def test_without_rules_every_grant_is_told() -> None:
 
 
 async def test_a_right_that_is_taken_away_is_told_as_a_denial() -> None:
-    """A stream that was ended is told with the bytes that were sent until then."""
+    """A stream that was ended is recorded with the bytes that were sent until then."""
     audit, rules = Audit(grants=False), Changing()
     options = ServerOptions(service=ServiceOptions(block_size=64 * 1024))
     async with (
@@ -138,7 +138,7 @@ async def test_a_right_that_is_taken_away_is_told_as_a_denial() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_processes_write_to_one_file_or_descriptor(tmp_path: Path, workers: int) -> None:
-    """`--audit` appends to a file, or to a descriptor that the server inherits, from every process."""
+    """`--audit` appends to a file, or to an inherited descriptor, from every process."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").write_bytes(b"a")
     rules = tmp_path / "rules.toml"
@@ -146,7 +146,7 @@ def test_processes_write_to_one_file_or_descriptor(tmp_path: Path, workers: int)
     options = ("--rules", str(rules), "--workers", str(workers), "--audit")
     with serving(tmp_path / "root", tmp_path / "log", *options, str(tmp_path / "file")) as server:
         assert unspool("stat", f"{server.address}/a").code == 4
-    # Standard error is a descriptor that every server has.
+    # Every server has a descriptor for standard error.
     with serving(tmp_path / "root", tmp_path / "stderr", *options, "fd:2", "--quiet") as server:
         assert unspool("stat", f"{server.address}/a").code == 4
     for name in ("file", "stderr"):
@@ -156,6 +156,6 @@ def test_processes_write_to_one_file_or_descriptor(tmp_path: Path, workers: int)
 
 
 def test_an_audit_of_grants_needs_a_file(tmp_path: Path) -> None:
-    """`--audit-grants` alone is a mistake, and told."""
+    """`--audit-grants` without `--audit` is a usage error."""
     done = unspool("serve", tmp_path, "--listen", "127.0.0.1:0", "--audit-grants")
     assert (done.code, "name its file" in done.complaint) == (2, True)

@@ -1,4 +1,4 @@
-"""How large one stream's blocks are, among others."""
+"""The block sizes of one stream among others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIB = 1 << 20
 
 @pytest.mark.parametrize(("streams", "largest"), [(1, MIB), (32, MIB), (64, MIB // 2), (256, MIB // 8)])
 def test_a_prompt_reader_gets_the_largest_blocks_allowed(streams: int, largest: int) -> None:
-    """A fast reader's blocks double in size up to its share, and then stay at that size."""
+    """The blocks of a fast reader double in size up to its share, and then keep that size."""
     size = BlockSize(BlockSizes(128 * MIB), MIB, lambda: streams)
     sizes = [size.first(100 * MIB)]
     while not size.at_largest:

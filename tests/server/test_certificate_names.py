@@ -1,4 +1,4 @@
-"""Callers that are known by their certificates: the names in them, the rules that use them, and what a token changes."""
+"""Callers that are identified by certificates: their names, the rules for them, and the precedence of a token."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture
 async def server(files: Files, tmp_path: Path) -> AsyncGenerator[tuple[Server, Recorder[CallEnd]], None]:
-    """Serve by mutual TLS, TLS and in clear, with rules and tokens."""
+    """Serve over mutual TLS, TLS and without TLS, with rules and tokens."""
     (tmp_path / "tokens").write_text(ListedToken("alice", digest_of(ALICE), 0).line())
     ended = Recorder[CallEnd]()
     async with Server(
@@ -121,7 +121,7 @@ async def server(files: Files, tmp_path: Path) -> AsyncGenerator[tuple[Server, R
 
 
 async def readable(client: Client) -> set[str]:
-    """Return which of the files a client can read."""
+    """Return the names of the files that a client can read."""
     found = set()
     for one in FILES:
         try:
@@ -133,7 +133,7 @@ async def readable(client: Client) -> set[str]:
 
 
 async def test_rules_know_the_names_in_a_certificate(server: tuple[Server, Recorder[CallEnd]], files: Files) -> None:
-    """A SPIFFE id, a DNS name and the subject each open what is theirs; the log has the SPIFFE id; a token goes first."""
+    """A SPIFFE id, a DNS name and the subject each give their rights; the log has the SPIFFE id; a token takes precedence."""
     (mutual, tls, _), ended = server[0].addresses, server[1]
     own = {"ca": files.ca, "cert": files.cert, "key": files.key}
     async with Client(mutual, options=ONCE, **own) as one:  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ async def test_rules_know_the_names_in_a_certificate(server: tuple[Server, Recor
 
 
 async def test_every_name_is_given(files: Files) -> None:
-    """Authentication is given all names of the certificate, the SPIFFE id first, and none where there is no certificate."""
+    """`authenticate` gets all names of the certificate, the SPIFFE id first, and none without a certificate."""
     seen: list[Credentials] = []
 
     def look(shown: Credentials) -> None:
@@ -177,7 +177,7 @@ async def test_every_name_is_given(files: Files) -> None:
 
 
 async def test_without_rules_the_log_knows_who_it_is(files: Files) -> None:
-    """A server that asks for certificates and has no rules serves everybody, and logs who it was."""
+    """A server with mutual TLS and without rules serves every client, and logs its name."""
     ended = Recorder[CallEnd]()
     listen = ["mtls:127.0.0.1:0", "plain:127.0.0.1:0"]
     own = {"cert": files.cert, "key": files.key}

@@ -1,4 +1,4 @@
-"""How long a denial takes does not tell whether there is such a file: measured."""
+"""The time of a denial does not show whether the file exists: measured."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ METHODS = ["StatFile", "ReadFile", "ListFiles"]
 @pytest.mark.deep
 @pytest.mark.parametrize("method", METHODS)
 async def test_time_does_not_tell(tmp_path: Path, method: str) -> None:
-    """Of 2,000 denials of a file that is there, and 2,000 of one that is not, the medians differ by less than their spread.
+    """The medians of 2,000 denials of an existing file and of 2,000 of a missing one differ by less than their spread.
 
-    The spread is the distance between the quartiles. The calls take turns, so that what else the machine does concerns both.
+    The spread is the distance between the quartiles. The calls alternate, so that other load affects both alike.
     """
     (tmp_path / "closed").mkdir()
     (tmp_path / "closed" / "there").write_bytes(bytes(1 << 20))

@@ -1,4 +1,4 @@
-"""The one entry: no method of any dialect goes round it, and what hangs on it is done for each."""
+"""The single entry: no method of any dialect bypasses it, and its checks and observers apply to each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPEN = {health.SERVICE_NAME, reflection.SERVICE_NAME}
 
 @dataclass(frozen=True)
 class Registered:
-    """A method as it was registered: `/service/method`, and whether it is answered with a stream."""
+    """A registered method: `/service/method`, and whether it returns a stream."""
 
     path: str
     streams: bool
@@ -34,7 +34,7 @@ class Registered:
 async def registering(
     patch: pytest.MonkeyPatch, server: Server, more: Iterable[grpc.GenericRpcHandler] = ()
 ) -> AsyncGenerator[list[Registered], None]:
-    """Run a server; yields all methods that were registered with it, by whatever way, but for those of the probes."""
+    """Run a server; yields all methods that were registered with it, in any way, except those of the probes."""
     found: list[Registered] = []
     make = grpc.aio.server
 
@@ -79,7 +79,7 @@ async def call(address: str, method: Registered, request: bytes) -> grpc.StatusC
 
 
 async def round_the_entry(server: Server, ended: Recorder[CallEnd], methods: Iterable[Registered]) -> list[str]:
-    """Return the methods whose calls nobody was told of."""
+    """Return the methods whose calls were not reported to an observer."""
     missing = []
     for method in methods:
         ended.clear()
@@ -90,7 +90,7 @@ async def round_the_entry(server: Server, ended: Recorder[CallEnd], methods: Ite
 
 
 async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every method that is registered, unary ones included, is reported; and those are all that the dialects have."""
+    """Every registered method, unary ones included, is reported; and these are all methods of the dialects."""
     ended = Recorder[CallEnd]()
     server = Server(MemoryStore({"a": b"1"}), observers=[ended])
     async with registering(monkeypatch, server) as methods:
@@ -105,7 +105,7 @@ async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_one_that_went_round_it_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test above sees a method that somebody registers by hand."""
+    """The test above detects a method that was registered by other means."""
 
     async def answer(request: bytes, context: object) -> bytes:
         return request
@@ -118,7 +118,7 @@ async def test_one_that_went_round_it_would_be_found(monkeypatch: pytest.MonkeyP
 
 
 async def test_who_is_refused_is_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over a limit, every method refuses, and what was sent is not looked at."""
+    """Over a limit, every method refuses the call, and does not decode its request."""
     ended = Recorder[CallEnd]()
     options = ServerOptions(limits=LimitOptions(requests=0.001))
     server = Server(MemoryStore({"a": b"1"}), options=options, observers=[ended])
@@ -131,7 +131,7 @@ async def test_who_is_refused_is_not_even_decoded(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_what_does_not_parse_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that is none is INVALID_ARGUMENT, with every method, and is told."""
+    """A malformed request is INVALID_ARGUMENT for every method, and is reported."""
     ended = Recorder[CallEnd]()
     server = Server(MemoryStore(), observers=[ended])
     async with registering(monkeypatch, server) as methods:
@@ -142,7 +142,7 @@ async def test_what_does_not_parse_is_reported_too(monkeypatch: pytest.MonkeyPat
 
 
 async def test_an_observer_that_fails_concerns_no_call(caplog: pytest.LogCaptureFixture) -> None:
-    """What an observer raises is logged; the next one is told, and the client has its answer."""
+    """An exception of an observer is logged; the next observer is notified, and the client gets its answer."""
 
     class Failing:
         def notify(self, event: CallEnd) -> None:
@@ -156,17 +156,17 @@ async def test_an_observer_that_fails_concerns_no_call(caplog: pytest.LogCapture
     assert "an observer failed" in caplog.text
 
 
-# In somebody else's server
+# In another program's server
 
 
 @pytest.fixture
 def free_port() -> Callable[[grpc.aio.Server], str]:
-    """Return what has a server listen on a free port of loopback."""
+    """Return a function that makes a server listen on a free port of loopback."""
     return lambda server: f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
 
 
 async def test_the_service_can_be_added_to_anybodys_server(free_port: Callable[[grpc.aio.Server], str]) -> None:
-    """Beside another service, with limits, observers and a drain of its own; the other one goes on while it drains."""
+    """The service runs beside another one, with its own limits, observers and drain; the other one goes on while it drains."""
 
     async def echo(request: bytes, context: object) -> bytes:
         return request
@@ -194,13 +194,13 @@ async def test_the_service_can_be_added_to_anybodys_server(free_port: Callable[[
 
 
 def test_a_server_of_another_kind_is_refused() -> None:
-    """GRPC's server of threads is told from the one that works here."""
+    """A `grpc.server`, which uses threads, is refused with an error that names `grpc.aio`."""
     with pytest.raises(InvalidRequestError, match=r"made by grpc\.aio"):
         FileService(MemoryStore()).add_to(object())  # type: ignore[arg-type]
 
 
 def test_a_dialect_that_is_none_is_refused() -> None:
-    """A name that nobody knows is told, with those there are."""
+    """An unknown dialect is an error that lists the known ones."""
     with pytest.raises(InvalidRequestError, match="there are unspool, demo"):
         FileService(MemoryStore(), ServiceOptions(dialects=("klingon",)))  # type: ignore[arg-type]
     assert set(dialects._HOMES) == {"unspool", "demo"}

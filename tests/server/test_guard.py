@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: decided for every method before the store is asked, and again while streams run."""
+"""Authentication and authorization: they decide before the store gets a request, for every method, and again during streams."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MIB = 1 << 20
 
 
 def client(server: Server, token: str | None = None) -> Client:
-    """Return a client that shows a token, and tries once."""
+    """Return a client that sends a token, and tries once."""
     return Client(server.address, options=ONCE, metadata=[("authorization", f"Bearer {token}")] if token else ())
 
 
@@ -79,7 +79,7 @@ FILES = {"a/1": b"1", "a/2": b"22", "a/b/3": b"333", "c/4": b"4444", "open/5": b
 
 
 class Untouched:
-    """A store that nothing may ask for anything."""
+    """A store that must not be called."""
 
     async def stat(self, name: str) -> FileInfo:
         """Fail the test."""
@@ -109,7 +109,7 @@ REQUESTS = {
     "/unspool.v1.FileService/ReadFiles": batchwire.encode_batch_request(BatchRequest((WantedFile("a"),))),
     "/demo.Files/GetFile": b"\n\x01a",
 }
-"""A request for the name `a`, for each method there is."""
+"""A request for the name `a`, for each method."""
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ REQUESTS = {
 async def test_every_method_asks_before_the_store_is_asked(
     monkeypatch: pytest.MonkeyPatch, who: Principal | None, code: grpc.StatusCode
 ) -> None:
-    """Each method of each dialect that is registered is refused, for the right it is about, and the store hears nothing."""
+    """Each registered method of each dialect is refused by the right that it needs, and the store is not called."""
     asked: list[tuple[Right, str]] = []
 
     def nobody(caller: Principal | None, right: Right, name: str) -> Verdict:
@@ -142,7 +142,7 @@ async def test_every_method_asks_before_the_store_is_asked(
 
 
 async def test_who_cannot_be_identified_is_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bad token is refused by every method, whatever else was sent, and open rules do not help it."""
+    """Every method refuses an invalid token, whatever else was sent, even if rules allow anyone."""
 
     def refusing(shown: Credentials) -> Principal:
         raise UnauthenticatedError("no")
@@ -154,7 +154,7 @@ async def test_who_cannot_be_identified_is_not_even_decoded(monkeypatch: pytest.
 
 
 async def test_with_tokens_alone_whoever_has_one_may_do_everything(tokens: Path) -> None:
-    """Without rules, a token opens all, and nothing is open without one."""
+    """Without rules, a token allows everything, and without a token nothing is allowed."""
     async with Server(MemoryStore(FILES), authenticate=TokenFile(tokens)) as server:
         async with client(server, ALICE) as alice:
             assert await alice.read("c/4") == b"4444"
@@ -178,7 +178,7 @@ async def test_with_tokens_alone_whoever_has_one_may_do_everything(tokens: Path)
 async def test_a_token_that_is_not_good_is_refused_and_not_repeated(
     tokens: Path, token: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is wrong is said; the token is in no message and no log."""
+    """The error says what is wrong; the token is in no message and no log."""
     caplog.set_level(logging.DEBUG)
     async with Server(MemoryStore(FILES), authenticate=TokenFile(tokens)) as server:
         metadata = [("authorization", f"Bearer {token}")]
@@ -189,7 +189,7 @@ async def test_a_token_that_is_not_good_is_refused_and_not_repeated(
 
 
 async def test_revoked_and_expired_tokens_are_refused_by_their_id(tmp_path: Path) -> None:
-    """Whoever still has it is told which one it was, and why."""
+    """For an expired or revoked token, the error says which one it was, and why."""
     old, gone = ListedToken("alice", digest_of(ALICE), 0, 100), ListedToken("bob", digest_of(BOB), 0)
     path = tmp_path / "tokens"
     path.write_text(f"{old.line()}\n{gone.line()}\n{gone.revocation(5)}\n")
@@ -202,13 +202,13 @@ async def test_revoked_and_expired_tokens_are_refused_by_their_id(tmp_path: Path
 
 @pytest.fixture
 async def guarded(tokens: Path) -> AsyncGenerator[Server, None]:
-    """Serve the files by the rules."""
+    """Serve the files under the rules."""
     async with Server(MemoryStore(FILES), authenticate=TokenFile(tokens), authorize=parse_rules(RULES, "rules")) as server:
         yield server
 
 
 async def test_there_and_not_there_are_denied_alike(guarded: Server) -> None:
-    """A denied name gets the same status and the same text whether there is such a file or not, by every call."""
+    """Every call gets the same status and text for a denied name, whether or not the file exists."""
     async with client(guarded, ALICE) as alice, client(guarded) as nobody:
         for one, kind in ((alice, PermissionDeniedError), (nobody, UnauthenticatedError)):
             said = set()
@@ -230,7 +230,7 @@ async def _listed(one: Client, prefix: str, *, recursive: bool = False) -> set[s
 
 
 async def test_listings_leave_out_what_is_denied(guarded: Server) -> None:
-    """Files are shown to those who may list them, and directories if something below may be."""
+    """A listing shows files to callers who may list them, and directories if they may list something below."""
     async with client(guarded, ALICE) as alice, client(guarded, BOB) as bob, client(guarded) as nobody:
         assert await _listed(alice, "") == {"a/"}
         assert await _listed(alice, "a") == {"a/1", "a/2"}
@@ -247,7 +247,7 @@ async def test_listings_leave_out_what_is_denied(guarded: Server) -> None:
 
 
 async def test_what_a_listing_omits_is_omitted_too() -> None:
-    """Omitted names are told to those who may list them; mere counts only to those who may list everything."""
+    """Omitted names are shown to callers who may list them; counts only to those who may list everything."""
 
     class Omitting(MemoryStore):
         async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
@@ -263,7 +263,7 @@ async def test_what_a_listing_omits_is_omitted_too() -> None:
 
 
 async def test_the_files_of_a_batch_are_decided_one_by_one(guarded: Server, tmp_path: Path) -> None:
-    """A tree is fetched with its denied files left out; of a batch, each denied file has its error, and the others arrive."""
+    """A tree is fetched without its denied files; in a batch, each denied file has its error, and the others arrive."""
     async with client(guarded, ALICE) as alice:
         result = await alice.get_tree("a", tmp_path / "a")
         assert (result.files, result.failed) == (2, 0)
@@ -279,7 +279,7 @@ async def test_the_files_of_a_batch_are_decided_one_by_one(guarded: Server, tmp_
 
 @given(st.lists(st.booleans(), min_size=1, max_size=600), st.integers(1, 7))
 async def test_refused_files_are_answered_in_their_place(allowed: list[bool], together: int) -> None:
-    """Whatever is refused: every file has its last piece once, in order, and the others are asked for without the refused."""
+    """Whichever files are refused, every file has one last piece, in order, and the store is asked only for the others."""
     wanted = BatchRequest(tuple(WantedFile(str(number)) for number in range(len(allowed))))
     refused: dict[int, UnspoolError] = {
         index: PermissionDeniedError(str(index)) for index, good in enumerate(allowed) if not good
@@ -301,7 +301,7 @@ async def test_refused_files_are_answered_in_their_place(allowed: list[bool], to
         assert str(piece.error) == str(piece.index)
 
 
-# While streams run
+# During streams
 
 
 @dataclass
@@ -320,7 +320,7 @@ class Changing:
         return "some" if self(who, right, prefix).allowed else "none"
 
     def deny(self, *names: str) -> None:
-        """Take the right to these names away."""
+        """Revoke the right to these names."""
         self.denied |= set(names)
         self.version += 1
 
@@ -329,7 +329,7 @@ BLOCKS = ServerOptions(service=ServiceOptions(block_size=64 * 1024))
 
 
 async def test_a_stream_ends_at_its_next_block_when_its_right_is_taken_away() -> None:
-    """A running read ends with the denial; what was sent before it has arrived, and other streams go on."""
+    """A running read ends when the right is revoked; bytes sent before have arrived, and other streams go on."""
     rules = Changing()
     ended = Recorder[CallEnd]()
     data = bytes(64 * MIB)
@@ -354,7 +354,7 @@ async def test_a_stream_ends_at_its_next_block_when_its_right_is_taken_away() ->
 
 
 async def test_a_batch_asks_again_when_rights_are_taken_away(tmp_path: Path) -> None:
-    """Of a tree that is being fetched, the files that are denied meanwhile fail alone; the others arrive."""
+    """If files of a tree are denied during the download, only these files fail; the others arrive."""
     rules = Changing()
     names = [f"t/{number:03}" for number in range(300)]
 
@@ -379,7 +379,7 @@ async def test_a_batch_asks_again_when_rights_are_taken_away(tmp_path: Path) -> 
 
 
 async def test_a_listing_hides_what_is_denied_meanwhile() -> None:
-    """The pages that follow a change are those of the new rules."""
+    """Pages after a change follow the new rules."""
     rules = Changing()
     names = {f"t/{number:04}" for number in range(1000)}
     async with Server(MemoryStore(dict.fromkeys(names, b"")), authorize=rules) as server, client(server) as one:
@@ -394,7 +394,7 @@ async def test_a_listing_hides_what_is_denied_meanwhile() -> None:
 
 
 async def test_a_stream_ends_when_its_token_expires(monkeypatch: pytest.MonkeyPatch, tokens: Path) -> None:
-    """A token that ends while a stream runs ends the stream, too."""
+    """A stream ends when its token does."""
     now = [0.0]
     monkeypatch.setattr("unspool.server.guard.time.time", lambda: now[0])
     path = tokens.with_name("short")
@@ -415,7 +415,7 @@ async def test_a_stream_ends_when_its_token_expires(monkeypatch: pytest.MonkeyPa
 
 
 async def test_what_tells_no_version_is_asked_again_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Functions of an embedder need no version: running streams are decided about again after a second."""
+    """Functions without a `version` are called again for running streams every second."""
     allowed = True
     clock = [0.0]
     monkeypatch.setattr("unspool.server.guard.time.monotonic", lambda: clock[0])
@@ -436,7 +436,7 @@ async def test_what_tells_no_version_is_asked_again_each_second(monkeypatch: pyt
 
 
 async def test_files_that_change_are_heeded(tokens: Path, tmp_path: Path) -> None:
-    """Tokens and rules that are read again count for the next call."""
+    """Tokens and rules that were read again apply to the next call."""
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES)
     known, decided = TokenFile(tokens), RulesFile(rules)
@@ -461,7 +461,7 @@ async def test_files_that_change_are_heeded(tokens: Path, tmp_path: Path) -> Non
 
 
 async def test_limits_are_counted_by_principal(tokens: Path) -> None:
-    """Two principals at one address do not use up each other's requests; callers without a good token share their address's."""
+    """Two principals at one address have separate limits on requests; callers without a valid token share their address's."""
     options = ServerOptions(limits=LimitOptions(requests=3))
     async with Server(MemoryStore(FILES), options=options, authenticate=TokenFile(tokens)) as server:
         outcomes: dict[str, list[type]] = {}
@@ -479,7 +479,7 @@ async def test_limits_are_counted_by_principal(tokens: Path) -> None:
 
 
 async def test_streams_are_counted_by_principal(tokens: Path) -> None:
-    """A principal that has its streams running is refused another one, and the next principal is not."""
+    """A principal at its limit of streams is refused another one, and another principal is not."""
     options = ServerOptions(limits=LimitOptions(streams_per_peer=1))
     store = MemoryStore({"a": bytes(64 * MIB)})
     async with (
@@ -495,7 +495,7 @@ async def test_streams_are_counted_by_principal(tokens: Path) -> None:
 
 
 async def test_bandwidth_is_shared_by_the_streams_of_a_principal(tokens: Path) -> None:
-    """All streams of a principal together keep to its rate, and those of another one do not wait for them."""
+    """All streams of a principal together keep to its rate, and do not slow down those of another one."""
     options = ServerOptions(limits=LimitOptions(bandwidth_per_peer=4 * MIB))
     streams = Streams(options.limits)
     alices = [streams._peers.of(f"principal {who}") for who in ("alice", "alice", "bob")] if streams._peers else []
@@ -519,11 +519,11 @@ async def test_bandwidth_is_shared_by_the_streams_of_a_principal(tokens: Path) -
     assert ends["bob"] < ends["alice"]
 
 
-# Embedders
+# Embedding programs
 
 
 async def test_authentication_can_be_awaited_and_see_all_metadata() -> None:
-    """An embedder's function may be a coroutine function, and use what it likes of the call."""
+    """An embedding program's function may be a coroutine function, and use any part of the credentials."""
     seen: list[Credentials] = []
 
     async def ask(shown: Credentials) -> Principal | None:
@@ -541,7 +541,7 @@ async def test_authentication_can_be_awaited_and_see_all_metadata() -> None:
 
 
 async def test_a_failing_authentication_lets_nobody_in() -> None:
-    """A defect of the embedder's function is an internal error, and not a way in."""
+    """An exception in the embedding program's function is an internal error, and the call is refused."""
 
     def broken(shown: Credentials) -> Principal:
         raise ZeroDivisionError
@@ -565,7 +565,7 @@ ADDRESSES: list[tuple[str, bool]] = [
 
 @pytest.mark.parametrize(("address", "secure"), ADDRESSES)
 def test_which_addresses_others_cannot_listen_to(address: str, *, secure: bool) -> None:
-    """What comes from this machine was read by nobody on the way."""
+    """A token from this machine cannot have been read on the way."""
     assert _is_here(address) == secure
 
 
@@ -574,7 +574,7 @@ def test_which_addresses_others_cannot_listen_to(address: str, *, secure: bool) 
 async def test_a_token_in_clear_is_refused(
     monkeypatch: pytest.MonkeyPatch, tokens: Path, *, secure: bool, in_clear: bool
 ) -> None:
-    """A token that others could have read is not accepted, unless that was allowed; without a token, it is no matter."""
+    """A token over an insecure connection is refused unless that is allowed; calls without a token are not affected."""
     monkeypatch.setattr("unspool.server.guard._is_here", lambda _: secure)
     async with (
         Server(MemoryStore(FILES), authenticate=TokenFile(tokens), insecure=in_clear) as server,

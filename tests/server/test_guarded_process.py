@@ -1,4 +1,4 @@
-"""`unspool serve` with tokens and rules: replaced while it runs, in one process and in several, and nobody else notices."""
+"""`unspool serve` with tokens and rules that are replaced while it runs, with one process and with several."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Guarded:
 
     @staticmethod
     def listed() -> list[tuple[str, str]]:
-        """Return whom the tokens stand for at first."""
+        """Return the names of the tokens at the beginning."""
         return [("alice", digest_of(ALICE)), ("bob", digest_of(BOB))]
 
     def options(self) -> list[str]:
@@ -49,12 +49,12 @@ class Guarded:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Guarded:
-    """Return what is served."""
+    """Return the served files."""
     return Guarded(tmp_path)
 
 
 def outcome(server: Serving, name: str, token: str | None) -> str:
-    """Return how a stat ends, as the name of the error or `ok`."""
+    """Return the result of a stat: the name of the error, or `ok`."""
 
     async def ask() -> str:
         metadata = [("authorization", f"Bearer {token}")] if token else ()
@@ -74,7 +74,7 @@ DENIED, UNKNOWN = PermissionDeniedError.__name__, UnauthenticatedError.__name__
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("told", [False, True], ids=["by itself", "by SIGHUP"])
 def test_changed_files_count_without_a_restart(guarded: Guarded, tmp_path: Path, workers: int, *, told: bool) -> None:
-    """New rules and tokens count in every process, at once on SIGHUP and soon without; a bad file changes nothing."""
+    """New rules and tokens apply in every process, at once after SIGHUP and soon without; an invalid file changes nothing."""
     with serving(guarded.root, tmp_path / "log", *guarded.options(), "--workers", str(workers)) as server:
         assert [outcome(server, "a/1", one) for one in (ALICE, BOB, None)] == ["ok", "ok", UNKNOWN]
         assert outcome(server, "b/file", ALICE) == DENIED
@@ -138,7 +138,7 @@ def test_transfers_go_on_while_files_are_replaced(guarded: Guarded, tmp_path: Pa
     ],
 )
 def test_a_bad_file_at_the_start_is_one_line(guarded: Guarded, tokens: str | None, rules: str, said: str, workers: int) -> None:
-    """A server does not start with files that make no sense: it says which line, once, however many processes there are."""
+    """A server does not start with invalid files: it prints the line once, with any number of processes."""
     guarded.rules.write_text(rules)
     guarded.tokens.unlink()
     if tokens is not None:
@@ -148,7 +148,7 @@ def test_a_bad_file_at_the_start_is_one_line(guarded: Guarded, tokens: str | Non
 
 
 def test_the_log_names_the_principal_and_no_secret(guarded: Guarded, tmp_path: Path) -> None:
-    """Who called is in the log, in both forms; the token is in neither."""
+    """The caller is in the log, in both formats; the token is in neither."""
     for form in ("json", "human"):
         log = tmp_path / form
         with serving(guarded.root, log, *guarded.options(), log_format=form) as server:

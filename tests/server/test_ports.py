@@ -1,4 +1,4 @@
-"""The addresses that a server listens on: all that are meant or none, and nothing of somebody else's is taken away."""
+"""The addresses that a server listens on: all of them or none, and none of another program's."""
 
 import asyncio
 import errno
@@ -23,7 +23,7 @@ LOCALHOST = HostPort("localhost", 0)
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Bind a socket of somebody else's."""
+    """Bind a socket, as another program would."""
     one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if ":" in host:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -38,7 +38,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 
 def can_bind(host: str, port: int, *, shared: bool = False) -> bool:
-    """Whether one more socket can be bound there, alone or shared."""
+    """Return whether one more socket can be bound there, alone or shared."""
     try:
         bind(host, port, shared=shared).close()
     except OSError:
@@ -52,14 +52,14 @@ needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6 l
 
 @contextmanager
 def somebody_listens(host: str) -> Iterator[int]:
-    """Have somebody listen on a free port of an address, which is yielded."""
+    """Let another program listen on a free port of an address, which is yielded."""
     with bind(host, 0) as other:
         other.listen()
         yield int(other.getsockname()[1])
 
 
 def can_connect(host: str, port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether a server listens there."""
     try:
         socket.create_connection((host, port)).close()
     except OSError:
@@ -78,7 +78,7 @@ def port_of(address: str) -> int:
 @needs_ipv6
 @pytest.mark.parametrize("taken", ["127.0.0.1", "::1"])
 async def test_a_name_is_had_on_all_its_addresses_or_refused(taken: str) -> None:
-    """Somebody listens on one of localhost's two addresses: that is an error with this address, and the other stays free."""
+    """If another program listens on one of localhost's two addresses, the error names it, and the other address stays free."""
     with somebody_listens(taken) as port:
         shown = f"[{taken}]:{port}" if ":" in taken else f"{taken}:{port}"
         server = Server(MemoryStore(), f"localhost:{port}")
@@ -91,7 +91,7 @@ async def test_a_name_is_had_on_all_its_addresses_or_refused(taken: str) -> None
 
 @needs_ipv6
 async def test_all_addresses_of_a_name_get_one_port() -> None:
-    """With port 0 localhost is served on both of its addresses at the port that the server says."""
+    """With port 0, localhost is served on both of its addresses, at the port that the server reports."""
     async with Server(MemoryStore({"a": b"a"}), "localhost:0") as server:
         port = port_of(server.address)
         assert server.address == f"localhost:{port}"
@@ -102,7 +102,7 @@ async def test_all_addresses_of_a_name_get_one_port() -> None:
 
 @needs_ipv6
 def test_a_free_port_that_is_taken_on_another_address_is_not_insisted_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port that is free on the first address of a name and taken on the second: another one is tried, and none is kept."""
+    """If a port is free on one address of a name and taken on the other, the server tries another port, and keeps neither."""
     real, tried = ports._bind, list[int]()
 
     def bind_unluckily(address: tuple[str | int, ...], *, shared: bool) -> socket.socket:
@@ -122,7 +122,7 @@ def test_a_free_port_that_is_taken_on_another_address_is_not_insisted_on(monkeyp
 
 @needs_ipv6
 def test_a_chosen_port_is_not_looked_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If no port is free on both addresses, that is an error after some tries."""
+    """If no port is free on both addresses, it is an error after some attempts."""
     real = ports._bind
 
     def bind_never(address: tuple[str | int, ...], *, shared: bool) -> socket.socket:
@@ -139,7 +139,7 @@ def test_a_chosen_port_is_not_looked_for_for_ever(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("host", ["[::]", "0.0.0.0"])
 @pytest.mark.parametrize("taken", ["127.0.0.1", "::1"])
 async def test_all_interfaces_are_had_or_refused(host: str, taken: str) -> None:
-    """Somebody listens on one address of the machine: a server on all interfaces at that port is refused."""
+    """If another program listens on one address of the machine, a server on all interfaces at that port is refused."""
     with somebody_listens(taken) as port:
         with pytest.raises(InvalidRequestError, match=f"cannot listen on .*:{port}: .* is in use"):
             await Server(MemoryStore(), f"{host}:{port}").start()
@@ -174,7 +174,7 @@ def test_a_machine_without_ipv6_is_served_on_ipv4(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_who_is_faster_wins_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address that is taken between the check and gRPC's turn: an error that names it, and the others are let go."""
+    """An address that is taken between the check and gRPC's bind is an error that names it, and the others are released."""
     with somebody_listens("127.0.0.1") as taken, bind("127.0.0.1", 0) as free:
         port = int(free.getsockname()[1])
         free.close()
@@ -197,7 +197,7 @@ async def test_who_is_faster_wins_and_nothing_is_kept(monkeypatch: pytest.Monkey
     ],
 )
 async def test_an_address_of_somebody_else_is_refused(listen: str, says: str) -> None:
-    """An address that is not of this machine, or is none, is an error that names it and says so, for one server or several."""
+    """An address that is invalid, or not of this machine, is an error that names it, with one server or several."""
     parsed = parse_listen(listen)
     assert isinstance(parsed, HostPort)
     for message in (await refusal_of(listen), refusal_to_hold(parsed)):
@@ -206,24 +206,24 @@ async def test_an_address_of_somebody_else_is_refused(listen: str, says: str) ->
 
 
 async def refusal_of(listen: str) -> str:
-    """Return why a server does not listen there."""
+    """Return the error of a server that cannot listen there."""
     with pytest.raises(InvalidRequestError) as caught:
         await Server(MemoryStore(), listen).start()
     return caught.value.message
 
 
 def refusal_to_hold(listen: HostPort) -> str:
-    """Return why a port is not held."""
+    """Return the error of a port that cannot be reserved."""
     with pytest.raises(InvalidRequestError) as caught, held(listen):
         pass
     return caught.value.message
 
 
-# A port that is held for others
+# A port that is reserved for workers
 
 
 def test_a_held_port_is_for_those_who_share_it() -> None:
-    """While a port is held, a server that wants it for itself cannot have it, and one that shares it can."""
+    """While a port is reserved, a server that wants it alone cannot have it, and one that shares it can."""
     with held(LOOPBACK) as port:
         number = port_of(port.address)
         assert number > 0
@@ -234,7 +234,7 @@ def test_a_held_port_is_for_those_who_share_it() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_port_in_use_is_not_shared(*, shared: bool) -> None:
-    """A port on which somebody listens cannot be held, even if that somebody would share it."""
+    """A port on which another program listens cannot be reserved, even if that program would share it."""
     with bind("127.0.0.1", 0, shared=shared) as other:
         other.listen()
         port = int(other.getsockname()[1])
@@ -243,7 +243,7 @@ def test_a_port_in_use_is_not_shared(*, shared: bool) -> None:
 
 
 def test_a_port_that_is_held_is_not_held_twice() -> None:
-    """Of two parents on one port the second is told, even while the first has no workers yet."""
+    """Of two parents on one port the second gets an error, even while the first has no workers yet."""
     with held(LOOPBACK) as first:
         again = HostPort("127.0.0.1", port_of(first.address))
         with pytest.raises(InvalidRequestError, match="in use"), held(again):
@@ -251,7 +251,7 @@ def test_a_port_that_is_held_is_not_held_twice() -> None:
 
 
 def test_connections_of_the_past_do_not_keep_a_port() -> None:
-    """A server can be started again at once, although the kernel remembers the connections that the last one closed."""
+    """A server can be started again at once, although the kernel remembers the connections of the last one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         number = int(listener.getsockname()[1])
         with closing(socket.create_connection(("127.0.0.1", number))):
@@ -262,7 +262,7 @@ def test_connections_of_the_past_do_not_keep_a_port() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "[::]"])
 def test_all_addresses_of_a_host_are_held(host: str) -> None:
-    """A host with several addresses is held on each of them, at one port."""
+    """A host with several addresses is reserved on each of them, at one port."""
     with held(HostPort(host, 0)) as port:
         assert port.address.startswith(f"{host}:")
         assert not can_bind("127.0.0.1", port_of(port.address))
@@ -270,7 +270,7 @@ def test_all_addresses_of_a_host_are_held(host: str) -> None:
 
 
 async def test_servers_share_a_port_only_if_they_say_so() -> None:
-    """`Server(share_port=True)`: two may listen on one port; without it, on either side, the second is refused."""
+    """With `Server(share_port=True)` two may listen on one port; without it, on either side, the second is refused."""
     store = MemoryStore({"a": b"a"})
     async with Server(store, share_port=True) as first:
         async with Server(store, first.address, share_port=True) as second, Client(second.address) as client:
@@ -298,7 +298,7 @@ async def test_servers_share_a_port_only_if_they_say_so() -> None:
 async def test_an_address_that_others_reach_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, listen: str, *, exposed: bool
 ) -> None:
-    """A server that other machines can reach logs one warning, with its address and why; one on loopback logs nothing."""
+    """A server that other machines can reach logs one warning, with its address and the reason; one on loopback logs none."""
     listen = listen.replace("SOCKET", str(tmp_path / "s"))
     async with Server(MemoryStore(), listen, insecure=True) as server:
         found = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -308,7 +308,7 @@ async def test_an_address_that_others_reach_is_warned_of(
 
 
 def test_a_name_that_stands_for_an_address_of_the_network_is_exposed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What counts are the addresses behind a name: one of them is not of loopback, and the whole is exposed."""
+    """If one address behind a name is not loopback, the server counts as reachable by other machines."""
     answers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("127.0.0.1", "0.0.0.0")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
     assert claim(HostPort("name.example", 0)).exposed
@@ -323,13 +323,13 @@ def test_a_name_that_stands_for_an_address_of_the_network_is_exposed(monkeypatch
 
 @pytest.fixture
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A path for a socket, which is short enough for one."""
+    """A path for a socket that is short enough."""
     return tmp_path_factory.mktemp("s") / "x.sock"
 
 
 @pytest.mark.parametrize("scheme", ["unix:", "unix://"])
 async def test_a_unix_socket_is_served_and_gone_afterwards(path: Path, scheme: str) -> None:
-    """A server on a Unix socket is reached by the address it says, and leaves nothing behind."""
+    """A server on a Unix socket is reached by the address it reports, and leaves nothing behind."""
     async with Server(MemoryStore({"a": b"a"}), f"{scheme}{path}") as server, Client(server.address) as client:
         assert server.address == f"unix:{path}"
         assert await client.read("a") == b"a"
@@ -337,7 +337,7 @@ async def test_a_unix_socket_is_served_and_gone_afterwards(path: Path, scheme: s
 
 
 async def test_a_path_with_odd_characters_is_that_path(path: Path) -> None:
-    """What gRPC would take for an escape in a path stays what it is, and clients get there by the address that is said."""
+    """A percent sign in a path is not decoded by gRPC, and clients connect to the reported address."""
     odd = path.with_name("a %41\u00fc.sock")
     async with Server(MemoryStore({"a": b"a"}), str(UnixSocket(str(odd)))) as server, Client(server.address) as client:
         assert odd.is_socket()
@@ -345,7 +345,7 @@ async def test_a_path_with_odd_characters_is_that_path(path: Path) -> None:
 
 
 async def test_a_stale_unix_socket_is_replaced(path: Path) -> None:
-    """What a killed server left behind is replaced."""
+    """A socket that a killed server left behind is replaced."""
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(path))
     assert path.is_socket()
@@ -355,7 +355,7 @@ async def test_a_stale_unix_socket_is_replaced(path: Path) -> None:
 
 @pytest.mark.parametrize("stale", [True, False])
 async def test_of_servers_that_start_together_on_a_unix_socket_one_wins(path: Path, *, stale: bool) -> None:
-    """One of them serves, and the others are told that a server answers there; none replaces the socket of another."""
+    """Of servers that start at the same time, one serves, and the others report it; none replaces the socket of another."""
     if stale:
         with socket.socket(socket.AF_UNIX) as one:
             one.bind(str(path))
@@ -370,7 +370,7 @@ async def test_of_servers_that_start_together_on_a_unix_socket_one_wins(path: Pa
 
 
 async def test_a_directory_that_stays_locked_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that keeps the directory of the socket locked does not hang a server that starts."""
+    """A program that keeps the directory of the socket locked does not make a starting server hang."""
     monkeypatch.setattr("unspool.server.beginning._PATIENCE", 0.02)
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
@@ -391,7 +391,7 @@ async def test_a_live_unix_socket_is_refused(path: Path) -> None:
 
 
 async def test_a_unix_socket_whose_server_is_busy_is_refused(path: Path) -> None:
-    """A socket whose queue of connections is full is not taken for a dead one."""
+    """A socket whose queue of connections is full does not count as left behind."""
     with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
         busy.bind(str(path))
         busy.listen(0)
@@ -404,7 +404,7 @@ async def test_a_unix_socket_whose_server_is_busy_is_refused(path: Path) -> None
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
 async def test_what_is_not_a_socket_is_left_alone(path: Path, kind: str) -> None:
-    """A file, a directory or a link at the path is refused, and stays as it is."""
+    """A file, a directory or a link at the path is refused, and stays unchanged."""
     if kind == "directory":
         path.mkdir()
     elif kind == "link":
@@ -417,7 +417,7 @@ async def test_what_is_not_a_socket_is_left_alone(path: Path, kind: str) -> None
 
 
 async def test_a_unix_socket_that_cannot_be_is_one_clear_error(path: Path) -> None:
-    """No such directory, and a path that is too long, are told as that."""
+    """A missing directory, and a path that is too long, have their own errors."""
     missing = path.parent / "no" / "x.sock"
     assert await refusal_of(f"unix:{missing}") == f"cannot listen on unix:{missing}: no such file or directory"
     long = path.parent / ("x" * 120)
@@ -425,7 +425,7 @@ async def test_a_unix_socket_that_cannot_be_is_one_clear_error(path: Path) -> No
 
 
 async def test_a_unix_socket_is_not_shared(path: Path) -> None:
-    """Several servers cannot share a Unix socket: that is said, and nothing is made."""
+    """Several servers cannot share a Unix socket: it is an error, and nothing is created."""
     with pytest.raises(InvalidRequestError, match="not a Unix socket"):
         await Server(MemoryStore(), f"unix:{path}", share_port=True).start()
     assert not path.exists()

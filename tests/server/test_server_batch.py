@@ -1,4 +1,4 @@
-"""Batches over real sockets: what a read has for many files at once holds for a batch too."""
+"""Batches over real sockets: the rules of a read hold for a batch too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OFTEN = ServerOptions(service=ServiceOptions(heartbeat=0.002, block_size=4))
 
 
 def data_of(pieces: list[Piece]) -> dict[int, bytes]:
-    """Return the bytes that came of each file that has ended well."""
+    """Return the received bytes of each file that has ended well."""
     data: dict[int, bytes] = {}
     for piece in pieces:
         if piece.frame and piece.frame.block:
@@ -34,13 +34,13 @@ def data_of(pieces: list[Piece]) -> dict[int, bytes]:
 
 
 async def beats(tap: Wiretap, call: StreamCall, count: int) -> None:
-    """Take that many messages, all of them heartbeats."""
+    """Receive this many messages, all of them heartbeats."""
     for _ in range(count):
         assert await tap.next_pieces(call) == ()
 
 
 class Counting(MemoryStore):
-    """Files in memory; counts what it gives out of small ones."""
+    """Files in memory; counts the bytes of small ones that it returns."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(files)
@@ -54,7 +54,7 @@ class Counting(MemoryStore):
 
 
 async def test_heartbeats_come_while_the_store_waits_and_nothing_is_held_back() -> None:
-    """A file that the store takes its time for: those before it have come, and heartbeats come meanwhile."""
+    """While the store is slow to read a file, the files before it have arrived, and heartbeats arrive."""
     store = GatedStore({"a": b"a", "b": b"b", "c": b"c"})
     gate = store.close_at(0, "b")
     async with serve(store, OFTEN) as address, wiretap(address) as tap:
@@ -66,7 +66,7 @@ async def test_heartbeats_come_while_the_store_waits_and_nothing_is_held_back() 
 
 
 async def test_heartbeats_come_while_a_large_file_waits() -> None:
-    """The same where the file is opened, and between its blocks."""
+    """The same while a file is opened, and between its blocks."""
     store = GatedStore({"a": b"0123456789ab", "b": b"b"})
     store.opening.clear()
     async with serve(store, OFTEN) as address, wiretap(address) as tap:
@@ -84,19 +84,19 @@ async def test_heartbeats_come_while_a_large_file_waits() -> None:
 
 
 async def test_no_more_is_read_than_the_client_takes() -> None:
-    """A client that does not read keeps the server from reading on: what is on its way is bounded, whatever the batch."""
+    """If a client does not read, the server stops reading: the bytes in flight are bounded, whatever the size of the batch."""
     store = Counting({"a": bytes(200 * KIB), "b": bytes(4 * MIB)})
     async with serve(store) as address, wiretap(address) as tap, Client(address) as other:
         call = tap.batch(*["a"] * 1000)
         await tap.next_pieces(call)
-        for _ in range(10):  # other work is the clock: ten times what the slow one would need to fill its share
+        for _ in range(10):  # other work is the clock: ten times as much as the slow one needs to fill its share
             await other.read("b")
         assert 0 < store.given < 64 * MIB
         call.cancel()
 
 
 async def test_when_the_client_has_gone_reading_stops() -> None:
-    """A client that leaves in the middle of a batch ends the reading; it is logged as CANCELLED, with what it was."""
+    """If a client disconnects in the middle of a batch, reading ends; the call is logged as CANCELLED, with its files."""
     store = FaultyStore(MemoryStore({"a": b"a"}))
     ends = Recorder[CallEnd]()
     async with serve(store, observers=[ends]) as address, wiretap(address) as tap:
@@ -112,7 +112,7 @@ async def test_when_the_client_has_gone_reading_stops() -> None:
 
 
 async def test_the_end_of_a_batch_is_reported() -> None:
-    """What became of a batch is told with how many bytes went out, and whose it was; of its files each by itself."""
+    """A batch is reported with the bytes sent and its caller; each of its files is reported too."""
     ends = Recorder[CallEnd]()
     async with serve(MemoryStore({"a": b"123", "b": b"45"}), observers=[ends]) as address, wiretap(address) as tap:
         await tap.all_pieces(tap.batch("a", "missing", "b"))
@@ -137,7 +137,7 @@ async def test_the_end_of_a_batch_is_reported() -> None:
 
 
 async def test_a_line_for_people_says_how_many_files_there_were(caplog: pytest.LogCaptureFixture) -> None:
-    """The log for people names one file of a batch, one that failed if there is such, and counts the others."""
+    """The log for people names one file of a batch, a failed one if there is one, and counts the others."""
     caplog.set_level(logging.INFO, "unspool.server")
     async with serve(MemoryStore({"a": b"123", "b": b"45"})) as address, wiretap(address) as tap:
         await tap.all_pieces(tap.batch("a", "missing", "b"))
@@ -149,7 +149,7 @@ async def test_a_line_for_people_says_how_many_files_there_were(caplog: pytest.L
 
 
 async def test_what_is_told_of_a_batch_is_bounded() -> None:
-    """Of a large batch some files are told and the rest is counted; the ones that failed come first, whatever their place."""
+    """Of a large batch some files are reported and the others counted; failed ones come first, whatever their place."""
     ends = Recorder[CallEnd]()
     names = [f"{number:03}" for number in range(300)]
     store = MemoryStore({name: b"x" for name in names if name not in ("007", "290")})
@@ -166,7 +166,7 @@ async def test_what_is_told_of_a_batch_is_bounded() -> None:
 
 
 async def test_a_file_that_breaks_in_a_batch_is_told_with_what_went_out() -> None:
-    """A large file that ends in an error after some blocks: its bytes and its reason are its own, and the next file is OK."""
+    """A large file that ends in an error after some blocks has its own bytes and reason, and the next file is OK."""
     ends = Recorder[CallEnd]()
     store = FaultyStore(MemoryStore({"big": bytes(2 * MIB), "b": b"45"}))
     store.fail(DataLossError("x" * 1000), at=MIB)
@@ -181,7 +181,7 @@ async def test_a_file_that_breaks_in_a_batch_is_told_with_what_went_out() -> Non
 
 
 async def test_a_batch_is_one_request_and_one_stream() -> None:
-    """The limits count a batch as one, however many its files; over a limit it is refused as a whole."""
+    """A batch counts as one for the limits, whatever the number of its files; over a limit it is refused as a whole."""
     store = FaultyStore(MemoryStore({"a": b"a"}))
     async with serve(store, ServerOptions(limits=LimitOptions(requests=2))) as address, wiretap(address) as tap:
         assert len(await tap.all_pieces(tap.batch(*["a"] * 500))) == 500
@@ -200,7 +200,7 @@ async def test_a_batch_is_one_request_and_one_stream() -> None:
 
 
 async def test_bandwidth_is_kept_to() -> None:
-    """Bytes of a batch come no faster than the cap allows."""
+    """The bytes of a batch arrive no faster than the limit allows."""
     rate = 10 * MIB
     loop = asyncio.get_running_loop()
     options = ServerOptions(limits=LimitOptions(stream_bandwidth=rate))
@@ -212,7 +212,7 @@ async def test_bandwidth_is_kept_to() -> None:
 
 
 async def test_a_batch_that_is_old_ends_between_two_files() -> None:
-    """A batch ends at its age, but never within a file: however short the age, each stream brings one whole."""
+    """A batch ends at its age, but never within a file: however short the age, each stream brings a complete file."""
     options = ServerOptions(service=ServiceOptions(block_size=4), limits=LimitOptions(stream_age=1e-9))
     async with serve(GatedStore({"a": b"0123456789ab", "b": b"b"}), options) as address, wiretap(address) as tap:
         for files, first in ((("a", "b"), b"0123456789ab"), (("b", "a"), b"b")):
@@ -226,7 +226,7 @@ async def test_a_batch_that_is_old_ends_between_two_files() -> None:
 
 
 async def test_a_running_batch_is_let_finish() -> None:
-    """While draining, new batches are told to come back in a second, and running ones get all their files."""
+    """While the server drains, new batches are refused with a wait of a second, and running ones get all their files."""
     store = GatedStore({"a": b"a", "b": b"b"})
     gate = store.close_at(0, "b")
     server = Server(store, options=ServerOptions(grace=30))
@@ -245,7 +245,7 @@ async def test_a_running_batch_is_let_finish() -> None:
 
 
 async def test_a_batch_that_does_not_finish_is_told_to_come_back() -> None:
-    """After the grace time a batch ends with UNAVAILABLE and RetryInfo; no file is open any more."""
+    """After the grace time a batch ends with UNAVAILABLE and RetryInfo, and no file is open."""
     store = FaultyStore(MemoryStore({"a": b"a"}))
     store.pause()
     ends = Recorder[CallEnd]()
@@ -262,17 +262,17 @@ async def test_a_batch_that_does_not_finish_is_told_to_come_back() -> None:
 
 
 class BrokenStore(MemoryStore):
-    """A store with a bug, of which it makes no answer."""
+    """A store with a bug: it raises an unexpected exception."""
 
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
-        """Answer for one, and then fail in a way no store may."""
+        """Answer for one file, and then raise an unexpected exception."""
         if "a" not in names:
             raise ZeroDivisionError("a secret of the server's")
         return (await super().read_small(names, most_bytes, known))[:1]
 
 
 async def test_a_bug_in_a_store_ends_the_batch_without_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    """What nobody foresaw is INTERNAL for the whole stream, after what was answered before it."""
+    """An unexpected exception is INTERNAL for the whole stream, after the files that were answered before."""
     async with serve(BrokenStore({"a": b"a"})) as address, wiretap(address) as tap:
         call = tap.batch("a", "b")
         assert data_of(list(await tap.next_pieces(call) or ())) == {0: b"a"}
@@ -283,7 +283,7 @@ async def test_a_bug_in_a_store_ends_the_batch_without_its_secrets(caplog: pytes
 
 
 async def test_what_is_no_request_is_refused() -> None:
-    """Bytes that are no request are INVALID_ARGUMENT, and the server goes on."""
+    """A malformed request is INVALID_ARGUMENT, and the server goes on."""
     async with serve(MemoryStore({"a": b"a"})) as address, wiretap(address) as tap:
         method: StreamMethod = tap.channel.unary_stream("/unspool.v1.FileService/ReadFiles")
         with pytest.raises(InvalidRequestError):
@@ -292,7 +292,7 @@ async def test_what_is_no_request_is_refused() -> None:
 
 
 async def test_messages_grow_with_a_prompt_reader() -> None:
-    """A batch begins with small messages and goes on with large ones, and with small ones where there are many streams."""
+    """A batch begins with small messages and continues with large ones, or with small ones if there are many streams."""
     store = MemoryStore({"a": bytes(4 * KIB)})
     sizes: dict[int, list[int]] = {}
     for memory in (64 * MIB, 0):
@@ -307,7 +307,7 @@ async def test_messages_grow_with_a_prompt_reader() -> None:
 
 
 async def test_the_pace_follows_files_that_do_not_fit_either() -> None:
-    """Files that are larger than the first message make room grow too, so that later ones are read together."""
+    """Files that are larger than the first message also make messages grow, so that later files are read together."""
     async with serve(MemoryStore({"a": bytes(100 * KIB)})) as address, wiretap(address) as tap:
         call = tap.batch(*["a"] * 100)
         counts = []

@@ -1,4 +1,4 @@
-"""How blocks are cut: small at first, larger for a prompt reader, and where segments end."""
+"""Block sizes: small at first, larger for a fast reader, and never across the edge of a segment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 @pytest.mark.parametrize("start", [0, 1, 100_000, MIB, 3 * MIB + 5])
 async def test_blocks_grow_and_never_lie_across_a_segments_edge(start: int) -> None:
-    """A prompt reader is soon given full blocks; whatever the start, no block reaches over the edge of a segment."""
+    """A fast reader soon gets full blocks; whatever the start, no block crosses the edge of a segment."""
     size = 2 * SEGMENT_SIZE + 12_345
     async with serve(MemoryStore({"f": bytes(size)})) as address, wiretap(address) as tap:
         frames = await tap.frames(ReadRequest("f", start=start))
@@ -28,7 +28,7 @@ async def test_blocks_grow_and_never_lie_across_a_segments_edge(start: int) -> N
 
 @pytest.mark.parametrize(("start", "length"), [(0, None), (7, 100), (1, 999_999)])
 async def test_what_is_small_comes_in_one_message(start: int, length: int | None) -> None:
-    """A small file, or a small span of one, is header, block and summary in one message."""
+    """A small file, or a small span, is header, block and summary in one message."""
     async with serve(MemoryStore({"f": bytes(MIB), "g": bytes(10 * MIB)})) as address, wiretap(address) as tap:
         for name in ("f", "g")[: 1 if length is None else 2]:
             (frame,) = await tap.frames(ReadRequest(name, start=start, length=length))
@@ -38,7 +38,7 @@ async def test_what_is_small_comes_in_one_message(start: int, length: int | None
 
 
 async def test_the_store_is_asked_for_a_span_once() -> None:
-    """However the blocks grow, it is one read of the store: one request, where a request costs something."""
+    """However blocks grow, a read is one read of the store, because each request to some stores has a price."""
     store = FaultyStore(MemoryStore({"f": bytes(20 * MIB)}))
     async with serve(store) as address, wiretap(address) as tap:
         frames = await tap.frames(ReadRequest("f", start=5))

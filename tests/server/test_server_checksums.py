@@ -1,4 +1,4 @@
-"""What a server reads to know a file's checksum: nothing a client has not asked for, and what is missing of it once."""
+"""What a server reads for a file's checksum: only bytes that a client requested, and missing parts once."""
 
 import os
 
@@ -17,12 +17,12 @@ SMALL_BLOCKS = ServerOptions(service=ServiceOptions(block_size=8 * KIB))
 
 
 def counted() -> FaultyStore:
-    """Return a store that knows no checksums, and counts what is read from it."""
+    """Return a store that knows no checksums, and counts the bytes read."""
     return FaultyStore(GatedStore({"a": DATA}))
 
 
 async def summary_of(tap: Wiretap, request: ReadRequest) -> Summary:
-    """Do a read, check its bytes, and return its summary."""
+    """Make a read, check its bytes, and return its summary."""
     frames = await tap.frames(request)
     stop = len(DATA) if request.length is None else min(request.start + request.length, len(DATA))
     assert data_of(frames) == DATA[request.start : stop]
@@ -33,7 +33,7 @@ async def summary_of(tap: Wiretap, request: ReadRequest) -> Summary:
 
 
 async def test_a_read_with_a_length_costs_its_own_bytes() -> None:
-    """A read that gives a length reads exactly its bytes, also to the end of the file, and promises no checksum."""
+    """A read with a length reads exactly its bytes, also up to the end of the file, and may have no checksum."""
     store = counted()
     async with serve(store, SMALL_BLOCKS) as address, wiretap(address) as tap:
         cost = 0
@@ -44,7 +44,7 @@ async def test_a_read_with_a_length_costs_its_own_bytes() -> None:
 
 
 async def test_a_whole_read_learns_the_checksum_on_the_way() -> None:
-    """A read of everything costs the file once, says its checksum, and from then on everybody is told."""
+    """A read of everything reads the file once and sends its checksum, which every later read has."""
     store = counted()
     async with serve(store, SMALL_BLOCKS) as address, wiretap(address) as tap, Client(address) as client:
         assert (await client.stat("a")).crc32c is None
@@ -57,7 +57,7 @@ async def test_a_whole_read_learns_the_checksum_on_the_way() -> None:
 
 
 async def test_a_resumed_read_learns_what_is_missing_once() -> None:
-    """A resumed read to the end costs what comes before it once more; the second one costs its own bytes."""
+    """A resumed read to the end reads the bytes before it once; a second one reads only its own bytes."""
     store = counted()
     async with serve(store, SMALL_BLOCKS) as address, wiretap(address) as tap:
         assert (await summary_of(tap, ReadRequest("a", 70 * KIB))).crc32c == crc32c(DATA)
@@ -68,7 +68,7 @@ async def test_a_resumed_read_learns_what_is_missing_once() -> None:
 
 
 async def test_asking_for_nothing_at_the_end_learns_it_too() -> None:
-    """An open-ended read from the file's end sends no bytes and says the checksum: how a client asks for it."""
+    """A read without a length from the end of the file sends the checksum and no bytes: clients request it in this way."""
     store = counted()
     async with serve(store, SMALL_BLOCKS) as address, wiretap(address) as tap:
         for _ in range(2):
@@ -77,7 +77,7 @@ async def test_asking_for_nothing_at_the_end_learns_it_too() -> None:
 
 
 async def test_what_several_clients_read_adds_up() -> None:
-    """Parts that different clients read in order make the whole: the last one to the end costs nothing beyond its own bytes."""
+    """Parts that different clients read combine to the whole: the last read to the end reads only its own bytes."""
     store = counted()
     async with serve(store, SMALL_BLOCKS) as address, wiretap(address) as tap, wiretap(address) as other:
         assert (await summary_of(tap, ReadRequest("a", 0, 40 * KIB))).crc32c is None
@@ -86,7 +86,7 @@ async def test_what_several_clients_read_adds_up() -> None:
 
 
 async def test_the_empty_file_costs_nothing() -> None:
-    """The empty file's checksum is known without reading."""
+    """The checksum of the empty file is known without reading."""
     store = FaultyStore(GatedStore({"a": b""}))
     async with serve(store) as address, wiretap(address) as tap:
         (frame,) = await tap.frames(ReadRequest("a"))
@@ -95,7 +95,7 @@ async def test_the_empty_file_costs_nothing() -> None:
 
 
 async def test_another_revision_is_learned_anew() -> None:
-    """A file that changed has another checksum: what was learned of the old one is not believed of the new."""
+    """After a change of the file, the checksum of the old revision is not used for the new one."""
     store = MemoryStore({"a": b"old"})
     async with serve(store) as address, wiretap(address) as tap:
         for data in (b"old", b"new, and longer", b""):

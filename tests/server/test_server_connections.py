@@ -1,4 +1,4 @@
-"""Connections that are open and say nothing: they are counted, closed when they are too many, and lock nobody out."""
+"""Idle connections: they are counted, closed when there are too many, and do not keep other clients out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0
 
 @contextmanager
 def idle(address: str, count: int, said: bytes = PREFACE) -> Iterator[list[socket.socket]]:
-    """Hold so many connections that make no call."""
+    """Open a number of connections that make no call."""
     host = parse_listen(address)
     assert isinstance(host, HostPort)
     held: list[socket.socket] = []
@@ -54,7 +54,7 @@ async def closed(sockets: list[socket.socket]) -> int:
 
 
 async def until_closed(sockets: list[socket.socket], count: int) -> None:
-    """Wait until at least so many of them are closed."""
+    """Wait until at least this many of them are closed."""
     async with asyncio.timeout(30):
         while await closed(sockets) < count:
             await asyncio.sleep(0.02)
@@ -67,7 +67,7 @@ def limited(most: int) -> ServerOptions:
 
 @pytest.mark.parametrize("said", [PREFACE, b""], ids=["HTTP/2", "silent"])
 async def test_idle_connections_make_room(said: bytes) -> None:
-    """Over three quarters of forty, all but twenty are closed, and a new client is served; below, nothing is closed."""
+    """Above three quarters of forty, all but twenty idle ones are closed, and a new client is served; below, none is."""
     async with Server(MemoryStore({"a": b"1"}), options=limited(40)) as server:
         with idle(server.address, 29, said) as few:
             await asyncio.sleep(3 * connections.LOOK)
@@ -80,7 +80,7 @@ async def test_idle_connections_make_room(said: bytes) -> None:
 
 
 async def test_no_more_than_the_limit_are_let_in(caplog: pytest.LogCaptureFixture) -> None:
-    """What comes over the limit is closed at once; and the log says that idle connections were closed, and how many may be."""
+    """Connections over the limit are closed at once, and the log says that idle ones were closed, and how many may be open."""
     async with Server(MemoryStore({"a": b"1"}), options=limited(40)) as server:
         with idle(server.address, 100) as held:
             await until_closed(held, 60)
@@ -89,7 +89,7 @@ async def test_no_more_than_the_limit_are_let_in(caplog: pytest.LogCaptureFixtur
 
 
 async def test_who_has_a_call_keeps_the_connection_and_who_had_one_goes_last() -> None:
-    """Forty that never made a call go; a client that reads, and one that has read, keep the connections they have."""
+    """Forty connections without a call are closed; a client that is reading, and one that has read, keep theirs."""
     store = GatedStore({"a": b"0123", "b": b"1"})
     gate = store.close_at(0)
     async with (
@@ -111,7 +111,7 @@ async def test_who_has_a_call_keeps_the_connection_and_who_had_one_goes_last() -
 
 
 def test_a_thousand_that_say_nothing_lock_nobody_out(tmp_path: Path) -> None:
-    """With 1,024 descriptors and 1,100 idle connections from one address, a command is answered within a second or so."""
+    """With 1,024 descriptors and 1,100 idle connections from one address, a command is answered within about a second."""
     root = tmp_path / "served"
     root.mkdir()
     (root / "a").write_bytes(b"1")
@@ -131,5 +131,5 @@ def test_a_thousand_that_say_nothing_lock_nobody_out(tmp_path: Path) -> None:
     ],
 )
 def test_peers_are_read_as_grpc_writes_them(written: str, peer: tuple[str, int]) -> None:
-    """As the kernel says them: the host and the port."""
+    """Host and port, in the kernel's notation."""
     assert connections._peer(written) == peer

@@ -1,4 +1,4 @@
-"""Going away: what a server does between SIGTERM and its end, to new streams and to running ones."""
+"""Shutting down: how a server treats new and running streams between SIGTERM and its end."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ DATA = b"0123456789ab"
 
 
 async def test_new_streams_are_refused_and_running_ones_finish() -> None:
-    """While draining, new reads and listings are told to come back in a second, and running ones get all their bytes."""
+    """While the server drains, new calls are refused with a wait of a second, and running ones get all their bytes."""
     store = GatedStore({"a": DATA})
     gate = store.close_at(8)
     server = Server(store, options=BLOCKS)
@@ -44,7 +44,7 @@ async def test_new_streams_are_refused_and_running_ones_finish() -> None:
 
 @pytest.mark.parametrize("where", ["opening", "header", "block", "checksum", "listing"])
 async def test_streams_that_wait_for_the_store_are_told_to_come_back(where: str) -> None:
-    """After the grace time a stream that waits for its store, wherever, ends with UNAVAILABLE and RetryInfo."""
+    """After the grace time a stream that waits for its store, at any point, ends with UNAVAILABLE and RetryInfo."""
     store = GatedStore({"a": DATA, "b": b""})
     faulty = FaultyStore(store)
     ends = Recorder[CallEnd]()
@@ -76,13 +76,13 @@ async def test_streams_that_wait_for_the_store_are_told_to_come_back(where: str)
 
 
 async def faulty_read_began(store: FaultyStore) -> None:
-    """Wait until somebody reads."""
+    """Wait until a client reads."""
     while not store.reads:
         await asyncio.sleep(0.001)
 
 
 async def test_a_slow_reader_is_told_to_come_back() -> None:
-    """After the grace time a reader that is behind gets what was sent, then UNAVAILABLE and RetryInfo."""
+    """After the grace time a slow reader gets the bytes that were sent, then UNAVAILABLE and RetryInfo."""
     ends = Recorder[CallEnd]()
     server = Server(MemoryStore({"a": bytes(64 << 20)}), observers=[ends])
     async with wiretap(await server.start()) as tap:
@@ -101,7 +101,7 @@ async def test_a_slow_reader_is_told_to_come_back() -> None:
 
 
 async def test_a_reader_that_reads_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that does not read at all cannot keep the server from ending, and sees its connection close."""
+    """A reader that does not read at all cannot delay the end of the server, and its connection is closed."""
     monkeypatch.setattr(server_module, "_CLOSING", 0.05)
     server = Server(MemoryStore({"a": bytes(64 << 20)}))
     async with wiretap(await server.start()) as tap:
@@ -115,7 +115,7 @@ async def test_a_reader_that_reads_nothing_holds_nobody_up(monkeypatch: pytest.M
 
 
 async def test_an_idle_server_stops_at_once() -> None:
-    """Without streams, connections that are open do not make the server wait for its grace time."""
+    """Open connections without streams do not make the server wait for its grace time."""
     server = Server(MemoryStore({"a": DATA}), options=ServerOptions(grace=60))
     async with Client(await server.start()) as client:
         assert await client.read("a") == DATA
@@ -125,7 +125,7 @@ async def test_an_idle_server_stops_at_once() -> None:
 
 
 async def test_a_client_that_left_while_draining_ends_the_wait() -> None:
-    """The drain waits for streams, not for clients that have gone."""
+    """The drain does not wait for clients that have disconnected."""
     store = GatedStore({"a": DATA})
     store.close_at(4)
     ends = Recorder[CallEnd]()
@@ -141,7 +141,7 @@ async def test_a_client_that_left_while_draining_ends_the_wait() -> None:
 
 
 async def test_a_client_that_is_cut_off_finds_its_next_server() -> None:
-    """A client whose server goes away in the middle waits as it is told, and goes on with the next one by itself."""
+    """A client whose server shuts down waits as long as it is told, and continues with the next server by itself."""
     store = GatedStore({"a": DATA})
     gate = store.close_at(8)
     ends = Recorder[CallEnd]()
@@ -161,7 +161,7 @@ async def test_a_client_that_is_cut_off_finds_its_next_server() -> None:
 
 
 async def test_leaving_with_an_error_does_not_wait() -> None:
-    """`async with Server` that is left by an error gives running streams no grace time."""
+    """If `async with Server` is left by an error, running streams get no grace time."""
     store = GatedStore({"a": DATA})
     store.close_at(4)
     began = time.monotonic()
@@ -177,7 +177,7 @@ async def test_leaving_with_an_error_does_not_wait() -> None:
 
 
 async def test_two_servers_cannot_share_an_address() -> None:
-    """A second server on the same port is refused, where gRPC's default would split the clients between both."""
+    """A second server on the same port is refused; gRPC's default would divide the clients between both."""
     async with Server(MemoryStore()) as server:
         other = Server(MemoryStore(), server.address)
         with pytest.raises(InvalidRequestError, match="cannot listen on"):

@@ -1,4 +1,4 @@
-"""What balancers, orchestrators and curious people ask a server: health and reflection."""
+"""Health checks and reflection."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ OURS = ("unspool.v1.FileService", "demo.Files")
 
 
 async def test_health_says_serving_and_while_draining_not_serving() -> None:
-    """The health service says SERVING for the server and each service, and NOT_SERVING from the moment it drains."""
+    """The health service reports SERVING for the server and each service, and NOT_SERVING as soon as the server drains."""
     store = GatedStore({"a": b"0123"})
     gate = store.close_at(0)
     server = Server(store)
@@ -41,7 +41,7 @@ async def test_health_says_serving_and_while_draining_not_serving() -> None:
 
 
 async def ask(channel: grpc.aio.Channel, **question: str) -> reflection_pb2.ServerReflectionResponse:
-    """Ask a server about itself."""
+    """Call the reflection service of a server."""
     call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
         iter([reflection_pb2.ServerReflectionRequest(**question)])
     )
@@ -50,13 +50,13 @@ async def ask(channel: grpc.aio.Channel, **question: str) -> reflection_pb2.Serv
 
 
 async def services(channel: grpc.aio.Channel) -> set[str]:
-    """Return the services a server says it has."""
+    """Return the services that a server lists."""
     answer = await ask(channel, list_services="")
     return {service.name for service in answer.list_services_response.service}
 
 
 async def test_reflection_lists_the_services_and_describes_them() -> None:
-    """Reflection lists what is served, and describes each, so that tools need no .proto."""
+    """Reflection lists and describes each service, so that tools need no .proto."""
     async with Server(MemoryStore()) as server, wiretap(server.address) as tap:
         listed = await services(tap.channel)
         assert listed == {*OURS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
@@ -66,7 +66,7 @@ async def test_reflection_lists_the_services_and_describes_them() -> None:
 
 
 async def test_without_the_dialect_it_is_not_there() -> None:
-    """With the demo dialect off, it is neither listed nor healthy nor answered."""
+    """Without the demo dialect, its service is not listed, not healthy and not implemented."""
     options = ServerOptions(service=ServiceOptions(dialects=("unspool",)))
     async with Server(MemoryStore({"a": b"a"}), options=options) as server, wiretap(server.address) as tap:
         assert "demo.Files" not in await services(tap.channel)

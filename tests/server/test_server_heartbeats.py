@@ -1,4 +1,4 @@
-"""Heartbeats: a client hears from a server that waits for its store, and only then."""
+"""Heartbeats: a server sends them while it waits for its store, and only then."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ DATA = b"0123456789ab"
 
 
 async def test_they_come_while_the_file_is_being_opened() -> None:
-    """A store that takes its time to open a file: heartbeats come before the header, and the read is as ever."""
+    """While the store opens a file slowly, heartbeats arrive before the header, and the read is complete."""
     store = GatedStore({"a": DATA})
     store.opening.clear()
     async with serve(store, OFTEN) as address, wiretap(address) as tap:
@@ -33,7 +33,7 @@ async def test_they_come_while_the_file_is_being_opened() -> None:
 
 
 async def test_they_come_between_blocks() -> None:
-    """A store that stalls in the middle: heartbeats come between the blocks, and none is lost or doubled."""
+    """While the store stalls in the middle, heartbeats arrive between the blocks, and no block is lost or doubled."""
     store = GatedStore({"a": DATA})
     gate = store.close_at(8)
     async with serve(store, OFTEN) as address, wiretap(address) as tap:
@@ -52,7 +52,7 @@ async def test_they_come_between_blocks() -> None:
 
 
 async def test_they_come_while_the_checksum_is_learned() -> None:
-    """What a resumed read lacks for the checksum of the whole is read at its end: heartbeats come meanwhile."""
+    """A resumed read reads the parts that are missing for the checksum at its end, and heartbeats arrive meanwhile."""
     store = GatedStore({"a": DATA})
     gate = store.close_at(0)
     async with serve(store, OFTEN) as address, wiretap(address) as tap:
@@ -72,7 +72,7 @@ async def test_they_come_while_the_checksum_is_learned() -> None:
 
 
 async def test_they_come_while_a_listing_waits() -> None:
-    """A store that takes its time for a page: pages without entries come meanwhile."""
+    """While the store is slow to list, pages without entries arrive."""
     store = GatedStore({"a": b"", "b": b""})
     store.listing.clear()
     async with serve(store, OFTEN) as address, wiretap(address) as tap:
@@ -91,7 +91,7 @@ async def test_they_come_while_a_listing_waits() -> None:
 
 
 async def test_none_come_while_the_reader_is_slow() -> None:
-    """A server that waits for its reader sends no heartbeats, which would only pile up: the store is not to blame."""
+    """A server that waits for its reader sends no heartbeats, which would only accumulate."""
     store = GatedStore({"big": bytes(16 << 20), "waits": DATA})
     store.close_at(4, "waits")
     options = ServerOptions(service=ServiceOptions(heartbeat=0.002))
@@ -110,7 +110,7 @@ async def test_none_come_while_the_reader_is_slow() -> None:
 
 
 async def test_a_heartbeat_to_nobody_is_no_complaint() -> None:
-    """Heartbeats that find the client gone, before the handler is told, are forgotten without a word from asyncio."""
+    """Heartbeats after the client has disconnected, before the handler knows it, cause no warning of asyncio."""
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     sent = 0
@@ -131,7 +131,7 @@ async def test_a_heartbeat_to_nobody_is_no_complaint() -> None:
 
 
 async def test_clients_that_leave_between_heartbeats_leave_no_trace() -> None:
-    """Clients that leave while their streams live on heartbeats end them: nothing stays open, asyncio complains of nothing."""
+    """Clients that disconnect while their streams send heartbeats end them: nothing stays open, and asyncio warns of none."""
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     store = FaultyStore(GatedStore({"a": DATA}))

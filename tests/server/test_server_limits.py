@@ -1,4 +1,4 @@
-"""Every message fits what gRPC allows by default, whatever a client asks for and whatever a store holds."""
+"""Every message fits into gRPC's default limits, whatever a client requests and a store holds."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 @pytest.mark.parametrize(("asked", "largest"), [(None, MIB), (2**31 - 1, 2 * MIB), (-1, MIB), (0, MIB)])
 async def test_blocks_stay_below_the_limit(asked: int | None, largest: int) -> None:
-    """A client may ask for any block size: the server makes of it what it has by default, or what fits."""
+    """For any requested block size, the server uses its default, or a size that fits."""
     async with serve(MemoryStore({"a": bytes(24 * MIB)})) as address, wiretap(address) as tap:
         frames = await tap.frames(ReadRequest("a", block_size=asked))
     sizes = [len(frame.block.data) for frame in frames if frame.block is not None]
@@ -29,7 +29,7 @@ async def test_blocks_stay_below_the_limit(asked: int | None, largest: int) -> N
 
 
 async def test_the_smallest_block_size_is_obeyed() -> None:
-    """A client may ask for small blocks, down to a byte."""
+    """A client may request small blocks, down to a byte."""
     async with serve(MemoryStore({"a": b"0123"})) as address, wiretap(address) as tap:
         frames = await tap.frames(ReadRequest("a", block_size=1))
     assert len(frames) == 4
@@ -38,7 +38,7 @@ async def test_the_smallest_block_size_is_obeyed() -> None:
 
 @pytest.mark.parametrize("letter", ["a", "é", "日", "\U0001f600", '"', "\x01"])
 async def test_pages_of_the_longest_names_stay_below_the_limit(letter: str) -> None:
-    """The longest page of the longest names arrives whole, cut into as many messages as it takes."""
+    """The longest page of the longest names arrives completely, divided into several messages."""
     longest = letter * ((MAX_NAME_BYTES - 5) // len(letter.encode()))
     names = [f"{number:04}/{longest}"[:MAX_NAME_BYTES] for number in range(2500)]
     names = [name for name in names if len(name.encode()) <= MAX_NAME_BYTES]
@@ -65,7 +65,7 @@ async def test_pages_of_the_longest_prefixes_stay_below_the_limit() -> None:
 
 
 async def test_pages_with_the_longest_omissions_stay_below_the_limit() -> None:
-    """As many of the longest names of what is left out as a page may give, beside as many of the longest names of files."""
+    """The most omissions of a page, with the longest names, fit beside the most files with the longest names."""
     names = [f"{number:04}{'日' * 1360}" for number in range(2500)]
     omitted = tuple(Omission("LINK_TO_DIRECTORY", f"{number:02}{'🙂' * (MAX_NAME_BYTES - 2)}") for number in range(NAMED))
 
@@ -88,7 +88,7 @@ async def test_pages_with_the_longest_omissions_stay_below_the_limit() -> None:
 
 @pytest.mark.parametrize("letter", ["a", "日", "\x01"])
 async def test_errors_about_the_longest_names_arrive(letter: str) -> None:
-    """An error about the longest name there can be arrives as what it is: it fits into the trailers."""
+    """An error about the longest name fits into the trailers, and arrives unchanged."""
     name = letter * (MAX_NAME_BYTES // len(letter.encode()))
     async with serve(MemoryStore()) as address, wiretap(address) as tap:
         with pytest.raises(NotFoundError, match="no such file") as caught:

@@ -1,4 +1,4 @@
-"""Over a limit: refused at once, with the time after which to come back; whoever comes back as told gets what he wanted."""
+"""Over a limit: calls are refused at once with a wait, and a client that waits that long is served."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EAGER = TransferOptions(retry=RetryPolicy(first_wait=0.001))
 
 
 class Watch:
-    """Keeps what it is told."""
+    """Keeps all events."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -43,7 +43,7 @@ def limited(**limits: float | None) -> ServerOptions:
 
 @pytest.mark.parametrize(("limits", "named"), [({"streams": 2}, "limit in all"), ({"streams_per_peer": 2}, "for one peer")])
 async def test_one_stream_too_many_is_refused_until_another_ends(limits: dict[str, float | None], named: str) -> None:
-    """Over the limit the answer is RESOURCE_EXHAUSTED with a time; a place that is given back is given out again."""
+    """Over the limit the answer is RESOURCE_EXHAUSTED with a wait; a released slot is used again."""
     store = FaultyStore(MemoryStore({"f": DATA}))
     store.pause()
     async with serve(store, limited(**limits)) as address, wiretap(address) as tap:
@@ -60,7 +60,7 @@ async def test_one_stream_too_many_is_refused_until_another_ends(limits: dict[st
 
 
 async def _refusal(tap: Wiretap, named: str, times: int) -> OverloadedError:
-    """Ask until it is too much, and return what is said then."""
+    """Make calls until one is refused, and return its error."""
     for _ in range(times):
         try:
             await tap.frames(ReadRequest("f"))
@@ -74,7 +74,7 @@ async def _refusal(tap: Wiretap, named: str, times: int) -> OverloadedError:
 
 
 async def test_connections_are_counted_while_they_have_streams() -> None:
-    """Another connection is refused while as many as allowed have streams running; the ones that have may open more."""
+    """Over the limit on connections with streams, another connection is refused; the existing ones may open more streams."""
     store = FaultyStore(MemoryStore({"f": DATA}))
     store.pause()
     async with serve(store, limited(connections=1)) as address, wiretap(address) as tap, Client(address) as other:
@@ -90,14 +90,14 @@ async def test_connections_are_counted_while_they_have_streams() -> None:
 
 
 class Nowhere:
-    """Takes bytes and forgets them."""
+    """Accepts bytes and discards them."""
 
     def write(self, data: Bytes, /) -> None:
         """See `Writer.write`."""
 
 
 async def test_requests_come_no_faster_than_allowed() -> None:
-    """A peer that asks too often is told when to come back, and that time is enough."""
+    """A peer with too many requests is told how long to wait, and that wait is sufficient."""
     async with serve(MemoryStore({"f": b"x"}), limited(requests=5)) as address, wiretap(address) as tap:
         refused = await _refusal(tap, "5 requests a second", times=20)
         assert refused.retry_after is not None
@@ -107,11 +107,11 @@ async def test_requests_come_no_faster_than_allowed() -> None:
 
 
 async def test_clients_wait_as_they_are_told_and_all_are_served(tmp_path: Path) -> None:
-    """Eight clients at a server with one place: all but one are refused by name, and every one gets its file."""
+    """Eight clients at a server with one slot: all but one are refused with OVERLOADED, and every one gets its file."""
     ends = Recorder[CallEnd]()
     watches = [Watch() for _ in range(8)]
     store = FaultyStore(MemoryStore({"f": DATA}))
-    store.pause()  # so that the first stays until the others have come
+    store.pause()  # so that the first stays until the others have arrived
     async with serve(store, limited(streams=1), [ends]) as address, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(Client(address, options=EAGER)) for _ in watches]
         work = asyncio.gather(
@@ -129,7 +129,7 @@ async def test_clients_wait_as_they_are_told_and_all_are_served(tmp_path: Path) 
 
 
 async def test_a_stream_that_is_old_ends_between_two_blocks_and_is_gone_on_with(tmp_path: Path) -> None:
-    """A stream ends at its age, with a reason to come back; the transfer goes on, and no byte comes twice."""
+    """A stream ends at its age with a retryable error; the transfer continues, and no byte comes twice."""
     ends = Recorder[CallEnd]()
     watch = Watch()
     options = limited(stream_age=0.05, stream_bandwidth=4 * MIB)
@@ -151,7 +151,7 @@ async def test_even_the_shortest_age_lets_a_transfer_move(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("limit", ["stream_bandwidth", "bandwidth"])
 async def test_bandwidth_is_kept_to(limit: str) -> None:
-    """Bytes come no faster than the cap allows, for one stream or for all of them together."""
+    """Bytes arrive no faster than the limit allows, for one stream or for all of them together."""
     loop = asyncio.get_running_loop()
     streams = 2 if limit == "bandwidth" else 1
     rate = 10 * MIB
@@ -162,7 +162,7 @@ async def test_bandwidth_is_kept_to(limit: str) -> None:
 
 
 async def test_a_tight_cap_does_not_look_like_a_stall() -> None:
-    """Under a cap at which a large block would take for ever, small ones and heartbeats keep the client patient."""
+    """Under a limit at which a large block would take too long, small blocks and heartbeats keep the client from giving up."""
     options = ServerOptions(service=ServiceOptions(heartbeat=0.05), limits=LimitOptions(stream_bandwidth=20_000))
     patience = TransferOptions(idle_timeout=0.5, retry=RetryPolicy(budget=0))
     async with serve(MemoryStore({"f": DATA[:30_000]}), options) as address, Client(address, options=patience) as client:

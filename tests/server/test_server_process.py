@@ -1,4 +1,4 @@
-"""`unspool serve` as a process: its ready line, its log, its end, and its clients' way over a restart."""
+"""`unspool serve` as a process: its ready line, its log, its end, and a restart under its clients."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0", "localhost:0"])
 def test_the_ready_line_says_where(root: Path, tmp_path: Path, listen: str) -> None:
-    """Port 0 picks a free port; the one line on standard output says which, in a form a client takes."""
+    """Port 0 picks a free port; the line on standard output has it, in a form that clients accept."""
     host = listen.rpartition(":")[0]
     if host == "[::1]" and not _has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
@@ -69,7 +69,7 @@ def _has_ipv6() -> bool:
 
 
 def test_an_address_in_use_is_one_line(root: Path, tmp_path: Path) -> None:
-    """A second server on an address that is taken ends at once, with exit 2 and one line that names the address."""
+    """A second server on an address in use ends at once, with exit 2 and one line that names the address."""
     with serving(root, tmp_path / "log") as server:
         second = unspool("serve", root, "--listen", server.address)
         assert second.code == 2
@@ -80,7 +80,7 @@ def test_an_address_in_use_is_one_line(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_name_is_had_whole_or_refused(root: Path, tmp_path: Path, workers: str) -> None:
-    """Another server holds 127.0.0.1: localhost at that port is refused with exit 2 and one line that names 127.0.0.1."""
+    """If another server has 127.0.0.1, localhost at that port is refused with exit 2 and one line that names 127.0.0.1."""
     with serving(root, tmp_path / "log") as server:
         port = server.address.rpartition(":")[2]
         refused = unspool("serve", root, "--listen", f"localhost:{port}", "--workers", workers)
@@ -94,7 +94,7 @@ def test_a_name_is_had_whole_or_refused(root: Path, tmp_path: Path, workers: str
 def test_an_address_that_others_reach_is_one_warning(
     root: Path, tmp_path: Path, options: tuple[str, ...], log_format: str
 ) -> None:
-    """A server on all interfaces warns in one line of its log, however quiet it is and however many workers it has."""
+    """A server on all interfaces logs one warning line, even with --quiet, and with any number of workers."""
     with serving(root, tmp_path / "log", "--insecure", *options, listen=":0", log_format=log_format) as server:
         assert server.address.startswith("[::]:")
         said = (tmp_path / "log").read_text().splitlines()
@@ -106,7 +106,7 @@ def test_an_address_that_others_reach_is_one_warning(
 
 
 async def test_a_unix_socket_is_served_again_after_a_kill(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A Unix socket that a killed server left behind is replaced, one that is in use is refused, and SIGTERM removes it."""
+    """A Unix socket that a killed server left behind is replaced, one in use is refused, and SIGTERM removes it."""
     directory = tmp_path_factory.mktemp("u")
     path = directory / "x.sock"
     with serving(root, directory / "first", listen=f"unix://{path}") as first:
@@ -133,7 +133,7 @@ def test_a_unix_socket_has_no_workers(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_dotfiles_are_served_only_if_asked_for(tmp_path: Path, workers: str) -> None:
-    """`serve` leaves out a dotfile, by name (exit 3) and in listings; `serve --hidden` has it."""
+    """`serve` does not serve a dotfile by name (exit 3) or list it; `serve --hidden` does."""
     root = tmp_path / "root"
     root.mkdir()
     (root / ".env").write_bytes(b"secret\n")
@@ -176,7 +176,7 @@ def test_a_signal_ends_it_with_0(root: Path, tmp_path: Path, number: signal.Sign
 
 
 def test_running_downloads_finish_after_sigterm(root: Path, tmp_path: Path) -> None:
-    """SIGTERM under a running download: within the grace time it gets the rest, and then the server ends with 0."""
+    """On SIGTERM a running download gets the rest within the grace time, and then the server ends with 0."""
     out = tmp_path / "out"
     with serving(root, tmp_path / "log", "--grace", "60") as server, Gate(server.address, 20 * MIB) as gate:
         with running("get", "--quiet", f"{gate.address}/big.bin", out) as client:
@@ -189,13 +189,13 @@ def test_running_downloads_finish_after_sigterm(root: Path, tmp_path: Path) -> N
             gate.open()
             assert outcome_of(client).code == 0
         assert server.process.wait(30) == 0
-        # Who is refused is not decoded: nothing is known of what it asked for.
+        # The request of a refused call is not decoded, so its file is not known.
         assert [(read["outcome"], read["attempt"]) for read in server.reads()] == [("UNAVAILABLE", 0), ("OK", 1)]
     assert out.read_bytes() == (root / "big.bin").read_bytes()
 
 
 def test_readers_that_stall_cannot_hold_it(root: Path, tmp_path: Path) -> None:
-    """SIGTERM under clients that read nothing: after the grace time the server ends by itself, with 0."""
+    """On SIGTERM with clients that do not read, the server ends after the grace time, with 0."""
     with serving(root, tmp_path / "log", "--grace", "0.2") as server, ExitStack() as clients:
         gates = [clients.enter_context(Gate(server.address, 16 * MIB)) for _ in range(4)]
         for number, gate in enumerate(gates):
@@ -211,7 +211,7 @@ def test_readers_that_stall_cannot_hold_it(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_client_survives_a_restart_by_itself(root: Path, tmp_path: Path, number: signal.Signals) -> None:
-    """A server that is ended or killed in the middle and comes back on the same port: the client goes on, to exit 0."""
+    """If a server is ended or killed in the middle and restarted on the same port, the client continues, to exit 0."""
     out = tmp_path / "out"
     with (
         serving(root, tmp_path / "first", "--grace", "0") as first,
@@ -243,7 +243,7 @@ def test_a_client_survives_a_restart_by_itself(root: Path, tmp_path: Path, numbe
 
 
 def test_the_json_log_has_one_object_per_read(root: Path, tmp_path: Path) -> None:
-    """Every read that ended is one JSON object, with what a person would ask about it."""
+    """Every read that ended is one JSON object with the documented fields."""
     with serving(root, tmp_path / "log") as server:
         unspool("get", f"{server.address}/hello.txt", tmp_path / "out")
         unspool("cat", "--offset", "7", "--length", "5", f"{server.address}/hello.txt")
@@ -265,7 +265,7 @@ def test_the_json_log_has_one_object_per_read(root: Path, tmp_path: Path) -> Non
 
 
 def test_the_json_log_has_the_files_of_a_batch_as_data(root: Path, tmp_path: Path) -> None:
-    """A tree that is fetched by a batch: the log has its files in a list, each with its bytes and what became of it."""
+    """For a tree fetched with a batch, the log has a list of its files, each with its bytes and outcome."""
     tree = tmp_path / "tree"
     tree.mkdir()
     for name, size in (("a", 3), ('b "quoted", and 2 more', 5)):
@@ -286,7 +286,7 @@ def test_the_json_log_has_the_files_of_a_batch_as_data(root: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("zone", ["UTC", "America/St_Johns"])
 def test_the_json_log_has_times_of_rfc_3339(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
-    """The time of a line is RFC 3339 in UTC with fractions of a second, in whatever zone the server runs."""
+    """The time of a line is RFC 3339 in UTC with fractions of a second, in any time zone of the server."""
     monkeypatch.setitem(ENVIRONMENT, "TZ", zone)
     before = datetime.now(UTC)
     with serving(root, tmp_path / "log") as server:
@@ -298,7 +298,7 @@ def test_the_json_log_has_times_of_rfc_3339(root: Path, tmp_path: Path, monkeypa
 
 
 def test_the_human_log_has_one_line_per_read(root: Path, tmp_path: Path) -> None:
-    """The same for people: time, level, name, bytes, seconds, outcome and attempt on one line."""
+    """The log for people has time, level, name, bytes, seconds, outcome and attempt on one line."""
     with serving(root, tmp_path / "log", log_format="human") as server:
         unspool("get", f"{server.address}/hello.txt", tmp_path / "out")
         server.stop()
@@ -321,7 +321,7 @@ def test_a_quiet_server_logs_no_reads(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("log_format", ["human", "json"])
 def test_a_name_cannot_fake_a_line_of_the_log(root: Path, tmp_path: Path, log_format: str) -> None:
-    """A name with line breaks and escape sequences is escaped: it stays within its line."""
+    """A name with line breaks and escape sequences is escaped, so that it stays on its line."""
     name = "a\n2026-01-01 00:00:00,000 INFO fake\r\x1b[31m\u2028red"
     with serving(root, tmp_path / "log", log_format=log_format) as server:
         assert unspool("cat", f"{server.address}/{name}").code == 3

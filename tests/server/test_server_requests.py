@@ -1,4 +1,4 @@
-"""Calls that do not send their request, and watches and reflection that anybody may open: bounded and timed like any other."""
+"""Calls without a request, health watches and reflection, which need no rights: limited and timed like other calls."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def opened(channel: grpc.aio.Channel, path: str, *requests: bytes) -> Call
 
 @pytest.mark.parametrize("path", EVERY)
 async def test_a_call_without_a_request_ends_in_time(path: str) -> None:
-    """Whatever the method: its client is told how long the server waited, and may try again."""
+    """For every method, the client is told how long the server waited, and may retry."""
     async with served(LimitOptions(request_timeout=0.1)) as (_, channel):
         call = await opened(channel, path)
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
@@ -65,7 +65,7 @@ async def test_a_call_without_a_request_ends_in_time(path: str) -> None:
 
 @pytest.mark.parametrize("path", EVERY)
 async def test_a_call_that_ends_without_a_request_is_refused(path: str) -> None:
-    """A client that says it has no request to send is told that one is needed."""
+    """A client that ends its call without a request is told that one is needed."""
     async with served(LimitOptions()) as (_, channel):
         call = await opened(channel, path)
         await call.done_writing()
@@ -73,7 +73,7 @@ async def test_a_call_that_ends_without_a_request_is_refused(path: str) -> None:
 
 
 async def test_the_oldest_of_too_many_that_wait_ends() -> None:
-    """With room for three, the fourth ends the first; and one that sends its request is answered meanwhile."""
+    """With room for three, the fourth ends the first; a call that sends its request is answered meanwhile."""
     async with served(LimitOptions(streams=3)) as (address, channel):
         waiting = [await opened(channel, STAT) for _ in range(4)]
         assert await waiting[0].code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -89,7 +89,7 @@ async def test_the_oldest_of_too_many_that_wait_ends() -> None:
 
 
 async def test_a_stream_without_its_request_counts_as_a_stream() -> None:
-    """Two reads that wait for their request are two streams of their client, and a third is refused."""
+    """Two reads that wait for their request count as two streams of their client, and a third is refused."""
     async with served(LimitOptions(streams_per_peer=2)) as (_, channel):
         waiting = [await opened(channel, READ) for _ in range(2)]
         third = await opened(channel, READ, b"\n\x01a")
@@ -99,7 +99,7 @@ async def test_a_stream_without_its_request_counts_as_a_stream() -> None:
 
 @pytest.mark.parametrize(("path", "request_"), [(WATCH, b""), (REFLECTION, ServerReflectionRequest(list_services="*"))])
 async def test_what_anybody_may_open_is_counted(path: str, request_: bytes | ServerReflectionRequest) -> None:
-    """The third watch of a client with a limit of two is refused; probes are answered, and files read, all the same."""
+    """The third watch of a client with a limit of two is refused; health checks and reads are still answered."""
     asked = request_ if isinstance(request_, bytes) else request_.SerializeToString()
     async with served(LimitOptions(streams_per_peer=2)) as (address, channel):
         open_ = [await opened(channel, path, asked) for _ in range(2)]
@@ -116,7 +116,7 @@ async def test_what_anybody_may_open_is_counted(path: str, request_: bytes | Ser
 
 
 async def test_a_watch_ends_at_the_age_of_streams() -> None:
-    """A limit on the age of streams is one on watches too; the client is asked to watch again."""
+    """The limit on the age of streams applies to watches; the client is told to watch again."""
     async with served(LimitOptions(stream_age=0.1)) as (_, channel):
         call = await opened(channel, WATCH, b"")
         assert HealthCheckResponse.FromString(await _message(call)).status == HealthCheckResponse.SERVING
@@ -125,7 +125,7 @@ async def test_a_watch_ends_at_the_age_of_streams() -> None:
 
 
 async def test_a_watch_sees_each_change_and_what_it_does_not_know() -> None:
-    """SERVING, then NOT_SERVING when the server drains; of another service, that it is unknown."""
+    """A watch reports SERVING, then NOT_SERVING when the server drains; for an unknown service, that it is unknown."""
     async with Server(MemoryStore()) as server, grpc.aio.insecure_channel(server.address) as channel:
         known = await opened(channel, WATCH, HealthCheckRequest(service="demo.Files").SerializeToString())
         other = await opened(channel, WATCH, HealthCheckRequest(service="no.Such").SerializeToString())
@@ -138,7 +138,7 @@ async def test_a_watch_sees_each_change_and_what_it_does_not_know() -> None:
 
 @pytest.mark.parametrize("path", [CHECK, WATCH, REFLECTION])
 async def test_a_long_question_is_refused(path: str) -> None:
-    """A name of 5,000 bytes is no service's, and would be kept as long as a watch."""
+    """A service name of 5,000 bytes is refused, because it would be kept as long as the watch."""
     question = HealthCheckRequest(service="n" * 5000).SerializeToString()
     async with served(LimitOptions()) as (_, channel):
         call = await opened(channel, path, question)
@@ -147,14 +147,14 @@ async def test_a_long_question_is_refused(path: str) -> None:
 
 
 async def test_an_unknown_service_is_not_found() -> None:
-    """As gRPC's health protocol has it."""
+    """As gRPC's health protocol requires."""
     async with served(LimitOptions()) as (_, channel):
         call = await opened(channel, CHECK, HealthCheckRequest(service="no.Such").SerializeToString())
         assert await call.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_questions_of_one_call_are_counted_like_calls() -> None:
-    """With two requests a second, the third question to reflection is refused, though it is the same call."""
+    """With two requests a second, the third question to reflection is refused, although it is in the same call."""
     question = ServerReflectionRequest(list_services="*").SerializeToString()
     async with served(LimitOptions(requests=2)) as (_, channel):
         call = await opened(channel, REFLECTION, question, question, question)
@@ -164,7 +164,7 @@ async def test_questions_of_one_call_are_counted_like_calls() -> None:
 
 
 async def test_reflection_waits_for_the_next_question_in_time() -> None:
-    """A call of reflection that asks no more ends like one that asks nothing."""
+    """After a question, a reflection call is ended if the next one does not arrive within `request_timeout`."""
     question = ServerReflectionRequest(list_services="*").SerializeToString()
     async with served(LimitOptions(request_timeout=0.1)) as (_, channel):
         call = await opened(channel, REFLECTION, question)
@@ -173,7 +173,7 @@ async def test_reflection_waits_for_the_next_question_in_time() -> None:
 
 
 async def test_a_large_request_that_is_refused_says_why() -> None:
-    """Over a limit, a request of 3 MiB that the server does not read any more still learns that it is one."""
+    """Over a limit, a client that sends a request of 3 MiB gets the error, although the server does not read all of it."""
     async with served(LimitOptions(requests=0.001)) as (_, channel):
         read: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(READ)
         stat: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(STAT)

@@ -1,4 +1,4 @@
-"""The SHA-256 of a file, for those who ask for it: computed once, by nobody's leave, and never on the event loop."""
+"""The SHA-256 of a file for clients that request it: computed once, and never on the event loop."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sha256(data: bytes) -> bytes:
 
 
 async def test_it_is_what_sha256sum_says_and_is_computed_once(tmp_path: Path) -> None:
-    """A client that asks is told what `sha256sum` prints of the file; the file is read once for all who ask."""
+    """A client that requests it gets the value of `sha256sum`; the file is read once for all clients."""
     path = tmp_path / "a"
     path.write_bytes(DATA)
     said = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[0]
@@ -55,7 +55,7 @@ async def test_it_is_what_sha256sum_says_and_is_computed_once(tmp_path: Path) ->
 
 
 async def test_nobody_is_told_who_does_not_ask() -> None:
-    """Stat, listings and reads that do not ask are told no SHA-256; what was read for it need not be read for the CRC32C."""
+    """Stat, listings and other reads have no SHA-256; bytes read for it need not be read again for the CRC32C."""
     store = FaultyStore(GatedStore({"a": DATA, "empty": b""}))
     async with serve(store, SMALL_BLOCKS) as address, Client(address) as client, wiretap(address) as tap:
         assert (await client.stat("empty", sha256=True)).sha256 == sha256(b"")
@@ -71,7 +71,7 @@ async def test_nobody_is_told_who_does_not_ask() -> None:
 
 
 async def test_the_header_waits_for_it_with_heartbeats() -> None:
-    """While the server reads the file for it, heartbeats go out, and then the header."""
+    """While the server reads the file for it, heartbeats arrive, and then the header."""
     store = GatedStore({"a": DATA})
     gate = store.close_at(16 * KIB)
     async with serve(store, SMALL_BLOCKS) as address, wiretap(address) as tap:
@@ -87,7 +87,7 @@ async def test_the_header_waits_for_it_with_heartbeats() -> None:
 
 
 async def test_many_who_ask_share_one_computation() -> None:
-    """Clients that ask while it is being computed wait for that: the file is read once."""
+    """Clients that request it while it is being computed wait for the result: the file is read once."""
     inner = GatedStore({"a": DATA})
     gate = inner.close_at(16 * KIB)
     store = FaultyStore(inner)
@@ -100,7 +100,7 @@ async def test_many_who_ask_share_one_computation() -> None:
 
 
 class Turns:
-    """Counts turns, and where the hashing is done."""
+    """Counts turns, and records the threads of the hashing."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -113,7 +113,7 @@ class Turns:
 
 
 async def opened(store: GatedStore | MemoryStore | FaultyStore) -> OpenFile:
-    """Open the one file of a store."""
+    """Open the only file of a store."""
     return await store.open("a")
 
 
@@ -135,7 +135,7 @@ async def test_it_takes_turns_and_no_time_of_the_event_loop(monkeypatch: pytest.
 
 
 async def test_a_client_that_leaves_ends_the_work_and_the_next_goes_on() -> None:
-    """When the asker is cancelled nothing more is read; what was hashed by then is not read again for the next one."""
+    """If the caller is cancelled, reading stops; bytes hashed before that are not read again for the next caller."""
     inner = GatedStore({"a": DATA})
     inner.close_at(48 * KIB)
     store = FaultyStore(inner)
@@ -152,7 +152,7 @@ async def test_a_client_that_leaves_ends_the_work_and_the_next_goes_on() -> None
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more revisions than are remembered, the one longest unused is forgotten and read again; the same of what was begun."""
+    """When too many revisions are known, the least recently used one is forgotten and read again; so is unfinished work."""
     monkeypatch.setattr(digests, "_KNOWN", 2)
     monkeypatch.setattr(digests, "_BEGUN", 2)
     names = ["a", "b", "c"]
@@ -180,19 +180,19 @@ class Short:
         self.info = FileInfo("a", 10, "r")
 
     async def read(self, *_: object) -> AsyncGenerator[bytes, None]:
-        """Yield too little."""
+        """Yield too few bytes."""
         yield b"short"
 
 
 async def test_a_store_that_stops_short_gives_none() -> None:
-    """A file of which bytes are missing has no SHA-256: it is data loss, at that byte."""
+    """If bytes of a file are missing, the error is data loss at that byte."""
     with pytest.raises(DataLossError) as caught:
         await digests.Digests(8).sha256(Short(), Checksums(), Turns())  # type: ignore[arg-type]
     assert caught.value.offset == 5
 
 
 class Unsteady(GatedStore):
-    """A store whose files somebody may be writing to unseen."""
+    """A store whose files may be changed unnoticed."""
 
     async def open(self, name: str, revision: str | None = None) -> OpenFile:
         """See `Store.open`."""
@@ -206,7 +206,7 @@ class Unsteady(GatedStore):
 
 
 async def test_it_is_not_remembered_of_a_file_that_may_change_unseen() -> None:
-    """What is learned of a file that is not steady is told to the one who asked, and read again for the next."""
+    """The SHA-256 of a file that is not steady is sent to the client that requested it, and computed again for the next."""
     store = FaultyStore(Unsteady({"a": DATA}))
     async with serve(store, SMALL_BLOCKS) as address, Client(address) as client:
         for times in (1, 2):
@@ -215,7 +215,7 @@ async def test_it_is_not_remembered_of_a_file_that_may_change_unseen() -> None:
 
 
 async def test_another_revision_has_another() -> None:
-    """A file that changed is hashed anew; one pinned to the old revision is not given the new one's."""
+    """A file that changed is hashed again; a client that pinned the old revision does not get the new value."""
     store = MemoryStore({"a": b"old"})
     async with serve(store) as address, Client(address) as client, wiretap(address) as tap:
         old = await client.stat("a", sha256=True)
@@ -229,14 +229,14 @@ class Older(StoreTransport):
     """A server from before the SHA-256."""
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
-        """Ignore what it does not know."""
+        """Ignore the unknown field."""
         request = ReadRequest(request.name, request.start, request.length, request.revision)
         async for frame in super().read(request):
             yield frame
 
 
 async def test_an_older_server_has_none_and_the_client_says_so(tmp_path: Path) -> None:
-    """Stat and verify raise UnsupportedError that names the file; without the wish they work as before."""
+    """Stat and verify with `sha256` raise UnsupportedError with the file's name; without it they work as before."""
     store = FaultyStore(GatedStore({"a": DATA}))
     (tmp_path / "a").write_bytes(DATA)
     async with Client(transport=Older(store)) as client:
@@ -249,10 +249,10 @@ async def test_an_older_server_has_none_and_the_client_says_so(tmp_path: Path) -
 
 
 class Colliding(StoreTransport):
-    """A server whose file has the CRC32C of another file, and its own SHA-256."""
+    """A server whose file has the CRC32C of another file, but its own SHA-256."""
 
     async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
-        """Say no CRC32C."""
+        """Report no CRC32C."""
         async for frame in super().read(request):
             assert frame.header is not None
             assert frame.header.info is not None
@@ -263,7 +263,7 @@ class Colliding(StoreTransport):
 
 
 async def test_verify_compares_the_sha256_itself(tmp_path: Path) -> None:
-    """Where nothing but the SHA-256 tells two files apart, verify finds it, and says both."""
+    """If only the SHA-256 of two files differs, verify detects it, and the error has both values."""
     (tmp_path / "a").write_bytes(b"here!")
     async with Client(transport=Colliding(GatedStore({"a": b"there"}))) as client:
         with pytest.raises(FileMismatchError) as caught:

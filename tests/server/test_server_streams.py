@@ -1,4 +1,4 @@
-"""Many streams at once, and streams that end before their time."""
+"""Many streams at once, and streams that end early."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ async def until_closed(store: FaultyStore) -> None:
 
 
 async def test_a_reader_that_is_slow_holds_up_no_other() -> None:
-    """While one client does not read, another gets the same file whole, on the same connection even."""
+    """While one client does not read, another gets the same file completely, even on the same connection."""
     data = os.urandom(32 * MIB)
     async with serve(MemoryStore({"a": data})) as address, wiretap(address) as tap:
         slow = tap.read(ReadRequest("a"))
@@ -40,7 +40,7 @@ async def test_a_reader_that_is_slow_holds_up_no_other() -> None:
 
 
 async def test_a_store_that_is_stuck_on_one_file_holds_up_no_other() -> None:
-    """While the store does not come back from one file, the others are served."""
+    """While the store does not answer for one file, other files are served."""
     store = GatedStore({"stuck": b"0123", "fine": b"abcd"})
     gate = store.close_at(0, "stuck")
     async with serve(store) as address, Client(address) as client, asyncio.TaskGroup() as tasks:
@@ -54,7 +54,7 @@ async def test_a_store_that_is_stuck_on_one_file_holds_up_no_other() -> None:
 
 @pytest.mark.parametrize("waiting", ["for the client", "for the store"])
 async def test_when_the_client_has_gone_reading_stops(waiting: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that leaves ends the store's reading and closes the file; it is logged as CANCELLED, without a traceback."""
+    """If a client disconnects, reading ends and the file is closed; the call is logged as CANCELLED, without a traceback."""
     caplog.set_level(logging.INFO)
     store = FaultyStore(MemoryStore({"a": bytes(64 * MIB)}))
     ends = Recorder[CallEnd]()
@@ -79,12 +79,12 @@ async def test_when_the_client_has_gone_reading_stops(waiting: str, caplog: pyte
 
 
 async def test_no_more_is_read_than_the_client_takes() -> None:
-    """A client that does not read keeps the server from reading on: what is on its way is bounded, whatever the file's size."""
+    """If a client does not read, the server stops reading: the bytes in flight are bounded, whatever the size of the file."""
     store = FaultyStore(MemoryStore({"a": bytes(256 * MIB), "b": bytes(4 * MIB)}))
     async with serve(store) as address, wiretap(address) as tap, Client(address) as other:
         call = tap.read(ReadRequest("a"))
         await tap.next_frame(call)
-        for _ in range(10):  # other work is the clock: ten times what the slow one would need to fill its share
+        for _ in range(10):  # other work is the clock: ten times as much as the slow one needs to fill its share
             await other.read("b")
         assert store.bytes_read < 10 * 4 * MIB + 64 * MIB
         call.cancel()
@@ -93,7 +93,7 @@ async def test_no_more_is_read_than_the_client_takes() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system does not list a process's open files")
 async def test_no_file_stays_open(tmp_path: Path) -> None:
-    """Whole reads, broken-off reads and refused ones leave no descriptor behind."""
+    """Complete, cancelled and refused reads leave no descriptor open."""
     (tmp_path / "a").write_bytes(bytes(8 * MIB))
 
     def open_below() -> list[str]:
@@ -121,12 +121,12 @@ class BrokenStore(MemoryStore):
     """A store with a bug."""
 
     async def open(self, name: str, revision: str | None = None) -> OpenFile:  # type: ignore[override]  # the real one promises more
-        """Fail in a way no store may."""
+        """Raise an unexpected exception."""
         raise ZeroDivisionError("a secret of the server's")
 
 
 async def test_a_bug_in_a_store_is_told_without_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    """What nobody foresaw is INTERNAL for the client, without details; the log has the traceback."""
+    """An unexpected exception is INTERNAL for the client, without details; the log has the traceback."""
     ends = Recorder[CallEnd]()
     async with serve(BrokenStore(), observers=[ends]) as address, wiretap(address) as tap:
         with pytest.raises(ServerError) as caught:
@@ -139,7 +139,7 @@ async def test_a_bug_in_a_store_is_told_without_its_secrets(caplog: pytest.LogCa
 
 @pytest.mark.parametrize("method", ["ReadFile", "ListFiles", "StatFile"])
 async def test_what_is_no_request_is_refused(method: str) -> None:
-    """Bytes that are no request are INVALID_ARGUMENT, and the server goes on."""
+    """A malformed request is INVALID_ARGUMENT, and the server goes on."""
     async with serve(MemoryStore({"a": b"a"})) as address, wiretap(address) as tap:
         call: StreamMethod = tap.channel.unary_stream(f"/unspool.v1.FileService/{method}")
         refused = call(b"\xff\xff\xff")

@@ -1,4 +1,4 @@
-"""Turns at what takes the processor for long: one at a time, round between peers, with room for others in between."""
+"""Turns at CPU-heavy work: one at a time, round-robin between peers, with other work in between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unspool.server.turns import Turns
 
 
 def always_busy() -> Turns:
-    """Return turns in a process that does nothing but use the processor."""
+    """Return turns in a process that only uses the processor."""
     seconds = count()
     return Turns(lambda: float(next(seconds)))
 
@@ -21,17 +21,17 @@ class Stream:
     """Takes turns.
 
     Args:
-        turns: where.
-        peer: on whose behalf.
-        log: where the peer is noted at each turn.
-        holding: what a turn waits for, if it is not over at once.
+        turns: the queue.
+        peer: the peer that takes the turns.
+        log: records the peer at each turn.
+        holding: what a turn waits for, if it does not end at once.
     """
 
     def __init__(self, turns: Turns, peer: str, log: list[str], holding: asyncio.Event | None = None) -> None:
         self._turns, self._peer, self._log, self._holding = turns, peer, log, holding
 
     async def run(self, times: int) -> None:
-        """Take so many turns, one after another."""
+        """Take a number of turns, one after another."""
         for _ in range(times):
             async with self._turns.turn(self._peer):
                 self._log.append(self._peer)
@@ -40,13 +40,13 @@ class Stream:
 
 
 async def rounds(times: int) -> None:
-    """Let the event loop come round so many times."""
+    """Let the event loop run a number of rounds."""
     for _ in range(times):
         await asyncio.sleep(0)
 
 
 async def test_one_turn_at_a_time() -> None:
-    """While one has the processor, nobody else has a turn; the next has one soon after."""
+    """While one stream has a turn no other has one; the next one gets its turn soon after."""
     turns, log, over = always_busy(), list[str](), asyncio.Event()
     first = asyncio.ensure_future(Stream(turns, "a", log, over).run(1))
     await rounds(1)
@@ -61,7 +61,7 @@ async def test_one_turn_at_a_time() -> None:
 
 
 async def test_the_loop_comes_round_between_two_turns() -> None:
-    """Whatever is light gets several goes between two turns, though many wait for one."""
+    """Light work runs several times between two turns, even if many streams wait for one."""
     turns, log = always_busy(), list[str]()
     streams = asyncio.gather(*(Stream(turns, "a", log).run(5) for _ in range(10)))
     while not streams.done():
@@ -72,7 +72,7 @@ async def test_the_loop_comes_round_between_two_turns() -> None:
 
 
 async def test_a_peer_with_one_stream_has_every_other_turn_beside_one_with_ninety() -> None:
-    """Many streams of one peer do not crowd out the one of another."""
+    """Many streams of one peer do not delay the stream of another."""
     turns, log = always_busy(), list[str]()
     greedy = [asyncio.ensure_future(Stream(turns, "greedy", log).run(10)) for _ in range(90)]
     await rounds(1)
@@ -83,7 +83,7 @@ async def test_a_peer_with_one_stream_has_every_other_turn_beside_one_with_ninet
 
 
 async def test_the_streams_of_a_peer_come_round_as_well() -> None:
-    """No stream has another turn before each other stream of its peer has had one."""
+    """No stream gets a second turn before each other stream of its peer has had one."""
     turns, log = always_busy(), list[int]()
 
     async def take(number: int) -> None:
@@ -92,12 +92,12 @@ async def test_the_streams_of_a_peer_come_round_as_well() -> None:
                 log.append(number)
 
     await asyncio.gather(*map(take, range(20)))
-    assert log[0] == 0  # before anybody else was there
+    assert log[0] == 0  # before the others were waiting
     assert log[1:81] == [*range(20)] * 4
 
 
 async def test_who_waits_for_a_disk_keeps_nobody_waiting() -> None:
-    """A turn that leaves the processor idle is passed on before it is over, as often as need be."""
+    """A turn that leaves the processor idle is passed on before it ends, repeatedly if necessary."""
     turns, log, stuck = Turns(processor=lambda: 0.0), list[str](), asyncio.Event()
     waiting = [asyncio.ensure_future(Stream(turns, f"stuck {number}", log, stuck).run(1)) for number in range(5)]
     await rounds(1)
@@ -109,7 +109,7 @@ async def test_who_waits_for_a_disk_keeps_nobody_waiting() -> None:
 
 
 async def test_a_turn_ends_for_others_in_any_case() -> None:
-    """Whatever else uses the processor: one that is stuck does not keep others waiting for ever."""
+    """A turn that does not end does not block the others for ever, whatever else uses the processor."""
     turns, log, stuck = always_busy(), list[str](), asyncio.Event()
     waiting = asyncio.ensure_future(Stream(turns, "stuck", log, stuck).run(1))
     await rounds(1)
@@ -122,7 +122,7 @@ async def test_a_turn_ends_for_others_in_any_case() -> None:
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("when", range(30))
 async def test_a_cancel_at_any_moment_costs_nobody_a_turn(when: int, *, first: bool) -> None:
-    """Whenever one who waits for a turn or has one is cancelled, first or last in its round, all others get theirs."""
+    """If a stream is cancelled while it waits for a turn or has one, at any place in its round, all others get theirs."""
     turns, log = always_busy(), list[str]()
     tasks: list[asyncio.Task[None]] = []
     complaints: list[dict[str, object]] = []

@@ -1,4 +1,4 @@
-"""`unspool serve --workers`: several processes on one port, which look like one server to everybody else."""
+"""`unspool serve --workers`: several processes on one port, which clients see as one server."""
 
 import json
 import os
@@ -27,13 +27,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def workers_of(server: Serving) -> set[int]:
-    """The process ids of a server's workers."""
+    """Return the process ids of a server's workers."""
     pid = server.process.pid
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process runs; one that ended and is not waited for by anybody does not."""
+    """Return whether a process runs; one that has ended and was not waited for does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -41,13 +41,13 @@ def is_running(pid: int) -> bool:
 
 
 async def read_once(address: str) -> None:
-    """Read the small file over a connection of its own."""
+    """Read the small file over a new connection."""
     async with Client(address) as client:
         assert await client.read("hello.txt") == b"hello, world\n"
 
 
 async def test_clients_are_spread_over_the_workers(root: Path, tmp_path: Path) -> None:
-    """Every client is served, sooner or later each worker serves some of them, and the log says which one did."""
+    """Every client is served, each worker serves some of them, and the log says which one did."""
     with serving(root, tmp_path / "log", "--workers", "2") as server:
         assert len(workers_of(server)) == 2
         asked = 0
@@ -62,7 +62,7 @@ async def test_clients_are_spread_over_the_workers(root: Path, tmp_path: Path) -
 
 
 def test_people_too_are_told_which_worker(root: Path, tmp_path: Path) -> None:
-    """The log for people says which worker a line is of, too."""
+    """The log for people says which worker wrote a line, too."""
     with serving(root, tmp_path / "log", "--workers", "2", log_format="human") as server:
         assert unspool("cat", f"{server.address}/hello.txt").code == 0
         server.stop()
@@ -80,7 +80,7 @@ def test_people_too_are_told_which_worker(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_running_downloads_finish_after_a_signal(root: Path, tmp_path: Path, number: signal.Signals) -> None:
-    """A signal to the parent has all workers drain: a running download gets the rest, then all end, the parent with 0."""
+    """A signal to the parent drains all workers: a running download gets the rest, then all end, the parent with 0."""
     out = tmp_path / "out"
     with serving(root, tmp_path / "log", "--workers", "2", "--grace", "60") as server, Gate(server.address, 20 * MIB) as gate:
         workers = workers_of(server)
@@ -98,7 +98,7 @@ def test_running_downloads_finish_after_a_signal(root: Path, tmp_path: Path, num
 
 
 def test_a_killed_worker_is_replaced_and_its_client_goes_on(root: Path, tmp_path: Path) -> None:
-    """Whichever worker is killed, another takes its place, and the download that it served goes on where it was."""
+    """A worker that is killed is replaced, and the download that it served resumes."""
     out = tmp_path / "out"
     with (
         serving(root, tmp_path / "log", "--workers", "2") as server,
@@ -125,7 +125,7 @@ def test_a_killed_worker_is_replaced_and_its_client_goes_on(root: Path, tmp_path
 
 
 def test_nobody_is_left_of_a_parent_that_was_killed(root: Path, tmp_path: Path) -> None:
-    """SIGKILL for the parent, in the middle of a download: the workers end too, and the port is free again."""
+    """If the parent is killed with SIGKILL during a download, the workers end too, and the port is free again."""
     with serving(root, tmp_path / "log", "--workers", "2") as server, Gate(server.address, 4 * MIB) as gate:
         workers = workers_of(server)
         assert len(workers) == 2
@@ -149,14 +149,14 @@ def test_an_address_in_use_is_one_line(root: Path, tmp_path: Path, first: str, s
 
 
 def test_what_is_wrong_with_the_root_is_said_once(tmp_path: Path) -> None:
-    """A root that is not there is one line and its exit code, whatever the number of workers."""
+    """A missing root is one line and its exit code, with any number of workers."""
     refused = unspool("serve", tmp_path / "nope", "--listen", "127.0.0.1:0", "--workers", "3")
     assert refused.code == 3
     assert "nope" in refused.complaint
 
 
 def test_nothing_is_imported_from_where_it_runs(root: Path, tmp_path: Path) -> None:
-    """A file in the current directory that is called like a module is not run by the workers."""
+    """A file in the current directory with the name of a module is not run by the workers."""
     (tmp_path / "grpc.py").write_text("raise SystemExit('this is not gRPC')\n")
     program = "import sys; sys.path.remove(''); from unspool.cli import main; main()"
     with subprocess.Popen(

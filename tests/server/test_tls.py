@@ -1,4 +1,4 @@
-"""TLS and mutual TLS, over real sockets: who is served, over what, and what is read of the files."""
+"""TLS and mutual TLS, over real sockets: which clients are served, and which files are refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def server_pair(authority: Authority) -> Pair:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_file_is_read_over_tls(authority: Authority, server_pair: Pair, tmp_path: Path, host: str) -> None:
-    """A server with a certificate says so in its address; who trusts its authority downloads, with several streams."""
+    """A server with a certificate has it in its address; a client that trusts its authority downloads, with several streams."""
     async with Server(store(), f"{host}:0", cert=server_pair.cert, key=server_pair.key) as server:
         assert server.address.startswith(f"{SECURE_SCHEME}{host}:")
         assert server.addresses == (server.address,)
@@ -62,7 +62,7 @@ async def test_a_file_is_read_over_tls(authority: Authority, server_pair: Pair, 
 
 
 async def test_each_address_has_its_own_security(authority: Authority, server_pair: Pair, tmp_path: Path) -> None:
-    """One server: machines with certificates, people without, programs beside it on a Unix socket and in clear."""
+    """One server for machines with certificates, people without, and local programs over a Unix socket and without TLS."""
     machine = authority.issue("machine", "machine@example.com")
     listen = ["mtls:127.0.0.1:0", "tls:127.0.0.1:0", f"unix:{tmp_path}/s", "plain:127.0.0.1:0"]
     async with Server(store(), listen, cert=server_pair.cert, key=server_pair.key, client_ca=authority.file) as server:
@@ -82,7 +82,7 @@ async def test_each_address_has_its_own_security(authority: Authority, server_pa
 
 
 async def test_a_server_knows_which_calls_came_over_tls(authority: Authority, server_pair: Pair) -> None:
-    """Each call of one server is known by its own connection: over TLS, or in clear."""
+    """For each call the server knows whether its own connection uses TLS."""
     seen = []
 
     async def handle(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
@@ -110,7 +110,7 @@ async def test_a_server_knows_which_calls_came_over_tls(authority: Authority, se
 
 
 async def test_a_key_may_be_in_the_file_of_its_certificate(authority: Authority, server_pair: Pair, tmp_path: Path) -> None:
-    """On both ends, one file may have both."""
+    """On both ends, certificate and key may be in one file."""
     both = tmp_path / "both.pem"
     both.write_bytes(server_pair.key.read_bytes() + server_pair.cert.read_bytes())
     async with (
@@ -145,7 +145,7 @@ def test_blocking_calls_take_the_same_options(authority: Authority, server_pair:
 
 
 async def test_what_came_in_clear_is_not_gone_on_with_over_tls(authority: Authority, server_pair: Pair, tmp_path: Path) -> None:
-    """An interrupted download over TLS begins again where a part file came in clear, and resumes one that came over TLS."""
+    """An interrupted download over TLS discards a part file from a connection without TLS, and resumes one from TLS."""
     data = bytes(40 << 20)
     listen = ("plain:127.0.0.1:0", "tls:127.0.0.1:0")
     async with Server(MemoryStore({"a.bin": data}), listen, cert=server_pair.cert, key=server_pair.key) as server:
@@ -172,7 +172,7 @@ class Stop:
 
 
 async def test_a_server_that_has_answered_is_tried_again(authority: Authority, server_pair: Pair) -> None:
-    """Whatever becomes of its TLS: it may be about to be repaired, and so it is one of the failures that are retried."""
+    """Once a server has answered, a failure of its TLS is retried, because it may be repaired soon."""
     files = {"cert": server_pair.cert, "key": server_pair.key}
     options = TransferOptions(retry=RetryPolicy(budget=2, first_wait=0.01))
     async with AsyncExitStack() as stack:
@@ -192,13 +192,13 @@ async def test_a_server_that_has_answered_is_tried_again(authority: Authority, s
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "plain:0.0.0.0:0", "0"])
 async def test_in_clear_nobody_else_is_served_unasked(listen: str) -> None:
-    """An address that other machines reach is not served in clear, unless that is said."""
+    """An address that other machines can reach is not served without TLS, unless that is allowed."""
     with pytest.raises(InvalidRequestError, match=r"is open to other machines, and in clear: .*insecure=True"):
         await Server(store(), listen).start()
 
 
 async def test_over_tls_others_are_served(server_pair: Pair, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
-    """Over TLS an address that other machines reach needs no permission; a warning says that nobody is asked who they are."""
+    """With TLS an address that other machines can reach needs no permission; a warning says that clients are not identified."""
     listen = ("tls:0.0.0.0:0", "mtls:0.0.0.0:0")
     async with Server(store(), listen, cert=server_pair.cert, key=server_pair.key, client_ca=authority.file) as server:
         warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
@@ -208,7 +208,7 @@ async def test_over_tls_others_are_served(server_pair: Pair, authority: Authorit
 
 @pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
 async def test_tls_before_1_2_is_refused(server_pair: Pair, version: str) -> None:
-    """A client that speaks TLS 1.1 at most gets no connection; one that speaks 1.2 at most gets one."""
+    """A client that supports at most TLS 1.1 is refused; one that supports at most 1.2 is served."""
     async with Server(store(), cert=server_pair.cert, key=server_pair.key) as server:
         port = int(server.address.rpartition(":")[2])
 
@@ -229,14 +229,14 @@ async def test_tls_before_1_2_is_refused(server_pair: Pair, version: str) -> Non
 
 @pytest.mark.parametrize("tls", [True, False])
 async def test_who_connects_and_says_nothing_is_disconnected(server_pair: Pair, *, tls: bool) -> None:
-    """A peer has `handshake_timeout` seconds for the handshake: it holds a connection no longer."""
+    """A peer has `handshake_timeout` seconds for the handshake; then its connection is closed."""
     options = ServerOptions(handshake_timeout=0.2)
     files = {"cert": server_pair.cert, "key": server_pair.key} if tls else {}
     async with Server(store(), options=options, **files) as server:  # type: ignore[arg-type]
         reader, writer = await asyncio.open_connection("127.0.0.1", int(server.address.rpartition(":")[2]))
         began = time.monotonic()
         async with asyncio.timeout(5):
-            await reader.read()  # in clear the server speaks first: its settings
+            await reader.read()  # without TLS the server sends first: its settings
         assert time.monotonic() - began >= 0.15
         writer.close()
 
@@ -266,7 +266,7 @@ async def test_a_file_that_is_not_what_it_should_be_is_named(
     kind: type[UnspoolError],
     said: str,
 ) -> None:
-    """Missing, of another kind, not belonging together, locked: one line that names the file, before anything is connected."""
+    """A file that is missing, of another kind, mismatched or locked is one line that names it, before any connection."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - beside its use
 
     authority.issue("other")
@@ -287,7 +287,7 @@ async def test_a_file_that_is_not_what_it_should_be_is_named(
 
 
 def test_files_for_a_connection_in_clear_are_refused(authority: Authority) -> None:
-    """Who gives certificates expects TLS: without it nothing is sent."""
+    """A client with certificates and without TLS is refused, and sends nothing."""
     with pytest.raises(InvalidRequestError, match="this connection is in clear, and ca=, cert= and key= are for TLS"):
         Client("localhost:1", ca=authority.file)
     with pytest.raises(InvalidRequestError, match="a Unix socket has no TLS"):
@@ -295,7 +295,7 @@ def test_files_for_a_connection_in_clear_are_refused(authority: Authority) -> No
 
 
 async def test_a_server_whose_certificate_has_expired_warns(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
-    """It starts, for its clock may be wrong, and the log says since when the certificate is expired."""
+    """A server with an expired certificate starts, because its clock may be wrong, and logs since when it is expired."""
     old = authority.issue("old", days=(-9, -2))
     async with Server(store(), cert=old.cert, key=old.key):
         (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]

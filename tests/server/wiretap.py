@@ -1,4 +1,4 @@
-"""A client of the bare wire, to see what a server really sends: unspool's own would hide it."""
+"""A client that shows the messages of a server unchanged, which unspool's own client would not."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ StreamCall: TypeAlias = "grpc.aio.UnaryStreamCall[bytes, bytes]"
 StreamMethod: TypeAlias = "grpc.aio.UnaryStreamMultiCallable[bytes, bytes]"
 
 DEFAULT_LIMIT = 4 << 20
-"""What gRPC lets a message have, where nobody has said otherwise."""
+"""gRPC's default limit for a message."""
 
 
 class Wiretap:
@@ -46,7 +46,7 @@ class Wiretap:
         return None if message is None else batchwire.decode_pieces(message)
 
     async def all_pieces(self, call: StreamCall) -> list[Piece]:
-        """Return all pieces that are still to come."""
+        """Return all remaining pieces."""
         pieces: list[Piece] = []
         while (more := await self.next_pieces(call)) is not None:
             pieces += more
@@ -57,7 +57,7 @@ class Wiretap:
         return self._list(wire.encode_list_request(request))
 
     async def next_message(self, call: StreamCall) -> bytes | None:
-        """Return a call's next message, or None at the end; raise the error that its status means."""
+        """Return a call's next message, or None at the end; raise the error of its status."""
         try:
             message = await call.read()
         except grpc.aio.AioRpcError as error:
@@ -73,7 +73,7 @@ class Wiretap:
         return None if message is None else wire.decode_frame(message)
 
     async def rest(self, call: StreamCall) -> list[Frame]:
-        """Return all frames that are still to come."""
+        """Return all remaining frames."""
         frames = []
         while (frame := await self.next_frame(call)) is not None:
             frames.append(frame)
@@ -92,7 +92,7 @@ async def wiretap(address: str) -> AsyncGenerator[Wiretap, None]:
 
 
 def meaning(error: grpc.aio.AioRpcError) -> UnspoolError:
-    """Return what a status means to a client of ours."""
+    """Return the error that unspool's client raises for a status."""
     return status.decode_error(error.code(), error.details(), error.trailing_metadata() or (), server="the server")
 
 
@@ -102,5 +102,5 @@ def data_of(frames: list[Frame]) -> bytes:
 
 
 def is_heartbeat(frame: Frame | None) -> bool:
-    """Whether a frame says nothing but that the server is there."""
+    """Return whether a frame is a heartbeat."""
     return frame == Frame()
