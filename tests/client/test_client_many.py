@@ -100,6 +100,16 @@ async def test_a_dead_server_costs_its_budget_once(tmp_path: Path) -> None:
     assert len(servers.clock.slept) <= 2 * 2, "two jobs tried, twice again each"
 
 
+async def test_a_finished_file_counts_once(tmp_path: Path) -> None:
+    """No event counts the bytes of a file twice, also at the moment when the file is finished."""
+    servers = Servers({"a": content(100), "b": content(200)})
+    await servers.get("s/a", "s/b", into=tmp_path)
+    await servers.get("s/a", "s/b", into=tmp_path)
+    told = [event for event in servers.events if isinstance(event, TreeAdvanced)]
+    assert max(event.good for event in told) == 300
+    assert max(event.kept for event in told) == 300, "in the second run both files are here"
+
+
 async def test_progress_counts_all_files(tmp_path: Path) -> None:
     """The last event has all files and bytes; the total is known once the size of every file is known."""
     servers = Servers({"a": content(100), "b": content(200)})

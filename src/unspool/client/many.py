@@ -127,6 +127,7 @@ class _Run:
             self._tally.fail(name, error)
             self._ended(address, error)
         else:
+            self._tally.forget(name)  # the result has another name; its bytes would count twice in the next event
             self._tally.add_download(result)
             self._ended(address, result)
         finally:
