@@ -22,6 +22,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOC := build/protoc/bin/python -m grpc_tools.protoc --proto_path=proto
 PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
+# Google's package, in a place of ours and in a pool of its own: who embeds unspool may have Google's module, too.
+BYTESTREAM = --proto_path=unspool/rpc/bytestream=proto/google/bytestream unspool/rpc/bytestream/bytestream.proto
+OWN_POOL := sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPool()/'
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
@@ -92,13 +95,17 @@ fmt: $(READY)
 
 proto: build/protoc/.ready
 	$(PROTOC) --python_out=src --pyi_out=src $(PROTOS)
+	$(PROTOC) --python_out=src --pyi_out=src $(BYTESTREAM)
+	$(OWN_POOL) src/unspool/rpc/bytestream/bytestream_pb2.py
 	@if $(HAVE_GO); then for code in $(GO_CODE); do echo "$$code"; sh $$(dirname $$code)/generate.sh || exit 1; done; fi
 
 # Regenerates beside the committed modules and fails on any difference.
 proto-check: build/protoc/.ready
 	rm -rf build/proto && mkdir -p build/proto
 	$(PROTOC) --python_out=build/proto --pyi_out=build/proto $(PROTOS)
-	@for part in v1 demo; do \
+	$(PROTOC) --python_out=build/proto --pyi_out=build/proto $(BYTESTREAM)
+	$(OWN_POOL) build/proto/unspool/rpc/bytestream/bytestream_pb2.py
+	@for part in v1 demo rpc/bytestream; do \
 	  diff -r --exclude=__init__.py --exclude=__pycache__ build/proto/unspool/$$part src/unspool/$$part \
 	  || { echo "generated code is stale: run make proto"; exit 1; }; done
 	@if $(HAVE_GO); then for code in $(GO_CODE); do \

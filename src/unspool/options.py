@@ -18,6 +18,9 @@ Metadata: TypeAlias = Sequence[tuple[str, str]]
 Dialect: TypeAlias = Literal["unspool", "demo"]
 """A protocol: unspool.v1, or the tutorial's demo.Files, which supports reads only and has no checksums."""
 
+ServedDialect: TypeAlias = Dialect | Literal["bytestream"]
+"""A protocol that a server speaks: one of those, or google.bytestream.ByteStream, of which it has Read."""
+
 
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """A bearer token, or a function (which may be a coroutine function) that returns one."""
@@ -106,7 +109,8 @@ class ServiceOptions:
         largest_page: most entries per page that a client may ask for. 5000 of the longest usual names stay below 4 MiB.
         largest_batch: most files in one batch. Even with the longest names they fit into one request.
         heartbeat: seconds to wait for the store before a heartbeat is sent; a third of the client's idle timeout.
-        dialects: the protocols that the server speaks.
+        dialects: the protocols that the server speaks. `bytestream` is not among them unless asked for, because its clients
+            cannot notice that a file changed between two reads.
     """
 
     block_size: int = MIB
@@ -115,7 +119,7 @@ class ServiceOptions:
     largest_page: int = 5000
     largest_batch: int = 1000
     heartbeat: float = 10.0
-    dialects: tuple[Dialect, ...] = ("unspool", "demo")
+    dialects: tuple[ServedDialect, ...] = ("unspool", "demo")
 
 
 @dataclass(frozen=True, slots=True)

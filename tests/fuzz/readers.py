@@ -20,7 +20,7 @@ from unspool.core.model import Frame
 from unspool.core.names import check_name
 from unspool.core.rules import parse_rules
 from unspool.core.tokens import is_token, parse_tokens
-from unspool.rpc import batchwire, demowire, status, wire
+from unspool.rpc import batchwire, bytestreamwire, demowire, status, wire
 from unspool.v1 import file_service_pb2 as pb
 
 
@@ -114,6 +114,9 @@ READERS: dict[str, Reader] = {
     "list-request": Reader(wire.decode_list_request, BAD_REQUEST),
     "batch-request": Reader(lambda data: batchwire.decode_batch_request(data, 1000), BAD_REQUEST),
     "demo-request": Reader(demowire.decode_request, BAD_REQUEST),
+    "bytestream-read": Reader(bytestreamwire.decode_read_request, BAD_REQUEST),
+    "bytestream-write": Reader(bytestreamwire.decode_write_request, BAD_REQUEST),
+    "bytestream-status": Reader(bytestreamwire.decode_status_request, BAD_REQUEST),
     "status-details": Reader(details),
     "name": Reader(name, BAD_REQUEST),
     "url": Reader(lambda data: parse_address(text_of(data)), BAD_REQUEST),

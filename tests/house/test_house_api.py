@@ -99,6 +99,7 @@ IN_MODULES = {
         "Metadata",
         "OnChange",
         "Security",
+        "ServedDialect",
         "ServerOptions",
         "ServiceOptions",
         "Token",

@@ -12,7 +12,7 @@ import unspool
 
 ROOT = Path(unspool.__file__).parent
 
-GENERATED = [ROOT / "v1", ROOT / "demo"]
+GENERATED = [ROOT / "v1", ROOT / "demo", ROOT / "rpc" / "bytestream"]
 
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.parent not in GENERATED)
 

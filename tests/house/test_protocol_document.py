@@ -21,6 +21,7 @@ from unspool.core.retry import RetryBudget, RetryPolicy
 from unspool.demo import files_pb2
 from unspool.options import ServerOptions, TransferOptions
 from unspool.rpc import demowire, status, wire
+from unspool.rpc.bytestream import bytestream_pb2
 from unspool.v1 import file_service_pb2
 
 DOCUMENT = read("PROTOCOL.md")
@@ -240,6 +241,9 @@ def test_the_method_paths_are_the_services() -> None:
     tutorial = files_pb2.DESCRIPTOR.services_by_name["Files"]
     assert f"`/{tutorial.full_name}/{tutorial.methods[0].name}`" in DOCUMENT
     assert demowire.CHUNK_SIZE == 32 * 1024
+    blobs = bytestream_pb2.DESCRIPTOR.services_by_name["ByteStream"]
+    rows = table_after(DOCUMENT, "<!-- table: bytestream -->")
+    assert {(name, path) for name, path, _ in rows} == {(m.name, f"/{blobs.full_name}/{m.name}") for m in blobs.methods}
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ async def from_a_program() -> None:
 
 async def as_a_server() -> None:
     """Serve a directory, and what a test has in memory."""
+    ServerOptions(service=ServiceOptions(dialects=("unspool", "bytestream")))
     options = ServerOptions(service=ServiceOptions(block_size=1 << 20, dialects=("unspool",)), grace=5.0)
     async with Server(LocalStore("/srv/files"), "[::1]:0", options) as server:
         assert_type(server.address, str)

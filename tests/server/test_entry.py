@@ -21,6 +21,9 @@ from unspool.testing import Recorder
 OPEN = {health.SERVICE_NAME, reflection.SERVICE_NAME}
 """The services that have an entry of their own: see unspool/server/probes.py, and test_server_requests.py."""
 
+EVERY_DIALECT = ServiceOptions(dialects=("unspool", "demo", "bytestream"))
+"""What a server is told so that it speaks all there are."""
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -92,7 +95,7 @@ async def round_the_entry(server: Server, ended: Recorder[CallEnd], methods: Ite
 async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every registered method, unary ones included, is reported; and these are all methods of the dialects."""
     ended = Recorder[CallEnd]()
-    server = Server(MemoryStore({"a": b"1"}), observers=[ended])
+    server = Server(MemoryStore({"a": b"1"}), options=ServerOptions(service=EVERY_DIALECT), observers=[ended])
     async with registering(monkeypatch, server) as methods:
         assert await round_the_entry(server, ended, methods) == []
         assert {method.path for method in methods} == {
@@ -101,6 +104,9 @@ async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -
             "/unspool.v1.FileService/ReadFiles",
             "/unspool.v1.FileService/ListFiles",
             "/demo.Files/GetFile",
+            "/google.bytestream.ByteStream/Read",
+            "/google.bytestream.ByteStream/Write",
+            "/google.bytestream.ByteStream/QueryWriteStatus",
         }
 
 
@@ -120,7 +126,7 @@ async def test_one_that_went_round_it_would_be_found(monkeypatch: pytest.MonkeyP
 async def test_who_is_refused_is_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over a limit, every method refuses the call, and does not decode its request."""
     ended = Recorder[CallEnd]()
-    options = ServerOptions(limits=LimitOptions(requests=0.001))
+    options = ServerOptions(service=EVERY_DIALECT, limits=LimitOptions(requests=0.001))
     server = Server(MemoryStore({"a": b"1"}), options=options, observers=[ended])
     async with registering(monkeypatch, server) as methods:
         await call(server.address, methods[0], b"")  # the burst is one
@@ -133,7 +139,7 @@ async def test_who_is_refused_is_not_even_decoded(monkeypatch: pytest.MonkeyPatc
 async def test_what_does_not_parse_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A malformed request is INVALID_ARGUMENT for every method, and is reported."""
     ended = Recorder[CallEnd]()
-    server = Server(MemoryStore(), observers=[ended])
+    server = Server(MemoryStore(), options=ServerOptions(service=EVERY_DIALECT), observers=[ended])
     async with registering(monkeypatch, server) as methods:
         for method in methods:
             assert await call(server.address, method, b"\xff") is grpc.StatusCode.INVALID_ARGUMENT
@@ -201,6 +207,6 @@ def test_a_server_of_another_kind_is_refused() -> None:
 
 def test_a_dialect_that_is_none_is_refused() -> None:
     """An unknown dialect is an error that lists the known ones."""
-    with pytest.raises(InvalidRequestError, match="there are unspool, demo"):
+    with pytest.raises(InvalidRequestError, match="there are unspool, demo, bytestream"):
         FileService(MemoryStore(), ServiceOptions(dialects=("klingon",)))  # type: ignore[arg-type]
-    assert set(dialects._HOMES) == {"unspool", "demo"}
+    assert set(dialects._HOMES) == set(EVERY_DIALECT.dialects)

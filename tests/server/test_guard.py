@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.test_entry import call, registering
+from server.test_entry import EVERY_DIALECT, call, registering
 from unspool import Client, LimitOptions, MemoryStore, RetryPolicy, Server, ServerOptions, ServiceOptions, TransferOptions
 from unspool.access import RulesFile, TokenFile
 from unspool.answers.refused import with_refused
@@ -108,6 +108,9 @@ REQUESTS = {
     "/unspool.v1.FileService/ListFiles": wire.encode_list_request(ListRequest("a")),
     "/unspool.v1.FileService/ReadFiles": batchwire.encode_batch_request(BatchRequest((WantedFile("a"),))),
     "/demo.Files/GetFile": b"\n\x01a",
+    "/google.bytestream.ByteStream/Read": b"\n\x01a",
+    "/google.bytestream.ByteStream/Write": b"\n\x01a",
+    "/google.bytestream.ByteStream/QueryWriteStatus": b"\n\x01a",
 }
 """A request for the name `a`, for each method."""
 
@@ -127,7 +130,8 @@ async def test_every_method_asks_before_the_store_is_asked(
         return Verdict(allowed=False)
 
     ended = Recorder[CallEnd]()
-    server = Server(Untouched(), observers=[ended], authenticate=lambda _: who, authorize=nobody)
+    options = ServerOptions(service=EVERY_DIALECT)
+    server = Server(Untouched(), options=options, observers=[ended], authenticate=lambda _: who, authorize=nobody)
     async with registering(monkeypatch, server) as methods:
         assert {method.path for method in methods} == set(REQUESTS)
         for method in methods:
@@ -147,7 +151,8 @@ async def test_who_cannot_be_identified_is_not_even_decoded(monkeypatch: pytest.
     def refusing(shown: Credentials) -> Principal:
         raise UnauthenticatedError("no")
 
-    server = Server(Untouched(), authenticate=refusing, authorize=lambda *_: Verdict(allowed=True))
+    options = ServerOptions(service=EVERY_DIALECT)
+    server = Server(Untouched(), options=options, authenticate=refusing, authorize=lambda *_: Verdict(allowed=True))
     async with registering(monkeypatch, server) as methods:
         for method in methods:
             assert await call(server.address, method, b"\xff no message") is grpc.StatusCode.UNAUTHENTICATED

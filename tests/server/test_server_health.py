@@ -8,11 +8,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from server.gates import GatedStore
+from server.test_entry import EVERY_DIALECT
 from server.wiretap import StreamMethod, wiretap
 from unspool import MemoryStore, Server, ServerOptions, ServiceOptions
 from unspool.core.model import ReadRequest
 
 OURS = ("unspool.v1.FileService", "demo.Files")
+ALL = {*OURS, "google.bytestream.ByteStream", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
 async def test_health_says_serving_and_while_draining_not_serving() -> None:
@@ -57,9 +59,15 @@ async def services(channel: grpc.aio.Channel) -> set[str]:
 
 async def test_reflection_lists_the_services_and_describes_them() -> None:
     """Reflection lists and describes each service, so that tools need no .proto."""
-    async with Server(MemoryStore()) as server, wiretap(server.address) as tap:
+    options = ServerOptions(service=EVERY_DIALECT)
+    async with Server(MemoryStore(), options=options) as server, wiretap(server.address) as tap:
         listed = await services(tap.channel)
-        assert listed == {*OURS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+        assert listed == {
+            *OURS,
+            "google.bytestream.ByteStream",
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1alpha.ServerReflection",
+        }
         for name in listed:
             answer = await ask(tap.channel, file_containing_symbol=name)
             assert answer.file_descriptor_response.file_descriptor_proto, name

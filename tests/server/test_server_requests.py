@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
+from server.test_entry import EVERY_DIALECT
 from unspool import Client, LimitOptions, MemoryStore, Server, ServerOptions
 
 STAT = "/unspool.v1.FileService/StatFile"
@@ -26,6 +27,9 @@ EVERY = (
     "/unspool.v1.FileService/ReadFiles",
     "/unspool.v1.FileService/ListFiles",
     "/demo.Files/GetFile",
+    "/google.bytestream.ByteStream/Read",
+    "/google.bytestream.ByteStream/Write",
+    "/google.bytestream.ByteStream/QueryWriteStatus",
     CHECK,
     WATCH,
     REFLECTION,
@@ -38,7 +42,7 @@ Call: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
 async def served(limits: LimitOptions) -> AsyncGenerator[tuple[str, grpc.aio.Channel], None]:
     """Serve one file with these limits; yields the address and a channel to it."""
     async with (
-        Server(MemoryStore({"a": b"1"}), options=ServerOptions(limits=limits)) as server,
+        Server(MemoryStore({"a": b"1"}), options=ServerOptions(service=EVERY_DIALECT, limits=limits)) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         yield server.address, channel

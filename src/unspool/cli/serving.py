@@ -79,6 +79,7 @@ class Settings(AccessSettings):
     max_bandwidth_per_peer: int | None
     max_bandwidth: int | None
     demo_dialect: bool
+    bytestream: bool
     log_format: Literal["human", "json"]
     quiet: bool
     metrics: str | None = None
@@ -94,7 +95,7 @@ class Settings(AccessSettings):
                 largest_block=self.max_block_size,
                 page_size=min(defaults.service.page_size, self.max_page_size),
                 largest_page=self.max_page_size,
-                dialects=("unspool", "demo") if self.demo_dialect else ("unspool",),
+                dialects=("unspool", *(("demo",) if self.demo_dialect else ()), *(("bytestream",) if self.bytestream else ())),
             ),
             limits=LimitOptions(
                 streams=self._part(self.max_streams),

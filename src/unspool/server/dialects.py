@@ -15,6 +15,7 @@ from unspool.stores.base import Store
 _HOMES = {
     "unspool": ("unspool.server.native", "Native"),
     "demo": ("unspool.server.demo", "Demo"),
+    "bytestream": ("unspool.server.bytestream", "ByteStream"),
 }
 """The module and the class of each dialect."""
 

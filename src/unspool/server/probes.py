@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -24,6 +25,7 @@ from unspool.errors import InvalidRequestError, NotFoundError, StreamAgeError
 from unspool.options import LimitOptions
 from unspool.server.admission import Admission
 from unspool.server.connections import Connections
+from unspool.server.descriptions import Descriptions
 from unspool.server.entry import Asked, Call, Entry, Method
 from unspool.server.requests import Requests
 from unspool.server.streams import Streams
@@ -42,10 +44,18 @@ class Probes:
         services: the full names of the services that it has besides these two.
         limits: the limits on calls.
         connections: those that their calls use.
+        pools: the descriptor pools, besides the default one, that describe the services.
     """
 
-    def __init__(self, services: Sequence[str], limits: LimitOptions, connections: Connections) -> None:
+    def __init__(
+        self,
+        services: Sequence[str],
+        limits: LimitOptions,
+        connections: Connections,
+        pools: Sequence[DescriptorPool] = (),
+    ) -> None:
         self._connections = connections
+        self._pools = pools
         self._services = services
         self._limits = limits
         self._health = Health(services, limits.stream_age)
@@ -56,7 +66,8 @@ class Probes:
         admission, streams = Admission(self._limits), Streams(self._limits)
         names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
         entry = Entry(self._connections.calling, admission.admitted, streams.running, requests=requests)
-        server.add_generic_rpc_handlers([entry.handlers(self._health), entry.handlers(Reflection(names, requests, admission))])
+        described = Reflection(names, Descriptions(self._pools), requests, admission)
+        server.add_generic_rpc_handlers([entry.handlers(self._health), entry.handlers(described)])
 
     def serving(self, *, yes: bool) -> None:
         """Say from now on whether the services answer, and tell those who watch."""
@@ -120,14 +131,15 @@ class Reflection:
 
     Args:
         services: the full names that it lists.
+        descriptions: what describes them.
         requests: receives the requests after the first, each in its time.
         admission: counts the requests after the first, like calls.
     """
 
     service: str = reflection.SERVICE_NAME
 
-    def __init__(self, services: Sequence[str], requests: Requests, admission: Admission) -> None:
-        self._reflection = reflection.aio.ReflectionServicer(services)
+    def __init__(self, services: Sequence[str], descriptions: Descriptions, requests: Requests, admission: Admission) -> None:
+        self._reflection = reflection.aio.ReflectionServicer(services, descriptions)
         self._requests = requests
         self._admission = admission
 

@@ -163,7 +163,7 @@ class Server:
         )
         forks.note(self._server)
         self._service.add_to(self._server)
-        self._probes = Probes(self._service.services, options.limits, self._service.connections)
+        self._probes = Probes(self._service.services, options.limits, self._service.connections, self._service.pools)
         self._probes.add_to(self._server)
 
     def _claim(self) -> list[Claim]:

@@ -17,6 +17,7 @@ from unspool.server import dialects
 from unspool.server.admission import Admission
 from unspool.server.audit import Decisions
 from unspool.server.connections import Connections
+from unspool.server.descriptions import Described
 from unspool.server.entry import Concern, Entry
 from unspool.server.guard import Guard
 from unspool.server.report import CallFollower, Reports
@@ -52,6 +53,7 @@ class FileService:
 
     Attributes:
         services: the full names of the gRPC services it implements, for health and reflection.
+        pools: the descriptor pools, besides the default one, that describe them. Reflection looks into the default one only.
         connections: the connections that its calls use.
     """
 
@@ -81,6 +83,7 @@ class FileService:
         self._entry = Entry(Reports(observers).reported, *concerns, requests=requests, access=guard)
         self._dialects = [dialects.make(name, store, self._streams, options, kept) for name in options.dialects]
         self.services = tuple(dialect.service for dialect in self._dialects)
+        self.pools = tuple(dialect.pool for dialect in self._dialects if isinstance(dialect, Described))
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the service with a server that has not been started.

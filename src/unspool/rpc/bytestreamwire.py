@@ -1,0 +1,68 @@
+"""Decodes the requests of `google.bytestream.ByteStream`, and encodes the responses to its reads.
+
+A read has a name, the first byte wanted and the most bytes wanted; the response is a stream of bytes. There is no size,
+revision, checksum or end marker.
+
+The messages are in a descriptor pool of their own. In the default pool, neither this module could be imported beside another
+one for the same package (Google's, or that of a build tool) nor the other beside this one.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from unspool.core.model import Bytes, ReadRequest
+from unspool.errors import InvalidRangeError, InvalidRequestError, StartPastEndError
+from unspool.rpc.bytestream import bytestream_pb2 as pb
+from unspool.rpc.wire import varint
+
+SERVICE = pb.DESCRIPTOR.services_by_name["ByteStream"].full_name
+
+POOL = pb.DESCRIPTOR.pool
+"""The pool that describes the service."""
+
+_DATA = bytes([pb.ReadResponse.DATA_FIELD_NUMBER << 3 | 2])
+"""What precedes the length of the data in a response."""
+
+M = TypeVar("M", bound=Message)
+
+
+def decode_read_request(data: bytes) -> ReadRequest:
+    """Parse a ReadRequest.
+
+    Raises:
+        InvalidRequestError: it is malformed.
+        StartPastEndError: its offset is negative. By the .proto that is OUT_OF_RANGE, as an offset beyond the end is.
+        InvalidRangeError: its limit is negative.
+    """
+    message = _decode(pb.ReadRequest, data)
+    name, start, limit = message.resource_name, message.read_offset, message.read_limit
+    if start < 0:
+        raise StartPastEndError(f"{name}: read_offset {start} must not be negative", name=name)
+    if limit < 0:
+        raise InvalidRangeError(f"{name}: read_limit {limit} must not be negative", name=name)
+    return ReadRequest(name, start=start, length=limit or None)
+
+
+def decode_write_request(data: bytes) -> str:
+    """Parse a WriteRequest. Returns the name. Raises InvalidRequestError if it is malformed."""
+    return _decode(pb.WriteRequest, data).resource_name
+
+
+def decode_status_request(data: bytes) -> str:
+    """Parse a QueryWriteStatusRequest. Returns the name. Raises InvalidRequestError if it is malformed."""
+    return _decode(pb.QueryWriteStatusRequest, data).resource_name
+
+
+def encode_read_response(data: Bytes) -> bytes:
+    """Serialise a ReadResponse. The bytes are those of the generated code, but the data is copied only once."""
+    return b"".join((_DATA, varint(len(data)), data)) if data else b""
+
+
+def _decode(kind: type[M], data: bytes) -> M:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequestError(f"the message received is not a {kind.__name__}") from error
