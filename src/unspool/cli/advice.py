@@ -28,6 +28,7 @@ _ADVICE: dict[type[UnspoolError], str] = {
     NotFoundError: "`unspool ls` shows what there is",
     NotAFileError: "`unspool get -r` gets the files of a directory",
     AccessError: _ASK,
+    UnauthenticatedError: "give a token (--token-file, UNSPOOL_TOKEN) or a client certificate (--cert)",
     FileChangedError: "`unspool get` without `--on-change fail` begins again with what it is now",
     FileKeepsChangingError: "copy it aside on the server and get the copy, or try again when nothing writes to it",
     DataLossError: _ASK,

@@ -176,7 +176,7 @@ def _authority(authorize: Authorize) -> Authority:
 def _denied(who: Principal | None, right: Right, name: str) -> AccessError:
     shown = name or "the top"
     if who is None:
-        return UnauthenticatedError(f"{shown}: the server does not let callers {right} this that it does not know", name=name)
+        return UnauthenticatedError(f"{shown}: only callers that the server knows may {right} this", name=name)
     return PermissionDeniedError(f"{shown}: {who.name} may not {right} this", name=name)
 
 
