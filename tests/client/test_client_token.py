@@ -1,4 +1,4 @@
-"""The client's token: shown with every call, asked for again when it is refused, and never where others could read it."""
+"""The client's token: sent with every call, renewed when it is refused, and never sent where others could read it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = bytes(range(256)) * (8 * MIB // 256)
 
 
 class Door:
-    """Authentication that a test changes: it knows one token."""
+    """Authentication that a test changes: it accepts one token."""
 
     def __init__(self) -> None:
         self.good = "first"
@@ -40,7 +40,7 @@ class Door:
         return Principal(("alice",))
 
     def change(self, good: str) -> None:
-        """Know another token from now on."""
+        """Accept another token from now on."""
         self.good = good
         self.version += 1
 
@@ -53,14 +53,14 @@ def door() -> Door:
 
 @pytest.fixture
 async def server(door: Door) -> AsyncGenerator[Server, None]:
-    """Serve a file to whoever has the token."""
+    """Serve a file to callers with the token."""
     options = ServerOptions(service=ServiceOptions(block_size=64 * 1024))
     async with Server(MemoryStore({"a": DATA}), options=options, authenticate=door) as made:
         yield made
 
 
 async def test_a_token_is_shown_with_every_call(server: Server, door: Door, tmp_path: Path) -> None:
-    """Stat, listings, reads, downloads with several streams, in both dialects."""
+    """Stat, listings, reads and downloads with several streams send the token, in both dialects."""
     async with Client(server.address, token="first") as one:
         assert (await one.stat("a")).size == len(DATA)
         assert [entry.name async for entry in one.list("")] == ["a"]
@@ -73,12 +73,12 @@ async def test_a_token_is_shown_with_every_call(server: Server, door: Door, tmp_
 
 
 def sync_source(tokens: list[str]) -> Callable[[], str]:
-    """Return a function that gives one token after the other."""
+    """Return a function that returns one token after the other."""
     return lambda: tokens.pop(0)
 
 
 def async_source(tokens: list[str]) -> Callable[[], Awaitable[str]]:
-    """Return a coroutine function that does."""
+    """Return such a coroutine function."""
 
     async def ask() -> str:
         return tokens.pop(0)
@@ -90,7 +90,7 @@ def async_source(tokens: list[str]) -> Callable[[], Awaitable[str]]:
 async def test_a_function_is_asked_again_when_its_token_is_refused(
     server: Server, door: Door, source: Callable[[list[str]], Callable[[], str]], tmp_path: Path
 ) -> None:
-    """A download whose token is refused half-way goes on with the next one, and what has arrived is kept."""
+    """A download whose token is refused in the middle continues with the next one, and received bytes are kept."""
     tokens = ["first", "second", "third"]
     changed: list[int] = []
 
@@ -111,7 +111,7 @@ async def test_a_function_is_asked_again_when_its_token_is_refused(
 
 @pytest.mark.parametrize("token", ["wrong", lambda: "wrong"], ids=["text", "function"])
 async def test_a_token_that_stays_refused_is_an_error_at_once(server: Server, door: Door, token: str) -> None:
-    """There is no second attempt with the same token."""
+    """A refused token is not tried a second time."""
     async with Client(server.address, token=token) as one:
         with pytest.raises(UnauthenticatedError, match="not this one"):
             await one.read("a")
@@ -122,7 +122,7 @@ async def test_a_token_that_stays_refused_is_an_error_at_once(server: Server, do
     "token", ["", "two words", "line\n", "\u00e9", lambda: 7], ids=["empty", "words", "line", "letter", "number"]
 )
 async def test_what_cannot_be_a_token_is_not_sent(server: Server, door: Door, token: str) -> None:
-    """A token that no header can have is told without being repeated."""
+    """A token that is not valid in a header is an error that does not quote it."""
     async with Client(server.address, token=token) as one:
         with pytest.raises(InvalidRequestError, match="one word of ASCII"):
             await one.stat("a")
@@ -131,7 +131,7 @@ async def test_what_cannot_be_a_token_is_not_sent(server: Server, door: Door, to
 
 @pytest.mark.parametrize("target", ["files.example:50051", "10.0.0.1:50051", "dns:files.example:1"])
 def test_a_token_is_not_sent_where_others_could_read_it(target: str) -> None:
-    """In clear to another machine it is refused before anything is sent; over TLS, or if allowed, it is not."""
+    """Without TLS, a token for another machine is refused before anything is sent; over TLS, or if allowed, it is sent."""
     with pytest.raises(InvalidRequestError, match="unspools://"):
         Client(target, token="secret")
     Client(target, token="secret", token_in_clear=True)
@@ -140,7 +140,7 @@ def test_a_token_is_not_sent_where_others_could_read_it(target: str) -> None:
 
 
 def test_no_secret_is_in_a_repr() -> None:
-    """Neither the client nor what it holds shows the token."""
+    """The `repr` of the client and of its parts does not contain the token."""
     client = Client("localhost:1", token="secret")
     assert "secret" not in repr(client) + repr(vars(client)) + repr(Bearer("secret")) + repr(client._seams)
 
@@ -149,7 +149,7 @@ def test_no_secret_is_in_a_repr() -> None:
 
 
 def test_commands_and_blocking_calls_show_a_token(tmp_path: Path) -> None:
-    """Every command that asks a server takes it from a file or the environment; the library's functions have `token=`."""
+    """Every command takes the token from a file or the environment; the library's functions have `token=`."""
     root, tokens, file = tmp_path / "root", tmp_path / "tokens", tmp_path / "token"
     root.mkdir()
     (root / "a").write_bytes(DATA)
@@ -178,7 +178,7 @@ def test_commands_and_blocking_calls_show_a_token(tmp_path: Path) -> None:
 
 
 def test_no_token_is_in_the_list_of_processes(tmp_path: Path) -> None:
-    """While a command runs, its arguments, which everybody can see, have no token."""
+    """While a command runs, its arguments, which every user can see, do not contain the token."""
     file = tmp_path / "token"
     file.write_text(ALICE)
     with running("get", "--wait", "60", "--token-file", file, "localhost:1/a", tmp_path / "a") as process:
@@ -196,7 +196,7 @@ def test_no_token_is_in_the_list_of_processes(tmp_path: Path) -> None:
     ],
 )
 def test_where_no_token_can_be_read(arguments: list[str], code: int, said: str) -> None:
-    """A missing file is named; a token in place of its file is not repeated."""
+    """A missing file is named; a token in place of a file name is not quoted."""
     done = command("stat", "localhost:1/a", *arguments)
     assert (done.code, said in done.complaint, ALICE in done.err) == (code, True, False)
 
@@ -210,7 +210,7 @@ def test_a_command_sends_no_token_in_clear() -> None:
 
 
 def test_a_file_is_read_each_time(tmp_path: Path) -> None:
-    """A token that was renewed in its file is what the next question gets."""
+    """If the token in the file is renewed, the next request for one gets the new token."""
     file = tmp_path / "token"
     file.write_text("one\n")
     source = token_of(str(file))

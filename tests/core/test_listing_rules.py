@@ -1,4 +1,4 @@
-"""What a client accepts of a listing as a whole."""
+"""The limits of a listing as a whole."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from unspool.errors import ProtocolError
 
 
 def page(*names: str) -> Page:
-    """Return a page of files of these names."""
+    """Return a page of files with these names."""
     return Page(files=tuple(FileInfo(name, 1, "r") for name in names))
 
 
 def take(rules: Listing, pages: Iterable[Page]) -> None:
-    """Take one page after another."""
+    """Process one page after another."""
     for each in pages:
         rules.take(each)
 
 
 @given(st.lists(st.integers(1, 20), max_size=50))
 def test_a_listing_without_repetition_is_taken(sizes: list[int]) -> None:
-    """Whatever its pages."""
+    """A normal listing is accepted, however it is divided into pages."""
     rules = Listing("", 10_000)
     for number, size in enumerate(sizes):
         rules.take(page(*(f"{number}-{n}" for n in range(size))))
@@ -35,7 +35,7 @@ def test_a_listing_without_repetition_is_taken(sizes: list[int]) -> None:
 
 @given(st.integers(1, 30), st.integers(1, 30))
 def test_a_listing_that_repeats_itself_ends(pages: int, size: int) -> None:
-    """However long the part is that comes again and again, it ends soon after the second time."""
+    """A listing that repeats itself is refused soon after its second round, whatever the length of a round."""
     rules = Listing("a", 1_000_000)
     taken = 0
 
@@ -51,7 +51,7 @@ def test_a_listing_that_repeats_itself_ends(pages: int, size: int) -> None:
 
 
 def test_prefixes_that_repeat_are_seen_too() -> None:
-    """A prefix is not a file of the same name."""
+    """A prefix and a file with the same name are different entries."""
     rules = Listing("", 1_000_000)
     rules.take(Page(prefixes=("a",)))
     for number in range(2 * REPEATS):
@@ -61,7 +61,7 @@ def test_prefixes_that_repeat_are_seen_too() -> None:
 
 
 def test_a_name_that_comes_twice_is_no_repetition() -> None:
-    """A directory that changes while it is read may show a name again: a hundred times, all in all."""
+    """A directory that changes while it is read may repeat names, up to a hundred times in all."""
     rules = Listing("", 1_000_000)
     rules.take(page("a"))
     for number in range(REPEATS):
@@ -80,7 +80,7 @@ def test_more_entries_than_the_limit_end_it() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After so many pages, no more names are kept; the first ones are still known."""
+    """After a number of pages no more names are remembered; the first ones are still known."""
     monkeypatch.setattr(listing, "REMEMBERED", 2)
     rules = Listing("", 1_000_000)
     for name in ("a", "b", "c"):

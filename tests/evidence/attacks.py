@@ -1,6 +1,6 @@
-"""Clients that mean harm, as a program: `python attacks.py ATTACK HOST:PORT SECONDS`. It prints how often it did it.
+"""Hostile clients, as a program: `python attacks.py ATTACK HOST:PORT SECONDS`. It prints the number of attacks.
 
-Frames are written by hand, because no library sends what these send.
+Frames are built by hand, because no library sends such frames.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def literal(name: bytes, value: bytes) -> bytes:
-    """Return a field that no table remembers (RFC 7541, section 6.2.2)."""
+    """Return a field that is not added to the table (RFC 7541, section 6.2.2)."""
     return b"\0" + length(len(name)) + name + length(len(value)) + value
 
 
@@ -67,7 +67,7 @@ def message(body: bytes, *, compressed: bool = False) -> bytes:
 
 
 class Connection:
-    """One connection that speaks as much HTTP/2 as it likes."""
+    """One connection that may send any HTTP/2 frames."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -90,11 +90,11 @@ class Connection:
 
     @property
     def dead(self) -> bool:
-        """Whether the server has closed it."""
+        """Return whether the server has closed it."""
         return self._sink.done() or self.writer.is_closing()
 
     async def send(self, data: bytes) -> None:
-        """Send bytes, and wait while many are under way."""
+        """Send bytes, and wait while many are in flight."""
         self.writer.write(data)
         await self.writer.drain()
 
@@ -105,11 +105,11 @@ class Connection:
 
 
 Attack = Callable[[str, float], Awaitable[int]]
-"""Attacks an address for so many seconds; returns how often."""
+"""Attacks an address for a number of seconds; returns the number of attacks."""
 
 
 def pressing(unit: Callable[[Connection], bytes], settings: bytes = b"", connections: int = 4, pause: float = 0.0) -> Attack:
-    """Return an attack that sends a unit again and again, over connections that are renewed when the server closes them."""
+    """Return an attack that sends a unit repeatedly, over connections that are renewed when the server closes them."""
 
     async def press(address: str, until: float) -> int:
         count = 0
@@ -134,7 +134,7 @@ def pressing(unit: Callable[[Connection], bytes], settings: bytes = b"", connect
 
 
 def opening(path: str, body: bytes = b"", flags: int = 0, each: int = 50) -> Callable[[Connection], bytes]:
-    """Return what opens calls: only their headers, or with a body that does not end them."""
+    """Return bytes that open calls: with headers only, or with a body that does not end them."""
     block = request_headers(path)
 
     def unit(connection: Connection) -> bytes:
@@ -150,7 +150,7 @@ def opening(path: str, body: bytes = b"", flags: int = 0, each: int = 50) -> Cal
 
 
 def resets(path: str, body: bytes) -> Callable[[Connection], bytes]:
-    """Return what opens calls and takes them back at once."""
+    """Return bytes that open calls and cancel them at once."""
     block = request_headers(path)
 
     def unit(connection: Connection) -> bytes:
@@ -165,7 +165,7 @@ def resets(path: str, body: bytes) -> Callable[[Connection], bytes]:
 
 
 def continuations(connection: Connection) -> bytes:
-    """Headers that go on and on (RFC 9113, section 6.10)."""
+    """Headers without an end (RFC 9113, section 6.10)."""
     stream = next(connection.streams)
     more = frame(CONTINUATION, 0, stream, literal(b"x-more", b"y" * 8000))
     return frame(HEADERS, 0, stream, request_headers(STAT)) + more * 100
@@ -198,7 +198,7 @@ def bomb(connection: Connection) -> bytes:
 
 
 def garbage(connection: Connection) -> bytes:
-    """Bytes that are nothing, or frames of any kind with anything in them."""
+    """Random bytes, or frames of any kind with any contents."""
     dice = random.Random(next(connection.streams))
     if dice.random() < 0.2:
         return dice.randbytes(dice.randrange(1, 2000))
@@ -207,7 +207,7 @@ def garbage(connection: Connection) -> bytes:
 
 
 def mutated(connection: Connection) -> bytes:
-    """Twenty calls of any method with requests that are nearly right, or not at all."""
+    """Twenty calls of any method with requests that are nearly valid, or invalid."""
     dice = random.Random(next(connection.streams))
     calls = bytearray()
     for _ in range(20):
@@ -222,12 +222,12 @@ def mutated(connection: Connection) -> bytes:
 
 
 def window(size: int) -> bytes:
-    """Return the setting of a window that takes so many bytes of a stream."""
+    """Return the setting of a window of this many bytes for each stream."""
     return struct.pack(">HI", INITIAL_WINDOW_SIZE, size)
 
 
 async def idle(address: str, until: float, count: int = 1100, preface: bytes = PREFACE + frame(SETTINGS, 0, 0)) -> int:
-    """Open connections that never make a call, and hold them; open those again that are closed."""
+    """Open connections that never make a call, and keep them; open closed ones again."""
     host, _, port = address.rpartition(":")
     held: list[asyncio.StreamWriter] = []
     opened = 0
@@ -246,12 +246,12 @@ async def idle(address: str, until: float, count: int = 1100, preface: bytes = P
 
 
 async def silent(address: str, until: float) -> int:
-    """Open TCP connections that never say a word."""
+    """Open TCP connections that never send a byte."""
     return await idle(address, until, preface=b"")
 
 
 async def slowly(address: str, until: float) -> int:
-    """Open connections that send one byte of their beginning twice a second."""
+    """Open connections that send one byte of their preface twice a second."""
     host, _, port = address.rpartition(":")
     said = PREFACE + frame(SETTINGS, 0, 0) + frame(HEADERS, END_HEADERS, 1, request_headers(STAT))
 
@@ -270,7 +270,7 @@ async def slowly(address: str, until: float) -> int:
 
 
 async def dropping(address: str, until: float) -> int:
-    """Open connections and drop them at once, some after their beginning."""
+    """Open connections and close them at once, some after their preface."""
     host, _, port = address.rpartition(":")
     count = 0
     while time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Servers that answer so that a client would wait, fill its memory, obey or believe: real commands against real sockets."""
+"""Servers that try to make a client wait, fill its memory or believe false data: real commands over real sockets."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\n\x9b31m\u202egnp.exe"
 
 
 def ended(address: str, *arguments: str | Path) -> tuple[int, int, str]:
-    """Run a command with the address put in for `{}`; return its exit code, the most memory it had, and what it said."""
+    """Run a command with the address in place of `{}`; return its exit code, the most memory it used, and its output."""
     code, memory, said = run(*[each if isinstance(each, Path) else each.format(address) for each in arguments])
     return code, memory, said.decode()
 
 
 async def outcome(address: str, *arguments: str | Path) -> tuple[int, int, str]:
-    """Run a command beside the event loop, and hold it to 150 MiB and 30 s."""
+    """Run a command beside the event loop, and limit it to 150 MiB and 30 s."""
     begun = time.monotonic()
     code, memory, said = await asyncio.to_thread(ended, address, *arguments)
     assert memory < 150 * MIB
@@ -47,7 +47,7 @@ async def outcome(address: str, *arguments: str | Path) -> tuple[int, int, str]:
 
 
 def info(**fields: object) -> pb.FileInfo:
-    """Return a description of a file of four bytes, with other fields."""
+    """Return a description of a file of four bytes, with other fields changed."""
     return pb.FileInfo(**{"name": "a", "size": 4, "revision": "r", **fields})  # type: ignore[arg-type]
 
 
@@ -70,7 +70,7 @@ def failing(message: str, code: grpc.StatusCode = grpc.StatusCode.INTERNAL, deta
 
 
 def reading(*frames: bytes, then: bytes | None = None, pause: float = 0.0) -> Handler:
-    """Answer with these messages, and then with another again and again, without end."""
+    """Answer with these messages, and then repeat another one without end."""
 
     async def read(_: bytes, context: Context) -> None:
         for frame in frames:
@@ -95,7 +95,7 @@ def block(offset: int, data: bytes) -> bytes:
 
 
 async def test_a_revision_of_a_megabyte_is_refused() -> None:
-    """Exit 6 and a line: neither printed nor kept."""
+    """An overlong text is exit 6 and a line, and is neither printed nor kept."""
     async with handmade(stat=stating(info(revision="r" * 1_000_000))) as address:
         code, _, said = await outcome(address, "stat", "{}/a")
     assert code == 6
@@ -105,7 +105,7 @@ async def test_a_revision_of_a_megabyte_is_refused() -> None:
 @pytest.mark.parametrize("debug", [[], ["--debug"]])
 @pytest.mark.parametrize("command", [["cat", "{}/a"], ["ls", "{}"], ["get", "{}/a", "/dev/null/x"]])
 async def test_the_text_of_an_error_does_nothing_to_the_terminal(command: list[str], debug: list[str]) -> None:
-    """What a server says in an error is printed escaped, in the traceback of --debug too."""
+    """The text of a server's error is printed escaped, also in the traceback of --debug."""
     fails = failing(f"no: {ESCAPES}", grpc.StatusCode.NOT_FOUND)
     async with handmade(ReadFile=fails, ListFiles=fails, ReadFiles=fails) as address:
         code, _, said = await asyncio.to_thread(ended, address, *command, *debug)
@@ -115,7 +115,7 @@ async def test_the_text_of_an_error_does_nothing_to_the_terminal(command: list[s
 
 @pytest.mark.parametrize("size", [1 << 62, (1 << 63) - 1, -1, -(1 << 63)])
 async def test_a_size_that_no_disk_has_is_an_error(tmp_path: Path, size: int) -> None:
-    """A file of 2^63 - 1 bytes, or of fewer than none: an error with a name, and nothing of it is left at the destination."""
+    """A size of 2^63 - 1 bytes, or below zero, is an error, and nothing is left at the destination."""
     frames = (header(length=size, size=size), block(0, b"1234"))
     async with handmade(ReadFile=reading(*frames)) as address:
         code, _, said = await outcome(address, "get", "--retry-budget", "0", "{}/a", tmp_path / "a")
@@ -124,7 +124,7 @@ async def test_a_size_that_no_disk_has_is_an_error(tmp_path: Path, size: int) ->
 
 
 async def test_blocks_that_are_not_what_the_header_promised_are_refused(tmp_path: Path) -> None:
-    """More bytes than promised, and bytes of another place: exit 6 or 7, and no file."""
+    """More bytes than promised, or bytes at another offset, are exit 6 or 7, and no file."""
     for frames in ((header(), block(0, b"12345")), (header(), block(2, b"34")), (header(start=1, length=3), block(1, b"234"))):
         async with handmade(ReadFile=reading(*frames)) as address:
             code, _, said = await outcome(address, "get", "--retry-budget", "0", "{}/a", tmp_path / "a")
@@ -144,7 +144,7 @@ async def test_empty_blocks_without_end_are_refused(tmp_path: Path) -> None:
 async def test_heartbeats_without_end_end_where_a_limit_is_given(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
 ) -> None:
-    """With --heartbeat-limit 0.3 a server that only ever says that it is alive is stalled: exit 7, and the line says so."""
+    """With --heartbeat-limit 0.3 a server that sends only heartbeats is stalled: exit 7, and the line says so."""
     monkeypatch.chdir(tmp_path)
     alive = reading(then=b"", pause=0.01)
     async with handmade(ReadFile=alive, ListFiles=alive, ReadFiles=alive) as address:
@@ -154,7 +154,7 @@ async def test_heartbeats_without_end_end_where_a_limit_is_given(
 
 
 async def test_heartbeats_in_a_batch_end_too(tmp_path: Path) -> None:
-    """A tree whose listing is well and whose files never come: exit 7."""
+    """A tree with a correct listing whose files never arrive is exit 7."""
     listing = reading(pb.ListFilesResponse(files=[info(), info(name="b")]).SerializeToString())
     alive = reading(then=b"", pause=0.01)
     async with handmade(ReadFile=alive, ListFiles=listing, ReadFiles=alive) as address:
@@ -166,7 +166,7 @@ async def test_heartbeats_in_a_batch_end_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [["ls", "{}"], ["get", "-r", "{}", "d"]])
 async def test_a_listing_that_repeats_itself_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]) -> None:
-    """The same page again and again: exit 6."""
+    """A listing that repeats one page is exit 6."""
     monkeypatch.chdir(tmp_path)
     page = pb.ListFilesResponse(files=[info(), info(name="b")]).SerializeToString()
     one = header(), block(0, b"1234")
@@ -177,7 +177,7 @@ async def test_a_listing_that_repeats_itself_ends(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_listing_without_end_ends_at_the_limit() -> None:
-    """A hundred thousand entries where ten thousand are the limit."""
+    """A hundred thousand entries are refused if ten thousand are the limit."""
 
     async def listing(_: bytes, context: Context) -> None:
         for number in itertools.count():
@@ -200,7 +200,7 @@ async def test_a_listing_without_end_ends_at_the_limit() -> None:
 
 @pytest.mark.parametrize("name", ["../a", "/etc/passwd", "a/../../b", "a\0b", "a\\..\\b", ".", "a//b", "x" * 5000])
 async def test_a_name_that_leads_out_is_not_followed(tmp_path: Path, name: str) -> None:
-    """The file fails, and beside the directory of the tree nothing is made."""
+    """Such a file fails, and nothing is created beside the directory of the tree."""
     listing = reading(pb.ListFilesResponse(files=[info(name=name)]).SerializeToString())
     frames = (header(name=name), block(0, b"1234"))
     root = tmp_path / "one" / "two"
@@ -214,7 +214,7 @@ async def test_a_name_that_leads_out_is_not_followed(tmp_path: Path, name: str) 
 
 
 async def test_details_of_8_mib_are_an_error() -> None:
-    """A status with 8 MiB of details is refused by gRPC before they are kept, and the command ends."""
+    """A status with 8 MiB of details is refused by gRPC before it is kept, and the command ends."""
     fails = failing("no", grpc.StatusCode.NOT_FOUND, bytes(8 * MIB))
     async with handmade(ReadFile=fails) as address:
         code, _, said = await outcome(address, "cat", "{}/a", "--retry-budget", "1")
@@ -222,7 +222,7 @@ async def test_details_of_8_mib_are_an_error() -> None:
 
 
 async def test_a_message_that_is_a_bomb_is_refused() -> None:
-    """64 MiB of zeros in 64 KiB of gzip are not taken apart further than gRPC's 4 MiB: exit 6."""
+    """64 MiB of zeros in 64 KiB of gzip are not decompressed beyond gRPC's 4 MiB: exit 6."""
     bomb = gzip.compress(bytes(64 * MIB))
 
     async def answer(connection: Http2Connection, stream: int, _: dict[str, str], __: bytes) -> None:
@@ -237,7 +237,7 @@ async def test_a_message_that_is_a_bomb_is_refused() -> None:
 
 
 async def test_a_wait_of_years_is_cut_to_minutes() -> None:
-    """A server that asks for a retry in a hundred years is asked again after five minutes and what the client adds."""
+    """A server that asks for a wait of a hundred years gets the next attempt after five minutes and the client's own wait."""
     retry = Status(code=8)
     delay = RetryInfo()
     delay.retry_delay.FromSeconds(100 * 365 * 86400)
@@ -252,7 +252,7 @@ async def test_a_wait_of_years_is_cut_to_minutes() -> None:
 
 
 async def test_goaways_without_end_spend_the_budget() -> None:
-    """Every connection says GOAWAY at once, ten times: the command ends with exit 7."""
+    """If every connection sends GOAWAY at once, the command ends with exit 7 after ten attempts."""
 
     async def talk(__: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
@@ -270,7 +270,7 @@ async def test_goaways_without_end_spend_the_budget() -> None:
 async def speaking(
     answer: Callable[[Http2Connection, int, dict[str, str], bytes], Awaitable[None]],
 ) -> AsyncGenerator[str, None]:
-    """Serve HTTP/2 by hand; yields `HOST:PORT`."""
+    """Serve handwritten HTTP/2; yields `HOST:PORT`."""
     connections: set[Http2Connection] = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Http2Connection(answer, connections), "127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""Clients that mean harm, in processes of their own, against a real server; a good client is answered meanwhile."""
+"""Hostile clients, as processes, against a real server, which answers a good client meanwhile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def attack(name: str, address: str, seconds: float = SECONDS) -> subprocess.Pope
 
 
 def memory(server: Serving) -> int:
-    """Return the bytes of memory that a server holds."""
+    """Return how many bytes of memory a server uses."""
     for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) << 10
@@ -48,7 +48,7 @@ def descriptors(server: Serving) -> int:
 
 
 async def answered(address: str, attacking: subprocess.Popen[bytes] | None = None) -> list[float]:
-    """Ask for a file's state again and again while an attack lasts, or ten times; return the seconds each answer took."""
+    """Stat a file repeatedly during an attack, or ten times; return the seconds of each answer."""
     waits: list[float] = []
     async with Client(address) as client:
         while len(waits) < 10 if attacking is None else attacking.poll() is None:
@@ -60,7 +60,7 @@ async def answered(address: str, attacking: subprocess.Popen[bytes] | None = Non
 
 
 def attacked(name: str, server: Serving) -> list[float]:
-    """Attack a server; return the seconds that each answer for a good client took meanwhile."""
+    """Attack a server; return the seconds of each answer to a good client meanwhile."""
     with attack(name, server.address) as attacking:
         assert attacking.stdout is not None
         waits = asyncio.run(answered(server.address, attacking))
@@ -72,7 +72,7 @@ def attacked(name: str, server: Serving) -> list[float]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> None:
-    """Every request of a good client is answered, and soon; and the third attack costs no more memory.
+    """Every request of a good client is answered soon, and a third attack takes no more memory.
 
     Alone on two processors all answers come within a second. Here the attack and other tests share them, so half of the answers
     have to. Memory that was used once is kept (decision 0011), so another attack may add a tenth to it, or what is within

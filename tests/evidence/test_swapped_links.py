@@ -1,4 +1,4 @@
-"""Symbolic links that are exchanged while a real server is asked for what is behind them."""
+"""Symbolic links that are exchanged while a real server is asked for files behind them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def exchange(link: Path, targets: list[Path], stop: threading.Event) -> None:
             return
         new = link.with_name(f".{number}")
         new.symlink_to(target)
-        os.replace(new, link)  # noqa: PTH105 - what replaces the link at once
+        os.replace(new, link)  # noqa: PTH105 - replaces the link at once
 
 
 async def test_what_is_outside_is_never_served(tmp_path: Path) -> None:
-    """A link to a directory inside that becomes one to a directory outside, and back, during each read: refused, or the inside.
+    """A link that alternates between a directory inside and one outside during reads gives the file inside or an error.
 
-    Both happen, and a listing of it never names what is outside.
+    Both happen, and a listing through it never names a file outside.
     """
     root, outside = tmp_path / "served", tmp_path / "outside"
     for directory in (root / "in", outside):

@@ -1,7 +1,7 @@
-"""A small server that speaks S3's protocol, which is Google's XML API too as far as is used here, and can be made to misbehave.
+"""A small server that speaks S3's protocol (and as much of Google's XML API as is used here), and can be made to misbehave.
 
-It is a fake: the contract of object stores runs against real servers too. It shows what those cannot be made to do: ignore a
-precondition, answer a range with the whole, give no entity tag, cut a body, refuse for a while.
+It is a fake; the contract of object stores runs against real servers too. It can do what those cannot be made to do: ignore a
+precondition, answer a range with the whole object, omit the entity tag, truncate a body, refuse for a while.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _ISO_DATE = "2026-11-29T07:42:01.000Z"
 
 @dataclass
 class Misbehaviour:
-    """What the server does wrong. By default it does nothing wrong.
+    """The faults of the server; by default none.
 
     Attributes:
-        ignores_match: reads are answered whatever their precondition.
+        ignores_match: preconditions of reads are ignored.
         ignores_ranges: a range is answered with the whole object, and 200.
         wrong_range: a range is answered with the bytes one further.
-        tag: how entity tags are written in answers to reads; None leaves them out.
+        tag: the form of entity tags in answers to reads; None omits them.
         listed_tag: the same in listings.
-        cut: answers whose body ends early; each costs one.
-        statuses: what the next requests are answered with.
+        cut: number of answers whose body ends early.
+        statuses: the statuses of the next answers.
         first_byte: seconds before an answer.
     """
 
@@ -52,7 +52,7 @@ class FakeS3(ThreadingHTTPServer):
     Attributes:
         files: the objects, by key.
         metadata: the user metadata of objects.
-        wrong: what it does wrong.
+        wrong: its faults.
         requests: method, path and headers of each request.
         page: keys in one page of a listing.
     """
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeS3
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         """Answer a read or a listing."""

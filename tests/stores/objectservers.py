@@ -50,7 +50,7 @@ def program(name: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback interface that nobody listens on."""
+    """Return free ports of the loopback interface."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [one.getsockname()[1] for one in sockets]
@@ -63,7 +63,7 @@ def free_ports(count: int) -> list[int]:
 def running(
     command: list[str], directory: Path, is_ready: Callable[[], bool], env: dict[str, str] | None = None
 ) -> Iterator[None]:
-    """Run a server until the `with` ends. It is asked to end, and killed if it does not."""
+    """Run a server until the `with` ends. It gets a signal to end, and is killed if it does not."""
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             command, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -115,7 +115,7 @@ def azure_store(port: int, prefix: str | None = None) -> AzureStore:
 
 
 def answers(store: ObjectStore) -> bool:
-    """Whether an object can be put."""
+    """Return whether an object can be put."""
     try:
         store.put("ready", b"yes")
         store.delete("ready")
@@ -215,5 +215,5 @@ def _create_container(port: int) -> None:
     try:
         urllib.request.urlopen(request, timeout=5).close()
     except urllib.error.HTTPError as error:
-        if error.code != 409:  # it exists
+        if error.code != 409:  # it exists already
             raise

@@ -1,4 +1,4 @@
-"""Object stores keep the contract; what is particular to them."""
+"""Object stores follow the contract; and their own properties."""
 
 from __future__ import annotations
 

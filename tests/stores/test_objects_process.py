@@ -1,4 +1,4 @@
-"""`unspool serve s3://...` as a user runs it, over a real object store, and over a fake for what must go wrong."""
+"""`unspool serve s3://...` as a user runs it, over a real object store, and over a fake for errors."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_tree_of_small_objects(bucket: Serving, tmp_path: Path) -> None:
 
 
 def test_an_object_that_is_replaced_during_a_download_is_fetched_anew(bucket: Serving, tmp_path: Path) -> None:
-    """The download ends with the new object, and says that it began again."""
+    """If the object changes, the download ends with the new object, and prints that it began again."""
     port = int(ENVIRONMENT["AWS_ENDPOINT_URL"].rpartition(":")[2])
     new = BIG[::-1]
     with running("get", "--limit-rate", "20M", f"{bucket.address}/big.bin", tmp_path) as client:
@@ -100,7 +100,7 @@ def test_an_object_that_is_replaced_during_a_download_is_fetched_anew(bucket: Se
 def test_a_store_that_cannot_be_served_is_one_line_and_a_code(
     wrong: Misbehaviour, code: int, words: str, tmp_path: Path
 ) -> None:
-    """`serve` tries the store first: what is wrong with it is one line, which has no credentials in it."""
+    """`serve` tries the store first: an error of the store is one line without credentials."""
     with fake_s3({"a": b"1"}) as server:
         server.wrong = wrong
         done = unspool("serve", f"s3://{BUCKET}", "--listen", "127.0.0.1:0", environment=environment(server.port))
@@ -111,7 +111,7 @@ def test_a_store_that_cannot_be_served_is_one_line_and_a_code(
 
 
 def test_a_command_that_used_an_object_store_ends_with_its_code() -> None:
-    """A process that ends right after an error of the store ends with the code it should, every time, and is never aborted."""
+    """A process that ends right after an error of the store has the right exit code, every time, and never aborts."""
     with fake_s3({"a": b"1"}) as server:
         server.wrong = Misbehaviour(statuses=[403] * 1000)
         ended: list[int] = []

@@ -1,4 +1,4 @@
-"""Object stores that misbehave, and odd objects: nothing wrong is served, and what cannot be had says why."""
+"""Object stores that misbehave, and unusual objects: no wrong byte is served, and errors say why."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def store(server: FakeS3) -> ObjectStore:
     return ObjectStore(s3(server))
 
 
-# What the store gets wrong
+# Errors of the store
 
 
 async def test_a_store_that_ignores_preconditions_is_refused(server: FakeS3, store: ObjectStore) -> None:
-    """At the start and at the first read, a store that answers a read whose precondition cannot hold is refused."""
+    """A store that ignores a precondition of a read is refused at the start and at the first read."""
     server.wrong = Misbehaviour(ignores_match=True)
     with pytest.raises(UnsupportedError, match="ignores If-Match"):
         store.check()
@@ -75,7 +75,7 @@ async def test_a_store_that_ignores_preconditions_is_refused(server: FakeS3, sto
 
 
 async def test_even_if_it_passes_at_first_nothing_is_mixed(server: FakeS3, store: ObjectStore) -> None:
-    """A store that begins to ignore preconditions is found out by the entity tag of its answer."""
+    """A store that begins to ignore preconditions is detected by the entity tag of its answer."""
     async with aclosing(await store.open("a.bin")) as file:
         server.wrong = Misbehaviour(ignores_match=True)
         server.files["a.bin"] = BYTES[::-1]
@@ -98,7 +98,7 @@ async def test_other_bytes_than_those_asked_for_are_not_served(server: FakeS3, s
 
 @pytest.mark.parametrize("tag", [None, 'W/"{}"'], ids=["none", "weak"])
 async def test_an_object_without_a_strong_tag_is_not_served(server: FakeS3, store: ObjectStore, tag: str | None) -> None:
-    """Without an entity tag, or with one that may stand for several versions, nothing could tell a change."""
+    """A store without entity tags, or with weak ones, is refused, because changes could not be noticed."""
     server.wrong = Misbehaviour(tag=tag, listed_tag=tag)
     for asking in (store.stat("a.bin"), store.open("a.bin")):
         with pytest.raises(DataLossError, match="no entity tag"):
@@ -114,14 +114,14 @@ async def test_an_object_without_a_strong_tag_is_not_served(server: FakeS3, stor
 async def test_a_listing_says_the_same_revision_as_the_object(
     server: FakeS3, store: ObjectStore, listed_tag: str | None
 ) -> None:
-    """Some stores list tags without their quotes, and some list none: the revision is that of `stat` all the same."""
+    """If listings have tags without quotes, or none, the revision is still that of `stat`."""
     server.wrong = Misbehaviour(listed_tag=listed_tag)
     files, _ = await listed(store)
     assert files == {name: await store.stat(name) for name in server.files}
 
 
 async def test_a_body_that_breaks_is_asked_for_again(server: FakeS3) -> None:
-    """A body that ends early is completed by another request; if that breaks too, nothing of the part is served."""
+    """A body that ends early is completed by another request; if that ends early too, the read is an error."""
     store = ObjectStore(s3(server, retries=2))
     async with aclosing(await store.open("a.bin")) as file:
         server.wrong = Misbehaviour(cut=1)
@@ -132,14 +132,14 @@ async def test_a_body_that_breaks_is_asked_for_again(server: FakeS3) -> None:
 
 
 async def test_an_object_replaced_while_its_body_is_resumed_is_changed(server: FakeS3) -> None:
-    """If the object is another one when a broken body is asked for again, the read ends with FileChangedError."""
+    """If the object has changed when a truncated body is requested again, the read ends with FileChangedError."""
     store = ObjectStore(s3(server, retries=2))
     async with aclosing(await store.open("a.bin")) as file:
         server.wrong = Misbehaviour(cut=1)
         answering = server.files
 
         class Replaced(dict[str, bytes]):
-            """Other bytes from the second read on."""
+            """Return other bytes from the second read on."""
 
             reads = 0
 
@@ -165,7 +165,7 @@ async def test_an_object_replaced_while_its_body_is_resumed_is_changed(server: F
 async def test_an_error_of_the_store_is_one_of_ours(
     server: FakeS3, store: ObjectStore, status: int, error: type[UnspoolError]
 ) -> None:
-    """What the store answers becomes an error that says so, without the text of the answer; throttling has a retry delay."""
+    """Each error status becomes an error that names it, without the text of the answer; throttling has a retry delay."""
     for asking in (lambda: store.stat("a.bin"), lambda: store.open("a.bin"), lambda: listed(store)):
         server.wrong = Misbehaviour(statuses=[status] * 10)
         with pytest.raises(error) as caught:
@@ -191,7 +191,7 @@ async def test_a_store_that_is_gone_is_said_to_be(server: FakeS3, store: ObjectS
     assert caught.value.retryable
 
 
-# Odd keys
+# Unusual keys
 
 
 ODD = ["m//b", "m/./x", "../e", ".", "m\x01b", "back\\slash"]
@@ -200,7 +200,7 @@ ODD = ["m//b", "m/./x", "../e", ".", "m\x01b", "back\\slash"]
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
 @pytest.mark.parametrize("recursive", [True, False])
 async def test_a_key_that_is_no_name_is_omitted_and_the_others_are_listed(odd: str, *, recursive: bool) -> None:
-    """A key that obstore or unspool cannot take is reported, and all files are listed that do not come right before it."""
+    """A key that obstore or unspool cannot handle is reported; all files are listed except those right before it."""
     files = {f"k{number:02}": b"x" for number in range(9)} | {"dir/a": b"1", "m/ok": b"2", "m/sub/deep": b"3", "z": b"4"}
     with fake_s3(files | {odd: b"odd"}, page=3) as server:
         store = ObjectStore(s3(server))
@@ -218,7 +218,7 @@ async def test_a_key_that_is_no_name_is_omitted_and_the_others_are_listed(odd: s
 
 
 async def test_a_marker_of_a_directory_is_no_file() -> None:
-    """An object `dir/` is listed as no file: with files below it not at all, and else as an empty directory."""
+    """An object `dir/` is not listed as a file: it is omitted if there are files below it, and else an empty directory."""
     with fake_s3({"full/": b"", "full/a": b"1", "hollow/": b"", "real": b"", "z": b"2"}, page=2) as server:
         store = ObjectStore(s3(server))
         files, prefixes = await listed(store)
@@ -231,7 +231,7 @@ async def test_a_marker_of_a_directory_is_no_file() -> None:
 
 
 async def test_hidden_and_reserved_objects_are_not_served() -> None:
-    """Objects whose names begin with a dot are served only if asked for; unspool's own never are."""
+    """Objects whose names begin with a dot are served only if configured; unspool's own never are."""
     files = {".git/config": b"1", "a/.env": b"2", "b.unspool-part": b"3", "c": b"4"}
     with fake_s3(files) as server:
         store = ObjectStore(s3(server))
@@ -244,17 +244,17 @@ async def test_hidden_and_reserved_objects_are_not_served() -> None:
 
 
 async def test_two_spellings_are_not_one_object(store: ObjectStore) -> None:
-    """Obstore takes `/a` and `a/` for `a`, and "" for the bucket; here they are no names."""
+    """Names that obstore treats as others (`/a` and `a/` as `a`, "" as the bucket) are refused."""
     for name in ("/a.bin", "a.bin/", "", "dir//b.bin"):
         with pytest.raises(InvalidNameError):
             await store.open(name)
 
 
-# What it costs
+# Number of requests
 
 
 async def test_the_checksum_that_we_wrote_is_known(server: FakeS3, store: ObjectStore) -> None:
-    """The CRC32C in an object's metadata is the file's; what is not one is ignored."""
+    """The CRC32C in an object's metadata is that of the file; an invalid value is ignored."""
     server.metadata["a.bin"] = {CHECKSUM_KEY: f"{crc32c(BYTES):08x}"}
     server.metadata["dir/b.bin"] = {CHECKSUM_KEY: "not a sum"}
     assert (await store.stat("a.bin")).crc32c == crc32c(BYTES)
@@ -271,7 +271,7 @@ async def test_a_small_read_asks_for_no_more_than_it_needs(server: FakeS3, store
 
 
 async def test_a_reader_that_leaves_stops_the_requests(server: FakeS3, store: ObjectStore) -> None:
-    """After a reader has left no further part is requested, and the budget is whole again."""
+    """After a reader has stopped, no further part is requested, and the whole budget is available again."""
     server.files["big"] = BIG
     budget = store._budget.left
     async with aclosing(await store.open("big")) as file:
@@ -284,7 +284,7 @@ async def test_a_reader_that_leaves_stops_the_requests(server: FakeS3, store: Ob
 
 
 async def test_small_objects_cost_one_request_each(server: FakeS3, store: ObjectStore) -> None:
-    """A batch of small objects asks for each of them once."""
+    """A batch of small objects requests each of them once."""
     files = {f"small/{number}": bytes([number]) * 900 for number in range(100)}
     server.files.update(files)
     server.requests.clear()
@@ -297,7 +297,7 @@ async def test_small_objects_cost_one_request_each(server: FakeS3, store: Object
 
 
 async def test_an_object_that_a_client_has_is_not_read(server: FakeS3, store: ObjectStore) -> None:
-    """With a known revision only the head of the object is asked for."""
+    """If the revision is known, only the object's metadata is requested."""
     info = await store.stat("a.bin")
     server.requests.clear()
     (answer,) = await store.read_small(["a.bin"], 10, [info.revision])
@@ -306,7 +306,7 @@ async def test_an_object_that_a_client_has_is_not_read(server: FakeS3, store: Ob
 
 
 def test_parts_are_bounded_by_depth_and_budget() -> None:
-    """A read has at most four parts in flight; without budget it has one small one, and it always gets on."""
+    """A read has at most four parts in flight; without budget it has one small part, and still makes progress."""
     budget = Budget(2 * PART)
     parts = Parts(Span(100, 10 * PART), budget)
     first = parts.next(0)
@@ -316,7 +316,7 @@ def test_parts_are_bounded_by_depth_and_budget() -> None:
     assert second is not None
     assert third is not None
     assert (second.span, third.span) == (Span(SMALL_PART, PART), Span(PART, 2 * PART))
-    assert fourth is None  # what is left of the budget is less than a part
+    assert fourth is None  # the rest of the budget is less than a part
     assert parts.next(DEPTH) is None
     parts.done(second)
     parts.done(third)
@@ -332,7 +332,7 @@ def test_parts_are_bounded_by_depth_and_budget() -> None:
 
 
 async def test_googles_protocol_is_read(server: FakeS3) -> None:
-    """Google's XML API, as far as the fake speaks it: objects are listed, pinned and read."""
+    """With Google's XML API, as far as the fake supports it, objects are listed, pinned and read."""
     config: Any = {"google_base_url": f"http://127.0.0.1:{server.port}", "google_skip_signature": True}
     store = ObjectStore(GCSStore(BUCKET, config=config, client_options={"allow_http": True}))
     assert (await read_file(store, "a.bin"))[1] == BYTES
@@ -358,7 +358,7 @@ def test_an_address_opens_the_bucket(server: FakeS3, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("url", ["s3://", "az://container", "gs:///x"])
 def test_a_bad_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A URL without a bucket, and one whose account is not known, are errors that name the URL."""
+    """A URL without a bucket, or with an unknown account, is an error that names the URL."""
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
     with pytest.raises(InvalidRequestError, match=url):
         open_store(url)

@@ -1,4 +1,4 @@
-"""Getting past the keys that obstore cannot take."""
+"""Continuing a listing after keys that obstore cannot handle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unspool.stores.oddkeys import past
 
 
 def is_odd(key: str) -> bool:
-    """Whether obstore cannot take a key."""
+    """Return whether obstore cannot handle a key."""
     return not {"", ".", ".."}.isdisjoint(key.split("/")) or any(char < " " or char == "\x7f" for char in key)
 
 
@@ -36,7 +36,7 @@ keys = st.text("./ab0\x01 \x7f", min_size=1, max_size=8)
 
 @given(key=keys, other=keys)
 def test_no_key_is_passed_over(key: str, other: str) -> None:
-    """The result is no odd key, sorts after the odd one, and every key between them is odd, too, or marks a directory."""
+    """The result is a normal key after the odd one, and every key between them is odd, too, or marks a directory."""
     beyond = past(key)
     if not is_odd(key) or key.endswith("/"):
         return

@@ -24,7 +24,7 @@ _HOMES = {
 def connect(
     target: str, dialect: str, metadata: Metadata, certificates: Certificates | None = None, bearer: Bearer | None = None
 ) -> Transport:
-    """Return a transport to a server, over TLS if there are certificates, that shows a token if there is one.
+    """Return a transport to a server, which uses TLS if there are certificates, and sends the token if there is one.
 
     Raises:
         InvalidRequestError: there is no such dialect.

@@ -17,7 +17,7 @@ class TransferBegan:
     """A transfer begins.
 
     Attributes:
-        call: what the client was asked for, or a part of it: `get`, `open`, `stat`, `list`, `verify`, `get_tree`, `batch`, ...
+        call: the client's call, or a part of it: `get`, `open`, `stat`, `list`, `verify`, `get_tree`, `batch`, ...
         name: the file or the prefix. Empty for a batch.
     """
 
@@ -43,9 +43,9 @@ class TransferEnded:
         outcome: `OK`, `CANCELLED` (by the caller), or the reason of the error.
         message: the error's message, or "".
         error: the error, if it is one of unspool's.
-        attempts: how many there were.
+        attempts: the number of attempts.
         bytes_received: verified bytes received; bytes received twice count twice.
-        seconds: how long it took, waits included.
+        seconds: the duration, including waits.
     """
 
     call: str

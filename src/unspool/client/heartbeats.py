@@ -1,4 +1,4 @@
-"""How long a server may say nothing but that it is alive."""
+"""Limits how long a server may send only heartbeats."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 class Heartbeats:
-    """Counts the seconds of one attempt in which only heartbeats came.
+    """Counts the seconds of one attempt in which only heartbeats arrive.
 
     Args:
         transfer: waits for each message, and has the limit.
-        about: begins the message of an error.
-        is_heartbeat: tells heartbeats from other messages.
+        about: the beginning of an error's message.
+        is_heartbeat: returns whether a message is a heartbeat.
     """
 
     def __init__(self, transfer: Transfer, about: Callable[[], str], is_heartbeat: Callable[[Any], bool]) -> None:
@@ -30,13 +30,13 @@ class Heartbeats:
         self._seconds = 0.0
 
     async def next(self, coming: Coroutine[Any, Any, T]) -> T:
-        """Await a message within the idle timeout. Raises StalledError after that, or if only heartbeats came for too long."""
+        """Await a message within the idle timeout. Raises StalledError after that, or if only heartbeats arrive too long."""
         if self._limit is None:
             return await self._transfer.bounded(coming, self._about)
         clock = self._transfer.seams.clock
         begun = clock.monotonic()
         message = await self._transfer.bounded(coming, self._about)
-        # Only the time spent waiting counts: the caller may take as long as it likes for what came before.
+        # Only the time spent waiting counts. The caller may take any time to process the previous message.
         self._seconds = self._seconds + clock.monotonic() - begun if self._is_heartbeat(message) else 0.0
         if self._seconds >= self._limit:
             raise StalledError(f"{self._about()}: for {self._limit:g} s the server has only said that it is alive")

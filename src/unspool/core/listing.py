@@ -1,7 +1,7 @@
-"""What a client accepts of a listing as a whole: it ends, and it does not repeat itself.
+"""Limits of a listing as a whole: it must end, and must not repeat itself.
 
-Each entry by itself is checked where it is decoded. A listing cannot be checked against anything else, so a server could send
-entries for ever.
+Each entry is checked when it is decoded. Without these limits a server could send entries for ever, because a client knows
+nothing else about a listing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from unspool.core.model import Page
 from unspool.errors import ProtocolError
 
 REPEATS = 100
-"""How often a remembered name may come again. A directory that changes while it is read may show a name twice."""
+"""How often remembered names may be repeated. A directory that changes while it is read may show a name twice."""
 
 REMEMBERED = 100_000
 """Most names that are remembered: one of each page, so a listing of 100 million files that repeats itself is found out."""
@@ -22,8 +22,8 @@ class Listing:
     """The rules for one listing.
 
     Args:
-        prefix: what is listed, for messages.
-        limit: most entries. Omitted names that are given count too.
+        prefix: the listed prefix, for messages.
+        limit: most entries, including omitted names.
     """
 
     def __init__(self, prefix: str, limit: int) -> None:

@@ -1,8 +1,9 @@
-"""Which bytes of a transfer were sent more than once, and which reads went on where another one had broken off.
+"""Finds the bytes of a transfer that were sent more than once, and the reads that resumed another one.
 
-Rule 1: reads of one transfer and one file are compared with each other, in whatever order their ends become known.
-Rule 2: a read resumes another one if it begins where the other ended early, or among the bytes that the other sent, and began
-        after that end. Streams of one download that take over each other's ranges run at the same time: they do not resume.
+Rule 1: reads of one transfer and one file are compared with each other, in the order in which their ends become known.
+Rule 2: a read resumes another one that ended early if it began after that end, at the byte where the other ended or among the
+        bytes that the other sent. Streams of one download that take over each other's ranges run at the same time, so they do
+        not count as resumed.
 Rule 3: memory is bounded. What is forgotten is not counted.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from unspool.core.value import value
 
 _NOTICED = 0.1
-"""Seconds within which a server notices that a stream has ended: the next one may have begun meanwhile."""
+"""Seconds within which a server notices that a stream has ended. The next stream may begin before that."""
 
 
 @value
@@ -22,7 +23,7 @@ class Read:
     """A read that ended.
 
     Attributes:
-        transfer: stands for the transfer and the file.
+        transfer: identifies the transfer and the file.
         start, stop: the bytes that were sent.
         broken: whether the read ended early.
         began, ended: in seconds of a clock that all processes of the server share.
@@ -36,7 +37,7 @@ class Read:
     ended: float
 
     def resumes(self, other: Read) -> bool:
-        """Whether this read goes on where `other` broke off."""
+        """Whether this read resumes `other`."""
         return other.broken and other.start <= self.start <= other.stop and other.ended <= self.began + _NOTICED
 
 

@@ -1,6 +1,6 @@
-"""Metadata that is sent along with the calls of a task, besides those of its connection: what a trace needs, for example.
+"""Metadata that the calls of a task send besides that of the connection, for example the context of a trace.
 
-It is kept for each task, as context variables are: tasks that are made later inherit it.
+It belongs to a task, as context variables do: tasks that are created later inherit it.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ def sent_along() -> Metadata:
 
 
 def send_along(metadata: Metadata) -> None:
-    """Send this with the calls that this task makes from now on, in place of what was set before."""
+    """Set the metadata that calls of this task send from now on."""
     _along.set(metadata)

@@ -1,4 +1,4 @@
-"""The token that a client shows with every call."""
+"""The bearer token that a client sends with every call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Header = tuple[str, str]
 
 
 class Bearer:
-    """A token, or a function that is asked for one: at the first call, and whenever a server has refused the last one.
+    """A token, or a function that returns one. It is called for the first call, and after a server has refused a token.
 
     All connections of a client share it. Its `repr` has no token.
 
@@ -28,13 +28,13 @@ class Bearer:
         self._header: Header | None = None
 
     async def header(self) -> Header:
-        """Return the metadata to send with a call. Raises InvalidRequestError if the token could not be sent."""
+        """Return the metadata to send with a call. Raises InvalidRequestError if the token is not valid in a header."""
         if self._header is None:
             self._header = await self._ask()
         return self._header
 
     async def renewed(self, refused: Header) -> bool:
-        """Return whether there is another token than the one that a server refused. The function is asked, if there is one."""
+        """Return whether the function, if there is one, now returns another token than the one that a server refused."""
         if self._header == refused and callable(self._token):
             self._header = await self._ask()
         return self._header != refused
@@ -48,7 +48,7 @@ class Bearer:
 
 
 class _Showing:
-    """Shows a token with every call of a channel."""
+    """Sends a token with every call of a channel."""
 
     def __init__(self, bearer: Bearer) -> None:
         self._bearer = bearer
@@ -75,6 +75,6 @@ class _ShowingInStreams(_Showing, grpc.aio.UnaryStreamClientInterceptor):
 
 
 def interceptors(bearer: Bearer | None) -> Sequence[grpc.aio.ClientInterceptor]:
-    """Return what has a channel show a token with every call."""
-    # Two of them, because gRPC takes an interceptor for one kind of calls only.
+    """Return the interceptors with which a channel sends a token with every call."""
+    # Two of them, because an interceptor of gRPC is for one kind of calls only.
     return () if bearer is None else (_ShowingInCalls(bearer), _ShowingInStreams(bearer))

@@ -30,7 +30,7 @@ _FIRST_WORDS = 0.2
 """Seconds to wait for the server to send first."""
 
 _PAUSE = 0.1
-"""Seconds after which a server that ended the connection without a word is asked once more: it may have been stopping."""
+"""Seconds to wait before the probe asks again a server that closed the connection without an alert: it may be restarting."""
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 """The beginning of an HTTP/2 connection, with empty settings."""
