@@ -115,7 +115,7 @@ class Portal:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_ENDING)
-        # Generators are closed in any order. One whose inner generator is closed first reports an error that concerns nobody.
+        # Generators are closed in any order. One whose inner generator is closed first reports an error, which does no harm.
         self.loop.set_exception_handler(lambda _loop, _context: None)
         with suppress(TimeoutError):
             async with asyncio.timeout(_ENDING):

@@ -1,4 +1,4 @@
-"""Who asks, and who decides: what authentication and authorization are given, and what they answer."""
+"""The interfaces of authentication, authorization and audit: the arguments and results of each."""
 
 from __future__ import annotations
 

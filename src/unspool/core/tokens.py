@@ -143,7 +143,7 @@ class Tokens:
     def find(self, token: str) -> ListedToken | None:
         """Return the listed token, whatever its state.
 
-        The search is for the digest. How long it takes says nothing of a token: nobody can choose a token's digest.
+        The search is for the digest. Its duration shows nothing about a token, because a caller cannot choose a token's digest.
         """
         return self.by_digest.get(digest_of(token))
 
