@@ -12,6 +12,7 @@
 #   make proto       regenerate the protobuf modules, and the Go code where there is Go
 #   make proxies     install the proxies that tests run unspool behind, and what checks deploy/
 #   make objects     install the object stores that tests run against
+#   make readers     install the programs that tests read data with through fsspec, beside pyarrow
 #   make bench       a first throughput figure, beside cp
 #   make bench-peers install what the benchmarks compare with; then: .venv/bin/python -m bench big
 #   make pins        resolve the pinned development requirements again
@@ -28,7 +29,7 @@ OWN_POOL := sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPoo
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test coverage test-deep rows fuzz audit objects check fmt proto proto-check bench bench-peers proxies pins clean
+.PHONY: demo test coverage test-deep rows fuzz audit objects check fmt proto proto-check bench bench-peers proxies readers pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -129,6 +130,9 @@ build/proxies/.ready: requirements/proxies.txt $(READY)
 	$(BIN)/uv pip install --quiet --python build/proxies/bin/python --require-hashes -r requirements/proxies.txt
 	touch $@
 
+readers: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/readers.txt
+
 pins: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/dev.txt
@@ -144,6 +148,8 @@ pins: $(READY)
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/go.txt
 	$(BIN)/uv pip compile requirements/proxies.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proxies.txt
+	$(BIN)/uv pip compile requirements/readers.in --constraint requirements/dev.txt --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/readers.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -1,0 +1,127 @@
+"""The clients of a file system: one for each server, in each event loop that uses it.
+
+Rule 1: calls at the same time have a limit, however many coroutines fsspec starts.
+Rule 2: idle clients are closed before a fork, because gRPC does not survive a fork while it is in use. They are made again at
+        the next call, in the parent and in the child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from weakref import WeakKeyDictionary, WeakSet
+
+from unspool.client.client import Client
+from unspool.rpc import forks
+
+_CLOSING = 2.0
+"""Seconds that closing idle clients may take before a fork and at the end of the interpreter."""
+
+
+class Hosts:
+    """The clients of one file system.
+
+    Args:
+        connect: makes the client of a server.
+        streams: most calls at the same time, in each event loop.
+    """
+
+    def __init__(self, connect: Callable[[str], Client], streams: int) -> None:
+        self._connect = connect
+        self._streams = streams
+        self._pid = os.getpid()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
+        _all.add(self)
+
+    @asynccontextmanager
+    async def call(self, host: str) -> AsyncGenerator[Client, None]:
+        """Give the client of a server for one call, when there is room for one more.
+
+        Raises:
+            InvalidRequestError: `host` does not name a server, or this process was forked while gRPC was in use.
+        """
+        self._be_here()
+        here = self._loops.setdefault(asyncio.get_running_loop(), _Here(self._streams))
+        async with here.room:
+            here.calls += 1
+            try:
+                if (client := here.clients.get(host)) is None:
+                    client = here.clients[host] = self._connect(host)
+                yield client
+            finally:
+                here.calls -= 1
+
+    async def aclose(self) -> None:
+        """Close the clients of this event loop. They are made again when they are needed."""
+        if (here := self._loops.get(asyncio.get_running_loop())) is not None:
+            await here.close()
+
+    def rest(self) -> None:
+        """Close the clients that are idle, from any thread."""
+        if self._pid != os.getpid():
+            return
+        for loop, here in list(self._loops.items()):
+            if not loop.is_running() or loop is asyncio._get_running_loop():
+                continue
+            with suppress(Exception):  # what cannot be closed is in use, and a fork says so
+                asyncio.run_coroutine_threadsafe(here.rest(), loop).result(_CLOSING)
+
+    def dismiss(self) -> None:
+        """Have all clients closed soon: nobody uses this any more."""
+        if self._pid != os.getpid():
+            return
+        for loop, here in list(self._loops.items()):
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(here.close_soon)
+
+    def _be_here(self) -> None:
+        if self._pid != os.getpid():
+            forks.check()
+            _parents.append(self._loops)
+            self._pid, self._loops = os.getpid(), WeakKeyDictionary()
+
+
+class _Here:
+    """The clients in one event loop, and the room for calls. Used only in the loop.
+
+    Attributes:
+        calls: how many calls run.
+    """
+
+    def __init__(self, streams: int) -> None:
+        self.clients: dict[str, Client] = {}
+        self.room = asyncio.Semaphore(streams)
+        self.calls = 0
+        self._closing: asyncio.Task[None] | None = None
+
+    async def rest(self) -> None:
+        """Close the clients, unless there are calls."""
+        if not self.calls:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the clients."""
+        clients, self.clients = self.clients, {}
+        for client in clients.values():
+            await client.aclose()
+
+    def close_soon(self) -> None:
+        """Begin to close the clients."""
+        self._closing = asyncio.get_running_loop().create_task(self.close())
+
+
+_all: WeakSet[Hosts] = WeakSet()
+_parents: list[object] = []
+"""What was inherited through forks. It is kept, because a child cannot close its parent's connections."""
+
+
+def _rest() -> None:
+    for hosts in list(_all):
+        hosts.rest()
+
+
+forks.before_fork(_rest)
+atexit.register(_rest)

@@ -1,0 +1,58 @@
+"""The guide for data people: its code runs as it stands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from house.documents import fenced, read
+from processes import serving
+
+BLOCKS = fenced(read("docs/data.md"), "python")
+
+PRINTED = {
+    "fsspec.open(": "first\n\n['ADDRESS/models/notes.txt', 'ADDRESS/models/table.parquet']\n"
+    "['ADDRESS/models/table.parquet']\nb'end\\n'\n",
+    "read_table(": "1000 ['b']\n",
+    "fs.get(": "",
+}
+"""What each block is known by, and what it prints."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve what the guide asks for."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "models").mkdir()
+    (root / "models" / "notes.txt").write_text("first\nend\n")
+    parquet.write_table(pa.table({"a": range(1000), "b": range(1000)}), root / "models" / "table.parquet")
+    with serving(root, tmp_path_factory.mktemp("log") / "log") as server:
+        yield server.address
+
+
+@pytest.mark.parametrize(("mark", "printed"), PRINTED.items())
+def test_a_block_of_the_guide_runs(tmp_path: Path, address: str, mark: str, printed: str) -> None:
+    """Run by itself, with warnings as errors, it ends well and prints what belongs to it."""
+    (block,) = [each for each in BLOCKS if mark in each]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block.replace("localhost:50051", address)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == printed.replace("ADDRESS", address)
+    if mark == "fs.get(":
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["here", "notes.txt", "table.parquet", "table.parquet"]
+
+
+def test_every_block_is_run() -> None:
+    """No block is left out."""
+    assert len(BLOCKS) == len(PRINTED)

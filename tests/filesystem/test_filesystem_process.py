@@ -1,0 +1,108 @@
+"""The file system in a process of its own: forks, other processes, the end of the interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from filesystem.conftest import Served
+from processes import ENVIRONMENT
+
+PRELUDE = """
+import os, sys, threading, time
+import fsspec
+url = sys.argv[1]
+fs = fsspec.filesystem("unspool")
+
+def in_a_child(work):
+    child = os.fork()
+    if child == 0:
+        try:
+            print(work(), flush=True)
+        except BaseException as error:
+            print(type(error).__name__, error, flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+def main():
+"""
+
+
+def run(program: str, url: str) -> str:
+    """Run a program of a user's to its end, with warnings as errors; return what it prints."""
+    program = (
+        PRELUDE + "".join(f"    {line}\n" for line in program.strip().splitlines()) + "\nif __name__ == '__main__': main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, url],
+        env={**ENVIRONMENT, "GRPC_VERBOSITY": "NONE"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_fork_of_an_idle_one_goes_on(served: Served) -> None:
+    """Parent and child read on after a fork, through the same file system and the same open file."""
+    program = """
+print(fs.cat_file(url, 0, 3))
+file = fs.open(url)
+in_a_child(lambda: (fs.cat_file(url, 4, 7), file.read(5), fsspec.filesystem("unspool").cat_file(url, -2)))
+print(fs.cat_file(url, 4, 7), file.read(5))
+"""
+    assert run(program, served.url("dir/b.txt")) == "b'one'\n(b'two', b'one\\nt', b'ee')\nb'two' b'one\\nt'\n"
+
+
+def test_a_fork_of_a_busy_one_says_so(served: Served) -> None:
+    """A child that was forked while a call ran gets a sentence from whatever it tries, and no crash; the parent reads on."""
+    program = """
+import asyncio
+async def hold():
+    async with fs._hosts.call(url.split("/")[2]) as client, client.open("a.bin") as reading:
+        held.set()
+        await asyncio.to_thread(free.wait)
+        return await reading.read()
+held, free = threading.Event(), threading.Event()
+future = asyncio.run_coroutine_threadsafe(hold(), fs.loop)
+held.wait()
+in_a_child(lambda: fs.cat_file(url))
+in_a_child(lambda: fsspec.filesystem("unspool").cat_file(url))
+free.set()
+print(len(future.result()))
+"""
+    first, second, third = run(program, served.url("a.bin")).splitlines()
+    assert first == second
+    assert first.startswith("InvalidRequestError this process was forked while a client or server of its parent was open")
+    assert third == "3000000"
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_other_processes_get_files_by_pickle(served: Served, method: str) -> None:
+    """A pool of processes, however started, reads through the file system that it is given."""
+    program = f"""
+import multiprocessing, operator
+print(fs.cat_file(url, 0, 3))
+with multiprocessing.get_context("{method}").Pool(2) as pool:
+    print(pool.map(operator.methodcaller("cat_file", url, 4, 7), [fs, fs]))
+    print(pool.map(operator.methodcaller("read", 3), [fs.open(url)]))
+"""
+    assert run(program, served.url("dir/b.txt")) == "b'one'\n[b'two', b'two']\n[b'one']\n"
+
+
+@pytest.mark.parametrize(
+    "last_words",
+    [
+        "fs.cat_file(url)",
+        "file = fs.open(url); file.read(10)",
+        "threading.Thread(target=lambda: fs.cat_file(url), daemon=True).start()",
+        "import asyncio; a = fsspec.filesystem('unspool', asynchronous=True); asyncio.run(a._cat_file(url))",
+    ],
+)
+def test_the_end_of_the_interpreter_is_quiet(served: Served, last_words: str) -> None:
+    """A program that ends with connections open ends at once, without a word."""
+    assert run(last_words, served.url("a.bin")) == ""
