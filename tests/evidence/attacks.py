@@ -30,7 +30,8 @@ CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 DEMO = "/demo.Files/GetFile"
-METHODS = (STAT, READ, BATCH, LIST, CHECK, WATCH, REFLECTION, DEMO)
+BYTESTREAM = tuple([f"/google.bytestream.ByteStream/{name}" for name in ("Read", "Write", "QueryWriteStatus")])
+METHODS = (STAT, READ, BATCH, LIST, CHECK, WATCH, REFLECTION, DEMO, *BYTESTREAM)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
