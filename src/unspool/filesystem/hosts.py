@@ -12,7 +12,7 @@ import atexit
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from unspool.client.client import Client
 from unspool.rpc import forks
@@ -33,7 +33,7 @@ class Hosts:
         self._connect = connect
         self._streams = streams
         self._pid = os.getpid()
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Here] = WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, _Here] = {}
         _all.add(self)
 
     @asynccontextmanager
@@ -44,7 +44,12 @@ class Hosts:
             InvalidRequestError: `host` does not name a server, or this process was forked while gRPC was in use.
         """
         self._be_here()
-        here = self._loops.setdefault(asyncio.get_running_loop(), _Here(self._streams))
+        loop = asyncio.get_running_loop()
+        if (here := self._loops.get(loop)) is None:
+            for one in list(self._loops):
+                if one.is_closed():
+                    self._loops.pop(one, None)
+            here = self._loops[loop] = _Here(self._streams)
         async with here.room:
             here.calls += 1
             try:
@@ -81,7 +86,7 @@ class Hosts:
         if self._pid != os.getpid():
             forks.check()
             _parents.append(self._loops)
-            self._pid, self._loops = os.getpid(), WeakKeyDictionary()
+            self._pid, self._loops = os.getpid(), {}
 
 
 class _Here:
