@@ -1,8 +1,8 @@
 """The clients of a file system: one for each server, in each event loop that uses it.
 
 Rule 1: calls at the same time have a limit, however many coroutines fsspec starts.
-Rule 2: idle clients are closed before a fork, because gRPC does not survive a fork while it is in use. They are made again at
-        the next call, in the parent and in the child.
+Rule 2: before a fork, calls may end and others wait, and then the clients are closed, because gRPC does not survive a fork
+        while it is in use. They are made again at the next call, in the parent and in the child.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from weakref import WeakSet
 from unspool.client.client import Client
 from unspool.rpc import forks
 
+_PATIENCE = 1.0
+"""Seconds that calls may take to end before a fork. Most read some MB; a download of minutes does not hold up the program."""
+
 _CLOSING = 2.0
-"""Seconds that closing idle clients may take before a fork and at the end of the interpreter."""
+"""Seconds that all of it may take, before a fork and at the end of the interpreter."""
 
 
 class Hosts:
@@ -51,13 +54,9 @@ class Hosts:
                     self._loops.pop(one, None)
             here = self._loops[loop] = _Here(self._streams)
         async with here.room:
-            here.calls += 1
-            try:
-                if (client := here.clients.get(host)) is None:
-                    client = here.clients[host] = self._connect(host)
-                yield client
-            finally:
-                here.calls -= 1
+            if (client := here.clients.get(host)) is None:
+                client = here.clients[host] = self._connect(host)
+            yield client
 
     async def aclose(self) -> None:
         """Close the clients of this event loop. They are made again when they are needed."""
@@ -65,14 +64,23 @@ class Hosts:
             await here.close()
 
     def rest(self) -> None:
-        """Close the clients that are idle, from any thread."""
-        if self._pid != os.getpid():
-            return
-        for loop, here in list(self._loops.items()):
-            if not loop.is_running() or loop is asyncio._get_running_loop():
-                continue
+        """Wait for calls to end, and close the clients, from any thread. What takes too long is left open."""
+        for loop, here in self._others():
             with suppress(Exception):  # what cannot be closed is in use, and a fork says so
                 asyncio.run_coroutine_threadsafe(here.rest(), loop).result(_CLOSING)
+
+    def resume(self) -> None:
+        """Let calls begin again, after `rest`."""
+        for loop, here in self._others():
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(here.resume)
+
+    def _others(self) -> list[tuple[asyncio.AbstractEventLoop, _Here]]:
+        """Return the loops that run in other threads of this process."""
+        if self._pid != os.getpid():
+            return []
+        this = asyncio._get_running_loop()
+        return [(loop, here) for loop, here in list(self._loops.items()) if loop.is_running() and loop is not this]
 
     def dismiss(self) -> None:
         """Have all clients closed soon: nobody uses this any more."""
@@ -90,22 +98,30 @@ class Hosts:
 
 
 class _Here:
-    """The clients in one event loop, and the room for calls. Used only in the loop.
-
-    Attributes:
-        calls: how many calls run.
-    """
+    """The clients in one event loop, and the room for calls. Used only in the loop."""
 
     def __init__(self, streams: int) -> None:
         self.clients: dict[str, Client] = {}
         self.room = asyncio.Semaphore(streams)
-        self.calls = 0
+        self._streams = streams
+        self._held = 0
         self._closing: asyncio.Task[None] | None = None
 
     async def rest(self) -> None:
-        """Close the clients, unless there are calls."""
-        if not self.calls:
+        """Take all the room as calls end, and close the clients when there are none. Those that wait go on after `resume`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while self._held < self._streams:
+                    await self.room.acquire()
+                    self._held += 1
+        if self._held == self._streams:
             await self.close()
+
+    def resume(self) -> None:
+        """Give back the room."""
+        for _ in range(self._held):
+            self.room.release()
+        self._held = 0
 
     async def close(self) -> None:
         """Close the clients."""
@@ -128,5 +144,16 @@ def _rest() -> None:
         hosts.rest()
 
 
+def _resume() -> None:
+    for hosts in list(_all):
+        hosts.resume()
+
+
+def _end() -> None:
+    _rest()
+    _resume()  # a thread that calls now is told so by gRPC, and does not wait for ever
+
+
 forks.before_fork(_rest)
-atexit.register(_rest)
+os.register_at_fork(after_in_parent=_resume)
+atexit.register(_end)
