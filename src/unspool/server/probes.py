@@ -27,6 +27,7 @@ from unspool.server.admission import Admission
 from unspool.server.connections import Connections
 from unspool.server.descriptions import Descriptions
 from unspool.server.entry import Asked, Call, Entry, Method
+from unspool.server.outlet import ClientGoneError
 from unspool.server.requests import Requests
 from unspool.server.streams import Streams
 
@@ -113,7 +114,7 @@ class Health:
             async with asyncio.timeout(self._age):
                 while True:
                     changed = self._changed
-                    await call.context.write(self._status(name))
+                    await _send(call, self._status(name))
                     await changed.wait()
         except TimeoutError:
             raise StreamAgeError(f"this server ends streams after {self._age:g} s: watch again", retry_after=0.0) from None
@@ -150,7 +151,7 @@ class Reflection:
     async def _answer(self, question: ServerReflectionRequest, call: Call) -> None:
         while True:
             async for answer in self._reflection.ServerReflectionInfo(_one(question), None):
-                await call.context.write(answer.SerializeToString())
+                await _send(call, answer.SerializeToString())
             request = await self._requests.next(call)
             if request is None:
                 return
@@ -178,3 +179,11 @@ def _decode(kind: type[M], request: bytes) -> M:
         return kind.FromString(request)
     except DecodeError as error:
         raise InvalidRequestError("the request is not a message of its method") from error
+
+
+async def _send(call: Call, message: bytes) -> None:
+    """Send a message. Raises ClientGoneError if the client has left."""
+    try:
+        await call.context.write(message)
+    except grpc.aio.InternalError as error:
+        raise ClientGoneError from error
