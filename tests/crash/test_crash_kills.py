@@ -125,8 +125,11 @@ def test_a_client_killed_again_and_again_gets_there(scene: Scene) -> None:
 
 
 def _starts(scene: Scene) -> list[int | None]:
-    """Return where each run's first read began, or None. Ports are reused, so each log line counts for one run only."""
-    reads = scene.server.reads()
+    """Return where each run's first read began, or None. Ports are reused, so each log line counts for one run only.
+
+    A call that ended before its request arrived has no name, and began nowhere.
+    """
+    reads = [read for read in scene.server.reads() if read["name"]]
     starts: list[int | None] = []
     for run in scene.runs:
         ours = (read for read in reads if int(str(read["peer"]).rpartition(":")[2]) in run.ports)
