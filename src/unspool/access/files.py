@@ -112,6 +112,32 @@ class WatchedFile(Generic[T]):
         return True
 
 
+class FromFile(Generic[T]):
+    """What decides or identifies by the contents of a watched file.
+
+    Args:
+        file: the file.
+    """
+
+    def __init__(self, file: WatchedFile[T]) -> None:
+        self._file = file
+
+    @property
+    def version(self) -> int:
+        """Changes when the contents of the file do."""
+        self._file.look()
+        return self._file.version
+
+    @property
+    def refused(self) -> int:
+        """How many changes of the file were refused."""
+        return self._file.refused
+
+    def reload(self) -> bool:
+        """Read the file now; return whether it was accepted."""
+        return self._file.reload()
+
+
 def _stamp_of(path: Path) -> _Stamp:
     try:
         return _stamp(path.stat())

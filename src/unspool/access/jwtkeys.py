@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.access.files import WatchedFile
+from unspool.access.files import FromFile, WatchedFile
 from unspool.core.access import Credentials, Principal
 from unspool.core.tokens import digest_of
 from unspool.errors import InvalidRequestError, UnauthenticatedError, UnsupportedError
@@ -51,7 +51,7 @@ class _Key:
     key: Any
 
 
-class JwtKeys:
+class JwtKeys(FromFile[list[_Key]]):
     """Identifies callers by JWTs: `Server(store, authenticate=JwtKeys("keys.json", audience="files", issuer="https://..."))`.
 
     The principal is `jwt:` and the token's subject. A caller without a token is known by its certificate, if it has one. Needs
@@ -80,7 +80,7 @@ class JwtKeys:
         self._jwt = jwt
         self._audience, self._issuer = audience, issuer
         self._clock = clock
-        self._file = WatchedFile(path, _parse, "JWT keys")
+        super().__init__(WatchedFile(path, _parse, "JWT keys"))
         self._good: OrderedDict[str, Principal] = OrderedDict()
         self._bad: OrderedDict[str, str] = OrderedDict()
         self._version = 0
@@ -153,21 +153,6 @@ class JwtKeys:
                 raise UnauthenticatedError("the token is not a valid JWT") from None
             return _principal(claims)
         raise UnauthenticatedError("the token's signature is wrong")
-
-    @property
-    def version(self) -> int:
-        """Changes when the keys do."""
-        self._file.look()
-        return self._file.version
-
-    @property
-    def refused(self) -> int:
-        """How many changes of the file were refused."""
-        return self._file.refused
-
-    def reload(self) -> bool:
-        """Read the file now; return whether it was accepted."""
-        return self._file.reload()
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from unspool.access.files import WatchedFile, read_file
+from unspool.access.files import FromFile, WatchedFile, read_file
 from unspool.core.access import Extent, Principal, Right, Verdict
 from unspool.core.rules import Rules, parse_rules
 
@@ -19,7 +19,7 @@ def read_rules(path: str | os.PathLike[str]) -> Rules:
     return parse_rules(read_file(path), str(path))
 
 
-class RulesFile:
+class RulesFile(FromFile[Rules]):
     """Decides by the rules of a file: `Server(store, authorize=RulesFile("rules.toml"))`.
 
     The file is looked at once a second, while calls are made. A change counts from the second look that sees it. A file that
@@ -34,7 +34,7 @@ class RulesFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = WatchedFile(path, parse_rules, "rules")
+        super().__init__(WatchedFile(path, parse_rules, "rules"))
 
     def __call__(self, who: Principal | None, right: Right, name: str, /) -> Verdict:
         """See `Authorize`."""
@@ -43,18 +43,3 @@ class RulesFile:
     def extent(self, who: Principal | None, right: Right, prefix: str) -> Extent:
         """See `Authority.extent`."""
         return self._file.look().extent(who, right, prefix)
-
-    @property
-    def version(self) -> int:
-        """Changes when the rules do."""
-        self._file.look()
-        return self._file.version
-
-    @property
-    def refused(self) -> int:
-        """How many changes of the file were refused."""
-        return self._file.refused
-
-    def reload(self) -> bool:
-        """Read the file now; return whether it was accepted."""
-        return self._file.reload()

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from unspool.access.files import WatchedFile, read_file
+from unspool.access.files import FromFile, WatchedFile, read_file
 from unspool.core.access import Credentials, Principal
 from unspool.core.tokens import Tokens, is_token, looks_like_token, parse_tokens
 from unspool.errors import LocalFileError, UnauthenticatedError, UnspoolError
 
 
-class TokenFile:
+class TokenFile(FromFile[Tokens]):
     """Identifies callers by the tokens of a file: `Server(store, authenticate=TokenFile("tokens"))`.
 
     The file is looked at once a second, while calls are made. A change counts from the second look that sees it. A file that
@@ -32,7 +32,7 @@ class TokenFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float] = time.time) -> None:
-        self._file = WatchedFile(path, parse_tokens, "tokens")
+        super().__init__(WatchedFile(path, parse_tokens, "tokens"))
         self._clock = clock
 
     def __call__(self, shown: Credentials, /) -> Principal | None:
@@ -47,21 +47,6 @@ class TokenFile:
         if (state := listed.state(self._clock())) != "valid":
             raise UnauthenticatedError(f"the token {listed.id} of {listed.name} is {state}; ask for a new one")
         return Principal((listed.name,), listed.expires)
-
-    @property
-    def version(self) -> int:
-        """Changes when the tokens do."""
-        self._file.look()
-        return self._file.version
-
-    @property
-    def refused(self) -> int:
-        """How many changes of the file were refused."""
-        return self._file.refused
-
-    def reload(self) -> bool:
-        """Read the file now; return whether it was accepted."""
-        return self._file.reload()
 
 
 _ONLY_OURS = 0o600
