@@ -20,6 +20,7 @@ from unspool.client.clock import SystemClock
 from unspool.client.events import Event, Observer, Started
 from unspool.client.results import Result, TreeResult
 from unspool.client.tally import Relay, TreeTally
+from unspool.client.together import all_done
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.core.address import Address
 from unspool.errors import LocalFileError, UnspoolError
@@ -82,16 +83,7 @@ class _Run:
         self._unsized = len(files)
         self._tally.add(Outcome(listed=len(files)))
         queue = iter(files)
-        tasks = [asyncio.create_task(self._work(queue)) for _ in range(min(self._jobs, len(files)))]
-        try:
-            # Not a TaskGroup, for the reason given in fetch.py.
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION) if tasks else ((), ())
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await all_done([asyncio.create_task(self._work(queue)) for _ in range(min(self._jobs, len(files)))])
 
     async def _work(self, queue: Iterator[tuple[Address, Path]]) -> None:
         """Download one file after another until the queue is empty."""

@@ -30,6 +30,7 @@ from unspool.client.download import download
 from unspool.client.events import Observer, Restarting
 from unspool.client.results import TreeResult
 from unspool.client.tally import Relay, TreeTally
+from unspool.client.together import all_done
 from unspool.client.transfer import Seams, Transfer
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest, Page
@@ -158,16 +159,8 @@ class _Tree:
         """Fetch the files of one listing; return the error that broke it, if any. The files listed before that are here."""
         queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
         lister = asyncio.create_task(self._list(queue))
-        tasks = [lister, *(asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs))]
-        try:
-            # Not a TaskGroup, for the reason given in fetch.py.
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        workers = [asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs)]
+        await all_done([lister, *workers])
         broken = lister.result()
         await self._wait_for_disk(None)
         if self._destination.is_open:

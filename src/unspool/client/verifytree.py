@@ -20,6 +20,7 @@ from unspool.client.batchedchecksums import add_checksums
 from unspool.client.events import Observer
 from unspool.client.results import TreeVerification
 from unspool.client.tally import TreeTally
+from unspool.client.together import all_done
 from unspool.client.transfer import Seams, Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.verify import compare, verify
@@ -110,16 +111,7 @@ class _Verification:
         """Compare every listed file, several at a time."""
         queue: asyncio.Queue[Seen | None] = asyncio.Queue(_AT_ONCE)
         workers = [asyncio.create_task(self._work(queue)) for _ in range(self._jobs)]
-        tasks = [asyncio.create_task(self._look(queue)), *workers]
-        try:
-            # Not a TaskGroup, for the reason given in fetch.py.
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await all_done([asyncio.create_task(self._look(queue)), *workers])
 
     async def _look(self, queue: asyncio.Queue[Seen | None]) -> None:
         """Put each listed file into the queue, with what is at its place here."""
