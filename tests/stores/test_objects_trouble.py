@@ -83,6 +83,16 @@ async def test_even_if_it_passes_at_first_nothing_is_mixed(server: FakeS3, store
             await read(file)
 
 
+async def test_a_store_that_ignores_ranges_is_refused(server: FakeS3, store: ObjectStore) -> None:
+    """A store that answers a range with the whole object is refused, with that reason, at the start and at a read."""
+    async with aclosing(await store.open("a.bin")) as file:
+        server.wrong = Misbehaviour(ignores_ranges=True, ignores_match=True)
+        with pytest.raises(DataLossError, match="ignores ranges"):
+            store.check()
+        with pytest.raises(DataLossError, match="ignores ranges"):
+            await read(file, Span(10, 500))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [Misbehaviour(wrong_range=True), Misbehaviour(ignores_ranges=True)],

@@ -61,6 +61,9 @@ def ours(error: Exception, name: str) -> errors.UnspoolError:
 
 
 def _failure(name: str, text: str) -> errors.UnspoolError:
+    if "non-partial response" in text:
+        said = "the object store ignores ranges: it sent the whole object instead of a part; such a store cannot be served"
+        return errors.DataLossError(f"{name}: {said}", name=name)
     status, code = _STATUS.search(text), _CODE.search(text)
     if status is not None and status[1] in _THROTTLED:
         said = "the object store asks for fewer requests: try again"
