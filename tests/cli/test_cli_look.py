@@ -1,7 +1,6 @@
 """`unspool ls`, `stat`, `cat` and `verify`."""
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,18 +9,9 @@ import pytest
 from crc32c import crc32c
 
 from cli.serveddir import ODD, Served
+from damaging import damage
 from processes import ENVIRONMENT, UNSPOOL, unspool
 from unspool.cli.command import printable
-
-
-def damage(path: Path) -> None:
-    """Change a byte of a file, but neither its size nor its times."""
-    before = path.stat()
-    with path.open("r+b") as file:
-        first = file.read(1)
-        file.seek(0)
-        file.write(bytes([first[0] ^ 1]))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_ls_shows_one_level(served: Served) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from client.lab import Wrapper
+from damaging import damage
 from tree.treelab import FILES, Batchless, TreeLab, files_in
 from unspool.client.batchedchecksums import add_checksums
 from unspool.client.client import Client
@@ -57,16 +57,6 @@ class Unsummed(Wrapper):
         async with aclosing(self.inner.list(request)) as pages:
             async for page in pages:
                 yield replace(page, files=tuple(replace(info, crc32c=None) for info in page.files))
-
-
-def damage(path: Path) -> None:
-    """Flip a bit of a file; leave its size, its time and its inode."""
-    before = path.stat()
-    with path.open("r+b") as file:
-        first = file.read(1)
-        file.seek(0)
-        file.write(bytes([first[0] ^ 1]))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def errors_of(result: TreeVerification) -> dict[str, type[UnspoolError]]:
