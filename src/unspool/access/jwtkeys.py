@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.access.files import FromFile, WatchedFile
-from unspool.core.access import Credentials, Principal
+from unspool.core.access import Credentials, Principal, by_certificate
 from unspool.core.tokens import digest_of
 from unspool.errors import InvalidRequestError, UnauthenticatedError, UnsupportedError
 
@@ -88,7 +88,7 @@ class JwtKeys(FromFile[list[_Key]]):
     def __call__(self, shown: Credentials, /) -> Principal | None:
         """See `Authenticate`."""
         if shown.token is None:
-            return Principal(shown.certificate) if shown.certificate else None
+            return by_certificate(shown)
         if len(shown.token) > _LONGEST:
             raise UnauthenticatedError("the token is too long")
         keys = self._file.look()

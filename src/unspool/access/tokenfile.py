@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unspool.access.files import FromFile, WatchedFile, read_file
-from unspool.core.access import Credentials, Principal
+from unspool.core.access import Credentials, Principal, by_certificate
 from unspool.core.tokens import Tokens, is_token, looks_like_token, parse_tokens
 from unspool.errors import LocalFileError, UnauthenticatedError, UnspoolError
 
@@ -38,7 +38,7 @@ class TokenFile(FromFile[Tokens]):
     def __call__(self, shown: Credentials, /) -> Principal | None:
         """See `Authenticate`."""
         if shown.token is None:
-            return Principal(shown.certificate) if shown.certificate else None
+            return by_certificate(shown)
         listed = self._file.look().find(shown.token)
         if listed is None:
             if looks_like_token(shown.token) and not is_token(shown.token):

@@ -61,6 +61,11 @@ are not valid. It runs on the event loop, before any limit. It runs again for a 
 attribute `version`, whenever that changes."""
 
 
+def by_certificate(shown: Credentials) -> Principal | None:
+    """Identify a caller by its certificate. See `Authenticate`."""
+    return Principal(shown.certificate) if shown.certificate else None
+
+
 @value
 class Verdict:
     """An answer of `Authorize`.

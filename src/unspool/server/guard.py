@@ -14,7 +14,17 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from unspool.core.access import Authenticate, Authority, Authorize, Credentials, Extent, Principal, Right, Verdict
+from unspool.core.access import (
+    Authenticate,
+    Authority,
+    Authorize,
+    Credentials,
+    Extent,
+    Principal,
+    Right,
+    Verdict,
+    by_certificate,
+)
 from unspool.core.model import Page
 from unspool.core.tls import is_secure_peer
 from unspool.errors import AccessError, PermissionDeniedError, StreamAgeError, UnauthenticatedError
@@ -136,11 +146,6 @@ class Guard:
         prefixes = tuple([prefix for prefix in page.prefixes if authority.extent(who, "list", prefix) != "none"])
         omitted = tuple([one for one in page.omitted if one.name and authority(who, "list", one.name).allowed])
         return Page(files, prefixes, omitted) if files or prefixes or omitted else None
-
-
-def by_certificate(shown: Credentials) -> Principal | None:
-    """Identify a caller by its certificate. See `Authenticate`."""
-    return Principal(shown.certificate) if shown.certificate else None
 
 
 def everybody(who: Principal | None, right: Right, name: str, /) -> Verdict:  # noqa: ARG001 - see Authorize
