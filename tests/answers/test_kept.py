@@ -151,3 +151,11 @@ def test_a_server_that_is_started_again_reads_no_file_again(tmp_path: Path, work
         assert unspool("stat", "--sha256", f"{server.address}/a.bin").lines == first
         (root / "a.bin").write_bytes(data[::-1])
         assert unspool("verify", f"{server.address}/a.bin", root / "a.bin").code == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, workers: str) -> None:
+    """`serve` refuses to start with a bad file of checksums, in one line and with exit code 2, also with several workers."""
+    done = unspool("serve", tmp_path, "--listen", "127.0.0.1:0", "--workers", workers, "--checksums", tmp_path)
+    assert done.code == 2
+    assert "cannot be used as a file of checksums" in done.complaint

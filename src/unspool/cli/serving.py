@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from unspool.access.auditfile import descriptor_of
+from unspool.answers.kept import KeptChecksums
 from unspool.cli import signals
 from unspool.cli.command import printable
 from unspool.cli.descriptors import affordable, free
@@ -36,7 +37,7 @@ from unspool.options import LimitOptions, ServerOptions, ServiceOptions
 from unspool.server.exposure import check_exposure, check_files, warning
 from unspool.server.ports import held
 from unspool.server.server import Server
-from unspool.stores import open_store
+from unspool.stores import Store, open_store
 
 if TYPE_CHECKING:
     from unspool.watch.counts import Counts
@@ -111,6 +112,10 @@ class Settings(AccessSettings):
             ),
         )
 
+    def store(self) -> Store:
+        """Open the store that is served."""
+        return open_store(self.root, hidden=self.hidden, allow_http=_has_plain_endpoint())
+
     def _part(self, whole: int) -> int:
         return math.ceil(whole / self.workers)
 
@@ -139,7 +144,9 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
     # Reports an error once instead of once per worker.
-    await open_store(settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint()).aclose()
+    await settings.store().aclose()
+    if settings.checksums is not None:
+        KeptChecksums(settings.checksums).close()
     access = settings.access()
     guarded = access.authenticate is not None or access.authorize is not None
     reloads = bool(access.reloaded) or settings.cert is not None
@@ -194,7 +201,7 @@ async def _serve(
     counts: Counts | None,
     manager: Notifier,
 ) -> None:
-    store, observers = open_store(settings.root, hidden=settings.hidden, allow_http=_has_plain_endpoint()), []
+    store, observers = settings.store(), []
     if counts is not None:
         store, observers = counts.watched(store), [counts]
     try:
