@@ -35,6 +35,7 @@ from unspool.server.guard import _is_here
 from unspool.server.report import CallEnd
 from unspool.server.streams import Streams
 from unspool.stores import OpenFile, SmallFile
+from unspool.stores.local import LocalStore
 from unspool.testing import Recorder
 
 ALICE, BOB = write_token(b"a" * 32), write_token(b"b" * 32)
@@ -249,6 +250,25 @@ async def test_listings_leave_out_what_is_denied(guarded: Server) -> None:
             await alice.stat("a/9")
         with pytest.raises(UnauthenticatedError, match="the top"):
             await _listed(nobody, "")
+
+
+async def test_a_listing_does_not_look_into_what_is_denied(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A recursive listing of a directory does not open directories below which the caller may list nothing.
+
+    A name that cannot be listed is logged when the directory is read.
+    """
+    for directory in ("a", "a/deep", "c", "c/deep"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "bad\\name").touch()
+        (tmp_path / directory / "file").touch()
+    rules = parse_rules(RULES, "rules")
+    server = Server(LocalStore(tmp_path), authenticate=lambda _: Principal(("alice",)), authorize=rules)
+    with caplog.at_level("WARNING", "unspool.stores"):
+        async with server, client(server) as alice:
+            assert await _listed(alice, "", recursive=True) == {"a/file", "a/deep/file"}
+            assert await _listed(alice, "") == {"a/"}
+    read = {record.getMessage().split(": ")[1] for record in caplog.records}
+    assert read == {repr("a/bad\\name"), repr("a/deep/bad\\name")}
 
 
 async def test_what_a_listing_omits_is_omitted_too() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -82,10 +83,18 @@ class WatchedFile(Generic[T]):
         self._current = parse(text, str(path))
         self._changed: _Stamp | None = None  # a change that one look has seen
         self._next_look = clock() + _BETWEEN
+        self._looking = threading.Lock()
 
     def look(self) -> T:
-        """Return the contents. If the file has changed, and has been at rest for a second, read it first."""
-        if (now := self._clock()) >= self._next_look:
+        """Return the contents. If the file has changed, and has been at rest for a second, read it first.
+
+        It may be called in any thread.
+        """
+        if self._clock() < self._next_look:
+            return self._current
+        with self._looking:
+            if (now := self._clock()) < self._next_look:  # another thread was first
+                return self._current
             self._next_look = now + _BETWEEN
             stamp = _stamp_of(self.path)
             if stamp == self._seen:

@@ -94,7 +94,10 @@ class Authority(Protocol):
         ...
 
     def extent(self, who: Principal | None, right: Right, prefix: str) -> Extent:
-        """Return whether the caller has the right to all names that may be below a prefix, to some, or to none."""
+        """Return whether the caller has the right to all names that may be below a prefix, to some, or to none.
+
+        A recursive listing asks it about each directory, in a worker thread.
+        """
         ...
 
 

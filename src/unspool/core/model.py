@@ -6,7 +6,8 @@ stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from unspool.core.value import value
@@ -253,8 +254,14 @@ class Piece:
 
 @value
 class ListRequest:
-    """A listing of the files below a prefix, one level or recursive. The server clamps `page_size`."""
+    """A listing of the files below a prefix, one level or recursive. The server clamps `page_size`.
+
+    Attributes:
+        hides: set by the server only. Called with the prefix of a directory below, which ends in `/`; whether nothing below it
+            will be shown, so that the store need not look into it. It may be called in any thread.
+    """
 
     prefix: str = ""
     recursive: bool = False
     page_size: int | None = None
+    hides: Callable[[str], bool] | None = field(default=None, compare=False, repr=False)

@@ -117,6 +117,7 @@ class Call:
         decided_at: the version of tokens and rules by which that was decided.
         recheck: decides again, if something has changed. None if nothing is decided about calls.
         shown: returns what the caller may see of a page of its listing, None for nothing. None if that is everything.
+        hides: see `ListRequest.hides`.
     """
 
     def __init__(self, method: Method, context: Context) -> None:
@@ -136,6 +137,7 @@ class Call:
         self.decided_at: tuple[object, ...] = ()
         self.recheck: Callable[[], Awaitable[None]] | None = None
         self.shown: Callable[[Page], Awaitable[Page | None]] | None = None
+        self.hides: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ class Guard:
             # A rule about something below it shows the prefix, too.
             call.verdicts = [Verdict(call.extent != "none", authority(who, "list", prefix).rule)]
             call.shown = lambda page: self._shown(call, page)
+            if call.extent == "some" and not isinstance(authority, _ByName):
+                call.hides = lambda prefix: authority.extent(call.caller.principal, "list", prefix) == "none"
         else:
             call.verdicts = [authority(who, asked.right, name) for name in asked.names]
         denied = [index for index, verdict in enumerate(call.verdicts) if not verdict.allowed]

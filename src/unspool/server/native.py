@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from unspool.answers.batch import BatchMaker
 from unspool.answers.checksums import Checksums
@@ -68,7 +69,7 @@ class Native:
 
     async def _list_files(self, wanted: ListRequest, call: Call) -> None:
         outlet = self._streams.outlet(call, wire.encode_page(Page()), self._options.heartbeat)
-        async with outlet, aclosing(self._pages.pages(wanted, outlet)) as pages:
+        async with outlet, aclosing(self._pages.pages(replace(wanted, hides=call.hides), outlet)) as pages:
             async for page in pages:
                 shown = page if call.shown is None else await call.shown(page)
                 if shown is not None:

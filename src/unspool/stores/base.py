@@ -108,7 +108,7 @@ class Store(Protocol):
         opened. If the prefix is the name of a file, that file is listed. A recursive listing yields directories in which it
         lists nothing as prefixes, if the store has such directories, except the directory of the request. Entries that exist
         but are not listed are reported in `Page.omitted`, whether or not the listing is recursive. The last page may contain
-        nothing else.
+        nothing else. What is below a prefix that `request.hides` need not be looked at, nor listed.
 
         Args:
             request: its `page_size` must be set, at least 1.

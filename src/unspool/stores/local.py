@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -99,7 +99,7 @@ class LocalStore:
         assert request.page_size is not None
         page_size = request.page_size
         directory = request.prefix.removesuffix("/")
-        entries = self._entries(directory, parts, recursive=request.recursive)
+        entries = self._entries(directory, parts, request)
         use = Use(entries.close)
 
         def take() -> Page:
@@ -141,7 +141,7 @@ class LocalStore:
                 os.close(descriptor)
                 raise
 
-    def _entries(self, directory: str, parts: tuple[str, ...], *, recursive: bool) -> _Entries:
+    def _entries(self, directory: str, parts: tuple[str, ...], request: ListRequest) -> _Entries:
         """Yield the entries below a prefix, reading directories as the caller iterates."""
         with mapped(directory or "."):
             with self._root.walk(directory, parts) as found:
@@ -150,9 +150,9 @@ class LocalStore:
             if is_file:
                 yield self._stat(directory, parts)
             else:
-                yield from self._scan(descriptor, f"{directory}/" if directory else "", recursive=recursive)
+                yield from self._scan(descriptor, f"{directory}/" if directory else "", request)
 
-    def _scan(self, top: int, below: str, *, recursive: bool) -> _Entries:
+    def _scan(self, top: int, below: str, request: ListRequest) -> _Entries:
         # One open directory per level: memory grows with the depth of the tree, not with its size.
         levels = [_Level(top, _children(top), below)]
         try:
@@ -169,7 +169,9 @@ class LocalStore:
                 name = level.prefix + entry.name
                 try:
                     listed = self._look_at(entry, name)
-                    if recursive and isinstance(listed, str):
+                    if isinstance(listed, str) and request.hides is not None and request.hides(listed):
+                        level.is_empty = False
+                    elif request.recursive and isinstance(listed, str):
                         inner = os.open(entry.name, _DIRECTORY, dir_fd=level.descriptor)
                         levels.append(_Level(inner, _children(inner), listed))
                         level.is_empty = False
@@ -183,12 +185,16 @@ class LocalStore:
                     # An entry removed since it was read is skipped: a listing is not a snapshot.
                     if isinstance(error, UnspoolError) or error.errno not in GONE + REFUSED:
                         raise
-                    if error.errno in REFUSED:
-                        self._log_once(name, logging.INFO, error.strerror or str(error))
-                        yield _omission("REFUSED", name)
+                    yield from self._refused(name, error)
         finally:
             for level in levels:
                 level.entries.close()
+
+    def _refused(self, name: str, error: OSError) -> Iterator[Omission]:
+        """Yield the omission of a directory that may not be read, and log it. One that is gone has none."""
+        if error.errno in REFUSED:
+            self._log_once(name, logging.INFO, error.strerror or str(error))
+            yield _omission("REFUSED", name)
 
     def _log_once(self, name: str, level: int, why: str) -> None:
         """Log that a name is not listed, the first time that it is not."""
