@@ -1,10 +1,11 @@
-"""Process settings of unspool's own programs: the event loop and the memory allocator."""
+"""What unspool's own programs set for their process: the event loop and the memory allocator."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -13,6 +14,10 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGEST_KEPT = 32 << 20  # glibc's limit for this threshold on 64 bits
 _MOST_KEPT = 64 << 20
+
+_GIVEN_BACK_EVERY = 10.0
+"""Seconds. Returning 190 MiB in 7,000 pieces took 20 ms, and 1 ms when there was nothing to return. At worst, a busy server
+takes 64 MiB from the kernel again each time, in about 10 ms."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -45,3 +50,33 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
     mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)
+
+
+@asynccontextmanager
+async def giving_back_memory(every: float = _GIVEN_BACK_EVERY) -> AsyncGenerator[None, None]:
+    """While the block runs, return freed memory to the kernel from time to time, if the C library is glibc.
+
+    glibc returns only what is free at the end of its heap. After many small allocations, as for the calls of a flood, hardly
+    anything is: the process would keep its largest size for ever.
+
+    Args:
+        every: seconds between two returns.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        yield
+        return
+    giving = asyncio.ensure_future(_repeat(trim, every))
+    try:
+        yield
+    finally:
+        giving.cancel()
+        with suppress(asyncio.CancelledError):
+            await giving
+
+
+async def _repeat(trim: Callable[[int], int], every: float) -> None:
+    while True:
+        await asyncio.sleep(every)
+        await asyncio.to_thread(trim, 0)

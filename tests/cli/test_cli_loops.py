@@ -1,6 +1,7 @@
 """The event loop of unspool's programs."""
 
 import asyncio
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +30,29 @@ def test_asyncio_runs_it_where_there_is_none() -> None:
         "assert run(loops_module()) == 'asyncio'\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent.parent, check=True)
+
+
+def test_freed_memory_is_given_back() -> None:
+    """Memory that was freed in pieces, and that glibc would keep, goes back to the kernel within the interval."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("only glibc is told to")
+    program = (
+        "import asyncio, re\n"
+        "from pathlib import Path\n"
+        "from unspool.loops import giving_back_memory, keep_freed_memory, run\n"
+        "def used():\n"
+        "    return int(re.search(r'VmRSS:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) << 10\n"
+        "async def main():\n"
+        "    pieces = [bytes(30_000) for _ in range(4_000)]\n"
+        "    kept = pieces[::10]\n"
+        "    most = used()\n"
+        "    del pieces\n"
+        "    assert most - used() < 50 << 20, 'it went by itself'\n"
+        "    async with giving_back_memory(0.01):\n"
+        "        while most - used() < 80 << 20:\n"
+        "            await asyncio.sleep(0.01)\n"
+        "    assert len(kept) == 400\n"
+        "keep_freed_memory()\n"
+        "run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -33,6 +33,7 @@ from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
 from unspool.core.tls import parse_listeners
 from unspool.errors import InvalidRequestError
+from unspool.loops import giving_back_memory
 from unspool.options import LimitOptions, ServerOptions, ServiceOptions
 from unspool.server.exposure import check_exposure, check_files, warning
 from unspool.server.ports import held
@@ -229,7 +230,7 @@ async def _serve(
 
         reloads = access.reloaded or server.certificates is not None
         stop = _stopped_by_signals(partial(manager.reloading, reload) if reloads else None)
-        async with server:
+        async with server, giving_back_memory():
             on_ready(server.addresses)
             if counts is not None:
                 counts.serving(server.certificates)
