@@ -233,6 +233,64 @@ class BatchContract(ABC):
         ]
         assert right == (await store.stat("small"), SMALL)
 
+    @given(data=st.data(), wish=st.none() | st.sampled_from([1000, 70_000, 1 << 30]))
+    @in_one_fixture
+    async def test_a_batch_may_ask_for_spans(self, data: st.DataObject, wish: int | None) -> None:
+        """Any spans of any files, and whole files among them, come as a read of each alone would have them, in their order."""
+        files = {"small": SMALL, "empty": b"", "large": LARGE}
+        store = MemoryStore(files)
+        wanted: list[WantedFile] = []
+        for name in data.draw(st.lists(st.sampled_from(list(files)), max_size=8)):
+            start = data.draw(st.integers(0, len(files[name])))
+            length = data.draw(st.none() | st.sampled_from([0, 1, 70_000, 600_000, 2 * len(LARGE)]))
+            wanted.append(WantedFile(name, start=start, length=length))
+        async with self.connected(store) as transport:
+            pieces = [p for m in await messages_of(transport, BatchRequest(tuple(wanted), block_size=wish)) for p in m]
+        assert [piece.index for piece in pieces if piece.ends_file] == list(range(len(wanted)))
+        for index, file in enumerate(wanted):
+            whole, info = files[file.name], await store.stat(file.name)
+            stop = info.size if file.length is None else min(file.start + file.length, info.size)
+            frames = [piece.frame for piece in pieces if piece.index == index and piece.frame]
+            assert frames[0].header == Header(info, file.start, stop - file.start)
+            blocks = [frame.block for frame in frames if frame.block]
+            assert b"".join(block.data for block in blocks) == whole[file.start : stop]
+            assert all(crc32c(block.data) == block.crc32c for block in blocks)
+            assert frames[-1].summary == Summary(stop, stop == info.size, info.crc32c)
+
+    async def test_spans_share_messages(self) -> None:
+        """Many spans of one large file are few messages, and no more is read than was asked for."""
+        store = FaultyStore(MemoryStore({"large": LARGE}))
+        wanted = [WantedFile("large", start=start, length=1000) for start in range(0, len(LARGE) - 1000, 5000)]
+        async with self.connected(MemoryStore({"large": LARGE})) as transport:
+            messages = await messages_of(transport, BatchRequest(tuple(wanted)))
+        assert len(messages) < 10
+        async with self.connected(store) as transport:
+            await messages_of(transport, BatchRequest(tuple(wanted)))
+        assert store.bytes_read == 1000 * len(wanted)
+
+    @pytest.mark.parametrize("name", ["small", "large"])
+    async def test_a_span_that_is_none_ends_its_part_only(self, name: str) -> None:
+        """A negative length, a start beyond the end, another revision: each is that span's error, and the rest come."""
+        store = MemoryStore({"small": SMALL, "large": LARGE})
+        wanted = (
+            WantedFile(name, length=-1),
+            WantedFile(name, start=-1, length=1 << 62),
+            WantedFile(name, start=len(LARGE) + 1, length=1),
+            WantedFile(name, "another", start=1 << 62, length=1 << 62),
+            WantedFile("missing", start=1, length=0),
+            WantedFile("small", length=1 << 62),
+        )
+        async with self.connected(store) as transport:
+            *wrong, right = await answers_of(transport, BatchRequest(wanted))
+        assert [type(answer) for answer in wrong] == [
+            InvalidRangeError,
+            InvalidRangeError,
+            StartPastEndError,
+            FileChangedError,
+            NotFoundError,
+        ]
+        assert right == (await store.stat("small"), SMALL)
+
     async def test_what_the_client_has_is_not_sent_again(self) -> None:
         """A file at `unless_revision` is a header and a summary at its end, whatever the start: no byte is sent, or read."""
         store = FaultyStore(MemoryStore({"small": SMALL, "empty": b"", "large": LARGE}))

@@ -88,6 +88,7 @@ class HalfWay:
         self.stat = store.stat
         self.list = store.list
         self.read_small = store.read_small
+        self.read_spans = store.read_spans
         self.aclose = store.aclose
 
     async def open(self, name: str, revision: str | None = None) -> OpenFile:

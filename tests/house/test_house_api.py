@@ -109,6 +109,7 @@ IN_MODULES = {
         "ListRequest",
         "LocalStore",
         "MemoryStore",
+        "NamedSpan",
         "ObjectStore",
         "OpenFile",
         "RunSize",
@@ -119,6 +120,7 @@ IN_MODULES = {
         "check_prefix",
         "open_store",
         "read_one_by_one",
+        "read_span_by_span",
     ],
     unspool.testing: [
         "FakeClock",

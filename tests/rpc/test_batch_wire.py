@@ -25,7 +25,7 @@ from unspool.v1 import file_service_pb2 as pb
 CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type)]
 
 revisions = st.none() | st.text(min_size=1, max_size=20)
-wanted_files = st.builds(WantedFile, st.text(max_size=20), revisions, int64s, revisions)
+wanted_files = st.builds(WantedFile, st.text(max_size=20), revisions, int64s, revisions, st.none() | int64s)
 batch_requests = st.builds(
     BatchRequest,
     files=st.lists(wanted_files, max_size=5).map(tuple),
@@ -39,7 +39,7 @@ framed = st.builds(Piece, indexes, frames)
 
 @given(batch_requests)
 def test_a_request_arrives_as_it_was_sent(request: BatchRequest) -> None:
-    """Names, pins, starts, known revisions, the block size and the fields for logs are decoded as they were encoded."""
+    """Names, pins, spans, known revisions, the block size and the fields for logs are decoded as they were encoded."""
     assert batchwire.decode_batch_request(batchwire.encode_batch_request(request)) == request
 
 
@@ -58,6 +58,7 @@ UNSENDABLE: dict[str, BatchRequest] = {
     "name": BatchRequest((WantedFile("a\ud800"),)),
     "revision": BatchRequest((WantedFile("a", "\udfff"),)),
     "start": BatchRequest((WantedFile("a", start=2**63),)),
+    "length": BatchRequest((WantedFile("a", length=2**63),)),
     "known revision": BatchRequest((WantedFile("a", unless_revision="\udfff"),)),
     "block size": BatchRequest((), block_size=2**31),
     "attempt": BatchRequest((), attempt=2**31),
@@ -73,11 +74,12 @@ def test_what_cannot_be_sent_is_an_invalid_request(request_: BatchRequest) -> No
 
 @given(batch_requests)
 def test_an_older_server_reads_a_request_as_whole_files(request: BatchRequest) -> None:
-    """A server that does not know starts and known revisions reads only the names and pins."""
+    """A server that does not know starts, lengths and known revisions reads only the names and pins."""
     older = pb.ReadFilesRequest.FromString(batchwire.encode_batch_request(request))
     for file in older.files:
         file.ClearField("start")
         file.ClearField("unless_revision")
+        file.ClearField("length")
     whole = replace(request, files=tuple(WantedFile(file.name, file.revision) for file in request.files))
     assert older.SerializeToString() == batchwire.encode_batch_request(whole)
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from unspool import MemoryStore
-from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
+from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.stores import OpenFile
 from unspool.stores.base import RunSize, SmallFile
-from unspool.stores.small import read_one_by_one
+from unspool.stores.small import read_one_by_one, read_span_by_span
 
 
 class GatedStore:
@@ -43,6 +43,10 @@ class GatedStore:
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`."""
         return await read_one_by_one(self, names, most_bytes, known)
+
+    async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
+        """See `Store.read_spans`."""
+        return await read_span_by_span(self, wanted, most_bytes)
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`."""

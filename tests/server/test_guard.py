@@ -19,7 +19,7 @@ from unspool import Client, LimitOptions, MemoryStore, RetryPolicy, Server, Serv
 from unspool.access import RulesFile, TokenFile
 from unspool.answers.refused import with_refused
 from unspool.core.access import Credentials, Extent, Principal, Right, Verdict
-from unspool.core.model import BatchRequest, FileInfo, ListRequest, Omission, Page, Piece, WantedFile
+from unspool.core.model import BatchRequest, FileInfo, ListRequest, NamedSpan, Omission, Page, Piece, WantedFile
 from unspool.core.rules import parse_rules
 from unspool.core.tokens import ListedToken, digest_of, write_token
 from unspool.errors import (
@@ -93,6 +93,10 @@ class Untouched:
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """Fail the test."""
         raise AssertionError(names)
+
+    async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
+        """Fail the test."""
+        raise AssertionError(wanted)
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """Fail the test."""

@@ -22,7 +22,7 @@ from unspool.errors import (
     ServerError,
     UnspoolError,
 )
-from unspool.stores import LocalStore, localsmall
+from unspool.stores import LocalStore, localfile, localsmall
 from unspool.stores.base import SmallFile
 from unspool.testing.stock import BYTES, good, read_all_small
 
@@ -262,3 +262,80 @@ async def test_who_is_cancelled_waits_for_no_thread(tree: Path, store: LocalStor
         await task
     stuck.release()
     await until(lambda: descriptors_below(tree) == [str(tree)])
+
+
+# Spans
+
+
+async def spans(store: LocalStore, *wanted: tuple[str, int, int]) -> list[str]:
+    """Return the answer for each span: the text, or the error's class."""
+    answers = await store.read_spans(wanted, MUCH)
+    return [type(each).__name__ if isinstance(each, UnspoolError) else each[1].decode() for each in answers]
+
+
+async def test_spans_lead_to_their_own_files(tree: Path, store: LocalStore) -> None:
+    """Spans of several files, in any order, with links and missing ones between, are each of their own file."""
+    (tree / "to-file").symlink_to("dir/b")
+    (tree / "out").symlink_to("../elsewhere/a")
+    wanted = [("dir/a", 0, 3), ("dir/a", 4, 9), ("to-file", 4, 1), ("missing", 0, 1), ("out", 0, 9), ("dir", 0, 1), ("a", 0, 1)]
+    errors = [NotFoundError.__name__, OutsideRootError.__name__, NotAFileError.__name__]
+    assert await spans(store, *wanted) == ["dir", "a", "b", *errors, "a"]
+    assert descriptors_below(tree) == [str(tree)]
+
+
+async def test_spans_of_one_file_open_it_once(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file stays open between its spans; a span without bytes is not read."""
+    opened: list[str] = []
+    real = localfile.open_regular
+
+    def noted(name: str, *more: Any) -> int:
+        opened.append(name)
+        return real(name, *more)
+
+    monkeypatch.setattr(localsmall, "open_regular", noted)
+    assert await spans(store, *[("dir/a", at, 1) for at in range(9)], ("b", 0, 0), ("dir/a", 0, 1)) == [
+        *"dir/a",
+        *[""] * 5,
+        "d",
+    ]
+    assert opened == ["dir/a", "b", "dir/a"]
+
+
+@pytest.mark.parametrize("change", [overwrite, replace])
+async def test_a_file_that_changes_between_two_spans(
+    tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path, bytes], None]
+) -> None:
+    """A span of a file overwritten meanwhile is FILE_CHANGED, and the next is of the new file; a replaced one goes on."""
+    overwrite(tree / "a", BYTES)
+    await spans(store, ("a", 0, 1))  # from here on a write shows
+    real, reads = os.pread, 0
+
+    def change_before_the_second(descriptor: int, size: int, offset: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            change(tree / "a", OTHER)
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", change_before_the_second)
+    first, second, third = await store.read_spans([("a", 1, 2), ("a", 3, 4), ("a", 5, 6)], MUCH)
+    assert good(first)[1] == BYTES[1:3]
+    if change is overwrite:
+        assert isinstance(second, FileChangedError)
+        info, data = good(third)
+        assert (data, info.revision != good(first)[0].revision) == (OTHER[5:11], True)
+    else:
+        assert [good(each)[1] for each in (second, third)] == [BYTES[3:7], BYTES[5:11]]
+        assert good(third)[0].revision == good(first)[0].revision
+
+
+async def test_nobody_waits_long_for_the_first_spans(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a time limit the spans read so far are returned, and so they are before a file that was changed just now."""
+    await spans(store, ("a", 0, 1))
+    overwrite(tree / "b", b"new")
+    monkeypatch.setattr(
+        localsmall, "seconds_until_a_write_shows", lambda changed: float(changed == (tree / "b").stat().st_ctime_ns)
+    )
+    assert await spans(store, ("a", 0, 1), ("b", 0, 1), ("a", 0, 1)) == ["a"]
+    monkeypatch.setattr(localsmall, "_MOMENT", 0.0)
+    assert await spans(store, ("a", 0, 1), ("a", 0, 1)) == ["a"]

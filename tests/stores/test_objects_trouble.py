@@ -306,6 +306,30 @@ async def test_small_objects_cost_one_request_each(server: FakeS3, store: Object
     assert len(server.requests) == len(names)
 
 
+async def test_spans_of_objects_cost_one_request_each(server: FakeS3, store: ObjectStore) -> None:
+    """A batch of spans requests the bytes of each once, also where the object ends first; those beyond its end ask again."""
+    server.requests.clear()
+    wanted = [("a.bin", at, 10) for at in range(0, len(BYTES), len(BYTES) // 20)]
+    assert [good(answer)[1] for answer in await store.read_spans(wanted, 1 << 20)] == [
+        BYTES[at : at + 10] for _, at, _ in wanted
+    ]
+    assert len(server.requests) == len(wanted)
+    beyond = [("a.bin", len(BYTES) + 7, 3), ("a.bin", len(BYTES), 3), ("empty", 0, 1)]
+    assert [good(answer)[1] for answer in await store.read_spans(beyond, 100)] == [b""] * 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [Misbehaviour(wrong_range=True), Misbehaviour(ignores_ranges=True)],
+    ids=["another range", "the whole instead of a range"],
+)
+async def test_a_span_of_other_bytes_is_not_served(server: FakeS3, store: ObjectStore, wrong: Misbehaviour) -> None:
+    """An answer with another range is that span's error."""
+    server.wrong = wrong
+    (answer,) = await store.read_spans([("a.bin", 10, 500)], 1000)
+    assert isinstance(answer, (DataLossError, ServerError))
+
+
 async def test_an_object_that_a_client_has_is_not_read(server: FakeS3, store: ObjectStore) -> None:
     """If the revision is known, only the object's metadata is requested."""
     info = await store.stat("a.bin")

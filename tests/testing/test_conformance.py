@@ -68,6 +68,7 @@ async def test_our_server_keeps_to_every_point(tmp_path: Path) -> None:
         ("short@0", "batch-start"),
         ("end@end", "batch-start"),
         ("end@status", "batch-unless"),
+        ("short@0", "batch-length"),
     ],
 )
 async def test_a_broken_server_fails_the_right_point(fault: str, point: str) -> None:
@@ -198,11 +199,11 @@ async def test_a_server_without_batches_is_not_broken() -> None:
     async with WithoutBatches(MemoryStore({"f": DATA})) as server:
         findings = [finding async for finding in check(server.address)]
     skipped = {finding.point: finding.detail for finding in findings if finding.outcome == "skip"}
-    assert set(skipped) == {"batch", "batch-errors", "batch-sizes", "batch-start", "batch-unless"}
+    assert set(skipped) == {"batch", "batch-errors", "batch-sizes", "batch-start", "batch-unless", "batch-length"}
     assert set(skipped.values()) == {"the server has no ReadFiles"}
 
 
-@pytest.mark.parametrize("point", ["batch-start", "batch-unless"])
+@pytest.mark.parametrize("point", ["batch-start", "batch-unless", "batch-length"])
 async def test_a_server_that_ignores_newer_fields_is_not_broken(point: str) -> None:
     """For a server from before starts in batches, which sends whole files, these points are skipped, with the reason."""
     async with FaultServer(MemoryStore({"f": DATA})) as server:

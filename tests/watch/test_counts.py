@@ -170,8 +170,9 @@ async def test_the_store_is_timed(lab: Lab) -> None:
     assert (await read_file(store, "a.bin"))[1] == BYTES
     await store.stat("a.bin")
     await store.read_small(["a.bin"], 1 << 20)
+    await store.read_spans([("a.bin", 1, 2)], 1 << 20)
     timed = {key[1]: sum(one.counts) for key, one in lab.look().histograms.items() if key[0] == "unspool_store_seconds"}
-    assert timed.keys() == {"open", "read", "stat", "read_small"}
+    assert timed.keys() == {"open", "read", "stat", "read_small", "read_spans"}
     assert timed["stat"] == 1
 
 

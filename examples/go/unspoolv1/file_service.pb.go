@@ -683,7 +683,7 @@ func (x *ReadFilesRequest) GetAttempt() int32 {
 	return 0
 }
 
-// One file of a batch, wanted from `start` to its last byte.
+// One file of a batch, or one span of it: `length` bytes from `start` on.
 type FileToRead struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the file. Empty or malformed: an error of this file, INVALID_ARGUMENT, INVALID_NAME.
@@ -699,8 +699,12 @@ type FileToRead struct {
 	// file's size and its length is 0, whatever `start` is. Otherwise, and if this is absent or empty, the server sends the file
 	// from `start`. An older server ignores this field and sends the bytes.
 	UnlessRevision *string `protobuf:"bytes,4,opt,name=unless_revision,json=unlessRevision,proto3,oneof" json:"unless_revision,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Number of bytes wanted, as in ReadFileRequest. Absent: all bytes to the end of the file. A span that reaches beyond the end
+	// is cut there. Negative: an error of this file, INVALID_ARGUMENT, INVALID_RANGE. An older server ignores this field and
+	// sends the file to its end; the header's length shows which.
+	Length        *int64 `protobuf:"varint,5,opt,name=length,proto3,oneof" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FileToRead) Reset() {
@@ -761,6 +765,13 @@ func (x *FileToRead) GetUnlessRevision() string {
 	return ""
 }
 
+func (x *FileToRead) GetLength() int64 {
+	if x != nil && x.Length != nil {
+		return *x.Length
+	}
+	return 0
+}
+
 // One message of a batch: the next pieces, in the order of the request. A message without pieces is a heartbeat.
 //
 // A stream that ends with OK has answered every file of the request, each with a summary or an error.
@@ -817,7 +828,8 @@ type FilePiece struct {
 	// The index of the file in the request, from 0. It never decreases, and increases by one after the file's summary or error.
 	Index int32 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
 	// Opens the file: exactly once, before any block or summary. Its start is the one asked for; or the file's size, if the file
-	// is still at `unless_revision`; or 0, if the server does not know these fields. The span reaches to the end of the file.
+	// is still at `unless_revision`; or 0, if the server does not know these fields. The span ends after the `length` asked for,
+	// or at the end of the file.
 	Header *Header `protobuf:"bytes,1,opt,name=header,proto3,oneof" json:"header,omitempty"`
 	// The next run of bytes.
 	Block *Block `protobuf:"bytes,2,opt,name=block,proto3,oneof" json:"block,omitempty"`
@@ -1241,16 +1253,18 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\vtransfer_id\x18\x03 \x01(\tR\n" +
 	"transferId\x12\x18\n" +
 	"\aattempt\x18\x04 \x01(\x05R\aattemptB\r\n" +
-	"\v_block_size\"\xb5\x01\n" +
+	"\v_block_size\"\xdd\x01\n" +
 	"\n" +
 	"FileToRead\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\brevision\x18\x02 \x01(\tH\x00R\brevision\x88\x01\x01\x12\x19\n" +
 	"\x05start\x18\x03 \x01(\x03H\x01R\x05start\x88\x01\x01\x12,\n" +
-	"\x0funless_revision\x18\x04 \x01(\tH\x02R\x0eunlessRevision\x88\x01\x01B\v\n" +
+	"\x0funless_revision\x18\x04 \x01(\tH\x02R\x0eunlessRevision\x88\x01\x01\x12\x1b\n" +
+	"\x06length\x18\x05 \x01(\x03H\x03R\x06length\x88\x01\x01B\v\n" +
 	"\t_revisionB\b\n" +
 	"\x06_startB\x12\n" +
-	"\x10_unless_revision\"B\n" +
+	"\x10_unless_revisionB\t\n" +
+	"\a_length\"B\n" +
 	"\x11ReadFilesResponse\x12-\n" +
 	"\x06pieces\x18\x01 \x03(\v2\x15.unspool.v1.FilePieceR\x06pieces\"\x91\x02\n" +
 	"\tFilePiece\x12\x14\n" +

@@ -44,8 +44,8 @@ type FileServiceClient interface {
 	// Streams one span of one file: a header, then blocks in ascending order without gap or overlap, then a summary.
 	// A stream that ends without its summary is incomplete, whatever its status is.
 	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFileResponse], error)
-	// Streams several files, in the order of the request. It is meant for small files: a message carries as many as fit. An error
-	// of one file ends that file only.
+	// Streams several files, or spans of files, in the order of the request. It is meant for small ones: a message carries as many
+	// as fit. An error of one file ends that file only.
 	ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFilesResponse], error)
 	// Streams the files below a prefix in pages. Each page is sent as soon as the store has found it.
 	ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListFilesResponse], error)
@@ -140,8 +140,8 @@ type FileServiceServer interface {
 	// Streams one span of one file: a header, then blocks in ascending order without gap or overlap, then a summary.
 	// A stream that ends without its summary is incomplete, whatever its status is.
 	ReadFile(*ReadFileRequest, grpc.ServerStreamingServer[ReadFileResponse]) error
-	// Streams several files, in the order of the request. It is meant for small files: a message carries as many as fit. An error
-	// of one file ends that file only.
+	// Streams several files, or spans of files, in the order of the request. It is meant for small ones: a message carries as many
+	// as fit. An error of one file ends that file only.
 	ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[ReadFilesResponse]) error
 	// Streams the files below a prefix in pages. Each page is sent as soon as the store has found it.
 	ListFiles(*ListFilesRequest, grpc.ServerStreamingServer[ListFilesResponse]) error

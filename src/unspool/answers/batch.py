@@ -1,7 +1,8 @@
 """Answers batches: turns a store and a request into pieces, message by message.
 
 Rule 1: in order. Each file is answered completely before the next one, so the client handles one file at a time.
-Rule 2: small files are read many at a time, and a message carries many. A file larger than a message is read as by ReadFile.
+Rule 2: small files, and short spans, are read many at a time, and a message carries many. What is larger than a message is read
+        as by ReadFile.
 Rule 3: bounded. While one message is sent, at most the next one is read.
 Rule 4: a file that cannot be read is answered with its error, and the batch continues. An unexpected exception ends the stream.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from unspool.answers.checksums import Checksums
 from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, span_of, stopped_short_error, unchanged
 from unspool.core.checksum import crc32c
-from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, Piece, ReadRequest, Summary, WantedFile
+from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, NamedSpan, Piece, ReadRequest, Summary, WantedFile
 from unspool.errors import InvalidRangeError, InvalidRequestError, UnspoolError
 from unspool.options import ServiceOptions
 from unspool.stores.base import SmallFile, Store
@@ -126,6 +127,10 @@ class BatchMaker:
             return await self._read(files, room)
 
     async def _read(self, files: Sequence[WantedFile], room: _Room) -> Sequence[SmallFile]:
+        spans = _spans_that_fit(files, room.bytes)
+        if spans:
+            return await self._store.read_spans(spans, room.bytes)
+        files = files[: next((index for index, file in enumerate(files) if file.length is not None), None)]
         known = [file.unless_revision for file in files]
         return await self._store.read_small([file.name for file in files], room.bytes, known if any(known) else ())
 
@@ -146,9 +151,9 @@ class BatchMaker:
             yield tuple(message)
 
     def _piece(self, index: int, wanted: WantedFile, answer: SmallFile) -> Piece:
-        """Return the only piece of a small file: its content or its error."""
+        """Return the only piece of a small file or span: its content or its error."""
         try:
-            check_start(wanted)
+            check_numbers(wanted)
             if isinstance(answer, UnspoolError):
                 return Piece(index, error=answer)
             return Piece(index, self._frame(wanted, *answer))
@@ -160,6 +165,8 @@ class BatchMaker:
         known = self._checksums.added_to(info)
         if info.revision == wanted.unless_revision:
             return unchanged(known)
+        if wanted.length is not None:
+            return _span_frame(wanted, known, data)
         size = len(data)
         if size != info.size:
             raise stopped_short_error(info, size, info.size)
@@ -179,9 +186,9 @@ class BatchMaker:
     ) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of a file that is larger than a message."""
         file = wanted.files[index]
-        request = ReadRequest(file.name, file.start, revision=file.revision, block_size=wanted.block_size)
+        request = ReadRequest(file.name, file.start, file.length, file.revision, wanted.block_size)
         try:
-            check_start(file)
+            check_numbers(file)
             async with (
                 aclosing(await patience.patiently(self._store.open(file.name, file.revision))) as opened,
                 aclosing(self._maker.frames(opened, request, patience, sizes)) as frames,
@@ -192,10 +199,32 @@ class BatchMaker:
             yield Piece(index, error=error)
 
 
-def check_start(file: WantedFile) -> None:
-    """Raise InvalidRangeError if the start of a file of a batch is negative."""
+def check_numbers(file: WantedFile) -> None:
+    """Raise InvalidRangeError if the start or the length of a file of a batch is negative."""
     if file.start < 0:
         raise InvalidRangeError(f"{file.name}: start {file.start} must not be negative", name=file.name)
+    if file.length is not None and file.length < 0:
+        raise InvalidRangeError(f"{file.name}: length {file.length} must not be negative", name=file.name)
+
+
+def _spans_that_fit(files: Sequence[WantedFile], room: int) -> list[NamedSpan]:
+    """Return the spans to read next: the first one, and those behind it that fit beside it. None if a whole file is next."""
+    spans: list[NamedSpan] = []
+    for file in files:
+        if file.length is None or (spans and file.length > room):
+            break
+        spans.append((file.name, max(file.start, 0), max(file.length, 0)))
+        room -= file.length
+    return spans
+
+
+def _span_frame(wanted: WantedFile, info: FileInfo, data: bytes) -> Frame:
+    """Return the only frame of a span that was read at once."""
+    span = span_of(ReadRequest(wanted.name, wanted.start, wanted.length), info)
+    if len(data) != span.length:
+        raise stopped_short_error(info, span.start + len(data), span.stop)
+    block = Block(span.start, data, crc32c(data)) if data else None
+    return Frame(Header(info, span.start, span.length), block, Summary(span.stop, span.stop == info.size, info.crc32c))
 
 
 @dataclass(slots=True)

@@ -51,6 +51,9 @@ class Attributes:
 
 NO_ATTRIBUTES = Attributes()
 
+NamedSpan: TypeAlias = tuple[str, int, int]
+"""A span of a named file: the name, the first byte, and the number of bytes."""
+
 
 @value
 class FileInfo:
@@ -200,7 +203,7 @@ def is_heartbeat(frame: Frame) -> bool:
 
 @value
 class WantedFile:
-    """One file of a batch. It is read to its end.
+    """One file of a batch, or one span of it.
 
     Attributes:
         name: name of the file.
@@ -208,12 +211,15 @@ class WantedFile:
         start: first byte wanted. An older server ignores it and sends the whole file; the header says which bytes are sent.
         unless_revision: the revision that the caller already has. If the file is at it, the server sends a header and a summary
             and no bytes. An older server sends the bytes.
+        length: bytes wanted; None reads to the end of the file, 0 reads nothing. An older server ignores it and sends the bytes
+            to the end; the header says so.
     """
 
     name: str
     revision: str | None = None
     start: int = 0
     unless_revision: str | None = None
+    length: int | None = None
 
 
 @value

@@ -32,6 +32,7 @@ def encode_batch_request(request: BatchRequest) -> bytes:
                 revision=file.revision,
                 start=file.start or None,
                 unless_revision=file.unless_revision,
+                length=file.length,
             )
             for file in request.files
         ],
@@ -56,7 +57,14 @@ def decode_batch_request(data: bytes, most_files: int | None = None) -> BatchReq
     message = parsed(pb.ReadFilesRequest(), data, errors.InvalidRequestError)
     return BatchRequest(
         files=tuple(
-            WantedFile(file.name, file.revision or None, file.start, file.unless_revision or None) for file in message.files
+            WantedFile(
+                file.name,
+                file.revision or None,
+                file.start,
+                file.unless_revision or None,
+                file.length if file.HasField("length") else None,
+            )
+            for file in message.files
         ),
         block_size=message.block_size if message.block_size > 0 else None,
         transfer_id=message.transfer_id,

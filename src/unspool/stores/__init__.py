@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 from unspool.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from unspool.core.model import ListRequest, Span
+    from unspool.core.model import ListRequest, NamedSpan, Span
     from unspool.core.names import check_name, check_prefix
     from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
     from unspool.stores.local import LocalStore
     from unspool.stores.memory import MemoryStore
     from unspool.stores.objects import ObjectStore
-    from unspool.stores.small import read_one_by_one
+    from unspool.stores.small import read_one_by_one, read_span_by_span
 
 __all__ = [
     "ListRequest",
     "LocalStore",
     "MemoryStore",
+    "NamedSpan",
     "ObjectStore",
     "OpenFile",
     "RunSize",
@@ -31,12 +32,14 @@ __all__ = [
     "check_prefix",
     "open_store",
     "read_one_by_one",
+    "read_span_by_span",
 ]
 
 _HOMES = {
     "ListRequest": "core.model",
     "LocalStore": "stores.local",
     "MemoryStore": "stores.memory",
+    "NamedSpan": "core.model",
     "ObjectStore": "stores.objects",
     "OpenFile": "stores.base",
     "RunSize": "stores.base",
@@ -46,6 +49,7 @@ _HOMES = {
     "check_name": "core.names",
     "check_prefix": "core.names",
     "read_one_by_one": "stores.small",
+    "read_span_by_span": "stores.small",
 }
 
 _OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")

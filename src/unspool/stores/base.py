@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol, TypeAlias
 
-from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
+from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.errors import UnspoolError
 
 SmallFile: TypeAlias = tuple[FileInfo, bytes, bool] | UnspoolError
-"""The answer for one of many files: its information, all its bytes and whether it is steady (`OpenFile.steady`); or the error
-that opening or reading it raised."""
+"""The answer for one of many files: its information, all its bytes (or those of a span) and whether it is steady
+(`OpenFile.steady`; False also if that is not known); or the error that opening or reading it raised."""
 
 
 RunSize: TypeAlias = Callable[[int], int]
@@ -97,6 +97,19 @@ class Store(Protocol):
             most_bytes: the limit for all files together, at least 1.
             known: for each name a revision whose bytes the client has, or None; empty if there are none. A file at that
                 revision is answered without bytes, whatever its size, and is not read.
+        """
+        ...
+
+    async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
+        """Read spans of files: what `open` and `read` would return or raise, at less cost for each span.
+
+        Like `read_small`, but each answer has the bytes of a span only: cut at the end of the file, and none if it begins
+        there or beyond. The answers are for the first spans, as many as fit into `most_bytes` together. The first one always
+        has an answer, unless it is longer than `most_bytes`: then the result is empty, and the caller is to use `open`.
+
+        Args:
+            wanted: at least one; a file may be named more than once. No number is negative.
+            most_bytes: the limit for all spans together, at least 1.
         """
         ...
 

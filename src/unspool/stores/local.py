@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from unspool.core.model import FileInfo, ListRequest, Omission, Page
+from unspool.core.model import FileInfo, ListRequest, NamedSpan, Omission, Page
 from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix
 from unspool.core.omissions import NAMED, Omissions, Reason
 from unspool.core.ours import is_ours
@@ -26,7 +26,7 @@ from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError, Un
 from unspool.stores.base import SmallFile
 from unspool.stores.firsttimes import FirstTimes
 from unspool.stores.localfile import LocalFile, check_regular, info_of, open_regular
-from unspool.stores.localsmall import read_small
+from unspool.stores.localsmall import read_small, read_spans
 from unspool.stores.localwalk import Root
 from unspool.stores.oserrors import GONE, REFUSED, mapped
 from unspool.stores.revisions import RevisionOf, by_status, check_revision
@@ -92,6 +92,10 @@ class LocalStore:
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`. One thread reads the files, one after another."""
         return await self._threads.run(lambda: read_small(self._root, names, most_bytes, known, self._revision_of))
+
+    async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
+        """See `Store.read_spans`. One thread reads the spans, one after another."""
+        return await self._threads.run(lambda: read_spans(self._root, wanted, most_bytes, self._revision_of))
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Links to directories are not listed, but files below one can be opened by name."""

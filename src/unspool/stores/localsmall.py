@@ -1,9 +1,10 @@
-"""Reads many small files of a local directory with one call to a worker thread.
+"""Reads many small files, or spans of files, of a local directory with one call to a worker thread.
 
 Rule 1: each file is found, opened, read and checked again as by `LocalStore.open` and `LocalFile.read`. Two costs are saved: a
         thread call for each step, and the walk to a directory that is still open from the file before.
 Rule 2: the kernel is not asked whether a small file is open for writing. That takes half as long as reading the file, longer
         than computing its checksum again. The file counts as steady when its pages must be clean (`writers`).
+Rule 3: a file stays open between spans that follow each other in one call. Each span is checked like a run of a read.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import os
 import stat
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from types import TracebackType
 from typing import Self
 
-from unspool.core.model import FileInfo
+from unspool.core.model import FileInfo, NamedSpan
 from unspool.core.names import check_name
 from unspool.errors import UnspoolError
 from unspool.stores.base import SmallFile
@@ -57,8 +59,31 @@ def read_small(
     return answers
 
 
+def read_spans(root: Root, wanted: Sequence[NamedSpan], most_bytes: int, revision_of: RevisionOf) -> list[SmallFile]:
+    """Implement `Store.read_spans`. Call it from a worker thread."""
+    answers: list[SmallFile] = []
+    until = time.monotonic() + _MOMENT
+    with _Reader(root, revision_of) as reader:
+        for name, start, length in wanted:
+            try:
+                answer = reader.read_span(name, start, length, most_bytes)
+            except UnspoolError as error:
+                answers.append(error)
+            except OSError as error:
+                answers.append(ours(error, name))
+            else:
+                if answer is None:
+                    break
+                answers.append((*answer, False))
+                most_bytes -= len(answer[1])
+            reader.longest_wait = _MOMENT
+            if time.monotonic() >= until:
+                break
+    return answers
+
+
 class _Reader:
-    """Reads small files. It keeps the directory of the last file open, for the next one.
+    """Reads small files and spans. It keeps the directory of the last file open, for the next one, and the last file of a span.
 
     Attributes:
         longest_wait: most seconds to wait for a file that was changed just now.
@@ -72,6 +97,7 @@ class _Reader:
         self._directory = -1
         self._clean_before = clean_before()
         self._keeps_dirty: dict[int, bool] = {}
+        self._file: _Opened | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +112,57 @@ class _Reader:
 
         Raises the errors of `LocalStore.open` and `LocalFile.read`, and OSError.
         """
+        descriptor = self._open(name)
+        try:
+            status = os.fstat(descriptor)
+            check_regular(name, status)
+            if known is not None and (info := info_of(name, status, self._revision_of)).revision == known:
+                return info, b"", False
+            size = status.st_size
+            if size > most_bytes:
+                return None
+            if size and not self._waited(status):
+                return None
+            info = info_of(name, status, self._revision_of)
+            data = _checked(descriptor, info, status, size, 0)
+            return info, data, status.st_ctime_ns <= self._clean_before and self._is_on_disk(descriptor, status.st_dev)
+        finally:
+            os.close(descriptor)
+
+    def read_span(self, name: str, start: int, length: int, most_bytes: int) -> tuple[FileInfo, bytes] | None:
+        """Return a span of a file, or None if it is longer than `most_bytes` or the wait for it would be too long.
+
+        Raises as `read`.
+        """
+        file = self._file
+        if file is None or file.info.name != name:
+            self._close_file()
+            file = self._file = self._opened(name)
+        size = max(min(length, file.info.size - start), 0)
+        if size > most_bytes:
+            return None
+        if not size:
+            return file.info, b""
+        if not self._waited(file.status):
+            return None
+        try:
+            return file.info, _checked(file.descriptor, file.info, file.status, size, start)
+        except BaseException:
+            self._close_file()  # the next span of it is of the file as it is then
+            raise
+
+    def _opened(self, name: str) -> _Opened:
+        descriptor = self._open(name)
+        try:
+            status = os.fstat(descriptor)
+            check_regular(name, status)
+            return _Opened(descriptor, status, info_of(name, status, self._revision_of))
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def _open(self, name: str) -> int:
+        """Open a file that is served; return its descriptor."""
         parts = check_name(name)
         self._root.check_shown(name)
         last = parts[-1]
@@ -96,35 +173,17 @@ class _Reader:
         status = os.stat(last, dir_fd=self._directory, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             with self._root.walk(name, parts) as found:
-                return self._read(name, found.directory, found.last, found.status, most_bytes, known=known)
-        return self._read(name, self._directory, last, status, most_bytes, known=known)
+                return open_regular(name, found.directory, found.last, found.status)
+        return open_regular(name, self._directory, last, status)
 
-    def _read(
-        self, name: str, directory: int, last: str | None, status: os.stat_result, most_bytes: int, *, known: str | None
-    ) -> tuple[FileInfo, bytes, bool] | None:
-        descriptor = open_regular(name, directory, last, status)
-        try:
-            status = os.fstat(descriptor)
-            check_regular(name, status)
-            if known is not None and (info := info_of(name, status, self._revision_of)).revision == known:
-                return info, b"", False
-            size = status.st_size
-            if size > most_bytes:
-                return None
-            wait = seconds_until_a_write_shows(status.st_ctime_ns)
-            if wait and size:
-                if wait > self.longest_wait:
-                    return None
-                time.sleep(wait)
-            info = info_of(name, status, self._revision_of)
-            data = pread(descriptor, size, 0)
-            after = os.fstat(descriptor)
-            # A fast path: nearly always nothing has changed, and `check_read` is not needed.
-            if (after.st_ctime_ns, after.st_mtime_ns, after.st_size) != (status.st_ctime_ns, status.st_mtime_ns, len(data)):
-                check_read(info, status, after, data, size=size, offset=0)
-            return info, data, status.st_ctime_ns <= self._clean_before and self._is_on_disk(descriptor, status.st_dev)
-        finally:
-            os.close(descriptor)
+    def _waited(self, status: os.stat_result) -> bool:
+        """Wait until a further write would show; return False, at once, if that would take too long."""
+        wait = seconds_until_a_write_shows(status.st_ctime_ns)
+        if wait > self.longest_wait:
+            return False
+        if wait:
+            time.sleep(wait)
+        return True
 
     def _is_on_disk(self, descriptor: int, device: int) -> bool:
         keeps_dirty = self._keeps_dirty.get(device)
@@ -139,6 +198,36 @@ class _Reader:
         self._below = below
 
     def _leave(self) -> None:
+        self._close_file()
         if self._below is not None:
             self._below = None
             os.close(self._directory)
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file.descriptor)
+
+
+@dataclass(slots=True)
+class _Opened:
+    """An open file: its descriptor, and its status and information when it was opened."""
+
+    descriptor: int
+    status: os.stat_result
+    info: FileInfo
+
+
+def _checked(descriptor: int, info: FileInfo, status: os.stat_result, size: int, offset: int) -> bytes:
+    """Return the bytes of a span, after a look whether the file is still at its revision."""
+    data = pread(descriptor, size, offset)
+    after = os.fstat(descriptor)
+    # A fast path: nearly always nothing has changed, and `check_read` is not needed.
+    if (after.st_ctime_ns, after.st_mtime_ns, after.st_size, len(data)) != (
+        status.st_ctime_ns,
+        status.st_mtime_ns,
+        status.st_size,
+        size,
+    ):
+        check_read(info, status, after, data, size=size, offset=offset)
+    return data

@@ -86,3 +86,9 @@ def _denied(name: str) -> errors.PermissionDeniedError:
 def changed(name: str) -> errors.FileChangedError:
     """Return the error for an object that was replaced or removed while it was read."""
     return errors.FileChangedError(f"{name}: the object was replaced while it was read", name=name)
+
+
+def other_bytes(name: str, offset: int) -> errors.DataLossError:
+    """Return the error for an answer that has not the bytes asked for."""
+    said = "the object store answered with other bytes than those asked for"
+    return errors.DataLossError(f"{name}: {said}", name=name, offset=offset)

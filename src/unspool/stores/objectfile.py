@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from unspool.core.model import FileInfo, Span
 from unspool.errors import DataLossError, FileChangedError, NotFoundError
 from unspool.stores.base import RunSize
-from unspool.stores.objecterrors import changed, mapped
+from unspool.stores.objecterrors import changed, mapped, other_bytes
 from unspool.stores.readahead import Budget, Part, Parts
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ async def fetch(objects: Objects, info: FileInfo, tag: str, span: Span) -> memor
             if answer.meta["e_tag"] != tag:
                 raise changed(name)
             if answer.range != (span.start, span.stop) or answer.meta["size"] != info.size:
-                raise DataLossError(
-                    f"{name}: the object store answered with other bytes than those asked for", name=name, offset=span.start
-                )
+                raise other_bytes(name, span.start)
             data = memoryview(await answer.bytes_async())
     except (NotFoundError, FileChangedError) as error:
         raise FileChangedError(changed(name).message, name=name, offset=span.start) from error

@@ -17,13 +17,21 @@ import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from datetime import timedelta
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from unspool.core.model import Attributes, FileInfo, ListRequest, Page
+from unspool.core.model import Attributes, FileInfo, ListRequest, NamedSpan, Page
 from unspool.core.names import check_name, check_prefix, is_hidden
 from unspool.core.ours import is_ours
-from unspool.errors import DataLossError, InvalidRequestError, NotAFileError, NotFoundError, UnspoolError, UnsupportedError
+from unspool.errors import (
+    DataLossError,
+    InvalidRequestError,
+    NotAFileError,
+    NotFoundError,
+    ServerError,
+    UnspoolError,
+    UnsupportedError,
+)
 from unspool.stores.base import SmallFile
 from unspool.stores.contenttypes import content_type_of
 from unspool.stores.readahead import Budget
@@ -33,7 +41,7 @@ try:
     import obstore
     from obstore.exceptions import PreconditionError
 
-    from unspool.stores.objecterrors import mapped
+    from unspool.stores.objecterrors import mapped, other_bytes
     from unspool.stores.objectfile import ObjectFile
     from unspool.stores.objectlist import Listing
 except ModuleNotFoundError as error:
@@ -152,6 +160,12 @@ class ObjectStore:
                 break
         return answers
 
+    async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
+        """See `Store.read_spans`. One request for each span, several at the same time."""
+        count = sum(1 for total in accumulate(length for _, _, length in wanted[:_SMALL_AT_ONCE]) if total <= most_bytes)
+        got = await _gathered([self._read_span(*span, most_bytes) for span in wanted[: max(count, 1)]])
+        return [answer for answer in got if answer is not None]
+
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. A listing of one level is collected before its first page: about 1 KB for each entry."""
         check_prefix(request.prefix)
@@ -232,6 +246,40 @@ class ObjectStore:
             data = bytes(await answer.bytes_async())
         if len(data) != info.size:
             raise DataLossError(f"{name}: the object store sent {len(data)} bytes instead of {info.size}", name=name)
+        return info, data, True
+
+    async def _read_span(self, name: str, start: int, length: int, most_bytes: int) -> SmallFile | None:
+        """Return the answer for one of several spans; None if it is longer than `most_bytes`."""
+        try:
+            self._check(name)
+            try:
+                if not 0 < length <= most_bytes:
+                    info, _ = await self._head(name)
+                    length = max(min(length, info.size - start), 0)
+                    if not length:
+                        return info, b"", True
+                    if length > most_bytes:
+                        return None
+                return await self._get_span(name, start, length)
+            except NotFoundError as error:
+                return await self._missing(name, error)
+        except UnspoolError as error:
+            return error
+
+    async def _get_span(self, name: str, start: int, length: int) -> SmallFile:
+        try:
+            with mapped(name):
+                answer = await self._objects.get_async(name, options={"range": (start, start + length)})
+                info, _ = _described(answer.meta, answer.attributes)
+                data = bytes(await answer.bytes_async())
+        except ServerError:
+            info, _ = await self._head(name)
+            if start < info.size:
+                raise
+            return info, b"", True  # stores differ in how they refuse a range beyond the end
+        stop = min(start + length, info.size)
+        if answer.range != (start, stop) or len(data) != stop - start:
+            raise other_bytes(name, start)
         return info, data, True
 
 

@@ -109,6 +109,36 @@ async def _batch_unless(probe: Probe) -> None:
     must(header.info.revision == revision, f"the header says revision {header.info.revision}")
 
 
+@BATCH_POINTS.add("batch-length", "a batch may ask for spans of files, cut at their end; an older server sends each to its end")
+async def _batch_length(probe: Probe) -> None:
+    whole = (await probe.read()).data
+    size = len(whole)
+    spans = [(0, 1), (size // 2, 2), (0, size), (size - 1, 100), (size, 5), (0, 0)]
+    answer = await probe.read_files(*(pb.FileToRead(name=probe.name, start=start, length=length) for start, length in spans))
+    for index, (start, length) in enumerate(spans):
+        header, data = _file_of(answer, index)
+        stop = min(start + length, size)
+        if header.length > stop - start and header.start + header.length == size:
+            raise PointSkippedError("the server does not know lengths in a batch: it sends the file to its end")
+        must(
+            (header.start, header.length) == (start, stop - start),
+            f"asked for {length} bytes from {start}, the header says {header.length} from {header.start}",
+        )
+        must(data == whole[start:stop], f"the bytes {start} to {stop} are not those of the whole file")
+    answer = await probe.read_files(
+        pb.FileToRead(name=probe.name, length=-1),
+        pb.FileToRead(name=probe.name, start=size + 1, length=1),
+        pb.FileToRead(name=probe.name, length=1),
+    )
+    said = [(piece.error.code, piece.error.reason) for piece in answer.pieces if piece.HasField("error")]
+    wrong = [
+        (grpc.StatusCode.INVALID_ARGUMENT.value[0], "INVALID_RANGE"),
+        (grpc.StatusCode.OUT_OF_RANGE.value[0], "START_PAST_END"),
+    ]
+    must(said == wrong, f"a negative length and a start beyond the end came to {said}, not to {wrong}")
+    must(_file_of(answer, 2)[1] == whole[:1], "the span after them did not come")
+
+
 def _file_of(answer: Answer, index: int) -> tuple[pb.Header, bytes]:
     """Return the header and the bytes of a file of a batch. The point fails if the file is missing or incomplete."""
     pieces = [piece for piece in answer.pieces if piece.index == index]
@@ -116,5 +146,7 @@ def _file_of(answer: Answer, index: int) -> tuple[pb.Header, bytes]:
     must(not pieces[-1].HasField("error"), f"file {index} has an error: {pieces[-1].error.reason} {pieces[-1].error.message}")
     must(pieces[0].HasField("header") and pieces[-1].HasField("summary"), f"file {index} has no header, or no summary")
     summary = pieces[-1].summary
-    must(summary.end == pieces[0].header.info.size and summary.at_end, f"the summary of file {index} is not about its end")
-    return pieces[0].header, b"".join(piece.block.data for piece in pieces)
+    header = pieces[0].header
+    must(summary.end == header.start + header.length, f"the summary of file {index} is not about its last byte")
+    must(summary.at_end == (summary.end == header.info.size), f"the summary of file {index} is wrong about the end of the file")
+    return header, b"".join(piece.block.data for piece in pieces)

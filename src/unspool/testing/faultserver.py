@@ -34,7 +34,7 @@ import grpc
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
-from unspool.answers.batch import check_start
+from unspool.answers.batch import check_numbers
 from unspool.answers.frames import unchanged
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Frame, Piece, ReadRequest, WantedFile
@@ -304,11 +304,12 @@ class _Batch(_Read):
         for index, file in enumerate(request.files):
             self._index = index
             try:
-                check_start(file)
+                check_numbers(file)
                 if (frame := await self._unchanged(file)) is not None:
                     await self._send(frame)
                 else:
-                    await self._read(ReadRequest(file.name, file.start, revision=file.revision, block_size=request.block_size))
+                    wanted = ReadRequest(file.name, file.start, file.length, file.revision, request.block_size)
+                    await self._read(wanted)
             except UnspoolError as error:
                 await self._send_pieces(Piece(index, error=error))
             self._fault = None

@@ -1,4 +1,4 @@
-"""The contract of stores about names and about reading many small files at once; see `unspool.testing.storecontract`."""
+"""The contract of stores about names and about reading many small files or spans at once (`unspool.testing.storecontract`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool.errors import InvalidNameError, InvalidRequestError, NotAFileError, NotFoundError, UnspoolError
+from unspool.stores.base import SmallFile
 from unspool.testing.stock import (
     BYTES,
     NOT_NAMES,
@@ -155,3 +156,46 @@ class SmallFileContract(StoreTests):
         assert (data, new.revision == old.revision) == (b"new", False)
         stock.remove("a")
         assert isinstance((await stock.store.read_small(["a"], 10))[0], NotFoundError)
+
+
+class SpanContract(StoreTests):
+    """The contract of `Store.read_spans`."""
+
+    @given(asked=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=8), most=st.integers(1, 100))
+    @fewer_examples
+    async def test_spans_are_what_open_and_read_say(self, stock: Stock, asked: list[tuple[int, int]], most: int) -> None:
+        """Spans are cut at the end of their file, come in order, as many as fit; there are none only if the first is longer."""
+        top = f"spans-{next(_numbers)}"
+        for number in range(2):
+            stock.put(f"{top}/{number}", BYTES[: 50 * number])
+        rest = [(f"{top}/{number % 2}", start, length) for number, (start, length) in enumerate(asked)]
+        while rest:
+            answers = await stock.store.read_spans(rest, most)
+            assert sum(len(data) for _, data in map(good, answers)) <= most
+            for (name, start, length), (info, data) in zip(rest, map(good, answers), strict=False):
+                assert (info, data) == (await stock.store.stat(name), BYTES[: 50 * int(name[-1])][start : start + length])
+            if not answers:
+                assert rest[0][2] > most
+            rest = rest[max(len(answers), 1) :]
+
+    async def test_what_is_wrong_with_a_span_stands_in_its_place(self, stock: Stock) -> None:
+        """The answer for a span of a file that cannot be read is the error that `open` raises; the others are answered."""
+        stock.put("dir/a", BYTES)
+        for name in ("missing", "dir", "../a", ""):
+            with pytest.raises(UnspoolError) as caught:
+                await stock.store.open(name)
+            rest = [("dir/a", 1, 2), (name, 0, 1), ("dir/a", 3, 4)]
+            answers: list[SmallFile] = []
+            while len(answers) < len(rest):
+                answers += await stock.store.read_spans(rest[len(answers) :], 100)
+            assert [good(answer)[1] for answer in (answers[0], answers[2])] == [BYTES[1:3], BYTES[3:7]]
+            assert isinstance(wrong := answers[1], UnspoolError)
+            assert (type(wrong), wrong.message, wrong.name) == (type(caught.value), caught.value.message, caught.value.name)
+
+    async def test_spans_are_of_the_file_as_it_is_now(self, stock: Stock) -> None:
+        """The next call reads the bytes of the file that was put meanwhile, with its revision."""
+        stock.put("a", b"old")
+        old, _ = good((await stock.store.read_spans([("a", 1, 2)], 10))[0])
+        stock.put("a", b"new")
+        new, data = good((await stock.store.read_spans([("a", 1, 2)], 10))[0])
+        assert (data, new.revision == old.revision) == (b"ew", False)

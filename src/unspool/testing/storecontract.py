@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from unspool.core.checksum import crc32c
 from unspool.core.model import ListRequest, Span
 from unspool.errors import FileChangedError, NotAFileError, NotFoundError
-from unspool.testing.smallcontract import NameContract, SmallFileContract
+from unspool.testing.smallcontract import NameContract, SmallFileContract, SpanContract
 from unspool.testing.stock import (
     BYTES,
     Stock,
@@ -41,7 +41,7 @@ from unspool.testing.stock import (
 )
 
 
-class StoreContract(NameContract, SmallFileContract):
+class StoreContract(NameContract, SmallFileContract, SpanContract):
     """The contract of a store."""
 
     # What a file is

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
+from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.errors import UnspoolError
 from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
-from unspool.stores.small import read_one_by_one
+from unspool.stores.small import read_one_by_one, read_span_by_span
 
 
 class FaultyStore:
@@ -83,6 +83,10 @@ class FaultyStore:
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`. One file at a time, so that it meets the faults of opening and of reading."""
         return await read_one_by_one(self, names, most_bytes, known)
+
+    async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
+        """See `Store.read_spans`. One span at a time, as above."""
+        return await read_span_by_span(self, wanted, most_bytes)
 
     def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Listings have no faults."""

@@ -115,16 +115,18 @@ class ReadFilesRequest(_message.Message):
     def __init__(self, files: _Optional[_Iterable[_Union[FileToRead, _Mapping]]] = ..., block_size: _Optional[int] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class FileToRead(_message.Message):
-    __slots__ = ("name", "revision", "start", "unless_revision")
+    __slots__ = ("name", "revision", "start", "unless_revision", "length")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     UNLESS_REVISION_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
     name: str
     revision: str
     start: int
     unless_revision: str
-    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., start: _Optional[int] = ..., unless_revision: _Optional[str] = ...) -> None: ...
+    length: int
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., start: _Optional[int] = ..., unless_revision: _Optional[str] = ..., length: _Optional[int] = ...) -> None: ...
 
 class ReadFilesResponse(_message.Message):
     __slots__ = ("pieces",)

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from time import monotonic, perf_counter
 from typing import Any
 
-from unspool.core.model import Bytes, FileInfo, ListRequest, Page, Span
+from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.core.resent import Read
 from unspool.rpc.certificates import Certificates
 from unspool.server.entry import Call
@@ -198,6 +198,10 @@ class _WatchedStore:
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         with _Timed(self._figures, "read_small"):
             return await self._inner.read_small(names, most_bytes, known)
+
+    async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
+        with _Timed(self._figures, "read_spans"):
+            return await self._inner.read_spans(wanted, most_bytes)
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         async with aclosing(self._inner.list(request)) as pages:
