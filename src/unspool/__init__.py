@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # as type checkers read it; `typing` itself takes a while
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unspool.client.blocking import exists, get, get_tree, list, open, read, stat, verify, verify_tree
+    from unspool.client.blocking import exists, get, get_tree, list, open, read, read_many, stat, verify, verify_tree
     from unspool.client.client import Client
     from unspool.client.events import Event, Observer
     from unspool.client.progress import Progress
@@ -63,6 +63,7 @@ _HOMES = {
     "list": "client.blocking",
     "open": "client.blocking",
     "read": "client.blocking",
+    "read_many": "client.blocking",
     "stat": "client.blocking",
     "verify": "client.blocking",
     "verify_tree": "client.blocking",
@@ -105,6 +106,7 @@ __all__ = [
     "list",
     "open",
     "read",
+    "read_many",
     "stat",
     "verify",
     "verify_tree",

@@ -35,6 +35,13 @@ def test_get(served: Served, tmp_path: Path) -> None:
         unspool.get(served.url("nope"), tmp_path)
 
 
+def test_read_many(served: Served) -> None:
+    """Spans of files of one server are returned; a URL with a name is refused."""
+    assert unspool.read_many(served.url(), [("a.bin", 1, 2), ("dir/b.txt", 0, 3)]) == [served.data[1:3], b"one"]
+    with pytest.raises(InvalidRequestError, match="name the server only"):
+        unspool.read_many(served.url("a.bin"), [("a.bin", 1, 2)])
+
+
 def test_get_tree(served: Served, tmp_path: Path) -> None:
     """A tree is fetched into a directory."""
     result = unspool.get_tree(served.url("dir"), tmp_path / "tree")

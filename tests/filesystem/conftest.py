@@ -43,9 +43,9 @@ class Served:
         return calls
 
     def reads(self, at_least: int) -> list[CallEnd]:
-        """Return the reads among them."""
-        eventually(lambda: sum(call.method == "ReadFile" for call in self.ended) >= at_least)
-        return [call for call in self.calls(0) if call.method == "ReadFile"]
+        """Return the reads among them, batches too."""
+        eventually(lambda: sum(call.method.startswith("ReadFile") for call in self.ended) >= at_least)
+        return [call for call in self.calls(0) if call.method.startswith("ReadFile")]
 
 
 @contextmanager

@@ -53,6 +53,7 @@ PUBLIC = [
     "list",
     "open",
     "read",
+    "read_many",
     "stat",
     "verify",
     "verify_tree",

@@ -19,6 +19,7 @@ PRINTED = {
     'client.get("models/model.bin", "model.bin")  # to': "model.bin 3000000 file 0\n",
     "progress=show": "3000000 of 3000000 bytes",
     "unspool.open(": "file\nmodels/model.bin\nmodels/small.txt\nb'small\\n'\n1024\n",
+    "read_many": "64 b'small\\n' 512",
     "get_tree": "2 2 0 0",
     "models/missing.bin": "not there: models/missing.bin",
     "RetryPolicy(budget=30)": "",

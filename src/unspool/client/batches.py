@@ -1,4 +1,4 @@
-"""Fetches many small files over one stream, with retries.
+"""Fetches many small files, or spans of files, over one stream, with retries.
 
 Rule 1: every file is verified as in a read of its own: its revision and size against the listing, each block against its
         checksum, the whole file against the server's checksum. `whole_file` checks a file that arrives in one piece. If that
@@ -9,6 +9,8 @@ Rule 3: a file is complete only when its last piece has arrived. A retry request
 Rule 4: an older server ignores the start of a batch entry and sends the file again from its first byte. After that happens,
         partial files are dropped between attempts and only a complete file is progress. Otherwise the same blocks, sent again
         and again, would count as progress for ever.
+
+What is wanted, a file or a span, is the `Kind` of the batch; the rules are the same for both.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from unspool.client.heartbeats import Heartbeats
 from unspool.client.transfer import Attempt, Transfer
@@ -27,26 +30,64 @@ from unspool.core.whole import check_whole
 from unspool.errors import ProtocolError, SequenceError, TruncatedError, UnspoolError
 from unspool.local.outcome import ReceivedFile, Wanted
 
+W = TypeVar("W")
+A = TypeVar("A")
+W_contra = TypeVar("W_contra", contravariant=True)
+A_co = TypeVar("A_co", covariant=True)
+
+
+class Part(Protocol[A_co]):
+    """A file or span that is being received, in one stream or several."""
+
+    @property
+    def receiver(self) -> Receiver:
+        """What verifies its blocks."""
+        ...
+
+    def add(self, block: Block) -> None:
+        """Add a block that the receiver has verified."""
+        ...
+
+    def received(self) -> A_co:
+        """Return what has arrived, once the receiver is complete. Raises an UnspoolError if it is wrong as a whole."""
+        ...
+
+
+class Kind(Protocol[W_contra, A_co]):
+    """What a batch is made of: files or spans. The first type describes one that is wanted, the second one that has arrived."""
+
+    def request(self, one: W_contra, start: int | None) -> WantedFile:
+        """Return what to ask for: all of it, or the bytes from `start` on."""
+        ...
+
+    def begin(self, one: W_contra, transfer_id: str) -> Part[A_co]:
+        """Begin to receive one."""
+        ...
+
+    def at_once(self, one: W_contra, frame: Frame) -> tuple[A_co, int] | None:
+        """Return what has arrived, and its size, if this first frame holds all of it and passes every check; else None."""
+        ...
+
 
 @dataclass(slots=True)
-class Finished:
-    """The files that one message completed, and those that failed with an error that is not retryable."""
+class Finished(Generic[W, A]):
+    """The files or spans that one message completed, and those that failed with an error that is not retryable."""
 
-    arrived: list[ReceivedFile] = field(default_factory=list)
-    failed: list[tuple[Wanted, UnspoolError]] = field(default_factory=list)
+    arrived: list[A] = field(default_factory=list)
+    failed: list[tuple[W, UnspoolError]] = field(default_factory=list)
 
 
-async def fetch_batch(wanted: Sequence[Wanted], transfer: Transfer) -> AsyncGenerator[Finished, None]:
-    """Yield the files that arrive or fail, message by message. At the end every file has done one or the other.
+async def fetch_batch(wanted: Sequence[W], transfer: Transfer, kind: Kind[W, A]) -> AsyncGenerator[Finished[W, A], None]:
+    """Yield the files (or spans) that arrive or fail, message by message. At the end every one has done one or the other.
 
     Raises:
         UnspoolError: the stream broke, and the budget is spent.
         UnsupportedError: the server does not support batches. Read the files one by one.
     """
     left = list(wanted)
-    parts = _Parts()
+    parts: _Parts[A] = _Parts()
     async for attempt in transfer.attempts():
-        batch = _Batch(left, transfer, parts)
+        batch = _Batch(left, transfer, parts, kind)
         with attempt:
             messages = transfer.seams.transport.read_files(batch.request(attempt))
             async with aclosing(messages):
@@ -100,84 +141,109 @@ class SmallFile:
         return ReceivedFile(self._wanted, self._blocks, self._checksum, confirmed=verified == "file")
 
 
+class Files:
+    """Whole files, each as its listing says it is; see `Kind`."""
+
+    def request(self, one: Wanted, start: int | None) -> WantedFile:
+        """See `Kind.request`."""
+        return WantedFile(one.info.name, one.info.revision, start or 0)
+
+    def begin(self, one: Wanted, transfer_id: str) -> SmallFile:
+        """See `Kind.begin`."""
+        return SmallFile(one, transfer_id)
+
+    def at_once(self, one: Wanted, frame: Frame) -> tuple[ReceivedFile, int] | None:
+        """See `Kind.at_once`. Nearly every small file arrives in one frame."""
+        whole = whole_file(one.info, frame)
+        if whole is None:
+            return None
+        return ReceivedFile(one, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed), one.info.size
+
+
+FILES = Files()
+
+
 def _is_heartbeat(message: Iterable[Piece] | None) -> bool:
     return message is not None and not any(piece.error or (piece.frame and not is_heartbeat(piece.frame)) for piece in message)
 
 
-class _Parts:
-    """Files of which earlier streams brought a part. The next stream requests the rest."""
+class _Parts(Generic[A]):
+    """Files or spans of which earlier streams brought a part. The next stream requests the rest."""
 
     def __init__(self) -> None:
-        self._files: dict[int, SmallFile] = {}  # by id() of the Wanted
+        self._parts: dict[int, Part[A]] = {}  # by id() of what is wanted
         self.can_resume = True  # False once the server has ignored the start of a batch entry
 
-    def start_of(self, wanted: Wanted) -> int:
-        """Return the first missing byte."""
-        small = self._files.get(id(wanted))
-        return small.receiver.position if small is not None else 0
+    def start_of(self, wanted: object) -> int | None:
+        """Return the first missing byte; None if nothing has arrived."""
+        part = self._parts.get(id(wanted))
+        return part.receiver.position if part is not None else None
 
-    def keep(self, wanted: Wanted, small: SmallFile) -> None:
-        """Keep the part of a file that has arrived."""
-        if self.can_resume and small.receiver.position:
-            self._files[id(wanted)] = small
+    def keep(self, wanted: object, part: Part[A]) -> None:
+        """Keep the part that has arrived."""
+        if self.can_resume and part.receiver.position:
+            self._parts[id(wanted)] = part
 
-    def take(self, wanted: Wanted, header: Header | None) -> SmallFile | None:
-        """Remove and return the part of a file that has arrived; None if there is none, or if the header starts at zero."""
-        small = self._files.pop(id(wanted), None)
-        if small is not None and header is not None and header.start == 0:
+    def take(self, wanted: object, header: Header | None) -> Part[A] | None:
+        """Remove and return the part that has arrived; None if there is none, or if the header starts at zero."""
+        part = self._parts.pop(id(wanted), None)
+        if part is not None and header is not None and header.start == 0:
             self.can_resume = False
-            self._files.clear()
+            self._parts.clear()
             return None
-        return small
+        return part
 
 
-class _Batch:
-    """The files requested with one stream, and the state of each."""
+class _Batch(Generic[W, A]):
+    """The files (or spans) requested with one stream, and the state of each."""
 
-    def __init__(self, wanted: list[Wanted], transfer: Transfer, parts: _Parts) -> None:
+    def __init__(self, wanted: list[W], transfer: Transfer, parts: _Parts[A], kind: Kind[W, A]) -> None:
         self._wanted = wanted
+        self._kind = kind
         self._transfer = transfer
         self._parts = parts
         self._over = [False] * len(wanted)
-        self._errors: dict[int, UnspoolError] = {}  # of the files to be requested again, by id() of the Wanted
+        self._errors: dict[int, UnspoolError] = {}  # of the files to be requested again, by id() of what is wanted
         self.progressed = False
         self._at = -1
-        self._small: SmallFile | None = None  # the file being received; None once it has ended
+        self._part: Part[A] | None = None  # of the file being received; None once it has ended
         self._given_up = False  # ignore the remaining pieces of this file
-        self._finished = Finished()
+        self._finished: Finished[W, A] = Finished()
 
     def request(self, attempt: Attempt) -> BatchRequest:
         return BatchRequest(
-            files=tuple([WantedFile(one.info.name, one.info.revision, self._parts.start_of(one)) for one in self._wanted]),
+            files=tuple([self._kind.request(one, self._parts.start_of(one)) for one in self._wanted]),
             block_size=self._transfer.block_size,
             transfer_id=self._transfer.id,
             attempt=attempt.number,
         )
 
     def about(self) -> str:
-        return (
-            f"{self._wanted[min(max(self._at, 0), len(self._wanted) - 1)].info.name}: with {counted(len(self._wanted), 'file')}"
-        )
+        name = self._name_of(self._wanted[min(max(self._at, 0), len(self._wanted) - 1)])
+        return f"{name}: with {counted(len(self._wanted), 'file')}"
 
-    def left(self) -> list[Wanted]:
+    def left(self) -> list[W]:
         """Return the files that have neither arrived nor failed for good."""
         return [one for one, over in zip(self._wanted, self._over, strict=True) if not over]
 
-    def error_of(self, one: Wanted) -> UnspoolError:
+    def error_of(self, one: W) -> UnspoolError:
         """Return the error of a file that is left."""
-        name = one.info.name
+        name = self._name_of(one)
         error = self._errors.get(id(one))
         return error or TruncatedError(f"{name}: the stream ended before it", name=name)
 
-    def collect(self) -> Finished | None:
+    def _name_of(self, one: W) -> str:
+        return self._kind.request(one, None).name
+
+    def collect(self) -> Finished[W, A] | None:
         """Return the files that arrived or failed since the last call; None if there are none."""
         finished, self._finished = self._finished, Finished()
         return finished if finished.arrived or finished.failed else None
 
     def keep(self) -> None:
         """Keep the part of the file that was being received when the stream ended."""
-        if self._small is not None:
-            self._parts.keep(self._wanted[self._at], self._small)
+        if self._part is not None:
+            self._parts.keep(self._wanted[self._at], self._part)
 
     def take(self, pieces: Iterable[Piece]) -> None:
         """Process the pieces of a message.
@@ -193,8 +259,8 @@ class _Batch:
                 self._go_to(piece.index)
             elif self._given_up:
                 continue
-            elif self._small is None:
-                raise SequenceError(f"{self._wanted[self._at].info.name}: a piece arrived after the last one of this file")
+            elif self._part is None:
+                raise SequenceError(f"{self._name_of(self._wanted[self._at])}: a piece arrived after the last one of this file")
             try:
                 if piece.error is not None:
                     raise piece.error
@@ -209,33 +275,34 @@ class _Batch:
             kind = SequenceError if 0 <= index < len(self._wanted) else ProtocolError
             raise kind(f"a piece of file {index} of {len(self._wanted)} arrived out of order (while at {self._at})")
         self._at = index
-        self._small = None
+        self._part = None
         self._given_up = False
 
     def _receive(self, frame: Frame, *, begins: bool) -> None:
         wanted = self._wanted[self._at]
         if begins:
-            self._small = self._parts.take(wanted, frame.header)
-            if self._small is None:
-                whole = whole_file(wanted.info, frame)  # nearly every small file arrives in one frame
+            self._part = self._parts.take(wanted, frame.header)
+            if self._part is None:
+                whole = self._kind.at_once(wanted, frame)
                 if whole is not None:
-                    self._arrive(ReceivedFile(wanted, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed))
+                    self._arrive(*whole)
                     return
-                self._small = SmallFile(wanted, self._transfer.id)
-            self._small.receiver.next_request(self._transfer.tally.attempts)
-        small = self._small
-        assert small is not None
-        block = small.receiver.receive(frame)
+                self._part = self._kind.begin(wanted, self._transfer.id)
+            self._part.receiver.next_request(self._transfer.tally.attempts)
+        part = self._part
+        assert part is not None
+        block = part.receiver.receive(frame)
         if block is not None:
-            small.add(block)
+            part.add(block)
+            self._transfer.tally.bytes_received += len(block.data)
             self.progressed = self.progressed or self._parts.can_resume
-        if small.receiver.complete:
-            self._arrive(small.received())
-            self._small = None
+        if part.receiver.complete:
+            self._arrive(part.received(), 0)
+            self._part = None
 
-    def _arrive(self, arrived: ReceivedFile) -> None:
+    def _arrive(self, arrived: A, size: int) -> None:
         self._finished.arrived.append(arrived)
-        self._transfer.tally.bytes_received += arrived.wanted.info.size
+        self._transfer.tally.bytes_received += size
         self.progressed = self._over[self._at] = True
 
     def _give_up(self, error: UnspoolError) -> None:
@@ -246,5 +313,5 @@ class _Batch:
         else:
             self._over[self._at] = True
             self._finished.failed.append((wanted, error))
-        self._small = None
+        self._part = None
         self._given_up = True

@@ -12,8 +12,9 @@ Each call makes its own connection. For many small requests to one server, use a
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
+from types import MappingProxyType
 from typing import Literal, TypeVar, Unpack, overload
 
 from unspool.client.client import Client
@@ -25,7 +26,8 @@ from unspool.client.results import Result, TreeResult, TreeVerification
 from unspool.client.writer import Writer
 from unspool.core.address import Address, parse_address
 from unspool.core.filters import Filter
-from unspool.core.model import Entry, FileInfo, Page, Prefix
+from unspool.core.model import Entry, FileInfo, NamedSpan, Page, Prefix
+from unspool.errors import InvalidRequestError
 from unspool.options import Dialect, Security, TransferOptions
 
 T = TypeVar("T")
@@ -196,6 +198,30 @@ def open(
         file.close()
         raise
     return io.BufferedReader(file, buffer_size)
+
+
+def read_many(
+    url: str,
+    spans: Iterable[NamedSpan],
+    *,
+    revisions: Mapping[str, str] = MappingProxyType({}),
+    options: TransferOptions | None = None,
+    dialect: Dialect = "unspool",
+    observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
+) -> Sequence[bytes]:
+    """Return many spans of files of one server: `unspool.read_many("host:50051", [("a.bin", 0, 100)])`. See `Client.read_many`.
+
+    Raises:
+        InvalidRequestError: the URL names more than a server.
+    """
+
+    def read(client: Client, name: str) -> Awaitable[Sequence[bytes]]:
+        if name:
+            raise InvalidRequestError(f"{url}: name the server only: the names of the files are in the spans")
+        return client.read_many(spans, revisions=revisions)
+
+    return _ask(url, read, options, observers, dialect, **security)
 
 
 @overload

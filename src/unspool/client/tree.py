@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from unspool.client.batches import SmallFile, fetch_batch
+from unspool.client.batches import FILES, SmallFile, fetch_batch
 from unspool.client.clock import Timer
 from unspool.client.download import download
 from unspool.client.events import Observer, Restarting
@@ -258,7 +258,7 @@ class _Tree:
             writing: Future[Outcome] | None = None
             try:
                 with transfer.told("batch", ""):
-                    async with aclosing(fetch_batch(work, transfer)) as batch:
+                    async with aclosing(fetch_batch(work, transfer, FILES)) as batch:
                         async for finished in batch:
                             for arrived in finished.arrived:
                                 del left[id(arrived.wanted)]

@@ -28,7 +28,7 @@ from enum import Enum, auto
 
 from unspool.core.checksum import crc32c
 from unspool.core.counted import counted
-from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary, is_heartbeat
+from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary, WantedFile, is_heartbeat
 from unspool.core.value import value
 from unspool.core.whole import agreement
 from unspool.errors import (
@@ -320,4 +320,38 @@ def whole_file(pinned: FileInfo, frame: Frame) -> Whole | None:
         and crc32c(block.data) == checksum
     ):
         return Whole(block, confirmed=agrees is True)
+    return None
+
+
+def whole_span(wanted: WantedFile, known: FileInfo | None, frame: Frame) -> Block | None:
+    """Return the block in `frame` if the frame holds all of the span and passes every check; else None.
+
+    This is a fast path for many short spans, as `whole_file` is for files. It accepts only frames that a Receiver would also
+    accept.
+
+    Args:
+        wanted: the span.
+        known: the description that an earlier read of the file had; it pins the revision.
+        frame: the first frame that came.
+    """
+    header, block, summary = frame.header, frame.block, frame.summary
+    if header is None or block is None or summary is None or header.info is None:
+        return None
+    info, start = header.info, wanted.start
+    stop = info.size if wanted.length is None else min(start + wanted.length, info.size)
+    size = stop - start
+    if (
+        info.name == wanted.name
+        and info.revision
+        and (known is None or (known.revision, known.size) == (info.revision, info.size))
+        and wanted.revision in (None, info.revision)
+        and (header.start, header.length, block.offset, len(block.data), summary.end) == (start, size, start, size, stop)
+        and size
+        and summary.at_end == (stop == info.size)
+        and info.crc32c == summary.crc32c
+        and (known is None or known.crc32c in (None, info.crc32c))
+        and info.sha256 is None
+        and crc32c(block.data) == block.crc32c
+    ):
+        return block
     return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -19,9 +20,8 @@ from weakref import finalize
 from fsspec.asyn import AsyncFileSystem, get_loop, sync
 
 from unspool.client.client import Client
-from unspool.core.model import FileInfo
+from unspool.core.model import FileInfo, NamedSpan
 from unspool.errors import (
-    FileChangedError,
     InvalidRequestError,
     StartPastEndError,
     UnspoolError,
@@ -32,7 +32,7 @@ from unspool.filesystem.hosts import Hosts
 from unspool.filesystem.listings import Listings
 from unspool.filesystem.paths import described, file_of
 from unspool.filesystem.readonly import ReadOnly, refuse
-from unspool.filesystem.spans import GAP, resolve, together
+from unspool.filesystem.spans import GAP, Together, resolve, together
 from unspool.filesystem.trees import Trees
 from unspool.options import Security, TransferOptions
 from unspool.rpc import forks
@@ -73,6 +73,7 @@ class UnspoolFileSystem(ReadOnly, Listings, Trees, AsyncFileSystem):
             if key in security_and_more:
                 security[key] = security_and_more.pop(key)
         super().__init__(asynchronous=asynchronous, loop=loop, batch_size=batch_size, **security_and_more)
+        self._streams = streams
         self._hosts = Hosts(partial(_connect, self._secure, options, security), streams)
         finalize(self, self._hosts.dismiss).atexit = False
 
@@ -168,51 +169,71 @@ class UnspoolFileSystem(ReadOnly, Listings, Trees, AsyncFileSystem):
         lasts = list(ends) if isinstance(ends, Iterable) else [ends] * len(paths)
         if not len(firsts) == len(lasts) == len(paths):
             raise ValueError("paths, starts and ends must be of one length")
-        of_path: dict[str, list[int]] = {}
-        for index, path in enumerate(paths):
-            of_path.setdefault(self._strip_protocol(path), []).append(index)
         gap = GAP if max_gap is None else max_gap
-        parts = await asyncio.gather(
-            *(self._spans(path, [(firsts[index], lasts[index]) for index in indexes], gap) for path, indexes in of_path.items())
-        )
         out: list[bytes | BaseException] = [b""] * len(paths)
-        for indexes, found in zip(of_path.values(), parts, strict=True):
-            for index, one in zip(indexes, found, strict=True):
-                out[index] = one
+        of_host: dict[str, dict[str, list[int]]] = {}
+        for index, path in enumerate(paths):
+            try:
+                host, name = file_of(self._strip_protocol(path))
+                of_host.setdefault(host, {}).setdefault(name, []).append(index)
+            except (UnspoolError, OSError, ValueError) as error:
+                out[index] = error
+        spans = list(zip(firsts, lasts, strict=True))
+        await asyncio.gather(*(self._fill(out, host, of_name, spans, gap) for host, of_name in of_host.items()))
         if on_error != "return" and (failed := next((one for one in out if isinstance(one, BaseException)), None)):
             raise failed
         return out
 
-    async def _spans(
-        self, path: str, asked: Sequence[tuple[int | None, int | None]], gap: int
-    ) -> Sequence[bytes | BaseException]:
-        """Return the bytes of spans of one file, or what went wrong with each. All are of one revision."""
-        try:
-            if len(asked) == 1:
-                return [await self._cat_file(path, *asked[0])]
-            revision = None
-            if any((start or 0) < 0 or end is None or end < 0 for start, end in asked):
-                info = await self._stat(path)
-                spans, revision = [resolve(start, end, info.size) for start, end in asked], info.revision
-            else:
-                spans = [(start or 0, end or 0) for start, end in asked]
-            out: list[bytes | BaseException] = [b""] * len(asked)
-            fetch = together(spans, gap)
-            parts = await asyncio.gather(
-                *(self._read(path, one.start, one.stop, revision) for one in fetch), return_exceptions=True
-            )
-        except (UnspoolError, OSError, ValueError) as error:
-            return [error] * len(asked)
-        revisions = {part[1] for part in parts if not isinstance(part, BaseException) and part[1] is not None}
-        if len(revisions) > 1:
-            return [
-                FileChangedError(f"{path}: the file changed while spans of it were read: read them again", name=path)
-            ] * len(out)
-        for one, part in zip(fetch, parts, strict=True):
-            for index in one.members:
-                start, stop = spans[index]
-                out[index] = part if isinstance(part, BaseException) else part[0][start - one.start : stop - one.start]
-        return out
+    async def _fill(
+        self,
+        out: list[bytes | BaseException],
+        host: str,
+        of_name: dict[str, list[int]],
+        asked: Sequence[tuple[int | None, int | None]],
+        gap: int,
+    ) -> None:
+        """Put the bytes of the spans of one server's files into their places, or what went wrong with each."""
+        spans: list[NamedSpan] = []
+        fetched: list[tuple[list[tuple[int, int]], list[int], Together]] = []
+        revisions: dict[str, str] = {}
+        resolved = await asyncio.gather(
+            *(self._resolved(f"{host}/{name}", [asked[index] for index in indexes]) for name, indexes in of_name.items()),
+            return_exceptions=True,
+        )
+        for (name, indexes), found in zip(of_name.items(), resolved, strict=True):
+            if isinstance(found, BaseException):
+                for index in indexes:
+                    out[index] = found
+                continue
+            of_file, revision = found
+            if revision is not None:
+                revisions[name] = revision
+            for one in together(of_file, gap):
+                spans.append((name, one.start, one.stop - one.start))
+                fetched.append((of_file, indexes, one))
+        if not spans:
+            return
+        async with self._hosts.call(host) as client:
+            options = client.options if client.options.jobs else replace(client.options, jobs=self._streams)
+            parts = await client.read_many(spans, revisions=revisions, return_exceptions=True, options=options)
+        for (of_file, indexes, one), part in zip(fetched, parts, strict=True):
+            for member in one.members:
+                start, stop = of_file[member]
+                if isinstance(part, StartPastEndError):
+                    out[indexes[member]] = b""
+                else:
+                    out[indexes[member]] = (
+                        part if isinstance(part, UnspoolError) else part[start - one.start : stop - one.start]
+                    )
+
+    async def _resolved(
+        self, path: str, asked: Sequence[tuple[int | None, int | None]]
+    ) -> tuple[list[tuple[int, int]], str | None]:
+        """Return spans of one file as numbers; and its revision, if its size had to be asked for."""
+        if all((start or 0) >= 0 and end is not None and end >= 0 for start, end in asked):
+            return [(start or 0, end or 0) for start, end in asked], None
+        info = await self._stat(path)
+        return [resolve(start, end, info.size) for start, end in asked], info.revision
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any) -> UnspoolFile:
         if mode != "rb":
