@@ -103,10 +103,21 @@ def grpc_worker(root: str, address: str) -> None:
             while piece := await loop.run_in_executor(None, file.read, _PIECE):
                 await context.write(piece)
 
+    async def span(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        name, start, length = request.split()
+        descriptor = os.open(Path(root) / name.decode(), os.O_RDONLY)
+        try:
+            await context.write(os.pread(descriptor, int(length), int(start)))
+        finally:
+            os.close(descriptor)
+
     async def main() -> None:
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(read)
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raw.Raw", {"Read": handler})])
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            "Read": grpc.unary_stream_rpc_method_handler(read),
+            "Span": grpc.unary_stream_rpc_method_handler(span),
+        }
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raw.Raw", handlers)])
         server.add_insecure_port(address)
         await server.start()
         print("ready", flush=True)

@@ -8,7 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from random import Random
 from typing import Any
+
+FILES, FILE_SIZE = 4, 64 << 20
+"""The files whose spans are read."""
+
+_FIRST_SPANS = 200
+"""Spans that are read before time is taken."""
 
 
 class Middle:
@@ -112,6 +119,115 @@ def load(address: str, name: str, clients: str, seconds: str) -> None:
         for reader in ended:
             reader.result()  # raises its exception, if any
         return measured
+
+    _run(main)
+
+
+def spans_of(count: int, size: int) -> list[tuple[str, int, int]]:
+    """Return random spans of the files `0.bin` to `3.bin`, the same for every reader."""
+    random = Random(1)
+    return [(f"{random.randrange(FILES)}.bin", random.randrange(FILE_SIZE - size), size) for _ in range(count)]
+
+
+async def _timed(spans: list[tuple[str, int, int]], read: Callable[[list[tuple[str, int, int]]], Any]) -> dict[str, float]:
+    """Read a few spans, and then all; return the seconds and the processor seconds of the latter."""
+    await read(spans[:_FIRST_SPANS])
+    began, used = time.perf_counter(), time.process_time()
+    await read(spans)
+    return {"seconds": time.perf_counter() - began, "cpu": time.process_time() - used, "spans": len(spans)}
+
+
+async def _some_at_once(
+    spans: list[tuple[str, int, int]], at_once: int, read: Callable[[str, int, int], Coroutine[Any, Any, Any]]
+) -> None:
+    """Read each span by itself, so many at the same time; check their lengths."""
+    rest = iter(spans)
+
+    async def work() -> None:
+        for name, start, length in rest:
+            if len(await read(name, start, length)) != length:
+                raise ValueError(f"{name}: other bytes came than were asked for")
+
+    await asyncio.gather(*(work() for _ in range(at_once)))
+
+
+def spans_many(address: str, count: str, size: str, _: str = "") -> None:
+    """The library: `Client.read_many`, in calls of 2048 spans, whose bytes are all in memory at the same time."""
+    from unspool import Client
+
+    async def main() -> dict[str, float]:
+        async with Client(address) as client:
+
+            async def read(spans: list[tuple[str, int, int]]) -> None:
+                for at in range(0, len(spans), 2048):
+                    await client.read_many(spans[at : at + 2048])
+
+            return await _timed(spans_of(int(count), int(size)), read)
+
+    _run(main)
+
+
+def spans_single(address: str, count: str, size: str, at_once: str) -> None:
+    """The library: `Client.read` for each span."""
+    from unspool import Client
+
+    async def main() -> dict[str, float]:
+        async with Client(address) as client:
+
+            async def read(name: str, start: int, length: int) -> bytes:
+                return await client.read(name, start=start, length=length)
+
+            return await _timed(spans_of(int(count), int(size)), lambda spans: _some_at_once(spans, int(at_once), read))
+
+    _run(main)
+
+
+def spans_grpc(address: str, count: str, size: str, at_once: str) -> None:
+    """Raw gRPC: a stream of one message for each span."""
+    import grpc
+
+    from unspool.rpc.connection import CHANNEL_OPTIONS
+
+    async def main() -> dict[str, float]:
+        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/raw.Raw/Span")
+
+            async def read(name: str, start: int, length: int) -> bytes:
+                return b"".join([message async for message in make(f"{name} {start} {length}".encode())])
+
+            return await _timed(spans_of(int(count), int(size)), lambda spans: _some_at_once(spans, int(at_once), read))
+
+    _run(main)
+
+
+def spans_aiohttp(address: str, count: str, size: str, at_once: str) -> None:
+    """HTTP/1 range requests over a pool of connections."""
+    import aiohttp
+
+    async def main() -> dict[str, float]:
+        async with aiohttp.ClientSession(f"http://{address}", connector=aiohttp.TCPConnector(limit=int(at_once))) as session:
+
+            async def read(name: str, start: int, length: int) -> bytes:
+                headers = {"Range": f"bytes={start}-{start + length - 1}"}
+                async with session.get(f"/{name}", headers=headers) as answer:
+                    return await answer.read()
+
+            return await _timed(spans_of(int(count), int(size)), lambda spans: _some_at_once(spans, int(at_once), read))
+
+    _run(main)
+
+
+def spans_obstore(address: str, count: str, size: str, at_once: str) -> None:
+    """Obstore's reads of ranges over HTTP, which run in threads of its own."""
+    from obstore.store import HTTPStore
+
+    async def main() -> dict[str, float]:
+        store = HTTPStore.from_url(f"http://{address}", client_options={"allow_http": True})
+
+        async def read(name: str, start: int, length: int) -> Any:
+            return await store.get_range_async(name, start=start, length=length)
+
+        return await _timed(spans_of(int(count), int(size)), lambda spans: _some_at_once(spans, int(at_once), read))
 
     _run(main)
 

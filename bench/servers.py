@@ -65,9 +65,18 @@ def tutorial(chunk_size: int) -> Server:
     return serve
 
 
-@contextmanager
-def nginx(root: Path) -> Iterator[tuple[Process, str]]:
+def nginx(root: Path) -> AbstractContextManager[tuple[Process, str]]:
     """Nginx with two workers and sendfile."""
+    return _nginx(root, "tcp_nopush on;")
+
+
+def nginx_for_spans(root: Path) -> AbstractContextManager[tuple[Process, str]]:
+    """The same without `tcp_nopush`, which held back the end of some short answers for 40 ms: 770 spans/s."""
+    return _nginx(root, "")
+
+
+@contextmanager
+def _nginx(root: Path, more: str) -> Iterator[tuple[Process, str]]:
     with tempfile.TemporaryDirectory() as scratch:
         port = _free_port()
         config = Path(scratch) / "nginx.conf"
@@ -75,7 +84,7 @@ def nginx(root: Path) -> Iterator[tuple[Process, str]]:
         config.write_text(
             f"daemon off; user root; worker_processes 2; pid {scratch}/pid; error_log /dev/null;"
             f"events {{ worker_connections 512; }}"
-            f"http {{ access_log off; sendfile on; tcp_nopush on; {temporary}"
+            f"http {{ access_log off; sendfile on; {more} {temporary}"
             f"server {{ listen 127.0.0.1:{port}; root {root}; autoindex on; keepalive_requests 1000000; }} }}"
         )
         with running(["nginx", "-p", scratch, "-c", str(config)]) as (process, _):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.case import Case
-from bench.cases import big, clients, listing, long, progress, resume, sizes, small, steady, tree
+from bench.cases import big, clients, listing, long, progress, resume, sizes, small, spans, steady, tree
 
 CASES: dict[str, Case] = {
     case.name: case
@@ -11,6 +11,7 @@ CASES: dict[str, Case] = {
         big.FIRST,
         big.BIG,
         steady.STEADY,
+        spans.SPANS,
         long.LONG,
         long.CUT,
         clients.CLIENTS,
