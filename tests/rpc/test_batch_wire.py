@@ -16,9 +16,9 @@ from rpc.models import int64s, positive_int32s
 from rpc.test_wire_frames import any_message as raw_frames
 from rpc.test_wire_frames import frames, serialised
 from unspool import errors
-from unspool.core.model import HEARTBEAT, BatchRequest, Block, Frame, Piece, WantedFile
+from unspool.core.model import HEARTBEAT, BatchRequest, Block, FileInfo, Frame, Header, Piece, Summary, WantedFile
 from unspool.errors import FileChangedError, InvalidRequestError, NotFoundError, ProtocolError, UnspoolError
-from unspool.rpc import batchwire
+from unspool.rpc import batchwire, wire
 from unspool.rpc.status import FROM_REASON, FROM_STATUS, STATUS, decode_file_error, encode_file_error
 from unspool.v1 import file_service_pb2 as pb
 
@@ -96,6 +96,65 @@ def test_pieces_are_written_as_the_generated_code_writes_them(pieces: list[Piece
     encoded = batchwire.encode_pieces(pieces)
     assert encoded == message.SerializeToString()
     assert batchwire.decode_pieces(encoded) == tuple(pieces)
+
+
+def parsed_by_protobuf(data: bytes) -> object:
+    """Return the pieces that the generated code finds in a message, or the error's class."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batchwire, "_LARGE_PIECE", len(data) + 1)
+        try:
+            return batchwire.decode_pieces(data)
+        except ProtocolError:
+            return ProtocolError
+
+
+def read_by_hand(data: bytes) -> object:
+    """Return the pieces as they are read where all pieces count as large, or the error's class."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batchwire, "_LARGE_PIECE", 1)
+        try:
+            return batchwire.decode_pieces(data)
+        except ProtocolError:
+            return ProtocolError
+
+
+@given(st.lists(framed, min_size=1, max_size=3), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=2))
+def test_large_pieces_are_read_by_hand_as_the_generated_code_reads_them(
+    pieces: list[Piece], changes: list[tuple[int, int]]
+) -> None:
+    """For any frames, and for messages with a few bytes changed, both ways of reading find the same."""
+    data = bytearray(batchwire.encode_pieces(pieces))
+    assert read_by_hand(bytes(data)) == tuple(pieces)
+    for at, byte in changes:
+        data[at % (len(data) or 1) : at % (len(data) or 1) + 1] = bytes([byte])
+    for cut in (bytes(data), bytes(data[:-1])):
+        assert read_by_hand(cut) == parsed_by_protobuf(cut)
+
+
+def test_spans_are_read_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way by hand is taken for spans of 64 KiB as a server sends them; a description is decoded once for a file."""
+    info = FileInfo("a", 1 << 40, "r1", crc32c=5)
+    pieces = tuple(
+        Piece(
+            number,
+            Frame(
+                Header(info, number << 16, 1 << 16), Block(number << 16, bytes(1 << 16), 9), Summary(1, at_end=False, crc32c=5)
+            ),
+        )
+        for number in range(8)
+    )
+    data = batchwire.encode_pieces(pieces)
+    decoded: list[object] = []
+
+    def noted(message: pb.FileInfo) -> FileInfo:
+        decoded.append(message)
+        return wire.decode_info(message)
+
+    monkeypatch.setattr(batchwire, "decode_info", noted)
+    monkeypatch.setattr(batchwire, "parsed", None)
+    assert batchwire.decode_pieces(data) == pieces
+    assert batchwire.decode_pieces(data) == pieces
+    assert len(decoded) == 1
 
 
 def test_a_heartbeat_is_the_empty_message() -> None:
