@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from processes import eventually
-from unspool.cli.serving import Settings
+from unspool.cli.settings import Settings
 from unspool.cli.workers import Workers, pauses
 from unspool.errors import UnspoolError
 
@@ -45,7 +45,7 @@ SETTINGS = Settings(
     max_stream_bandwidth=900,
     max_bandwidth_per_peer=800,
     max_bandwidth=1000,
-    demo_dialect=True,
+    demo=True,
     bytestream=True,
     log_format="json",
     quiet=True,

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from unspool.cli.command import end_quietly
 from unspool.cli.exits import INTERRUPTED
@@ -82,6 +83,10 @@ def _usage(error: click.UsageError) -> str:
     if type(error).__name__ == "NoArgsIsHelpError":  # new in click 8.2; its message is the help
         return error.format_message()
     command = error.ctx.command_path if error.ctx is not None else "unspool"
+    if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
+        name, prefix = error.param.name or "", error.ctx.auto_envvar_prefix
+        if prefix is not None and error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+            error.param_hint = f"{prefix}_{name.upper()}"
     message = error.format_message().rstrip(".")
     see = " See" if message.endswith("?") else "; see"
     return f"{command}: {message[:1].lower()}{message[1:]}{see} `{command} --help`"

@@ -8,6 +8,7 @@ import click
 
 from unspool.cli.command import command
 from unspool.cli.completion import complete_directories, complete_paths
+from unspool.cli.config import config_option, places_of
 from unspool.cli.security import server_security_options
 from unspool.cli.serveaccess import access_options
 from unspool.cli.sizes import Size, write_size
@@ -16,8 +17,10 @@ from unspool.options import ServerOptions
 _DEFAULTS = ServerOptions()
 
 
-@click.command()
-@click.argument("root", shell_complete=complete_directories)
+@click.command(context_settings={"auto_envvar_prefix": "UNSPOOL"})
+@click.argument("root", required=False, envvar="UNSPOOL_ROOT", shell_complete=complete_directories)
+@config_option
+@click.option("--check-config", is_flag=True, allow_from_autoenv=False, help="Check all settings and files, and do not serve.")
 @click.option(
     "--listen",
     multiple=True,
@@ -124,13 +127,13 @@ _DEFAULTS = ServerOptions()
     help="Keep learned checksums in FILE, for the next start (default: in memory only).",
 )
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
-@click.option("--demo/--no-demo", "demo_dialect", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
+@click.option("--demo/--no-demo", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
 @click.option("--bytestream/--no-bytestream", default=False, help="Also answer google.bytestream's Read (default: no).")
 @click.option("--metrics", metavar="HOST:PORT", default=None, help="Show metrics to Prometheus there; PORT is on 127.0.0.1.")
 @click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
 @command
-async def serve(**parameters: Any) -> None:
+async def serve(*, root: str | None, check_config: bool, **parameters: Any) -> None:
     """Serve the files below ROOT: a directory, or a bucket as s3://BUCKET/PREFIX, gs://... or az://....
 
     Prints one line with the address when it is ready. Logs a line for each call to standard error when the call ends.
@@ -138,11 +141,21 @@ async def serve(**parameters: Any) -> None:
     SIGTERM or SIGINT (Ctrl-C) drains: the server accepts no new streams, running streams may finish within the grace time, and
     then the server ends them and asks their clients to come back. A second signal ends the server at once. SIGHUP reads tokens,
     rules and certificates again; without any, it drains the server, too.
-    """
-    from unspool.cli.serving import Settings, serve_alone, serve_by_workers  # noqa: PLC0415
 
-    settings = Settings(**parameters)
-    if settings.workers == 1:
+    Options may also be in a file (--config FILE), and in the environment: --max-streams is UNSPOOL_MAX_STREAMS there. The
+    command line overrides the environment, which overrides the file.
+    """
+    from unspool.cli.serving import serve_alone, serve_by_workers  # noqa: PLC0415
+    from unspool.cli.settings import Settings  # noqa: PLC0415
+
+    context = click.get_current_context()
+    if root is None:
+        raise click.UsageError("Missing argument 'ROOT'.")
+    settings = Settings(root=root, places=places_of(context), **parameters)
+    if check_config:
+        await settings.check()
+        click.echo("unspool: the configuration has no error")
+    elif settings.workers == 1:
         await serve_alone(settings)
     else:
-        await serve_by_workers(settings, debug=click.get_current_context().params["debug"])
+        await serve_by_workers(settings, debug=context.params["debug"])

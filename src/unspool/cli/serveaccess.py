@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from unspool.cli.completion import complete_paths
+from unspool.cli.placed import Placed
 from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.errors import InvalidRequestError
 
@@ -91,7 +92,7 @@ class ServerAccess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessSettings:
+class AccessSettings(Placed):
     """The options of `access_options`, under the same names."""
 
     tokens: str | None
@@ -102,8 +103,8 @@ class AccessSettings:
     audit: str | None
     audit_grants: bool
 
-    def access(self) -> ServerAccess:
-        """Read the files, and open the audit.
+    def access(self, *, audit: bool = True) -> ServerAccess:
+        """Read the files, and open the audit unless it is not wanted now.
 
         Raises:
             LocalFileError: a file cannot be read or written.
@@ -115,27 +116,31 @@ class AccessSettings:
         if self.rules is not None:
             from unspool.access.rulesfile import RulesFile  # noqa: PLC0415
 
-            access.authorize = access.reloads(RulesFile(self.rules))
-        if self.audit is not None:
-            from unspool.access.auditfile import AuditFile  # noqa: PLC0415
+            with self.at("rules"):
+                access.authorize = access.reloads(RulesFile(self.rules))
+        with self.at("audit", "audit_grants"):
+            if self.audit_grants and self.audit is None:
+                raise InvalidRequestError("--audit-grants: grants are written to the audit: name its file with --audit")
+            if self.audit is not None and audit:
+                from unspool.access.auditfile import AuditFile  # noqa: PLC0415
 
-            access.audit = access.reloads(AuditFile(self.audit, grants=self.audit_grants))
-        elif self.audit_grants:
-            raise InvalidRequestError("--audit-grants: what was granted is written to the audit: name its file with --audit")
+                access.audit = access.reloads(AuditFile(self.audit, grants=self.audit_grants))
         return access
 
     def _authenticate(self, access: ServerAccess) -> None:
         if self.tokens is not None:
             from unspool.access.tokenfile import TokenFile  # noqa: PLC0415
 
-            access.authenticate = tokens = access.reloads(TokenFile(self.tokens))
+            with self.at("tokens"):
+                access.authenticate = tokens = access.reloads(TokenFile(self.tokens))
         if (self.jwt_keys, self.jwt_audience, self.jwt_issuer) == (None, None, None):
             return
-        if self.jwt_keys is None or self.jwt_audience is None or self.jwt_issuer is None:
-            raise InvalidRequestError("JWTs need all of --jwt-keys, --jwt-audience and --jwt-issuer")
-        from unspool.access.jwtkeys import JwtKeys  # noqa: PLC0415
+        with self.at("jwt_keys", "jwt_audience", "jwt_issuer"):
+            if self.jwt_keys is None or self.jwt_audience is None or self.jwt_issuer is None:
+                raise InvalidRequestError("JWTs need all of --jwt-keys, --jwt-audience and --jwt-issuer")
+            from unspool.access.jwtkeys import JwtKeys  # noqa: PLC0415
 
-        jwts = access.reloads(JwtKeys(self.jwt_keys, audience=self.jwt_audience, issuer=self.jwt_issuer))
+            jwts = access.reloads(JwtKeys(self.jwt_keys, audience=self.jwt_audience, issuer=self.jwt_issuer))
         if self.tokens is None:
             access.authenticate = jwts
         else:

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -14,31 +13,28 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from unspool.access.auditfile import descriptor_of
-from unspool.answers.kept import KeptChecksums
 from unspool.cli import signals
 from unspool.cli.command import printable
 from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
-from unspool.cli.serveaccess import AccessSettings
+from unspool.cli.settings import Settings
 from unspool.cli.systemd import Notifier, notifier
 from unspool.cli.watching import say_metrics, watched_by_parent, watching_alone, watching_workers
 from unspool.cli.workers import Workers
 from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
-from unspool.core.tls import parse_listeners
 from unspool.errors import InvalidRequestError
 from unspool.loops import giving_back_memory
-from unspool.options import LimitOptions, ServerOptions, ServiceOptions
-from unspool.server.exposure import check_exposure, check_files, warning
+from unspool.options import ServerOptions
+from unspool.server.exposure import warning
 from unspool.server.ports import held
 from unspool.server.server import Server
-from unspool.stores import Store, open_store
 
 if TYPE_CHECKING:
     from unspool.watch.counts import Counts
@@ -53,72 +49,6 @@ _PATIENCE = 5.0
 _DRAINING = "draining: streams that are running have %g s to end; Ctrl-C (or the signal) once more ends them at once"
 
 log = logging.getLogger("unspool.server")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(AccessSettings):
-    """The options of `unspool serve`, under the same names."""
-
-    root: str
-    listen: tuple[str, ...]
-    cert: str | None
-    key: str | None
-    client_ca: str | None
-    insecure: bool
-    hidden: bool
-    workers: int
-    grace: float
-    block_size: int
-    max_block_size: int
-    max_page_size: int
-    max_streams: int
-    max_streams_per_peer: int
-    max_connections: int
-    max_open_connections: int | None
-    max_requests: float
-    max_stream_age: float | None
-    max_stream_bandwidth: int | None
-    max_bandwidth_per_peer: int | None
-    max_bandwidth: int | None
-    demo_dialect: bool
-    bytestream: bool
-    log_format: Literal["human", "json"]
-    quiet: bool
-    metrics: str | None = None
-    checksums: str | None = None
-
-    def options(self) -> ServerOptions:
-        """Return the options of one process. It gets an equal part of each total limit, rounded up."""
-        defaults = ServerOptions()
-        return ServerOptions(
-            grace=self.grace,
-            service=ServiceOptions(
-                block_size=min(self.block_size, self.max_block_size),
-                largest_block=self.max_block_size,
-                page_size=min(defaults.service.page_size, self.max_page_size),
-                largest_page=self.max_page_size,
-                dialects=("unspool", *(("demo",) if self.demo_dialect else ()), *(("bytestream",) if self.bytestream else ())),
-            ),
-            limits=LimitOptions(
-                streams=self._part(self.max_streams),
-                streams_per_peer=self.max_streams_per_peer,
-                connections=self._part(self.max_connections),
-                open_connections=None if self.max_open_connections is None else self._part(self.max_open_connections),
-                requests=self.max_requests,
-                stream_age=self.max_stream_age,
-                stream_bandwidth=self.max_stream_bandwidth,
-                bandwidth=None if self.max_bandwidth is None else self._part(self.max_bandwidth),
-                bandwidth_per_peer=self.max_bandwidth_per_peer,
-                memory=self._part(defaults.limits.memory),
-            ),
-        )
-
-    def store(self) -> Store:
-        """Open the store that is served."""
-        return open_store(self.root, hidden=self.hidden, allow_http=_has_plain_endpoint())
-
-    def _part(self, whole: int) -> int:
-        return math.ceil(whole / self.workers)
 
 
 async def serve_alone(settings: Settings) -> None:
@@ -146,8 +76,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     set_up_log(settings.log_format, quiet=settings.quiet)
     # Reports an error once instead of once per worker.
     await settings.store().aclose()
-    if settings.checksums is not None:
-        KeptChecksums(settings.checksums).close()
+    settings.check_checksums()
     access = settings.access()
     guarded = access.authenticate is not None or access.authorize is not None
     reloads = bool(access.reloaded) or settings.cert is not None
@@ -160,8 +89,8 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             workers.signal(signal.SIGHUP)
 
     stop = _stopped_by_signals(partial(manager.reloading, reload) if reloads else None)
-    listeners = parse_listeners(settings.listen, cert=settings.cert is not None, client_ca=settings.client_ca is not None)
-    check_files(settings.client_ca, settings.cert, settings.key)  # as above
+    listeners = settings.listeners()
+    settings.check_certificates()  # as above
     with ExitStack() as stack:
         watching, url = stack.enter_context(watching_workers(settings.metrics))
         addresses, holding, warnings = [], [], []
@@ -169,7 +98,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             if isinstance(listener.where, UnixSocket):
                 raise InvalidRequestError(f"{listener}: workers can share a port, but not a Unix socket; leave out --workers")
             port = stack.enter_context(held(listener.where))
-            check_exposure(listener, exposed=port.exposed, insecure=settings.insecure)
+            settings.check_exposure(listener, exposed=port.exposed)
             number = int(port.address.rpartition(":")[2])
             addresses.append(listener.address(number))
             holding.append(str(replace(listener, where=HostPort(listener.where.host, number))))
@@ -202,11 +131,13 @@ async def _serve(
     counts: Counts | None,
     manager: Notifier,
 ) -> None:
+    settings.listeners()  # for an error that names its line; the server parses them again
     store, observers = settings.store(), []
     if counts is not None:
         store, observers = counts.watched(store), [counts]
     try:
         access = settings.access()
+        settings.check_certificates()
         server = Server(
             store,
             settings.listen,
@@ -277,12 +208,3 @@ def _say_ready(root: str, addresses: Sequence[str], manager: Notifier) -> None:
     said = printable(f"serving {root} on {', '.join(addresses)}")
     click.echo(f"unspool: {said}")
     manager.ready(said)
-
-
-def _has_plain_endpoint() -> bool:
-    """Whether the environment names an endpoint of an object store that is `http://`. obstore reads it there too."""
-    return any(
-        said.lower().startswith("http://")
-        for name, said in os.environ.items()
-        if name.startswith(("AWS_", "AZURE_", "GOOGLE_")) and ("ENDPOINT" in name or name.endswith("_URL"))
-    )

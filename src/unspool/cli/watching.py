@@ -135,6 +135,12 @@ def parse_metrics_address(text: str) -> HostPort:
     return listen
 
 
+def check_metrics(text: str) -> None:
+    """Check the address for metrics, and that their package is installed. Raises InvalidRequestError."""
+    parse_metrics_address(text)
+    _require()
+
+
 def _require() -> None:
     try:
         import prometheus_client  # noqa: F401, PLC0415

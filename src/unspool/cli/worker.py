@@ -19,7 +19,8 @@ _STDIN = 0
 @command
 async def worker() -> None:
     """Serve with the settings in the first line of standard input. End at once when standard input is closed."""
-    from unspool.cli.serving import Settings, serve_as_worker  # noqa: PLC0415
+    from unspool.cli.serving import serve_as_worker  # noqa: PLC0415
+    from unspool.cli.settings import Settings  # noqa: PLC0415
     from unspool.cli.workers import READY  # noqa: PLC0415
 
     # Not sys.stdin: the thread below would hold its lock all the time, and the interpreter waits for that lock at exit.

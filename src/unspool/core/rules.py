@@ -21,7 +21,6 @@ Rule 4: an error in the file names its line.
 from __future__ import annotations
 
 import re
-import tomllib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from dataclasses import dataclass
 from unspool.core.access import RIGHTS, Extent, Principal, Right, Verdict
 from unspool.core.names import check_name
 from unspool.core.tokens import check_principal, looks_like_token
+from unspool.core.tomlfile import TomlFile
 from unspool.errors import InvalidRequestError
 
 ANYONE, IDENTIFIED = "@anyone", "@identified"
@@ -36,9 +36,6 @@ ANYONE, IDENTIFIED = "@anyone", "@identified"
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _HEADER = re.compile(r"\s*\[\[\s*rule\s*\]\]")
-_TABLE = re.compile(r"\s*\[")
-
-_PLACE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
 _KEYS = ("prefix", "who", "may")
 
@@ -171,34 +168,22 @@ class _Parser:
     """Parses one rules file."""
 
     def __init__(self, text: str, shown: str) -> None:
-        self._text = text
-        self._lines = text.split("\n")
-        self._shown = shown
+        self._file = TomlFile(text, shown)
+        self._line_of, self._error = self._file.line_of, self._file.error
 
     def rules(self) -> list[Rule]:
-        document = self._document()
+        document = self._file.document()
         for key in document:
             if key not in ("groups", "rule"):
                 raise self._error(self._line_of(key), f"{key!r} is neither [groups] nor [[rule]]")
         groups = self._groups(document.get("groups", {}))
         tables = document.get("rule")
-        headers = [number for number, line in enumerate(self._lines, 1) if _HEADER.match(line)]
+        headers = [number for number, line in enumerate(self._file.lines, 1) if _HEADER.match(line)]
         if not isinstance(tables, list) or not tables:
             raise self._error(1, "there is no [[rule]], and so nobody may do anything; write one, if only for one name")
         if len(headers) != len(tables):
             raise self._error(self._line_of("rule"), "begin each rule with a line of its own: [[rule]]")
         return [self._rule(line, table, groups) for line, table in zip(headers, tables, strict=True)]
-
-    def _document(self) -> dict[str, object]:
-        try:
-            return tomllib.loads(self._text)
-        except RecursionError:
-            raise self._error(1, "nested too deeply") from None
-        except ValueError as error:  # also numbers that are too long, which are no TOMLDecodeError
-            place = _PLACE.search(str(error))
-            line = int(place[1]) if place and place[1] else len(self._lines) if place else 1
-            said = _PLACE.sub("", str(error))
-            raise self._error(line, f"not TOML: {said[:1].lower()}{said[1:]}") from None
 
     def _groups(self, given: object) -> dict[str, tuple[str, ...]]:
         at = self._line_of("groups")
@@ -274,18 +259,3 @@ class _Parser:
         if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
             raise self._error(line, f"{what}: write a string or a list of strings")
         return several
-
-    def _line_of(self, key: str, table: int | None = None) -> int:
-        """Return the line that sets a key: below the header at line `table`, or anywhere. If none is found, `table` or 1."""
-        written = rf"(?:{re.escape(key)}|\"{re.escape(key)}\"|'{re.escape(key)}')"
-        wanted = re.compile(rf"\s*(?:{written}\s*[=.]|\[\[?\s*{written}\s*[\].])")
-        first = 1 if table is None else table + 1
-        for number, line in enumerate(self._lines[first - 1 :], first):
-            if wanted.match(line):
-                return number
-            if table is not None and _TABLE.match(line):
-                break
-        return table or 1
-
-    def _error(self, line: int, said: str) -> InvalidRequestError:
-        return InvalidRequestError(f"{self._shown}: line {line}: {said}")

@@ -84,6 +84,17 @@ def claim(listen: Listen, *, shared: bool = False) -> Claim:
         return Claim(names, _are_exposed(sockets))
 
 
+def is_exposed(listen: Listen) -> bool:
+    """Whether an address can be reached from other machines. This may wait for a name server.
+
+    Raises:
+        InvalidRequestError: the host is not known.
+    """
+    if isinstance(listen, UnixSocket):
+        return False
+    return not all(ip_address(address[0]).is_loopback for address in _addresses_of(listen))
+
+
 @contextmanager
 def held(listen: HostPort) -> Iterator[Held]:
     """Hold a port for servers of this user that share it.
