@@ -22,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOC := build/protoc/bin/python -m grpc_tools.protoc --proto_path=proto
-PROTOS := unspool/v1/file_service.proto unspool/demo/files.proto
+PROTOS := unspool/v1/file_service.proto unspool/v1/admin.proto unspool/demo/files.proto
 # Google's package, in a place of ours and in a pool of its own: who embeds unspool may have Google's module, too.
 BYTESTREAM = --proto_path=unspool/rpc/bytestream=proto/google/bytestream unspool/rpc/bytestream/bytestream.proto
 OWN_POOL := sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPool()/'

@@ -18,8 +18,9 @@ Metadata: TypeAlias = Sequence[tuple[str, str]]
 Dialect: TypeAlias = Literal["unspool", "demo"]
 """A protocol: unspool.v1, or the tutorial's demo.Files, which supports reads only and has no checksums."""
 
-ServedDialect: TypeAlias = Dialect | Literal["bytestream"]
-"""A protocol that a server speaks: one of those, or google.bytestream.ByteStream, of which it has Read."""
+ServedDialect: TypeAlias = Dialect | Literal["bytestream", "admin"]
+"""A protocol that a server speaks: one of those, google.bytestream.ByteStream, of which it has Read, or, as `admin`,
+unspool.v1.AdminService."""
 
 
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
@@ -110,7 +111,7 @@ class ServiceOptions:
         largest_batch: most files in one batch. Even with the longest names they fit into one request.
         heartbeat: seconds to wait for the store before a heartbeat is sent; a third of the client's idle timeout.
         dialects: the protocols that the server speaks. `bytestream` is not among them unless asked for, because its clients
-            cannot notice that a file changed between two reads.
+            cannot notice that a file changed between two reads. Nor is `admin`, which tells who reads what.
     """
 
     block_size: int = MIB

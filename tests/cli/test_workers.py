@@ -46,6 +46,7 @@ SETTINGS = Settings(
     max_bandwidth_per_peer=800,
     max_bandwidth=1000,
     demo=True,
+    admin=False,
     bytestream=True,
     log_format="json",
     quiet=True,

@@ -158,7 +158,7 @@ ONE = '[[rule]]\nprefix = "a"\nwho = "b"\nmay = "read"\n'
         ('rule = [{prefix = "a", who = "b", may = "read"}]', 1, "begin each rule with a line of its own"),
         (f"{ONE}whom = 3", 5, "'whom' is not of a rule"),
         (f'{ONE}\n[[rule]]\nprefix = "c"\nwho = "d"', 6, "has no may"),
-        (f'{ONE}\n[[rule]]\nwho = "d"\nmay = "write"\nprefix = "c"', 8, "'write' is no right: there are list and read"),
+        (f'{ONE}\n[[rule]]\nwho = "d"\nmay = "write"\nprefix = "c"', 8, "'write' is no right: there are list, read and watch"),
         (ONE.replace('"a"', "3"), 2, "prefix is a string"),
         (ONE.replace('"a"', '"a/../b"'), 2, "prefix: .*directly"),
         (ONE.replace('"a"', '"/"'), 2, "prefix: "),

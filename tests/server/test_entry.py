@@ -21,7 +21,7 @@ from unspool.testing import Recorder
 OPEN = {health.SERVICE_NAME, reflection.SERVICE_NAME}
 """The services that have an entry of their own: see unspool/server/probes.py, and test_server_requests.py."""
 
-EVERY_DIALECT = ServiceOptions(dialects=("unspool", "demo", "bytestream"))
+EVERY_DIALECT = ServiceOptions(dialects=("unspool", "demo", "bytestream", "admin"))
 """What a server is told so that it speaks all there are."""
 
 
@@ -107,6 +107,7 @@ async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -
             "/google.bytestream.ByteStream/Read",
             "/google.bytestream.ByteStream/Write",
             "/google.bytestream.ByteStream/QueryWriteStatus",
+            "/unspool.v1.AdminService/WatchCalls",
         }
 
 
@@ -207,6 +208,6 @@ def test_a_server_of_another_kind_is_refused() -> None:
 
 def test_a_dialect_that_is_none_is_refused() -> None:
     """An unknown dialect is an error that lists the known ones."""
-    with pytest.raises(InvalidRequestError, match="there are unspool, demo, bytestream"):
+    with pytest.raises(InvalidRequestError, match="there are unspool, demo, bytestream, admin"):
         FileService(MemoryStore(), ServiceOptions(dialects=("klingon",)))  # type: ignore[arg-type]
     assert set(dialects._HOMES) == set(EVERY_DIALECT.dialects)

@@ -116,8 +116,12 @@ REQUESTS = {
     "/google.bytestream.ByteStream/Read": b"\n\x01a",
     "/google.bytestream.ByteStream/Write": b"\n\x01a",
     "/google.bytestream.ByteStream/QueryWriteStatus": b"\n\x01a",
+    "/unspool.v1.AdminService/WatchCalls": b"",
 }
-"""A request for the name `a`, for each method."""
+"""A request for the name `a`, for each method that takes one."""
+
+NEEDS = {"ListFiles": ("list", "a"), "WatchCalls": ("watch", "")}
+"""The right that a method needs, and to what, if it is not to read `a`."""
 
 
 @pytest.mark.parametrize(
@@ -142,8 +146,7 @@ async def test_every_method_asks_before_the_store_is_asked(
         for method in methods:
             asked.clear()
             said = await call(server.address, method, REQUESTS[method.path])
-            listing = method.path.endswith("ListFiles")
-            assert set(asked) == {("list" if listing else "read", "a")}
+            assert set(asked) == {NEEDS.get(method.path.rpartition("/")[2], ("read", "a"))}
             # The files of a batch are refused one by one.
             assert said is (grpc.StatusCode.OK if method.path.endswith("ReadFiles") else code)
     assert {end.bytes for end in ended} == {0}

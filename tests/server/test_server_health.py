@@ -14,7 +14,13 @@ from unspool import MemoryStore, Server, ServerOptions, ServiceOptions
 from unspool.core.model import ReadRequest
 
 OURS = ("unspool.v1.FileService", "demo.Files")
-ALL = {*OURS, "google.bytestream.ByteStream", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+ALL = {
+    *OURS,
+    "google.bytestream.ByteStream",
+    "unspool.v1.AdminService",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1alpha.ServerReflection",
+}
 
 
 async def test_health_says_serving_and_while_draining_not_serving() -> None:
@@ -62,12 +68,7 @@ async def test_reflection_lists_the_services_and_describes_them() -> None:
     options = ServerOptions(service=EVERY_DIALECT)
     async with Server(MemoryStore(), options=options) as server, wiretap(server.address) as tap:
         listed = await services(tap.channel)
-        assert listed == {
-            *OURS,
-            "google.bytestream.ByteStream",
-            "grpc.health.v1.Health",
-            "grpc.reflection.v1alpha.ServerReflection",
-        }
+        assert listed == ALL
         for name in listed:
             answer = await ask(tap.channel, file_containing_symbol=name)
             assert answer.file_descriptor_response.file_descriptor_proto, name

@@ -30,6 +30,7 @@ EVERY = (
     "/google.bytestream.ByteStream/Read",
     "/google.bytestream.ByteStream/Write",
     "/google.bytestream.ByteStream/QueryWriteStatus",
+    "/unspool.v1.AdminService/WatchCalls",
     CHECK,
     WATCH,
     REFLECTION,

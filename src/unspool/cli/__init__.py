@@ -20,6 +20,7 @@ from unspool.cli.program import Program
 from unspool.cli.serve import serve
 from unspool.cli.stat import stat
 from unspool.cli.token import token
+from unspool.cli.top import top
 from unspool.cli.verify import verify
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
@@ -35,5 +36,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, get, ls, stat, cat, verify, token, access, conformance, demo, completion):
+for _command in (serve, get, ls, stat, cat, verify, token, access, top, conformance, demo, completion):
     main.add_command(_command)

@@ -9,6 +9,7 @@ import click
 
 from unspool.cli.command import command, printable
 from unspool.cli.completion import complete_paths
+from unspool.core.access import RIGHTS
 from unspool.errors import PermissionDeniedError
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ async def check(*, rules: str, quiet: bool) -> None:
 
 @access.command()
 @click.argument("who")
-@click.argument("what", type=click.Choice(["list", "read"]), metavar="WHAT")
+@click.argument("what", type=click.Choice(RIGHTS), metavar="WHAT")
 @click.argument("name")
 @_rules_option
 @command
 async def explain(*, who: str, what: str, name: str, rules: str) -> None:
-    """Say whether WHO may do WHAT (list or read) with NAME, and which line decides. Exit code 4 if not.
+    """Say whether WHO may do WHAT (list, read or watch) with NAME, and which line decides. Exit code 4 if not.
 
     WHO is a caller as the server's log names it, or @anyone for one that shows nothing.
     """

@@ -57,6 +57,7 @@ _WORDS: dict[str, str] = {
     "leave out cert=": "leave out --cert",
     "allow it with insecure=True": "allow it with --insecure",
     "give the name of one (name=)": "name one with --name",
+    "(AdminService)": "(it was started without --admin)",
     "open it and give it as a writer": "write to it with `-` and a redirect",
 }
 """Words of the library's messages about options and calls, and what the command line says instead. The first match is used."""

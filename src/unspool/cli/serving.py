@@ -9,10 +9,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -29,12 +31,13 @@ from unspool.cli.watching import say_metrics, watched_by_parent, watching_alone,
 from unspool.cli.workers import Workers
 from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
-from unspool.errors import InvalidRequestError
+from unspool.errors import InvalidRequestError, LocalFileError
 from unspool.loops import giving_back_memory
 from unspool.options import ServerOptions
 from unspool.server.exposure import warning
 from unspool.server.ports import held
 from unspool.server.server import Server
+from unspool.server.siblings import Siblings
 
 if TYPE_CHECKING:
     from unspool.watch.counts import Counts
@@ -61,14 +64,25 @@ async def serve_alone(settings: Settings) -> None:
             _say_ready(settings.root, addresses, manager)
             say_metrics(url)
 
-        await _serve(settings, say_ready, share_port=False, counts=counts, manager=manager)
+        await _serve(settings, say_ready, counts=counts, manager=manager)
 
 
-async def serve_as_worker(settings: Settings, number: int, on_ready: Callable[[], None]) -> None:
-    """Serve as one of several processes until a signal. The parent holds the port and passes its address."""
+async def serve_as_worker(settings: Settings, number: int, meeting: str | None, on_ready: Callable[[], None]) -> None:
+    """Serve as one of several processes until a signal. The parent holds the port and passes its address.
+
+    Args:
+        settings: those of the server, with the address.
+        number: of the worker, from 1.
+        meeting: the directory where workers find each other; None if they need not.
+        on_ready: called when it listens.
+    """
     set_up_log(settings.log_format, quiet=settings.quiet, worker=number)
-    async with watched_by_parent(settings.metrics) as counts:
-        await _serve(settings, lambda _: on_ready(), share_port=True, counts=counts, manager=Notifier())
+    async with AsyncExitStack() as stack:
+        counts = await stack.enter_async_context(watched_by_parent(settings.metrics))
+        siblings = None
+        if meeting is not None:
+            siblings = await stack.enter_async_context(Siblings(Path(meeting), number, settings.workers))
+        await _serve(settings, lambda _: on_ready(), counts=counts, manager=Notifier(), share_port=True, siblings=siblings)
 
 
 async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
@@ -104,8 +118,11 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             holding.append(str(replace(listener, where=HostPort(listener.where.host, number))))
             if port.exposed and (said := warning(listener.guard, guarded=guarded)):
                 warnings.append((said, addresses[-1]))
+        meeting = stack.enter_context(_meeting()) if settings.admin else None
         told = [
-            json.dumps({"number": number, "settings": dataclasses.asdict(settings) | {"listen": holding}}).encode()
+            json.dumps(
+                {"number": number, "settings": dataclasses.asdict(settings) | {"listen": holding}, "meeting": meeting}
+            ).encode()
             for number in range(1, settings.workers + 1)
         ]
         # -P: like the installed program, do not import from the current directory.
@@ -127,9 +144,10 @@ async def _serve(
     settings: Settings,
     on_ready: Callable[[Sequence[str]], None],
     *,
-    share_port: bool,
     counts: Counts | None,
     manager: Notifier,
+    share_port: bool = False,
+    siblings: Siblings | None = None,
 ) -> None:
     settings.listeners()  # for an error that names its line; the server parses them again
     store, observers = settings.store(), []
@@ -152,6 +170,7 @@ async def _serve(
             authorize=access.authorize,
             audit=access.audit,
             checksums=settings.checksums,
+            siblings=siblings,
         )
 
         def reload() -> None:
@@ -171,6 +190,18 @@ async def _serve(
             asyncio.get_running_loop().call_later(settings.grace + _CLOSING, os._exit, DONE)
     finally:
         await store.aclose()
+
+
+@contextmanager
+def _meeting() -> Iterator[str]:
+    """Make a directory that only this user can enter, where workers find each other."""
+    try:
+        directory = TemporaryDirectory(prefix="unspool-", ignore_cleanup_errors=True)
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise LocalFileError(f"--admin with --workers needs a directory for temporary files: {said}") from error
+    with directory as path:
+        yield path
 
 
 def _affordable(options: ServerOptions) -> ServerOptions:

@@ -15,7 +15,7 @@ from unspool.cli.serveaccess import AccessSettings
 from unspool.cli.watching import check_metrics
 from unspool.core.tls import Listener, parse_listeners
 from unspool.errors import LocalFileError
-from unspool.options import LimitOptions, ServerOptions, ServiceOptions
+from unspool.options import LimitOptions, ServedDialect, ServerOptions, ServiceOptions
 from unspool.server import exposure
 from unspool.server.ports import is_exposed
 from unspool.stores import Store, open_store
@@ -48,6 +48,7 @@ class Settings(AccessSettings):
     max_bandwidth: int | None
     demo: bool
     bytestream: bool
+    admin: bool
     log_format: Literal["human", "json"]
     quiet: bool
     metrics: str | None = None
@@ -63,7 +64,7 @@ class Settings(AccessSettings):
                 largest_block=self.max_block_size,
                 page_size=min(defaults.service.page_size, self.max_page_size),
                 largest_page=self.max_page_size,
-                dialects=("unspool", *(("demo",) if self.demo else ()), *(("bytestream",) if self.bytestream else ())),
+                dialects=self._dialects(),
             ),
             limits=LimitOptions(
                 streams=self._part(self.max_streams),
@@ -78,6 +79,15 @@ class Settings(AccessSettings):
                 memory=self._part(defaults.limits.memory),
             ),
         )
+
+    def _dialects(self) -> tuple[ServedDialect, ...]:
+        wanted: tuple[tuple[ServedDialect, bool], ...] = (
+            ("unspool", True),
+            ("demo", self.demo),
+            ("bytestream", self.bytestream),
+            ("admin", self.admin),
+        )
+        return tuple(name for name, given in wanted if given)
 
     def store(self) -> Store:
         """Open the store that is served."""

@@ -214,7 +214,7 @@ class _Parser:
         may = self._strings(table["may"], may_line, "may")
         for right in may:
             if right not in RIGHTS:
-                raise self._error(may_line, f"{right!r} is no right: there are {' and '.join(RIGHTS)}")
+                raise self._error(may_line, f"{right!r} is no right: there are {', '.join(RIGHTS[:-1])} and {RIGHTS[-1]}")
         return Rule(
             line,
             self._prefix(table["prefix"], self._line_of("prefix", line)),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from unspool.answers.kept import KeptChecksums
+from unspool.core.running import Running
 from unspool.errors import InvalidRequestError
 from unspool.options import ServiceOptions
 from unspool.server.entry import Dialect
@@ -16,17 +17,43 @@ _HOMES = {
     "unspool": ("unspool.server.native", "Native"),
     "demo": ("unspool.server.demo", "Demo"),
     "bytestream": ("unspool.server.bytestream", "ByteStream"),
+    "admin": ("unspool.server.admin", "Admin"),
 }
 """The module and the class of each dialect."""
 
 
-def make(name: str, store: Store, streams: Streams, options: ServiceOptions, kept: KeptChecksums | None = None) -> Dialect:
+async def nowhere() -> Running:
+    """Return no calls."""
+    return Running()
+
+
+def make(
+    name: str,
+    store: Store,
+    streams: Streams,
+    options: ServiceOptions,
+    *,
+    kept: KeptChecksums | None = None,
+    everywhere: Callable[[], Awaitable[Running]] = nowhere,
+) -> Dialect:
     """Return a dialect over a store. Raises InvalidRequestError if there is none of that name.
 
-    `kept` is for the dialect that has checksums of whole files.
+    Args:
+        name: of the dialect.
+        store: where the bytes come from.
+        streams: how much each stream may send.
+        options: sizes and intervals.
+        kept: for the one that has checksums of whole files.
+        everywhere: for `admin`: returns the running calls of all processes.
     """
     if name not in _HOMES:
         raise InvalidRequestError(f"there is no dialect {name!r}: there are {', '.join(_HOMES)}")
     module, maker = _HOMES[name]
     made: Callable[..., Dialect] = getattr(import_module(module), maker)
-    return made(store, streams, options, kept) if name == "unspool" else made(store, streams, options)
+    match name:
+        case "unspool":
+            return made(store, streams, options, kept)
+        case "admin":
+            return made(everywhere, streams, options)
+        case _:
+            return made(store, streams, options)

@@ -118,6 +118,7 @@ class Call:
         recheck: decides again, if something has changed. None if nothing is decided about calls.
         shown: returns what the caller may see of a page of its listing, None for nothing. None if that is everything.
         hides: see `ListRequest.hides`.
+        sees: whether the caller may see a name among the calls that it watches. None if it may see everything.
     """
 
     def __init__(self, method: Method, context: Context) -> None:
@@ -138,6 +139,7 @@ class Call:
         self.recheck: Callable[[], Awaitable[None]] | None = None
         self.shown: Callable[[Page], Awaitable[Page | None]] | None = None
         self.hides: Callable[[str], bool] | None = None
+        self.sees: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ _BEARER = "bearer "
 _TLS = b"ssl"
 """The type of a connection over TLS, as gRPC has it."""
 
+_OF_MANY = ("list", "watch")
+"""Rights to names that are found, not asked for. Whoever has one below a prefix may ask at the top, and gets what is there."""
+
 _NAMES = (
     ("peer_spiffe_id", ""),
     ("peer_uri", "uri:"),
@@ -99,14 +102,15 @@ class Guard:
             raise call.refusal
         asked, who = call.asked, call.caller.principal
         authority = self._authority
-        if asked.right == "list":
+        if asked.right in _OF_MANY:
             prefix = asked.names[0]
-            call.extent = authority.extent(who, "list", prefix)
+            call.extent = authority.extent(who, asked.right, prefix)
             # A rule about something below it shows the prefix, too.
-            call.verdicts = [Verdict(call.extent != "none", authority(who, "list", prefix).rule)]
+            call.verdicts = [Verdict(call.extent != "none", authority(who, asked.right, prefix).rule)]
             call.shown = lambda page: self._shown(call, page)
             if call.extent == "some" and not isinstance(authority, _ByName):
                 call.hides = lambda prefix: authority.extent(call.caller.principal, "list", prefix) == "none"
+            call.sees = None if call.extent == "all" else lambda name: authority(who, asked.right, name).allowed
         else:
             call.verdicts = [authority(who, asked.right, name) for name in asked.names]
         denied = [index for index, verdict in enumerate(call.verdicts) if not verdict.allowed]

@@ -27,6 +27,7 @@ from unspool.server.ports import Claim, claim
 from unspool.server.probes import Probes
 from unspool.server.report import CallFollower
 from unspool.server.service import FileService
+from unspool.server.siblings import Siblings
 from unspool.stores.base import Store
 
 log = logging.getLogger("unspool.server")
@@ -59,6 +60,7 @@ class Server:
         insecure: whether it may listen in clear on an address that other machines reach, and take tokens there. It logs a
             warning then.
         authenticate, authorize, audit: who may do what, and who is told; see `FileService`.
+        siblings: the other processes that share the port; see `FileService`.
 
     The files are read again when they change, for the connections that are made from then on. If they are bad then, what was
     there before stays in use; that is logged.
@@ -86,6 +88,7 @@ class Server:
         authorize: Authorize | None = None,
         audit: Audit | None = None,
         checksums: FilePath | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
         self.options = options or ServerOptions()
         self.addresses = (listen,) if isinstance(listen, str) else tuple(listen)
@@ -107,6 +110,7 @@ class Server:
             tokens_in_clear=insecure,
             audit=audit,
             kept=self._kept,
+            siblings=siblings,
         )
         self._watch: asyncio.Task[None] | None = None
         self._state: Literal["new", "started", "stopped"] = "new"

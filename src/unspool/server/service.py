@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 
 from unspool.answers.kept import KeptChecksums
 from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.core.counted import counted
+from unspool.core.running import Running
 from unspool.errors import InvalidRequestError
 from unspool.options import LimitOptions, ServiceOptions
+from unspool.rpc.adminwire import WATCH_CALLS
 from unspool.server import dialects
 from unspool.server.admission import Admission
 from unspool.server.audit import Decisions
@@ -22,6 +24,8 @@ from unspool.server.entry import Concern, Entry
 from unspool.server.guard import Guard
 from unspool.server.report import CallFollower, Reports
 from unspool.server.requests import Requests
+from unspool.server.running import RunningCalls
+from unspool.server.siblings import Siblings
 from unspool.server.streams import Streams
 from unspool.stores.base import Store
 
@@ -50,6 +54,7 @@ class FileService:
         tokens_in_clear: whether tokens are accepted over connections on which others can read them.
         audit: told what was decided about each call, as `unspool.access.AuditFile`.
         kept: a file that keeps the checksums that the service learns. The service does not close it.
+        siblings: the other processes that serve the same port, for the dialect `admin`; None if there are none.
 
     Attributes:
         services: the full names of the gRPC services it implements, for health and reflection.
@@ -69,6 +74,7 @@ class FileService:
         tokens_in_clear: bool = False,
         audit: Audit | None = None,
         kept: KeptChecksums | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
         options, limits = options or ServiceOptions(), limits or LimitOptions()
         self._streams = Streams(limits)
@@ -80,8 +86,15 @@ class FileService:
         if audit is not None:
             concerns.append(Decisions(audit).audited)  # the last one: calls over a limit do not fill the disk
         requests = Requests(limits.request_timeout, limits.streams)
+        everywhere: Callable[[], Awaitable[Running]] = dialects.nowhere
+        if "admin" in options.dialects:
+            running = RunningCalls(omitted=frozenset({WATCH_CALLS}), worker=1 if siblings is None else siblings.number)
+            observers = [*observers, running]
+            everywhere = running.everywhere if siblings is None else siblings.with_mine(running.now)
         self._entry = Entry(Reports(observers).reported, *concerns, requests=requests, access=guard)
-        self._dialects = [dialects.make(name, store, self._streams, options, kept) for name in options.dialects]
+        self._dialects = [
+            dialects.make(name, store, self._streams, options, kept=kept, everywhere=everywhere) for name in options.dialects
+        ]
         self.services = tuple(dialect.service for dialect in self._dialects)
         self.pools = tuple(dialect.pool for dialect in self._dialects if isinstance(dialect, Described))
 

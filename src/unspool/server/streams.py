@@ -53,6 +53,11 @@ class Streams:
         """How many streams are running."""
         return len(self._running)
 
+    @property
+    def draining(self) -> bool:
+        """Whether new streams are refused."""
+        return self._draining
+
     def drain(self) -> None:
         """Refuse new streams from now on and ask their clients to retry. Running streams continue."""
         self._draining = True
@@ -88,7 +93,7 @@ class Streams:
         except asyncio.CancelledError:
             # Either `cut` cancelled the task, or gRPC did because the client left, or both.
             if self._cutting and not task.uncancel():
-                raise _going_away_error() from None
+                raise going_away_error() from None
             raise
         finally:
             self._running.discard(task)
@@ -101,7 +106,7 @@ class Streams:
 
     def _refuse_if_full(self, connection: str, peer: str) -> None:
         if self._draining:
-            raise _going_away_error()
+            raise going_away_error()
         full, limit = self._slots.full_for(peer), "streams" if self._slots.full else "streams_per_peer"
         if full is None and connection not in self._connections and len(self._connections) >= self._limits.connections:
             full = f"the limit, {counted(self._limits.connections, 'connection')} with running streams, is reached"
@@ -156,5 +161,6 @@ def _pace(rate: float | None) -> Pace | None:
     return None if rate is None else Pace(rate, burst=rate / 4)
 
 
-def _going_away_error() -> UnreachableError:
+def going_away_error() -> UnreachableError:
+    """Return the error that ends a stream when the server drains."""
     return UnreachableError("the server is going away: try again", retry_after=_DRAIN_RETRY)

@@ -16,17 +16,16 @@ from typing import Any
 
 from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.core.resent import Read
+from unspool.core.running import Movement
 from unspool.rpc.certificates import Certificates
 from unspool.server.entry import Call
 from unspool.server.report import CallEnd
+from unspool.server.running import sends_bytes
 from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
 from unspool.watch.figures import Figures, Histogram, Key
 
 INTERVAL = 1.0
 """Seconds between two looks at the running calls. Prometheus asks every 15 s in most set-ups, and every minute by default."""
-
-STALLED = 10.0
-"""Seconds without a byte of its file after which a stream counts as stalled: the interval of heartbeats. Clients wait 30."""
 
 _MOST_READS = 1000
 """Reads that are remembered between two publications: more retries in a second are not looked at."""
@@ -101,11 +100,10 @@ class Counts:
         gauges["unspool_streams_stalled",] = 0
         for running in self._running:
             method = running.call.method
-            running.look(now)
-            if running.newly_stalled:
+            if running.movement.look(now, running.call.bytes):
                 mine.count("unspool_stalls_total")
                 counters["unspool_stalls_total",] = mine.counters["unspool_stalls_total",]
-            gauges["unspool_streams_stalled",] += running.stalled
+            gauges["unspool_streams_stalled",] += running.movement.stalled
             gauges["unspool_calls_running", method] += 1
             sent = "unspool_sent_bytes_total", method
             counters[sent] = counters.get(sent, 0) + running.call.bytes
@@ -131,15 +129,14 @@ class Counts:
 
 
 class _Running:
-    """A call that is running, and when its bytes last moved."""
+    """A call that is running, and how its bytes move."""
 
-    __slots__ = ("_transfer", "began", "call", "moved", "newly_stalled", "sent", "stalled")
+    __slots__ = ("_transfer", "began", "call", "movement")
 
     def __init__(self, call: Call, now: float) -> None:
         self.call = call
-        self.began = self.moved = now
-        self.sent = 0
-        self.stalled = self.newly_stalled = False
+        self.began = now
+        self.movement = Movement(now, stalls=sends_bytes(call))
         self._transfer = ""
 
     def read(self, now: float, *, broken: bool) -> Read | None:
@@ -152,15 +149,6 @@ class _Running:
             said = f"{asked.transfer_id} {asked.names[0]}".encode(errors="replace")
             self._transfer = blake2b(said, digest_size=12).hexdigest()
         return Read(self._transfer, asked.start, asked.start + self.call.bytes, broken, self.began, now)
-
-    def look(self, now: float) -> None:
-        """Look whether bytes have moved since the last look."""
-        was = self.stalled
-        if self.call.bytes != self.sent:
-            self.sent, self.moved = self.call.bytes, now
-        # A listing has no bytes of files.
-        self.stalled = self.call.streams and self.call.method != "ListFiles" and now - self.moved >= STALLED
-        self.newly_stalled = self.stalled and not was
 
 
 class _Timed:
