@@ -105,7 +105,10 @@ class FileService:
             InvalidRequestError: it is not a `grpc.aio` server.
         """
         if not isinstance(server, grpc.aio.Server):
-            raise InvalidRequestError(f"{type(server).__name__}: not a server made by grpc.aio.server()")
+            raise InvalidRequestError(
+                f"{type(server).__name__}: not a server made by grpc.aio.server(). One with threads would need one for each "
+                "stream, for as long as it runs: serve files on another port, with unspool.Server in a thread of its own"
+            )
         server.add_generic_rpc_handlers([self._entry.handlers(dialect) for dialect in self._dialects])
 
     @property
