@@ -46,6 +46,19 @@ def node_example() -> tuple[str | Path, ...]:
     return node, _NODE / "get.js"
 
 
+def grpcurl() -> Path:
+    """Return grpcurl: the one on PATH, or one that Go builds, which takes minutes."""
+    if found := shutil.which("grpcurl"):
+        return Path(found)
+    binary = _BUILD / "grpcurl"
+    if not binary.exists():
+        go = shutil.which("go") or _missing("grpcurl is not on PATH, and there is no Go to build it with")
+        module = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
+        _BUILD.mkdir(parents=True, exist_ok=True)
+        _run([go, "install", module], _BUILD, "build grpcurl", GOBIN=str(_BUILD))
+    return binary
+
+
 def _missing(reason: str) -> NoReturn:
     """Skip the test, but fail in CI: there a skip would pass for a green run that never met the foreign implementation."""
     if os.environ.get("CI") == "true":
