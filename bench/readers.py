@@ -210,7 +210,7 @@ def spans_aiohttp(address: str, count: str, size: str, at_once: str) -> None:
             async def read(name: str, start: int, length: int) -> bytes:
                 headers = {"Range": f"bytes={start}-{start + length - 1}"}
                 async with session.get(f"/{name}", headers=headers) as answer:
-                    return await answer.read()
+                    return bytes(await answer.read())
 
             return await _timed(spans_of(int(count), int(size)), lambda spans: _some_at_once(spans, int(at_once), read))
 

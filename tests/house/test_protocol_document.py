@@ -20,7 +20,7 @@ from unspool.core.receiver import TABLE, Event, Receiver, State
 from unspool.core.retry import RetryBudget, RetryPolicy
 from unspool.demo import files_pb2
 from unspool.options import ServerOptions, TransferOptions
-from unspool.rpc import demowire, status, wire
+from unspool.rpc import demowire, entries, status, wire
 from unspool.rpc.bytestream import bytestream_pb2
 from unspool.v1 import file_service_pb2
 
@@ -217,7 +217,7 @@ def test_the_limits_are_the_servers() -> None:
     assert [float(value.split()[0]) for _, value in table_after(DOCUMENT, "<!-- table: limits -->")] == [
         MAX_NAME_BYTES,
         wire.LONGEST_REVISION,
-        wire.MOST_ENTRIES,
+        entries.MOST_ENTRIES,
         NAMED,
         options.block_size,
         options.largest_block,

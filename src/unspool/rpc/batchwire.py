@@ -13,14 +13,12 @@ from google.protobuf.message import DecodeError
 from unspool import errors
 from unspool.core.model import HEARTBEAT, BatchRequest, Block, Bytes, FileInfo, Frame, Header, Piece, Summary, WantedFile
 from unspool.rpc import status
+from unspool.rpc.entries import check_entries, check_number, has_more_fields
 from unspool.rpc.wire import (
-    check_entries,
-    check_number,
     decode_info,
     filled,
     frame_of,
     frame_parts,
-    has_more_fields,
     parsed,
     varint,
 )
