@@ -105,6 +105,27 @@ def test_pandas_reads_text_in_few_requests(table: Served) -> None:
     assert requests <= 6
 
 
+def test_polars_fetches_one_column(table: Served) -> None:
+    """`polars.read_parquet` takes the URL if pyarrow reads for it, and fetches one column."""
+    polars = pytest.importorskip("polars")
+    frame = polars.read_parquet(table.url("table.parquet"), columns=["rising"], use_pyarrow=True)
+    assert frame["rising"].sum() == ROWS * (ROWS - 1) // 2
+    requests, sent = spent(table)
+    assert COLUMN <= sent <= 1.1 * COLUMN
+    assert requests <= GROUPS + 2
+
+
+def test_polars_scans_a_dataset_lazily(table: Served, fs: UnspoolFileSystem) -> None:
+    """A lazy query over a dataset of pyarrow's fetches the columns and the groups of rows that it needs."""
+    polars = pytest.importorskip("polars")
+    found = dataset.dataset(table.path("table.parquet"), filesystem=fs)
+    query = polars.scan_pyarrow_dataset(found).filter(polars.col("rising") >= ROWS - 10).select(polars.col("c1").len())
+    assert query.collect().item() == 10
+    requests, sent = spent(table)
+    assert sent <= 1.2 * 2 * COLUMN / GROUPS
+    assert requests <= 8
+
+
 def test_duckdb_fetches_one_column_of_one_group(table: Served, fs: UnspoolFileSystem) -> None:
     """DuckDB, told of the file system, fetches the columns and the groups of rows that a query needs."""
     duckdb = pytest.importorskip("duckdb")
