@@ -23,6 +23,8 @@ RESULT = {
     "restarts",
     "seconds",
     "already_here",
+    "servers",
+    "without",
 }
 
 

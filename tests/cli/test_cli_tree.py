@@ -31,6 +31,8 @@ RESULT = {
     "failed",
     "directories",
     "left_out",
+    "servers",
+    "without",
     "omitted",
     "failures",
     "verified",

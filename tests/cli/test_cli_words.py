@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from unspool.cli.advice import advice, with_flags
 from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
-from unspool.cli.units import say_bytes, say_result, say_share, say_tree
+from unspool.cli.units import say_bytes, say_result, say_share, say_tree, say_without
 from unspool.client.results import Result, TreeResult
 from unspool.errors import UnspoolError
 
@@ -95,12 +96,17 @@ def test_a_result_says_what_happened(changes: dict[str, object], said: str) -> N
     assert said in say_result(Result(**{**fields, **changes}))  # type: ignore[arg-type]  # as the dataclass has them
 
 
+def test_several_servers_are_counted_and_those_that_differ_named() -> None:
+    """The line says from how many servers the bytes came, and another one which of them had another revision."""
+    result = Result("a", "out", 2048, "r1", "file", 0, 2048, 0, 2, 0, 0.5, servers={"a:1": 1024, "b:1": 1024}, without=("c:1",))
+    assert "2.0 KiB in 0.5 s (4.0 KiB/s from 2 servers), the whole file" in say_result(result)
+    assert say_without(result).startswith("unspool: warning: out: not the same revision at c:1, which is ahead of the others")
+    assert say_without(replace(result, without=())) == ""
+
+
 def test_one_file_is_one_file() -> None:
     """The line about a tree uses the singular for one file."""
-    counts = {"files": 1, "size": 5, "fetched": 0, "kept": 1, "failed": 0, "directories": 0, "left_out": 0}
-    result = TreeResult(
-        prefix="", path="out", omitted=(), failures=(), verified="file", bytes_received=0, seconds=0.5, **counts
-    )
+    result = TreeResult("", "out", 1, 5, 0, 1, 0, 0, 0, (), (), "file", 0, 0.5)
     assert say_tree(result) == "out: 1 file, 5 B in 0.5 s (0 B/s): 0 fetched, 1 already here"
 
 

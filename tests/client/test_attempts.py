@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from unspool.client.events import Event, Observers, Retrying
-from unspool.client.transfer import Attempt, Seams, Transfer
+from unspool.client.seams import Seams
+from unspool.client.transfer import Attempt, Transfer
 from unspool.core.retry import RetryPolicy
 from unspool.errors import NotFoundError, StalledError, TruncatedError, UnreachableError
 from unspool.options import TransferOptions
@@ -140,7 +141,7 @@ async def test_a_stall_renews_the_connection() -> None:
     def renew(window: int | None = None) -> None:
         renewed.append(window)
 
-    transfer.seams.transport.renew = renew  # type: ignore[method-assign]  # watched
+    transfer.route.transport.renew = renew  # type: ignore[method-assign]  # watched
     async for attempt in transfer.attempts():
         with attempt:
             if attempt.number == 1:

@@ -18,7 +18,8 @@ from unspool.client.batchedchecksums import add_checksums
 from unspool.client.client import Client
 from unspool.client.events import FileFailed, TreeAdvanced
 from unspool.client.results import TreeVerification
-from unspool.client.transfer import Seams, Transfer
+from unspool.client.seams import Seams
+from unspool.client.transfer import Transfer
 from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, FileInfo, ListRequest, Page, Piece
 from unspool.errors import (

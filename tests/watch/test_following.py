@@ -86,18 +86,18 @@ def test_every_event_has_its_transfer_and_attempt(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.INFO, "unspool.client"):
         for event in (
             TransferBegan("get", "a", "t"),
-            AttemptBegan(1, "t"),
+            AttemptBegan(1, "a:1", "t"),
             Started("a", 5, 0, "t"),
             Retrying(error, 1, 0.5, "t"),
-            AttemptBegan(2, "t"),
+            AttemptBegan(2, "a:1", "t"),
             Restarting(FileChangedError("changed"), 0.0, "t"),
             Repairing(3, "t"),
             TransferEnded("get", "a", "STALLED", "gave up", error, 2, 5, 1.5, "t"),
             TransferBegan("get", "b", "t"),
         ):
             log.notify(event)
-        log.notify(AttemptBegan(1, "u"))
-        log.notify(AttemptBegan(1, "v"))
+        log.notify(AttemptBegan(1, "a:1", "u"))
+        log.notify(AttemptBegan(1, "a:1", "v"))
         log.notify(Started("a", 5, 0, "u"))
     told = [record.fields for record in caplog.records]  # type: ignore[attr-defined]
     assert [(one["event"], one["attempt"]) for one in told[:9]] == [

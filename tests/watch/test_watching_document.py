@@ -41,7 +41,7 @@ def test_the_events_of_the_log_are_in_the_reference(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.INFO, "unspool.client"):
         for event in (
             TransferBegan("get", "a", "t"),
-            AttemptBegan(1, "t"),
+            AttemptBegan(1, "a:1", "t"),
             Started("a", 1, 0, "t"),
             Retrying(error, 1, 0.5, "t"),
             Restarting(error, 0.5, "t"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from unspool.client.client import Client
-    from unspool.client.results import TreeResult
+    from unspool.client.results import Result, TreeResult
     from unspool.core.address import Address
     from unspool.core.filters import Filter
     from unspool.core.retry import RetryPolicy
@@ -210,6 +210,14 @@ async def _get_file(client: Client, address: Address, dest: str | None, *, quiet
         from unspool.cli.units import say_result  # noqa: PLC0415
 
         click.echo(printable(say_result(result)), err=True)
+        _warn(result)
+
+
+def _warn(result: Result | TreeResult) -> None:
+    from unspool.cli.units import say_without  # noqa: PLC0415
+
+    if said := say_without(result):
+        click.echo(printable(said), err=True)
 
 
 async def _is_file(client: Client, name: str) -> bool:
@@ -260,6 +268,7 @@ async def _get_tree(
         from unspool.cli.units import say_tree  # noqa: PLC0415
 
         click.echo(printable(say_tree(result)), err=True)
+        _warn(result)
         echo_omissions(result.omitted, verbose=verbose)
     if result.failed:
         raise IncompleteTreeError(f"{address}: {result.failed} of {counted(result.files, 'file')} failed; the others are here")

@@ -89,12 +89,27 @@ def say_result(result: Result) -> str:
         how = "complete from an earlier run"
     else:
         rate = result.bytes_received / result.seconds if result.seconds else 0.0
-        how = f"{say_bytes(result.bytes_received)} in {result.seconds:.1f} s ({say_bytes(rate)}/s)"
+        how = f"{say_bytes(result.bytes_received)} in {result.seconds:.1f} s ({say_bytes(rate)}/s{_say_servers(result)})"
         if result.resumed_from:
             how += f", resumed at {say_share(result.resumed_from, result.size)}"
         if result.restarts:
             how += f", begun again {result.restarts} times" if result.restarts > 1 else ", begun again once"
     return f"{result.path or result.name}: {say_bytes(result.size)}, {how}, {_VERIFIED[result.verified]}"
+
+
+def _say_servers(result: Result | TreeResult) -> str:
+    """Return from how many servers the bytes came, if from several."""
+    return f" from {len(result.servers)} servers" if len(result.servers) > 1 else ""
+
+
+def say_without(result: Result | TreeResult) -> str:
+    """Return the warning about replicas that did not have a revision that others have; empty if there are none."""
+    if not result.without:
+        return ""
+    return (
+        f"unspool: warning: {result.path}: not the same revision at {', '.join(result.without)}, which is ahead "
+        "of the others or behind them; copies of a directory agree with serve --revision content"
+    )
 
 
 def say_tree(result: TreeResult) -> str:
@@ -108,5 +123,5 @@ def say_tree(result: TreeResult) -> str:
     rate = result.bytes_received / result.seconds if result.seconds else 0.0
     return (
         f"{result.path}: {counted(result.files, 'file')}, {say_bytes(result.size)} in {result.seconds:.1f} s "
-        f"({say_bytes(rate)}/s): {counts}{how}"
+        f"({say_bytes(rate)}/s{_say_servers(result)}): {counts}{how}"
     )

@@ -10,7 +10,7 @@ Rule 2: this only saves time. Whatever goes wrong, the checksums that are still 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from unspool.client.transfer import Transfer
@@ -27,14 +27,15 @@ async def add_checksums(infos: Sequence[FileInfo], transfer: Transfer) -> list[F
     )
     for receiver in receivers:
         receiver.next_request(1)
-    try:
-        async with aclosing(transfer.seams.transport.read_files(request)) as messages:
-            while (message := await transfer.bounded(anext(messages, None), lambda: "checksums")) is not None:
-                for piece in message:
-                    if piece.frame is not None and not is_heartbeat(piece.frame) and 0 <= piece.index < len(receivers):
-                        receivers[piece.index].receive(piece.frame)
-    except UnspoolError:
-        pass
+    with suppress(UnspoolError):
+        async for attempt in transfer.attempts():
+            with attempt:
+                attempt.final = True
+                async with aclosing(transfer.transport.read_files(request)) as messages:
+                    while (message := await transfer.bounded(anext(messages, None), lambda: "checksums")) is not None:
+                        for piece in message:
+                            if piece.frame is not None and not is_heartbeat(piece.frame) and 0 <= piece.index < len(receivers):
+                                receivers[piece.index].receive(piece.frame)
     return [_with_checksum(info, receiver) for info, receiver in zip(infos, receivers, strict=True)]
 
 

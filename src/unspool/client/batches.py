@@ -3,7 +3,8 @@
 Rule 1: every file is verified as in a read of its own: its revision and size against the listing, each block against its
         checksum, the whole file against the server's checksum. `whole_file` checks a file that arrives in one piece. If that
         check fails, or if the file arrives in several pieces, a Receiver verifies it. Nothing else lets bytes out.
-Rule 2: an error in one file ends only that file. The file is requested again if the error is retryable.
+Rule 2: an error in one file ends only that file. The file is requested again if the error is retryable, or another replica may
+        have the file.
 Rule 3: a file is complete only when its last piece has arrived. A retry requests only the missing bytes and counts against the
         transfer's budget. A verified block is progress.
 Rule 4: an older server ignores the start of a batch entry and sends the file again from its first byte. After that happens,
@@ -89,7 +90,7 @@ async def fetch_batch(wanted: Sequence[W], transfer: Transfer, kind: Kind[W, A])
     async for attempt in transfer.attempts():
         batch = _Batch(left, transfer, parts, kind)
         with attempt:
-            messages = transfer.seams.transport.read_files(batch.request(attempt))
+            messages = transfer.transport.read_files(batch.request(attempt))
             async with aclosing(messages):
                 heartbeats = Heartbeats(transfer, batch.about, _is_heartbeat)
                 while (message := await heartbeats.next(anext(messages, None))) is not None:
@@ -105,7 +106,7 @@ async def fetch_batch(wanted: Sequence[W], transfer: Transfer, kind: Kind[W, A])
             return
         attempt.progressed = batch.progressed
         if attempt.error is None:
-            attempt.again(batch.error_of(left[0]))
+            attempt.again(batch.deciding_error(left))
     yield Finished(failed=[(one, batch.error_of(one)) for one in left])
 
 
@@ -235,6 +236,11 @@ class _Batch(Generic[W, A]):
     def _name_of(self, one: W) -> str:
         return self._kind.request(one, None).name
 
+    def deciding_error(self, left: Sequence[W]) -> UnspoolError:
+        """Return the error of the files that are left by which another attempt is decided: one that is retryable, if any."""
+        errors = [self.error_of(one) for one in left]
+        return next((error for error in errors if error.retryable), errors[0])
+
     def collect(self) -> Finished[W, A] | None:
         """Return the files that arrived or failed since the last call; None if there are none."""
         finished, self._finished = self._finished, Finished()
@@ -294,7 +300,7 @@ class _Batch(Generic[W, A]):
         block = part.receiver.receive(frame)
         if block is not None:
             part.add(block)
-            self._transfer.tally.bytes_received += len(block.data)
+            self._transfer.received(len(block.data))
             self.progressed = self.progressed or self._parts.can_resume
         if part.receiver.complete:
             self._arrive(part.received(), 0)
@@ -302,12 +308,12 @@ class _Batch(Generic[W, A]):
 
     def _arrive(self, arrived: A, size: int) -> None:
         self._finished.arrived.append(arrived)
-        self._transfer.tally.bytes_received += size
+        self._transfer.received(size)
         self.progressed = self._over[self._at] = True
 
     def _give_up(self, error: UnspoolError) -> None:
         wanted = self._wanted[self._at]
-        if error.retryable:
+        if error.retryable or self._transfer.route.may_help(error):
             self.keep()
             self._errors[id(wanted)] = error
         else:

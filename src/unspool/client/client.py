@@ -29,12 +29,14 @@ from unspool.options import TransferOptions
 
 
 class Client(TreeCalls):
-    """One server, as an async context manager. Safe to use from many tasks at once.
+    """One server, or several with the same files, as an async context manager. Safe to use from many tasks at once.
 
     Most calls take `options` and `observers` for that call only; these observers are notified after the client's own.
 
     Args:
         target: `HOST[:PORT]`, `unspool://HOST[:PORT]`, `unspools://HOST[:PORT]` for TLS, or a gRPC target such as `unix:PATH`.
+            Several servers with the same files are a list, `HOST[:PORT],HOST[:PORT]`, or the addresses of one host,
+            `dns:///HOST[:PORT]`. A transfer that fails at one goes on at another.
             The client connects at the first call, so it can be created where no event loop runs.
         options: how transfers behave, unless a call passes its own.
         dialect: the protocol that the server speaks.

@@ -10,15 +10,17 @@ from typing import Self, Unpack
 from unspool.client.clock import Clock, SystemClock
 from unspool.client.events import Observer, Observers
 from unspool.client.ratelimit import RateLimit
+from unspool.client.replicas import Connections
+from unspool.client.seams import Seams
 from unspool.client.security import transports
-from unspool.client.transfer import Seams, Transfer
+from unspool.client.transfer import Transfer
 from unspool.client.transport import Transport
 from unspool.errors import InvalidRequestError
 from unspool.options import Dialect, Metadata, Security, TransferOptions
 
 
 class Connected:
-    """A connection to one server, made at the first call; see `Client`."""
+    """A connection to one server, or to several replicas, made at the first call; see `Client`."""
 
     def __init__(
         self,
@@ -29,7 +31,7 @@ class Connected:
         metadata: Metadata = (),
         observers: Sequence[Observer] = (),
         limit_rate: float | RateLimit | None = None,
-        transport: Transport | None = None,
+        transport: Transport | Connections | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
         **security: Unpack[Security],
@@ -37,7 +39,7 @@ class Connected:
         self.options = options or TransferOptions()
         self._always = tuple(observers)
         self._closed = False
-        connect: Callable[[], Transport] | None = None
+        connect: Callable[[], Transport | Connections] | None = None
         if transport is None:
             connect = transports(target, dialect, metadata, security)
             transport = connect()

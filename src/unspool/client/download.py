@@ -18,7 +18,8 @@ from contextlib import suppress
 from unspool.client.events import Observer, Repairing, Restarting, Started
 from unspool.client.fetch import Fetch
 from unspool.client.results import Result
-from unspool.client.transfer import Seams, Transfer
+from unspool.client.seams import Seams
+from unspool.client.transfer import Transfer
 from unspool.client.unfinished import Unfinished
 from unspool.client.verify import verify, with_checksum
 from unspool.core.counted import counted
@@ -186,4 +187,6 @@ class _Download:
             restarts=self._restarts,
             seconds=self._transfer.seams.clock.monotonic() - self._started,
             already_here=already_here,
+            servers=dict(tally.by_server),
+            without=self._transfer.without,
         )

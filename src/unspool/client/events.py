@@ -28,9 +28,10 @@ class TransferBegan:
 
 @value
 class AttemptBegan:
-    """Attempt number `attempt` begins: the server's log has the number too. Notified in the task that makes the attempt."""
+    """Attempt number `attempt` begins, at `server`: its log has the number too. Notified in the task that makes the attempt."""
 
     attempt: int
+    server: str
     transfer: str
 
 

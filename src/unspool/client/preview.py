@@ -10,7 +10,8 @@ from pathlib import Path
 
 from unspool.client.events import Observer
 from unspool.client.results import TreePreviewPage
-from unspool.client.transfer import Seams, Transfer
+from unspool.client.seams import Seams
+from unspool.client.transfer import Transfer
 from unspool.core.filters import Filters
 from unspool.core.model import ListRequest
 from unspool.core.tree import below

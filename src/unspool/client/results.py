@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from unspool.core.model import FileInfo, Omission
 from unspool.core.value import value
@@ -29,6 +30,8 @@ class Result:
         restarts: how often the download began again from zero.
         seconds: duration.
         already_here: whether the destination already had the server's bytes, so that nothing was fetched.
+        servers: the bytes of `bytes_received` that each server sent.
+        without: replicas that were asked and did not have this revision.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Result:
     restarts: int
     seconds: float
     already_here: bool = False
+    servers: Mapping[str, int] = field(default_factory=dict, hash=False)
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class TreeResult:
         verified: how much was verified of every fetched file, see `Verified`.
         bytes_received: verified bytes that this call received.
         seconds: duration.
+        servers: the bytes of `bytes_received` that each server sent.
+        without: replicas that did not have a file at the revision that another one listed.
     """
 
     prefix: str
@@ -80,6 +87,8 @@ class TreeResult:
     verified: Verified
     bytes_received: int
     seconds: float
+    servers: Mapping[str, int] = field(default_factory=dict, hash=False)
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

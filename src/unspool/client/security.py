@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from unspool.client.dialects import connect
+from unspool.client.replicas import Connections
 from unspool.client.transport import Transport
-from unspool.core.address import parse_server
+from unspool.core.address import SECURE_SCHEME, host_with_several_addresses, parse_server, servers_of
+from unspool.core.replicas import Replicas
 from unspool.core.tls import is_secure, is_tls, with_tls
-from unspool.errors import InvalidRequestError
+from unspool.errors import ConnectError, InvalidRequestError
 from unspool.options import Metadata, Security
 
 if TYPE_CHECKING:
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
     from unspool.rpc.certificates import Certificates
 
 
-def transports(target: str, dialect: str, metadata: Metadata, security: Security) -> Callable[[], Transport]:
-    """Return a function that makes transports to a server. They share the certificates.
+def transports(target: str, dialect: str, metadata: Metadata, security: Security) -> Callable[[], Transport | Connections]:
+    """Return a function that makes transports to a server, or connections to several. They share the certificates.
 
     Args:
         target: see `secured`.
@@ -31,7 +35,34 @@ def transports(target: str, dialect: str, metadata: Metadata, security: Security
         LocalFileError, InvalidRequestError: as `secured`.
     """
     target, certificates = secured(target, security)
-    return partial(connect, target, dialect, metadata, certificates, bearer_of(target, security))
+    bearer = bearer_of(target, security)
+
+    def to(server: str) -> Transport:
+        return connect(server, dialect, metadata, certificates, bearer)
+
+    host = host_with_several_addresses(target)
+    if host is not None:
+        name, port = host
+        if certificates is not None:
+            certificates.host = name
+        scheme = SECURE_SCHEME if is_tls(target) else ""
+        return partial(Connections, target, Replicas(), to, partial(addresses_of, name, port, scheme))
+    servers = servers_of(target)
+    return partial(to, target) if len(servers) == 1 else partial(Connections, target, Replicas(servers), to)
+
+
+async def addresses_of(host: str, port: int, scheme: str = "") -> list[str]:
+    """Return a target for each address of a host.
+
+    Raises:
+        ConnectError: it has none, or cannot be looked up now.
+    """
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConnectError(f"{host}:{port}: no such host ({error.strerror or error}); check the name") from error
+    hosts = dict.fromkeys(str(address[0]) for *_, address in found)
+    return [f"{scheme}[{one}]:{port}" if ":" in one else f"{scheme}{one}:{port}" for one in hosts]
 
 
 def secured(target: str, security: Security) -> tuple[str, Certificates | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from unspool.client.events import Advanced, Event, FileFailed, Observer, Rechecked, Started, TreeAdvanced
 from unspool.client.results import Result, TreeResult
@@ -27,6 +27,8 @@ class TreeTally:
         listed: files listed in this round.
         fetched: files fetched in this round.
         bytes_received: verified bytes received.
+        by_server: the same, of each server.
+        without: replicas that did not have a file at the revision that another one listed.
         under_way: bytes that are here of each large file being downloaded.
         resumed: the part of these bytes that an earlier run left.
     """
@@ -35,6 +37,8 @@ class TreeTally:
         self._observer = observer
         self._transfer_id = transfer_id
         self.bytes_received = 0
+        self.by_server: dict[str, int] = {}
+        self.without: set[str] = set()
         self.under_way: dict[str, int] = {}
         self.resumed: dict[str, int] = {}
         self._verified: Verified = "file"
@@ -75,6 +79,13 @@ class TreeTally:
         if not all(one.confirmed for one in arrived):
             self._verified = "blocks"
 
+    def add_received(self, size: int, by_server: Mapping[str, int], without: Iterable[str]) -> None:
+        """Add the verified bytes of a transfer."""
+        self.bytes_received += size
+        for server, sent in by_server.items():
+            self.by_server[server] = self.by_server.get(server, 0) + sent
+        self.without.update(without)
+
     def add_download(self, result: Result) -> None:
         """Add a finished download."""
         if result.resumed_from == result.size and not result.bytes_received and not result.restarts:
@@ -85,7 +96,7 @@ class TreeTally:
                 self._verified = "blocks"
         self._good += result.size
         self._kept_bytes += result.resumed_from
-        self.bytes_received += result.bytes_received
+        self.add_received(result.bytes_received, result.servers, result.without)
         self.forget(result.name)
         self.tell()
 
@@ -144,6 +155,8 @@ class TreeTally:
             verified=self._verified,
             bytes_received=self.bytes_received,
             seconds=seconds,
+            servers=dict(self.by_server),
+            without=tuple(sorted(self.without)),
         )
 
 

@@ -8,29 +8,31 @@ This is the client's only retry loop:
 
 An error of unspool inside the `with` ends the attempt. If the retry budget allows another one, the loop waits and goes round
 again; otherwise it raises the error. Code below the `with` runs after every attempt, whether it failed or not.
+
+If there are several replicas, the next attempt goes to another one, and at once (`unspool.core.replicas`).
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
-from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from unspool.client.clock import Clock
 from unspool.client.events import AttemptBegan, Observer, Restarting, Retrying, TransferBegan, TransferEnded
 from unspool.client.heartbeats import Heartbeats
 from unspool.client.ratelimit import RateLimit
+from unspool.client.replicas import Route
+from unspool.client.seams import Seams
 from unspool.client.transport import Transport
 from unspool.core.listing import Listing
 from unspool.core.model import Block, Frame, ListRequest, Page, is_heartbeat
 from unspool.core.receiver import Receiver
 from unspool.core.retry import RetryBudget
 from unspool.core.wish import BlockWish
-from unspool.errors import ConnectError, StalledError, UnreachableError, UnspoolError
+from unspool.errors import ConnectError, StalledError, UnspoolError
 from unspool.options import TransferOptions
 
 T = TypeVar("T")
@@ -43,66 +45,25 @@ _BYTES_OF_ENTRY = 100
 
 
 @dataclass(slots=True)
-class Contact:
-    """Whether the server has answered any transfer of this client.
-
-    If it never has, the address is probably wrong or the server is not running: the client gives up soon. If it has, it is
-    probably away for a while: the client retries.
-    """
-
-    made: bool = False
-
-    def judge(self, error: UnspoolError) -> UnspoolError:
-        """Return the error to report: UnreachableError instead of ConnectError if the server has answered before."""
-        if isinstance(error, ConnectError):
-            return UnreachableError(error.message) if self.made else error
-        if not isinstance(error, StalledError):
-            self.made = True  # the server sent the error, or a connection to it broke
-        return error
-
-
-@dataclass(frozen=True, slots=True)
-class Seams:
-    """The outside world of a transfer: network, time and chance.
-
-    Attributes:
-        transport: to the server.
-        contact: shared by all transfers to the server.
-        connect: creates another transport to the same server; None if there can be only one.
-        limit: the rate limit; None if there is none.
-    """
-
-    transport: Transport
-    clock: Clock
-    random: Random
-    connect: Callable[[], Transport] | None = None
-    contact: Contact = field(default_factory=Contact)
-    limit: RateLimit | None = None
-
-    @asynccontextmanager
-    async def another(self) -> AsyncGenerator[Seams, None]:
-        """Yield the same seams with a separate connection, if there can be more than one."""
-        if self.connect is None:
-            yield self
-            return
-        transport = self.connect()
-        try:
-            yield replace(self, transport=transport)
-        finally:
-            await transport.aclose()
-
-
-@dataclass(slots=True)
 class Tally:
     """The counts of a transfer's attempts.
 
     Attributes:
         attempts: streams and calls begun so far.
         bytes_received: verified bytes received; bytes received twice count twice.
+        by_server: the same, of each server.
+        without: replicas that did not have the revision that the transfer wants.
     """
 
     attempts: int = 0
     bytes_received: int = 0
+    by_server: dict[str, int] = field(default_factory=dict)
+    without: set[str] = field(default_factory=set)
+
+    def add(self, size: int, server: str) -> None:
+        """Count verified bytes from a server."""
+        self.bytes_received += size
+        self.by_server[server] = self.by_server.get(server, 0) + size
 
 
 class Attempt:
@@ -116,8 +77,9 @@ class Attempt:
         ended_well: whether the attempt ended without an error, and `error` only says why another one is needed.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, route: Route) -> None:
         self.number = number
+        self._route = route
         self.error: UnspoolError | None = None
         self.progressed = False
         self.final = False
@@ -132,6 +94,7 @@ class Attempt:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
+        self._route.end(error if isinstance(error, UnspoolError) else None)
         if isinstance(error, UnspoolError) and not self.final:
             self.error = error
             return True
@@ -148,6 +111,7 @@ class Attempts:
     def __init__(self, transfer: Transfer) -> None:
         self._transfer = transfer
         self._last: Attempt | None = None
+        transfer.route.anew()
 
     def __aiter__(self) -> Self:
         return self
@@ -163,10 +127,11 @@ class Attempts:
             error = self._transfer.seams.contact.judge(error)
             try:
                 if not await self._transfer.may_go_on(error, progressed=last.progressed):
-                    raise StopAsyncIteration if last.ended_well else error
+                    raise StopAsyncIteration if last.ended_well else self._transfer.route.final(error)
             finally:
                 del error
-        self._last = Attempt(self._transfer.next_attempt())
+        await self._transfer.route.begin()
+        self._last = Attempt(self._transfer.next_attempt(), self._transfer.route)
         return self._last
 
 
@@ -176,12 +141,13 @@ class Transfer:
     Attributes:
         id: the transfer's id, which the server logs too.
         tally: the counts of this transfer and of those made from it by `beside`.
+        route: the way of its attempts: which replica each goes to.
     """
 
     def __init__(self, seams: Seams, options: TransferOptions, observer: Observer) -> None:
         self.id = uuid.UUID(int=seams.random.getrandbits(128), version=4).hex
-        self.tally = Tally()
         self.seams = seams
+        self._share(Tally())
         self.options = options
         self.observer = observer
         self._budget = RetryBudget(options.retry, seams.random.random)
@@ -193,8 +159,13 @@ class Transfer:
     def beside(self, seams: Seams) -> Self:
         """Return a second stream of the same transfer: same id and counts, but its own connection and retry budget."""
         other = type(self)(seams, self.options, self.observer)
-        other.id, other.tally = self.id, self.tally
+        other.id = self.id
+        other._share(self.tally)
         return other
+
+    def _share(self, tally: Tally) -> None:
+        self.tally = tally
+        self.route = Route(self.seams.transport, self.seams.clock, tally.without)
 
     @contextmanager
     def told(self, call: str, name: str) -> Iterator[None]:
@@ -229,7 +200,7 @@ class Transfer:
     def next_attempt(self) -> int:
         """Begin an attempt, and return its number."""
         self.tally.attempts += 1
-        self.observer.notify(AttemptBegan(self.tally.attempts, self.id))
+        self.observer.notify(AttemptBegan(self.tally.attempts, self.route.server, self.id))
         return self.tally.attempts
 
     def attempts(self) -> Attempts:
@@ -246,6 +217,10 @@ class Transfer:
         # Counts bytes since the last failure, not only those of this attempt: attempts in between may have succeeded.
         progressed = progressed or self._received > self._received_at_failure
         self._received_at_failure = self._received
+        if self.route.failed(error, progressed=progressed):
+            self.observer.notify(Retrying(error, self.tally.attempts, 0.0, self.id))
+            return True
+        error = self.route.deciding(error, begun=self.tally.bytes_received > 0)
         if isinstance(error, ConnectError) and error.retryable:
             wait = self._budget.next_connect_wait(self.seams.clock.monotonic() - self._began)
         else:
@@ -254,6 +229,7 @@ class Transfer:
             return False
         self.observer.notify(Retrying(error, self.tally.attempts, wait, self.id))
         await self.seams.clock.sleep(wait)
+        self.route.anew()
         return True
 
     async def may_begin_again(self, error: UnspoolError) -> bool:
@@ -261,6 +237,7 @@ class Transfer:
         wait = self._budget.next_restart()
         if wait is None:
             return False
+        self.route.forget()
         self.observer.notify(Restarting(error, wait, self.id))
         if wait:
             await self.seams.clock.sleep(wait)
@@ -269,13 +246,27 @@ class Transfer:
     # One attempt
 
     @property
+    def transport(self) -> Transport:
+        """The transport of the attempt that runs."""
+        return self.route.transport
+
+    def received(self, size: int) -> None:
+        """Count verified bytes of the attempt that runs."""
+        self.tally.add(size, self.route.server)
+
+    @property
+    def without(self) -> tuple[str, ...]:
+        """The replicas that did not have the revision that the transfer wants, as far as they were asked."""
+        return tuple(sorted(self.tally.without))
+
+    @property
     def block_size(self) -> int | None:
         """The largest block to request now, in bytes; None leaves it to the server."""
         return self._wish.size
 
     def _renew(self) -> None:
         size = self._wish.size
-        self.seams.transport.renew(size * _BLOCKS_UNDER_WAY if size is not None and self._wish.small else None)
+        self.route.transport.renew(size * _BLOCKS_UNDER_WAY if size is not None and self._wish.small else None)
 
     async def stream(self, receiver: Receiver, attempt: Attempt) -> AsyncGenerator[Block, None]:
         """Yield, in one attempt, the verified blocks that the receiver still needs, in order.
@@ -288,7 +279,7 @@ class Transfer:
             while True:
                 anew = False
                 self._wish.begin()
-                frames = self.seams.transport.read(receiver.next_request(number, self._wish.size))
+                frames = self.transport.read(receiver.next_request(number, self._wish.size))
                 heartbeats = Heartbeats(self, receiver.whereabouts, _is_heartbeat)
                 async with aclosing(frames):
                     since = clock.monotonic()
@@ -297,7 +288,7 @@ class Transfer:
                         if block is not None:
                             size = len(block.data)
                             self._received += size
-                            self.tally.bytes_received += size
+                            self.received(size)
                             anew = self._wish.received(size, clock.monotonic() - since) and not receiver.complete
                             await self.slow_down(size)
                             yield block
@@ -322,7 +313,7 @@ class Transfer:
             request = replace(request, page_size=min(request.page_size or entries, entries))
         listing = Listing(request.prefix, self.options.listing_limit)
         heartbeats = Heartbeats(self, lambda: request.prefix or "/", _is_empty)
-        async with aclosing(self.seams.transport.list(request)) as pages:
+        async with aclosing(self.transport.list(request)) as pages:
             while (page := await heartbeats.next(anext(pages, None))) is not None:
                 if not _is_empty(page):
                     listing.take(page)

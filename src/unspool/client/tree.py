@@ -29,9 +29,10 @@ from unspool.client.clock import Timer
 from unspool.client.download import download
 from unspool.client.events import Observer, Restarting
 from unspool.client.results import TreeResult
+from unspool.client.seams import Seams
 from unspool.client.tally import Relay, TreeTally
 from unspool.client.together import all_done
-from unspool.client.transfer import Seams, Transfer
+from unspool.client.transfer import Transfer
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest, Page
 from unspool.core.tree import below
@@ -273,7 +274,7 @@ class _Tree:
                 if self._ends_all(error):
                     raise
             finally:
-                self._tally.bytes_received += transfer.tally.bytes_received
+                self._count(transfer)
             await self._wait_for_disk(writing)
         for one in left.values():
             await self._fetch_alone(one, seams, fetch_again)
@@ -297,7 +298,7 @@ class _Tree:
         else:
             await self._wait_for_disk(self._hand_over([arrived]))
         finally:
-            self._tally.bytes_received += transfer.tally.bytes_received
+            self._count(transfer)
 
     async def _fetch_large(self, wanted: Wanted, seams: Seams) -> None:
         """Fetch a file with its own download: a large one, or one that changed since it was listed."""
@@ -325,6 +326,10 @@ class _Tree:
             fetch_again.append(wanted)
         else:
             self._tally.fail(wanted.info.name, error)
+
+    def _count(self, transfer: Transfer) -> None:
+        """Add the bytes that a transfer received."""
+        self._tally.add_received(transfer.tally.bytes_received, transfer.tally.by_server, transfer.without)
 
     def _ends_all(self, error: UnspoolError) -> bool:
         return isinstance(error, ENDS_ALL) or (isinstance(error, LocalFileError) and ends_everything(error))

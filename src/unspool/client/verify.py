@@ -24,7 +24,7 @@ async def stat(name: str, transfer: Transfer, *, sha256: bool = False) -> FileIn
     """
     if sha256:
         return await _with_sha256(Receiver(name, 0, 0, transfer_id=transfer.id, sha256=True), transfer)
-    return await transfer.call(lambda: transfer.seams.transport.stat(name), name)
+    return await transfer.call(lambda: transfer.transport.stat(name), name)
 
 
 async def verify(name: str, copy: LocalCopy, transfer: Transfer, *, sha256: bool = False) -> FileInfo:

@@ -64,6 +64,8 @@ async def write_to(writer: Writer, name: str, transfer: Transfer) -> Result:
         verified=verified if receiver.info else "none",
         crc32c=checksum,
         bytes_received=transfer.tally.bytes_received,
+        servers=dict(transfer.tally.by_server),
+        without=transfer.without,
         resumed_from=0,
         attempts=transfer.tally.attempts,
         restarts=0,

@@ -1,4 +1,8 @@
-"""Addresses of files, `[unspool://]HOST:PORT/NAME`, `unspools://...` or `unix:PATH:/NAME`, and those a server listens on."""
+"""Addresses of files, `[unspool://]HOST:PORT/NAME`, `unspools://...` or `unix:PATH:/NAME`, and those a server listens on.
+
+Several servers that serve the same files are written as a list, `HOST:PORT,HOST:PORT/NAME`, or as a name that stands for all of
+them, `dns:///HOST:PORT/NAME`.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +27,23 @@ _OF_GRPC = re.compile(r"(?:unix|unix-abstract|vsock|dns|ipv4|ipv6|xds):(?![0-9]+
 """Prefixes of the target names that gRPC itself resolves. A host may also be called `dns`; then a port number follows."""
 
 
+_DNS = "dns:///"
+"""Begins a target whose host stands for several servers: one at each of its addresses."""
+
+_XDS = "xds:///"
+"""Begins a target that gRPC looks up in a control plane."""
+
 _UNIX = re.compile(r"unix:(?![0-9]{1,5}(?:/|$))")
 """Begins the address of a Unix socket. A host may also be called `unix`; then a port number follows."""
 
 _NAME_FOLLOWS = ":/"
 """Separates the path of a Unix socket from a name on its server, as in nginx's `proxy_pass`."""
 
-_SERVER = r"(?:[^/:\[\]]+|\[[^/\[\]]*:[^/\[\]]*\]):[0-9]{1,5}"
+_ONE_SERVER = r"(?:[^/:\[\],]+|\[[^/\[\],]*:[^/\[\],]*\]):[0-9]{1,5}"
 """A host and a port, both required. An IPv6 host is in brackets and contains a colon."""
+
+_SERVER = f"{_ONE_SERVER}(?:,{_ONE_SERVER})*"
+"""One server, or a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,8 @@ class Address:
     """A server and a name on it, which may be empty.
 
     Attributes:
-        target: `HOST:PORT`, `unspools://HOST:PORT` over TLS, or `unix:PATH`.
+        target: `HOST:PORT`, a list of these, `dns:///HOST:PORT` or `xds:///SERVICE`, over TLS with `unspools://` before it; or
+            `unix:PATH`.
         name: literal; nothing is percent-decoded.
     """
 
@@ -57,8 +71,8 @@ def is_url(text: str) -> bool:
 
 
 def has_scheme(text: str) -> bool:
-    """Whether a text begins with one of the two schemes."""
-    return text.startswith((SCHEME, SECURE_SCHEME))
+    """Whether a text begins with one of the two schemes, or with those of names that stand for several servers."""
+    return text.startswith((SCHEME, SECURE_SCHEME, _DNS, _XDS))
 
 
 def is_server(text: str) -> bool:
@@ -71,8 +85,8 @@ def is_server(text: str) -> bool:
 def parse_address(text: str) -> Address:
     """Parse `[unspool://]HOST[:PORT][/NAME]`, the same after `unspools://`, or `unix:PATH[:/NAME]`.
 
-    An IPv6 host is in brackets. The path of a Unix socket is percent-decoded, as in gRPC's target names, and ends at the first
-    `:/`.
+    In place of `HOST[:PORT]` there may be a list, separated by commas, or `dns:///HOST[:PORT]` or `xds:///SERVICE`. An IPv6
+    host is in brackets. The path of a Unix socket is percent-decoded, as in gRPC's target names, and ends at the first `:/`.
 
     Raises:
         InvalidRequestError: the text has another form.
@@ -83,16 +97,44 @@ def parse_address(text: str) -> Address:
         return Address(str(_parse_unix(f"unix:{path}", text)), name)
     scheme = SECURE_SCHEME if text.startswith(SECURE_SCHEME) else ""
     rest = text.removeprefix(scheme or SCHEME)
+    if kind := next((kind for kind in (_DNS, _XDS) if rest.startswith(kind)), ""):
+        host, _, name = rest.removeprefix(kind).partition("/")
+        if kind == _XDS and not host:
+            raise InvalidRequestError(f"{text!r} does not name a service: write {_XDS}SERVICE/NAME")
+        return Address(scheme + kind + (host if kind == _XDS else parse_target(host, text)), name)
     host, slash, name = rest.partition("/")
     if host.endswith(":") and slash and name.startswith("/"):
         raise InvalidRequestError(
             f"{text!r}: not a scheme of ours; write HOST:PORT/NAME, {SCHEME}HOST:PORT/NAME, or {SECURE_SCHEME}HOST:PORT/NAME"
         )
-    return Address(scheme + parse_target(host, text), name)
+    servers = dict.fromkeys(parse_target(one, text) for one in host.split(","))
+    return Address(scheme + ",".join(servers), name)
+
+
+def servers_of(target: str) -> tuple[str, ...]:
+    """Return the servers of a list (a target as `parse_server` returns it), each as a target of its own."""
+    if _is_of_one(target):
+        return (target,)
+    scheme = SECURE_SCHEME if target.startswith(SECURE_SCHEME) else ""
+    return tuple(scheme + server for server in target.removeprefix(scheme).split(","))
+
+
+def _is_of_one(target: str) -> bool:
+    """Whether a comma in a target is no separator, because gRPC resolves it by itself."""
+    return _OF_GRPC.match(target.removeprefix(SECURE_SCHEME)) is not None
+
+
+def host_with_several_addresses(target: str) -> tuple[str, int] | None:
+    """Return the host and the port of a target `dns:///HOST:PORT`, whose addresses are a server each; None for another one."""
+    rest = target.removeprefix(SECURE_SCHEME)
+    if not rest.startswith(_DNS):
+        return None
+    host, _, port = parse_target(rest.removeprefix(_DNS)).rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def parse_server(text: str) -> str:
-    """Parse `[unspool://]HOST[:PORT]` and return `HOST:PORT`, or the same with `unspools://`.
+    """Parse `[unspool://]HOST[:PORT]`, or a list of several, and return `HOST:PORT`, or the same with `unspools://`.
 
     A gRPC target name (`unix:PATH`) is returned unchanged.
 
@@ -109,7 +151,13 @@ def parse_server(text: str) -> str:
 
 
 def is_loopback(target: str) -> bool:
-    """Whether a target (as `parse_server` returns it) is on this machine, judged by name: loopback, or a unix socket."""
+    """Whether a target (as `parse_server` returns it) is on this machine, judged by name: loopback, or a unix socket.
+
+    A list is on this machine if all its servers are.
+    """
+    servers = servers_of(target)
+    if len(servers) > 1:
+        return all(map(is_loopback, servers))
     target = target.removeprefix(SECURE_SCHEME)
     if target.startswith(("unix:", "unix-abstract:")):
         return True

@@ -59,6 +59,7 @@ class Certificates:
 
     Attributes:
         cert, key: the paths; None where there is no file.
+        host: the name that the other end's certificate must be for; None if it is the host in the target.
         refused: how many times files were bad when they changed.
     """
 
@@ -68,6 +69,7 @@ class Certificates:
         self.cert = None if cert is None else os.fspath(cert)
         self._ca = None if ca is None else os.fspath(ca)
         self.key = self.cert if key is None else os.fspath(key)
+        self.host: str | None = None
         self.refused = 0
         self._lock = threading.Lock()
         self._stamps: object = None

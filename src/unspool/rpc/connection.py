@@ -93,7 +93,11 @@ class Connection:
         if self._line is not None and self._line.pems is not pems:
             self._replace_line()
         if self._line is None:
-            options = [*CHANNEL_OPTIONS, *(slow_options(self._window) if self._window is not None else ())]
+            options: list[tuple[str, int | str]] = [*CHANNEL_OPTIONS]
+            if self._window is not None:
+                options += slow_options(self._window)
+            if self._certificates is not None and self._certificates.host is not None:
+                options.append(("grpc.ssl_target_name_override", self._certificates.host))
             if is_loopback(self.target):
                 options.append(_NO_PROXY)
             forks.check()

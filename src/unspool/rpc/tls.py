@@ -16,7 +16,7 @@ from unspool.rpc.certificates import Certificates, Pems
 def open_channel(
     target: str,
     pems: Pems | None,
-    options: Sequence[tuple[str, int]],
+    options: Sequence[tuple[str, int | str]],
     interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     """Return a channel to a target, over TLS if there are certificates.

@@ -58,7 +58,8 @@ def find_fault(target: str, certificates: Certificates | None) -> UnspoolError |
     found = _HOST.fullmatch(without_scheme(target))
     if found is None:
         return None
-    probe = _Probe(found[1].strip("[]"), int(found[2]))
+    at = found[1].strip("[]")
+    probe = _Probe(at, int(found[2]), at if certificates is None or certificates.host is None else certificates.host)
     try:
         return _of_tls(target, probe, certificates) if certificates is not None else _of_clear(target, probe)
     except (OSError, UnspoolError):  # the server is gone, or slow: then it is not about TLS
@@ -66,11 +67,12 @@ def find_fault(target: str, certificates: Certificates | None) -> UnspoolError |
 
 
 class _Probe:
-    """Handshakes with one server, within the same second."""
+    """Handshakes with one server, within the same second. Its certificate must be for `host`."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
+    def __init__(self, at: str, port: int, host: str) -> None:
+        self._at = at
         self._port = port
+        self.host = host
         self._deadline = time.monotonic() + _PATIENCE
 
     def _left(self) -> float:
@@ -85,7 +87,7 @@ class _Probe:
         """
         context.set_alpn_protocols(["h2"])
         with (
-            socket.create_connection((self.host, self._port), self._left()) as plain,
+            socket.create_connection((self._at, self._port), self._left()) as plain,
             context.wrap_socket(plain, server_hostname=self.host) as secure,
         ):
             return secure.selected_alpn_protocol(), self._hear(secure)
@@ -112,7 +114,7 @@ class _Probe:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
-            socket.create_connection((self.host, self._port), self._left()) as plain,
+            socket.create_connection((self._at, self._port), self._left()) as plain,
             context.wrap_socket(plain, server_hostname=self.host) as secure,
         ):
             return parse_der(secure.getpeercert(binary_form=True) or b"")

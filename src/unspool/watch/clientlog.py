@@ -58,8 +58,8 @@ def _describe(event: Event) -> tuple[int, str, dict[str, object]] | None:
     match event:
         case TransferBegan(call, name):
             kind, more = "began", {"call": call, "name": name}
-        case AttemptBegan():
-            kind = "attempt"
+        case AttemptBegan(_, server):
+            kind, more = "attempt", {"server": server}
         case Started(name, size, resumed_from):
             kind, more = "started", {"name": name, "size": size, "resumed_from": resumed_from}
         case Retrying(error, _, wait):

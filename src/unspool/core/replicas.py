@@ -1,0 +1,191 @@
+"""Which of several servers with the same files the attempts of a transfer go to.
+
+Rule 1: a transfer stays with its replica until an attempt fails there. A new one begins at the replica with the fewest running
+        attempts; among equals they take turns.
+Rule 2: after a failure every other replica is asked once, without a wait: a round. Only when all of them have failed without a
+        new byte, the round counts against the retry budget.
+Rule 3: a replica that did not answer is asked last for a while, by all transfers of the client. One answer ends that.
+Rule 4: a replica that does not have the file, or not at the pinned revision, is behind or ahead of the others: they are asked.
+        While one of them cannot be reached, and may have it, the transfer waits for it as the retry budget allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from unspool.core.counted import counted
+from unspool.errors import (
+    ConnectError,
+    DataLossError,
+    FileChangedError,
+    NotFoundError,
+    OverloadedError,
+    ServerError,
+    StalledError,
+    UnreachableError,
+    UnspoolError,
+)
+
+_FIRST_REST = 1.0
+"""Seconds for which a replica is asked last after its first failure: a restart takes about as long (gRPC's backoff: 1 s)."""
+
+_LONGEST_REST = 30.0
+"""Most of these seconds, unless the replica asked for more: as long as the longest wait of the retry budget."""
+
+_NO_ANSWER = (UnreachableError, StalledError, OverloadedError, ServerError)
+"""Errors after which other transfers should not begin at this replica."""
+
+_OTHERS_MAY_HAVE_IT = (FileChangedError, NotFoundError, DataLossError, ConnectError)
+"""Errors that waiting does not help against, and another replica may."""
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one replica.
+
+    Attributes:
+        running: attempts that run there.
+        begun: attempts begun there so far.
+        failures: failures since its last answer.
+        rests_until: the time until which it is asked last.
+    """
+
+    running: int = 0
+    begun: int = 0
+    failures: int = 0
+    rests_until: float = 0.0
+
+
+class Replicas:
+    """The replicas of one client, and how they are. Times are in seconds, of any clock that does not go back.
+
+    Attributes:
+        names: their addresses.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names: tuple[str, ...] = ()
+        self._states: dict[str, _State] = {}
+        self.know(names)
+
+    def know(self, names: Iterable[str]) -> None:
+        """Replace the set of replicas. What is known of those that stay is kept."""
+        self.names = tuple(dict.fromkeys(names))
+        self._states = {name: self._states.get(name) or _State() for name in self.names}
+
+    def begin(self, now: float, last: Collection[str] = (), later: Collection[str] = (), *, stay: str | None = None) -> str:
+        """Return the replica for an attempt that begins.
+
+        Args:
+            now: the time.
+            last: replicas that have failed in this round: they are chosen only if there is no other.
+            later: replicas that should be chosen only before those.
+            stay: the replica of the attempt before; chosen if it is well and in neither list.
+        """
+        turns = {name: number for number, name in enumerate(self.names)}
+
+        def order(name: str) -> tuple[object, ...]:
+            state = self._states[name]
+            resting = max(state.rests_until - now, 0.0)
+            return name in last, name in later, resting, name != stay, state.running, state.begun, turns[name]
+
+        name = min(self.names, key=order)
+        self._states[name].running += 1
+        self._states[name].begun += 1
+        return name
+
+    def end(self, name: str) -> None:
+        """Note that an attempt has ended."""
+        if name in self._states:
+            self._states[name].running -= 1
+
+    def answered(self, name: str) -> None:
+        """Note that a replica is well."""
+        if name in self._states:
+            self._states[name].failures, self._states[name].rests_until = 0, 0.0
+
+    def failed(self, name: str, error: UnspoolError, now: float) -> None:
+        """Note how an attempt failed."""
+        if name not in self._states:
+            return
+        if not isinstance(error, _NO_ANSWER):
+            self.answered(name)
+            return
+        state = self._states[name]
+        rest = min(_FIRST_REST * 2.0 ** min(state.failures, 32), _LONGEST_REST)
+        state.failures += 1
+        state.rests_until = max(state.rests_until, now + max(rest, error.retry_after or 0.0))
+
+
+class Round:
+    """The failures of a stream since its last new byte, one for each replica.
+
+    Args:
+        without: gets the replicas that do not have the pinned revision. All streams of a transfer share it.
+    """
+
+    def __init__(self, without: set[str]) -> None:
+        self._errors: dict[str, UnspoolError] = {}
+        self.without = without
+
+    @property
+    def failed(self) -> Collection[str]:
+        """The replicas that have failed in this round."""
+        return self._errors.keys()
+
+    def begin(self) -> None:
+        """Begin another round."""
+        self._errors.clear()
+
+    def add(self, name: str, error: UnspoolError, *, progressed: bool) -> None:
+        """Note how an attempt failed, and whether it brought new bytes."""
+        if progressed:
+            self._errors.clear()
+        self._errors[name] = error
+        if isinstance(error, FileChangedError):
+            self.without.add(name)
+
+    def goes_on(self, names: Collection[str]) -> bool:
+        """Return whether the next attempt is made at once, at a replica that has not failed in this round."""
+        *_, last = self._errors.values()
+        return helps_elsewhere(last) and any(name not in self._errors for name in names)
+
+    def deciding(self, *, begun: bool) -> UnspoolError:
+        """Return the error by which the retry budget decides whether there is another round.
+
+        Args:
+            begun: whether the transfer has received bytes. If not, it does not wait for a replica that may have the file.
+        """
+        *_, last = errors = list(self._errors.values())
+        if not helps_elsewhere(last) or (not begun and any(isinstance(error, NotFoundError) for error in errors)):
+            return self.final()
+        return next((error for error in errors if error.retryable), last)
+
+    def final(self) -> UnspoolError:
+        """Return the error to raise if there is no other round."""
+        *_, last = errors = list(self._errors.values())
+        if not helps_elsewhere(last) or len(errors) == 1:
+            return last
+        for kind in (FileChangedError, DataLossError, NotFoundError):
+            found = [error for error in errors if isinstance(error, kind)]
+            if found and kind is FileChangedError:
+                return _changed(found[-1], len(found), len(errors))
+            if found:
+                return found[-1]
+        if all(isinstance(error, ConnectError) for error in errors):
+            return type(last)("; ".join(dict.fromkeys(error.message for error in errors)))
+        return last
+
+
+def helps_elsewhere(error: UnspoolError) -> bool:
+    """Whether another replica may succeed where one failed with this error."""
+    return error.retryable or isinstance(error, _OTHERS_MAY_HAVE_IT)
+
+
+def _changed(error: UnspoolError, without: int, asked: int) -> UnspoolError:
+    """Return the error of a revision that no replica has any more, as far as they answer."""
+    silent = f", and {counted(asked - without, 'other')} cannot be asked" if without < asked else ""
+    return type(error)(
+        f"{error.message}; {counted(without, 'server')} of {asked} answered so{silent}", name=error.name, offset=error.offset
+    )

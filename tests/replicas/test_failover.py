@@ -1,0 +1,97 @@
+"""Downloads from several real servers, of which some are killed, frozen, drained or behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from processes import Outcome, Serving, eventually, outcome_of, running, serving
+
+SIZE = 24 << 20
+DATA = Random(0).randbytes(SIZE)
+
+
+class Scene:
+    """Four servers of one directory, slow enough that something can happen during a download, and a client's directory."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self.root = directory / "root"
+        self.root.mkdir()
+        (self.root / "a.bin").write_bytes(DATA)
+        self.here = directory / "here"
+        self.here.mkdir()
+        logs = [directory / f"{number}.log" for number in range(4)]
+        with ThreadPoolExecutor() as pool:  # at the same time, because starting a process takes longest here
+            starting = [serving(self.root, log, "--max-stream-bandwidth", "12M", "--grace", "0.2") for log in logs]
+            self.servers = dict(zip(logs, pool.map(stack.enter_context, starting), strict=True))
+
+    @property
+    def by_address(self) -> dict[str, Serving]:
+        """The servers, by their addresses."""
+        return {server.address: server for server in self.servers.values()}
+
+    @property
+    def url(self) -> str:
+        """The file's URL, with all servers."""
+        return f"{','.join(self.by_address)}/a.bin"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """The set-up of a test."""
+    with ExitStack() as stack:
+        yield Scene(tmp_path, stack)
+
+
+def whole(scene: Scene, outcome: Outcome) -> dict[str, Any]:
+    """Check that a download succeeded; return its result."""
+    assert outcome.code == 0, outcome.err
+    assert (scene.here / "a.bin").read_bytes() == DATA
+    result: dict[str, Any] = json.loads(outcome.out)
+    assert result["bytes_received"] == sum(result["servers"].values())
+    return result
+
+
+def attempts(log: Path) -> list[str]:
+    """Return the servers of the attempts that a client has logged, in their order."""
+    lines = log.read_text().split("\n")[:-1]
+    return [entry["server"] for entry in map(json.loads, lines) if entry["event"] == "attempt"]
+
+
+def written(scene: Scene) -> int:
+    """Return how much of the file has been written so far."""
+    part = scene.here / "a.bin.unspool-part"
+    return part.stat().st_blocks * 512 if part.exists() else 0
+
+
+def test_a_download_outlives_its_servers(scene: Scene, tmp_path: Path) -> None:
+    """While a file is fetched, its server is killed, the next is frozen, the next drained: it goes on at the fourth.
+
+    Each time it goes on at the byte where it was. The result says what each server sent.
+    """
+    log = tmp_path / "client.log"
+    options = ("--json", "--log-format", "json", "--jobs", "1", "--idle-timeout", "1")
+    with log.open("wb") as err, running("get", *options, scene.url, scene.here, stderr=err) as client:
+        stopped: dict[str, Serving] = {}
+        for event in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM):
+            eventually(lambda: {*attempts(log)} - stopped.keys())
+            share = (len(stopped) + 1) * SIZE // 5
+            eventually(lambda share=share: written(scene) >= share)  # type: ignore[misc]
+            address = attempts(log)[-1]
+            stopped[address] = scene.by_address[address]
+            stopped[address].process.send_signal(event)
+        outcome = outcome_of(client)
+        for server in stopped.values():
+            server.process.kill()
+    result = whole(scene, Outcome(outcome.code, outcome.out, log.read_text()))
+    assert result["bytes_received"] == SIZE
+    assert [address for address in result["servers"] if address in stopped] == list(stopped)
+    assert len(result["servers"]) == 4

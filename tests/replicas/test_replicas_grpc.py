@@ -1,0 +1,127 @@
+"""Several replicas over real connections: trees, streams, names with several addresses, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from unspool.client.client import Client
+from unspool.client.security import addresses_of
+from unspool.errors import ConnectError
+from unspool.options import LimitOptions, ServerOptions, TransferOptions
+from unspool.server.server import Server
+from unspool.stores import LocalStore
+from unspool.testing import serve
+
+FILES = {f"{number:03}": Random(number).randbytes(number * 40) for number in range(200)}
+
+
+@asynccontextmanager
+async def replicas(root: Path, number: int = 3, options: ServerOptions | None = None) -> AsyncGenerator[list[str], None]:
+    """Serve a directory with several servers; yields their addresses."""
+    async with AsyncExitStack() as stack:
+        store = LocalStore(root)
+        stack.push_async_callback(store.aclose)
+        yield [await stack.enter_async_context(serve(store, options)) for _ in range(number)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A directory to serve: many small files, and a large one."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for name, data in FILES.items():
+        (root / name).write_bytes(data)
+    return root
+
+
+async def test_a_tree_comes_from_all_replicas(root: Path, tmp_path: Path) -> None:
+    """Batches of small files are spread over the replicas, and every file is whole."""
+    for number in range(12):
+        with (root / f"large-{number}").open("wb") as file:
+            file.truncate(5 << 20)
+    async with replicas(root) as addresses, Client(",".join(addresses)) as client:
+        result = await client.get_tree("", tmp_path / "here")
+    assert (result.fetched, result.failed) == (len(FILES) + 12, 0)
+    assert all((tmp_path / "here" / name).read_bytes() == data for name, data in FILES.items())
+    assert set(result.servers) == set(addresses)
+    assert sum(result.servers.values()) == result.bytes_received == result.size
+
+
+async def test_streams_of_one_file_come_from_all_replicas(root: Path, tmp_path: Path) -> None:
+    """With three streams each replica sends a part of the file."""
+    with (root / "large").open("wb") as file:
+        file.truncate(96 << 20)
+    limits = ServerOptions(limits=LimitOptions(stream_bandwidth=64 << 20))  # so that no stream is done before another begins
+    async with replicas(root, options=limits) as addresses, Client(",".join(addresses)) as client:
+        result = await client.get("large", tmp_path / "here", options=TransferOptions(jobs=3))
+    assert set(result.servers) == set(addresses)
+    assert result.bytes_received == sum(result.servers.values()) == 96 << 20
+
+
+async def test_a_file_that_a_replica_has_not_yet_is_fetched_from_another(root: Path, tmp_path: Path) -> None:
+    """The files of a tree that changed at the replica of their batch come from one that has the listed revision."""
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    for name in FILES:
+        (behind / name).write_bytes(b"old")
+    async with AsyncExitStack() as stack:
+        new, old = (LocalStore(one, revision_of=lambda status: f"{status.st_size}") for one in (root, behind))
+        addresses = [await stack.enter_async_context(serve(store)) for store in (new, old)]
+        stack.push_async_callback(new.aclose)
+        stack.push_async_callback(old.aclose)
+        client = await stack.enter_async_context(Client(",".join(addresses)))
+        result = await client.get_tree("", tmp_path / "here", options=TransferOptions(jobs=1))
+    # The listing came from one of them, and all files are of that revision.
+    assert result.failed == 0
+    found = {name: (tmp_path / "here" / name).read_bytes() for name in FILES}
+    assert found == FILES
+    assert result.without == (addresses[1],)
+
+
+async def test_each_address_of_a_host_is_a_replica(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `dns:///` a host that has several addresses is a list, and it is looked up again when one of them fails."""
+    async with AsyncExitStack() as stack:
+        store = LocalStore(root)
+        stack.push_async_callback(store.aclose)
+        first = Server(store, "127.0.0.1:0")
+        port = int((await first.start()).rpartition(":")[2])
+        known = ["127.0.0.1", "127.0.0.2"]
+        lookups = 0
+
+        async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+            nonlocal lookups
+            assert host == "files.example"
+            lookups += 1
+            return [(2, 1, 6, "", (address, port)) for address in known for _ in range(2)]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        client = await stack.enter_async_context(Client(f"dns:///files.example:{port}"))
+        for _ in range(3):  # nobody listens at 127.0.0.2
+            await client.stat("100")
+        assert lookups == 1
+        other = Server(store, f"127.0.0.3:{port}")
+        await other.start()
+        known[:] = ["127.0.0.3"]
+        await first.stop(0)
+        client._seams.transport._looked = -100.0  # type: ignore[union-attr]  # that was some time ago
+        result = await client.get("100", tmp_path / "b.bin")
+        assert set(result.servers) == {f"127.0.0.3:{port}"}
+        await other.stop(0)
+
+
+async def test_a_host_without_addresses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that cannot be looked up is an error about the name."""
+    assert await addresses_of("::1", 1, "unspools://") == ["unspools://[::1]:1"]
+
+    async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+        raise OSError(-2, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    with pytest.raises(ConnectError, match=r"files.example:1: no such host \(Name or service not known\)"):
+        await Client("dns:///files.example:1").stat("a")
