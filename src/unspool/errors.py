@@ -9,7 +9,8 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |-- InvalidRequestError            the request is invalid                                  exit 2
     |   |-- InvalidNameError
     |   |-- InvalidRangeError
-    |   `-- StartPastEndError
+    |   |-- StartPastEndError
+    |   `-- TooLargeError              the server takes no file of that size
     |-- UnsupportedError               the other side does not speak this                      exit 2
     |-- NotFoundError                  no such file                                            exit 3
     |   `-- NotAFileError              a directory, socket, FIFO or device
@@ -20,6 +21,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |       `-- OutsideRootError       the name leads outside the served directory
     |-- FileChangedError               the file is not at the pinned revision any more         exit 5
     |   `-- FileKeepsChangingError     it changes faster than it can be downloaded
+    |-- AlreadyExistsError             the server has a file of that name already              exit 5
     |-- VerificationError              the bytes are not what the server says                  exit 6
     |   |-- BlockCorruptError          a block is not what its checksum says                   retryable
     |   |-- FileMismatchError          the whole file is not what the server says it is
@@ -36,10 +38,12 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   |-- StalledError               no message within the idle timeout                      retryable
     |   |-- OverloadedError            the server asks to try again later                      retryable
     |   |-- StreamAgeError             the server ends streams of that age                     retryable
+    |   |-- NoSpaceError               the server has no space for the file
     |   `-- ServerError                the server failed in a way it did not foresee           retryable
     |-- LocalFileError                 the local file system said no                           exit 8
     |   `-- DestinationExistsError
     |-- BusyError                      another process holds this download                     exit 9
+    |   `-- TakenOverError             another process goes on with this upload
     `-- IncompleteTreeError            some of several files failed, the others are here       exit 10
 
 Rule 4: if Python has a class for an error, ours is a subclass of it, so that `except FileNotFoundError` works. Inside unspool,
@@ -49,6 +53,7 @@ code that catches OSError or ValueError must first re-raise UnspoolError, becaus
     NotFoundError           FileNotFoundError    errno ENOENT
     AccessError             PermissionError      errno EACCES
     UnreachableError        ConnectionError
+    AlreadyExistsError      FileExistsError      errno EEXIST
     StalledError            TimeoutError         errno ETIMEDOUT
     LocalFileError          OSError              errno as the operating system said
     DestinationExistsError  FileExistsError      errno EEXIST
@@ -138,6 +143,12 @@ class StartPastEndError(InvalidRequestError):
     reason = "START_PAST_END"
 
 
+class TooLargeError(InvalidRequestError):
+    """The server takes no file of that size."""
+
+    reason = "TOO_LARGE"
+
+
 class UnsupportedError(UnspoolError):
     """The other side does not speak the protocol, or not this part of it."""
 
@@ -203,6 +214,14 @@ class FileKeepsChangingError(FileChangedError):
     """The file kept changing on the server during the download."""
 
     reason = "FILE_KEEPS_CHANGING"
+
+
+class AlreadyExistsError(UnspoolError, FileExistsError):
+    """The server has a file of that name, and it was to be written only if there was none."""
+
+    exit_code = 5
+    reason = "ALREADY_EXISTS"
+    _errno = errno.EEXIST
 
 
 class VerificationError(UnspoolError):
@@ -330,6 +349,12 @@ class StreamAgeError(TransferError):
     reason = "STREAM_AGE"
 
 
+class NoSpaceError(TransferError):
+    """The server has no space for the file: its disk is full, or a quota is used up. What it has of the file is kept."""
+
+    reason = "NO_SPACE"
+
+
 class ServerError(TransferError):
     """The server failed unexpectedly; its log has the details."""
 
@@ -356,6 +381,12 @@ class BusyError(UnspoolError):
 
     exit_code = 9
     reason = "BUSY"
+
+
+class TakenOverError(BusyError):
+    """Another process goes on with this upload."""
+
+    reason = "TAKEN_OVER"
 
 
 class IncompleteTreeError(UnspoolError):

@@ -1186,6 +1186,1137 @@ func (x *Omission) GetCount() int64 {
 	return 0
 }
 
+// One message of an upload. It may carry several of the three fields, to be processed in the order open, block, commit. A message
+// with none of them is a heartbeat: the client is alive and waits for its disk.
+type WriteFileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Begins or continues the upload: exactly once, before any block or commit.
+	Open *UploadOpen `protobuf:"bytes,1,opt,name=open,proto3,oneof" json:"open,omitempty"`
+	// The next run of bytes.
+	Block *Block `protobuf:"bytes,2,opt,name=block,proto3,oneof" json:"block,omitempty"`
+	// Ends the upload: at most once, last.
+	Commit        *UploadCommit `protobuf:"bytes,3,opt,name=commit,proto3,oneof" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteFileRequest) Reset() {
+	*x = WriteFileRequest{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteFileRequest) ProtoMessage() {}
+
+func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteFileRequest.ProtoReflect.Descriptor instead.
+func (*WriteFileRequest) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WriteFileRequest) GetOpen() *UploadOpen {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
+func (x *WriteFileRequest) GetBlock() *Block {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+func (x *WriteFileRequest) GetCommit() *UploadCommit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// Begins an upload, or continues one.
+type UploadOpen struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the client: 16 random bytes. Another length: INVALID_ARGUMENT, INVALID_REQUEST. The same id, name and principal is
+	// the same upload, in this and any later stream, until it is committed, abandoned or expired. The same id with another name, or
+	// from another principal, is another upload.
+	UploadId []byte `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	// Name that the file gets. Empty or malformed: INVALID_NAME.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// What must be at the name, both when the upload is opened and when it is committed. Unset: anything.
+	//
+	// Types that are valid to be assigned to Condition:
+	//
+	//	*UploadOpen_IfAbsent
+	//	*UploadOpen_IfRevision
+	Condition isUploadOpen_Condition `protobuf_oneof:"condition"`
+	// Size of the whole file, if the client knows it. More than the server accepts: TOO_LARGE. Negative: INVALID_RANGE.
+	Size *int64 `protobuf:"varint,5,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	// CRC32C of the whole file, if the client knows it. If the name has a file of this size and checksum already, the server answers
+	// `committed` at once.
+	Crc32C *uint32 `protobuf:"fixed32,6,opt,name=crc32c,proto3,oneof" json:"crc32c,omitempty"`
+	// SHA-256 of the whole file, if the client knows it: 32 bytes. The server compares it, too, before it answers `committed`.
+	Sha256 []byte `protobuf:"bytes,7,opt,name=sha256,proto3,oneof" json:"sha256,omitempty"`
+	// When the bytes last changed, by the client's clock.
+	Modified *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=modified,proto3" json:"modified,omitempty"`
+	// Media type (RFC 6838). Empty: the server guesses. Only a store that records it keeps it.
+	ContentType string `protobuf:"bytes,9,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// Whether the owner may run the file as a program. Absent: as the file that is replaced, or no.
+	Executable *bool `protobuf:"varint,10,opt,name=executable,proto3,oneof" json:"executable,omitempty"`
+	// Spans that the server is to forget, because `refused` showed that they differ from the client's file. Ascending, disjoint.
+	Discard []*GoodSpan `protobuf:"bytes,11,rep,name=discard,proto3" json:"discard,omitempty"`
+	// Chosen by the client, the same in all attempts of one transfer. For logs only; may be empty.
+	TransferId string `protobuf:"bytes,12,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
+	// Which attempt of the transfer this is, from 1. For logs only; 0 is unknown.
+	Attempt       int32 `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadOpen) Reset() {
+	*x = UploadOpen{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadOpen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadOpen) ProtoMessage() {}
+
+func (x *UploadOpen) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadOpen.ProtoReflect.Descriptor instead.
+func (*UploadOpen) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UploadOpen) GetUploadId() []byte {
+	if x != nil {
+		return x.UploadId
+	}
+	return nil
+}
+
+func (x *UploadOpen) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UploadOpen) GetCondition() isUploadOpen_Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+func (x *UploadOpen) GetIfAbsent() bool {
+	if x != nil {
+		if x, ok := x.Condition.(*UploadOpen_IfAbsent); ok {
+			return x.IfAbsent
+		}
+	}
+	return false
+}
+
+func (x *UploadOpen) GetIfRevision() string {
+	if x != nil {
+		if x, ok := x.Condition.(*UploadOpen_IfRevision); ok {
+			return x.IfRevision
+		}
+	}
+	return ""
+}
+
+func (x *UploadOpen) GetSize() int64 {
+	if x != nil && x.Size != nil {
+		return *x.Size
+	}
+	return 0
+}
+
+func (x *UploadOpen) GetCrc32C() uint32 {
+	if x != nil && x.Crc32C != nil {
+		return *x.Crc32C
+	}
+	return 0
+}
+
+func (x *UploadOpen) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *UploadOpen) GetModified() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Modified
+	}
+	return nil
+}
+
+func (x *UploadOpen) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *UploadOpen) GetExecutable() bool {
+	if x != nil && x.Executable != nil {
+		return *x.Executable
+	}
+	return false
+}
+
+func (x *UploadOpen) GetDiscard() []*GoodSpan {
+	if x != nil {
+		return x.Discard
+	}
+	return nil
+}
+
+func (x *UploadOpen) GetTransferId() string {
+	if x != nil {
+		return x.TransferId
+	}
+	return ""
+}
+
+func (x *UploadOpen) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+type isUploadOpen_Condition interface {
+	isUploadOpen_Condition()
+}
+
+type UploadOpen_IfAbsent struct {
+	// true: nothing. If a file is there: ALREADY_EXISTS. false: anything.
+	IfAbsent bool `protobuf:"varint,3,opt,name=if_absent,json=ifAbsent,proto3,oneof"`
+}
+
+type UploadOpen_IfRevision struct {
+	// A file at this revision. If it has another one, or there is none: FILE_CHANGED.
+	IfRevision string `protobuf:"bytes,4,opt,name=if_revision,json=ifRevision,proto3,oneof"`
+}
+
+func (*UploadOpen_IfAbsent) isUploadOpen_Condition() {}
+
+func (*UploadOpen_IfRevision) isUploadOpen_Condition() {}
+
+// A run of bytes of an upload that the server has.
+type GoodSpan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// First byte.
+	Start int64 `protobuf:"varint,1,opt,name=start,proto3" json:"start,omitempty"`
+	// Number of bytes, at least 1.
+	Length int64 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	// CRC32C of these bytes. Not used in `discard`.
+	Crc32C        uint32 `protobuf:"fixed32,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GoodSpan) Reset() {
+	*x = GoodSpan{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GoodSpan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GoodSpan) ProtoMessage() {}
+
+func (x *GoodSpan) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GoodSpan.ProtoReflect.Descriptor instead.
+func (*GoodSpan) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GoodSpan) GetStart() int64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *GoodSpan) GetLength() int64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *GoodSpan) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+// Ends an upload: every byte was sent.
+type UploadCommit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Size of the whole file.
+	Size int64 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// CRC32C of the whole file.
+	Crc32C        uint32 `protobuf:"fixed32,2,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadCommit) Reset() {
+	*x = UploadCommit{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadCommit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadCommit) ProtoMessage() {}
+
+func (x *UploadCommit) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadCommit.ProtoReflect.Descriptor instead.
+func (*UploadCommit) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UploadCommit) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *UploadCommit) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+// One message of the answer. A message with none of the fields is a heartbeat: the server is alive and waits for its store.
+//
+// After `committed` or `refused` the server sends nothing more. It reads on until the client ends its side of the stream, for a
+// limited time, and ends the stream with OK.
+type WriteFileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Answers `open`. Absent if `committed` or `refused` answers it.
+	Opened *UploadOpened `protobuf:"bytes,1,opt,name=opened,proto3,oneof" json:"opened,omitempty"`
+	// How far the upload is. Sent now and then.
+	Progress *UploadProgress `protobuf:"bytes,2,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
+	// The file has its final name. Its revision and attributes are those that StatFile gives.
+	Committed *FileInfo `protobuf:"bytes,3,opt,name=committed,proto3,oneof" json:"committed,omitempty"`
+	// The upload cannot go on in this stream.
+	Refused       *UploadRefused `protobuf:"bytes,4,opt,name=refused,proto3,oneof" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteFileResponse) Reset() {
+	*x = WriteFileResponse{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteFileResponse) ProtoMessage() {}
+
+func (x *WriteFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteFileResponse.ProtoReflect.Descriptor instead.
+func (*WriteFileResponse) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WriteFileResponse) GetOpened() *UploadOpened {
+	if x != nil {
+		return x.Opened
+	}
+	return nil
+}
+
+func (x *WriteFileResponse) GetProgress() *UploadProgress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *WriteFileResponse) GetCommitted() *FileInfo {
+	if x != nil {
+		return x.Committed
+	}
+	return nil
+}
+
+func (x *WriteFileResponse) GetRefused() *UploadRefused {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+// Says what the server has.
+type UploadOpened struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bytes that the server has: ascending, disjoint, adjacent ones merged. Usually none, or one span from byte 0. The client
+	// compares the checksums with its own file before it sends, and sends what is missing, in ascending order.
+	Good []*GoodSpan `protobuf:"bytes,1,rep,name=good,proto3" json:"good,omitempty"`
+	// Largest block that the server takes, in bytes. At least 64 KiB.
+	BlockSize int32 `protobuf:"varint,2,opt,name=block_size,json=blockSize,proto3" json:"block_size,omitempty"`
+	// The upload is removed when nothing was received of it for this long. Absent: not specified.
+	ExpiresAfter  *durationpb.Duration `protobuf:"bytes,3,opt,name=expires_after,json=expiresAfter,proto3" json:"expires_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadOpened) Reset() {
+	*x = UploadOpened{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadOpened) ProtoMessage() {}
+
+func (x *UploadOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadOpened.ProtoReflect.Descriptor instead.
+func (*UploadOpened) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *UploadOpened) GetGood() []*GoodSpan {
+	if x != nil {
+		return x.Good
+	}
+	return nil
+}
+
+func (x *UploadOpened) GetBlockSize() int32 {
+	if x != nil {
+		return x.BlockSize
+	}
+	return 0
+}
+
+func (x *UploadOpened) GetExpiresAfter() *durationpb.Duration {
+	if x != nil {
+		return x.ExpiresAfter
+	}
+	return nil
+}
+
+// Says how many bytes of the file have arrived. Neither number falls within a stream.
+type UploadProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes received and verified.
+	Received int64 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
+	// Bytes that would survive a power cut of the server now. Never falls, in any stream of the upload.
+	Durable       int64 `protobuf:"varint,2,opt,name=durable,proto3" json:"durable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadProgress) Reset() {
+	*x = UploadProgress{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadProgress) ProtoMessage() {}
+
+func (x *UploadProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadProgress.ProtoReflect.Descriptor instead.
+func (*UploadProgress) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *UploadProgress) GetReceived() int64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *UploadProgress) GetDurable() int64 {
+	if x != nil {
+		return x.Durable
+	}
+	return 0
+}
+
+// Says why the upload cannot go on in this stream.
+type UploadRefused struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The error, with the reasons that PROTOCOL.md lists for uploads. Always set.
+	Error *FileError `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	// The bytes that the server has, as in UploadOpened. With FILE_MISMATCH, they are not merged: each is a segment of the file, so
+	// that the client can find those that differ, open the upload again with them in `discard`, and send only them.
+	Good          []*GoodSpan `protobuf:"bytes,2,rep,name=good,proto3" json:"good,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadRefused) Reset() {
+	*x = UploadRefused{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadRefused) ProtoMessage() {}
+
+func (x *UploadRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadRefused.ProtoReflect.Descriptor instead.
+func (*UploadRefused) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *UploadRefused) GetError() *FileError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *UploadRefused) GetGood() []*GoodSpan {
+	if x != nil {
+		return x.Good
+	}
+	return nil
+}
+
+// The next small files. A message without files is a heartbeat.
+type WriteFilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The files, each whole. The server answers them in this order.
+	Files []*SmallFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	// As in UploadOpen.
+	TransferId string `protobuf:"bytes,2,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
+	// As in UploadOpen.
+	Attempt       int32 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteFilesRequest) Reset() {
+	*x = WriteFilesRequest{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteFilesRequest) ProtoMessage() {}
+
+func (x *WriteFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteFilesRequest.ProtoReflect.Descriptor instead.
+func (*WriteFilesRequest) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *WriteFilesRequest) GetFiles() []*SmallFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *WriteFilesRequest) GetTransferId() string {
+	if x != nil {
+		return x.TransferId
+	}
+	return ""
+}
+
+func (x *WriteFilesRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// One whole file.
+type SmallFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in UploadOpen.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As in UploadOpen.
+	//
+	// Types that are valid to be assigned to Condition:
+	//
+	//	*SmallFile_IfAbsent
+	//	*SmallFile_IfRevision
+	Condition isSmallFile_Condition `protobuf_oneof:"condition"`
+	// As in UploadOpen.
+	Modified *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=modified,proto3" json:"modified,omitempty"`
+	// As in UploadOpen.
+	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// As in UploadOpen.
+	Executable *bool `protobuf:"varint,6,opt,name=executable,proto3,oneof" json:"executable,omitempty"`
+	// CRC32C of `data`. Always set.
+	Crc32C uint32 `protobuf:"fixed32,7,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	// All bytes of the file.
+	Data          []byte `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SmallFile) Reset() {
+	*x = SmallFile{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SmallFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SmallFile) ProtoMessage() {}
+
+func (x *SmallFile) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SmallFile.ProtoReflect.Descriptor instead.
+func (*SmallFile) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SmallFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SmallFile) GetCondition() isSmallFile_Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+func (x *SmallFile) GetIfAbsent() bool {
+	if x != nil {
+		if x, ok := x.Condition.(*SmallFile_IfAbsent); ok {
+			return x.IfAbsent
+		}
+	}
+	return false
+}
+
+func (x *SmallFile) GetIfRevision() string {
+	if x != nil {
+		if x, ok := x.Condition.(*SmallFile_IfRevision); ok {
+			return x.IfRevision
+		}
+	}
+	return ""
+}
+
+func (x *SmallFile) GetModified() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Modified
+	}
+	return nil
+}
+
+func (x *SmallFile) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *SmallFile) GetExecutable() bool {
+	if x != nil && x.Executable != nil {
+		return *x.Executable
+	}
+	return false
+}
+
+func (x *SmallFile) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+func (x *SmallFile) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type isSmallFile_Condition interface {
+	isSmallFile_Condition()
+}
+
+type SmallFile_IfAbsent struct {
+	IfAbsent bool `protobuf:"varint,2,opt,name=if_absent,json=ifAbsent,proto3,oneof"`
+}
+
+type SmallFile_IfRevision struct {
+	IfRevision string `protobuf:"bytes,3,opt,name=if_revision,json=ifRevision,proto3,oneof"`
+}
+
+func (*SmallFile_IfAbsent) isSmallFile_Condition() {}
+
+func (*SmallFile_IfRevision) isSmallFile_Condition() {}
+
+// The answers for the next files. A message without results is a heartbeat.
+type WriteFilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the files.
+	Results       []*WrittenFile `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteFilesResponse) Reset() {
+	*x = WriteFilesResponse{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteFilesResponse) ProtoMessage() {}
+
+func (x *WriteFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteFilesResponse.ProtoReflect.Descriptor instead.
+func (*WriteFilesResponse) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *WriteFilesResponse) GetResults() []*WrittenFile {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The answer for one file: one of the two fields.
+type WrittenFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file has its name: it was written, or was there with the same bytes.
+	Committed *FileInfo `protobuf:"bytes,1,opt,name=committed,proto3,oneof" json:"committed,omitempty"`
+	// The file was not written.
+	Error         *FileError `protobuf:"bytes,2,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WrittenFile) Reset() {
+	*x = WrittenFile{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WrittenFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WrittenFile) ProtoMessage() {}
+
+func (x *WrittenFile) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WrittenFile.ProtoReflect.Descriptor instead.
+func (*WrittenFile) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *WrittenFile) GetCommitted() *FileInfo {
+	if x != nil {
+		return x.Committed
+	}
+	return nil
+}
+
+func (x *WrittenFile) GetError() *FileError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Names an upload.
+type StatUploadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in UploadOpen.
+	UploadId []byte `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	// As in UploadOpen.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatUploadRequest) Reset() {
+	*x = StatUploadRequest{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatUploadRequest) ProtoMessage() {}
+
+func (x *StatUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatUploadRequest.ProtoReflect.Descriptor instead.
+func (*StatUploadRequest) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *StatUploadRequest) GetUploadId() []byte {
+	if x != nil {
+		return x.UploadId
+	}
+	return nil
+}
+
+func (x *StatUploadRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Describes an upload. None of the fields: the server does not know it.
+type StatUploadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The upload is not committed; what the server has of it.
+	Opened *UploadOpened `protobuf:"bytes,1,opt,name=opened,proto3,oneof" json:"opened,omitempty"`
+	// The upload was committed less than a day ago.
+	Committed     *FileInfo `protobuf:"bytes,2,opt,name=committed,proto3,oneof" json:"committed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatUploadResponse) Reset() {
+	*x = StatUploadResponse{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatUploadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatUploadResponse) ProtoMessage() {}
+
+func (x *StatUploadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatUploadResponse.ProtoReflect.Descriptor instead.
+func (*StatUploadResponse) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *StatUploadResponse) GetOpened() *UploadOpened {
+	if x != nil {
+		return x.Opened
+	}
+	return nil
+}
+
+func (x *StatUploadResponse) GetCommitted() *FileInfo {
+	if x != nil {
+		return x.Committed
+	}
+	return nil
+}
+
+// Names an upload.
+type AbandonUploadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in UploadOpen.
+	UploadId []byte `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	// As in UploadOpen.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbandonUploadRequest) Reset() {
+	*x = AbandonUploadRequest{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbandonUploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbandonUploadRequest) ProtoMessage() {}
+
+func (x *AbandonUploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbandonUploadRequest.ProtoReflect.Descriptor instead.
+func (*AbandonUploadRequest) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *AbandonUploadRequest) GetUploadId() []byte {
+	if x != nil {
+		return x.UploadId
+	}
+	return nil
+}
+
+func (x *AbandonUploadRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Empty.
+type AbandonUploadResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbandonUploadResponse) Reset() {
+	*x = AbandonUploadResponse{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbandonUploadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbandonUploadResponse) ProtoMessage() {}
+
+func (x *AbandonUploadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbandonUploadResponse.ProtoReflect.Descriptor instead.
+func (*AbandonUploadResponse) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{31}
+}
+
 var File_unspool_v1_file_service_proto protoreflect.FileDescriptor
 
 const file_unspool_v1_file_service_proto_rawDesc = "" +
@@ -1299,12 +2430,119 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\bOmission\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x03R\x05count2\xbd\x02\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\"\xc6\x01\n" +
+	"\x10WriteFileRequest\x12/\n" +
+	"\x04open\x18\x01 \x01(\v2\x16.unspool.v1.UploadOpenH\x00R\x04open\x88\x01\x01\x12,\n" +
+	"\x05block\x18\x02 \x01(\v2\x11.unspool.v1.BlockH\x01R\x05block\x88\x01\x01\x125\n" +
+	"\x06commit\x18\x03 \x01(\v2\x18.unspool.v1.UploadCommitH\x02R\x06commit\x88\x01\x01B\a\n" +
+	"\x05_openB\b\n" +
+	"\x06_blockB\t\n" +
+	"\a_commit\"\xf8\x03\n" +
+	"\n" +
+	"UploadOpen\x12\x1b\n" +
+	"\tupload_id\x18\x01 \x01(\fR\buploadId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
+	"\tif_absent\x18\x03 \x01(\bH\x00R\bifAbsent\x12!\n" +
+	"\vif_revision\x18\x04 \x01(\tH\x00R\n" +
+	"ifRevision\x12\x17\n" +
+	"\x04size\x18\x05 \x01(\x03H\x01R\x04size\x88\x01\x01\x12\x1b\n" +
+	"\x06crc32c\x18\x06 \x01(\aH\x02R\x06crc32c\x88\x01\x01\x12\x1b\n" +
+	"\x06sha256\x18\a \x01(\fH\x03R\x06sha256\x88\x01\x01\x126\n" +
+	"\bmodified\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bmodified\x12!\n" +
+	"\fcontent_type\x18\t \x01(\tR\vcontentType\x12#\n" +
+	"\n" +
+	"executable\x18\n" +
+	" \x01(\bH\x04R\n" +
+	"executable\x88\x01\x01\x12.\n" +
+	"\adiscard\x18\v \x03(\v2\x14.unspool.v1.GoodSpanR\adiscard\x12\x1f\n" +
+	"\vtransfer_id\x18\f \x01(\tR\n" +
+	"transferId\x12\x18\n" +
+	"\aattempt\x18\r \x01(\x05R\aattemptB\v\n" +
+	"\tconditionB\a\n" +
+	"\x05_sizeB\t\n" +
+	"\a_crc32cB\t\n" +
+	"\a_sha256B\r\n" +
+	"\v_executable\"P\n" +
+	"\bGoodSpan\x12\x14\n" +
+	"\x05start\x18\x01 \x01(\x03R\x05start\x12\x16\n" +
+	"\x06length\x18\x02 \x01(\x03R\x06length\x12\x16\n" +
+	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c\":\n" +
+	"\fUploadCommit\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x03R\x04size\x12\x16\n" +
+	"\x06crc32c\x18\x02 \x01(\aR\x06crc32c\"\xac\x02\n" +
+	"\x11WriteFileResponse\x125\n" +
+	"\x06opened\x18\x01 \x01(\v2\x18.unspool.v1.UploadOpenedH\x00R\x06opened\x88\x01\x01\x12;\n" +
+	"\bprogress\x18\x02 \x01(\v2\x1a.unspool.v1.UploadProgressH\x01R\bprogress\x88\x01\x01\x127\n" +
+	"\tcommitted\x18\x03 \x01(\v2\x14.unspool.v1.FileInfoH\x02R\tcommitted\x88\x01\x01\x128\n" +
+	"\arefused\x18\x04 \x01(\v2\x19.unspool.v1.UploadRefusedH\x03R\arefused\x88\x01\x01B\t\n" +
+	"\a_openedB\v\n" +
+	"\t_progressB\f\n" +
+	"\n" +
+	"_committedB\n" +
+	"\n" +
+	"\b_refused\"\x97\x01\n" +
+	"\fUploadOpened\x12(\n" +
+	"\x04good\x18\x01 \x03(\v2\x14.unspool.v1.GoodSpanR\x04good\x12\x1d\n" +
+	"\n" +
+	"block_size\x18\x02 \x01(\x05R\tblockSize\x12>\n" +
+	"\rexpires_after\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fexpiresAfter\"F\n" +
+	"\x0eUploadProgress\x12\x1a\n" +
+	"\breceived\x18\x01 \x01(\x03R\breceived\x12\x18\n" +
+	"\adurable\x18\x02 \x01(\x03R\adurable\"f\n" +
+	"\rUploadRefused\x12+\n" +
+	"\x05error\x18\x01 \x01(\v2\x15.unspool.v1.FileErrorR\x05error\x12(\n" +
+	"\x04good\x18\x02 \x03(\v2\x14.unspool.v1.GoodSpanR\x04good\"{\n" +
+	"\x11WriteFilesRequest\x12+\n" +
+	"\x05files\x18\x01 \x03(\v2\x15.unspool.v1.SmallFileR\x05files\x12\x1f\n" +
+	"\vtransfer_id\x18\x02 \x01(\tR\n" +
+	"transferId\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\xa9\x02\n" +
+	"\tSmallFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\tif_absent\x18\x02 \x01(\bH\x00R\bifAbsent\x12!\n" +
+	"\vif_revision\x18\x03 \x01(\tH\x00R\n" +
+	"ifRevision\x126\n" +
+	"\bmodified\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bmodified\x12!\n" +
+	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12#\n" +
+	"\n" +
+	"executable\x18\x06 \x01(\bH\x01R\n" +
+	"executable\x88\x01\x01\x12\x16\n" +
+	"\x06crc32c\x18\a \x01(\aR\x06crc32c\x12\x12\n" +
+	"\x04data\x18\b \x01(\fR\x04dataB\v\n" +
+	"\tconditionB\r\n" +
+	"\v_executable\"G\n" +
+	"\x12WriteFilesResponse\x121\n" +
+	"\aresults\x18\x01 \x03(\v2\x17.unspool.v1.WrittenFileR\aresults\"\x90\x01\n" +
+	"\vWrittenFile\x127\n" +
+	"\tcommitted\x18\x01 \x01(\v2\x14.unspool.v1.FileInfoH\x00R\tcommitted\x88\x01\x01\x120\n" +
+	"\x05error\x18\x02 \x01(\v2\x15.unspool.v1.FileErrorH\x01R\x05error\x88\x01\x01B\f\n" +
+	"\n" +
+	"_committedB\b\n" +
+	"\x06_error\"D\n" +
+	"\x11StatUploadRequest\x12\x1b\n" +
+	"\tupload_id\x18\x01 \x01(\fR\buploadId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x9d\x01\n" +
+	"\x12StatUploadResponse\x125\n" +
+	"\x06opened\x18\x01 \x01(\v2\x18.unspool.v1.UploadOpenedH\x00R\x06opened\x88\x01\x01\x127\n" +
+	"\tcommitted\x18\x02 \x01(\v2\x14.unspool.v1.FileInfoH\x01R\tcommitted\x88\x01\x01B\t\n" +
+	"\a_openedB\f\n" +
+	"\n" +
+	"_committed\"G\n" +
+	"\x14AbandonUploadRequest\x12\x1b\n" +
+	"\tupload_id\x18\x01 \x01(\fR\buploadId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x17\n" +
+	"\x15AbandonUploadResponse2\x87\x05\n" +
 	"\vFileService\x12G\n" +
 	"\bStatFile\x12\x1b.unspool.v1.StatFileRequest\x1a\x1c.unspool.v1.StatFileResponse\"\x00\x12I\n" +
 	"\bReadFile\x12\x1b.unspool.v1.ReadFileRequest\x1a\x1c.unspool.v1.ReadFileResponse\"\x000\x01\x12L\n" +
 	"\tReadFiles\x12\x1c.unspool.v1.ReadFilesRequest\x1a\x1d.unspool.v1.ReadFilesResponse\"\x000\x01\x12L\n" +
-	"\tListFiles\x12\x1c.unspool.v1.ListFilesRequest\x1a\x1d.unspool.v1.ListFilesResponse\"\x000\x01b\x06proto3"
+	"\tListFiles\x12\x1c.unspool.v1.ListFilesRequest\x1a\x1d.unspool.v1.ListFilesResponse\"\x000\x01\x12N\n" +
+	"\tWriteFile\x12\x1c.unspool.v1.WriteFileRequest\x1a\x1d.unspool.v1.WriteFileResponse\"\x00(\x010\x01\x12Q\n" +
+	"\n" +
+	"WriteFiles\x12\x1d.unspool.v1.WriteFilesRequest\x1a\x1e.unspool.v1.WriteFilesResponse\"\x00(\x010\x01\x12M\n" +
+	"\n" +
+	"StatUpload\x12\x1d.unspool.v1.StatUploadRequest\x1a\x1e.unspool.v1.StatUploadResponse\"\x00\x12V\n" +
+	"\rAbandonUpload\x12 .unspool.v1.AbandonUploadRequest\x1a!.unspool.v1.AbandonUploadResponse\"\x00b\x06proto3"
 
 var (
 	file_unspool_v1_file_service_proto_rawDescOnce sync.Once
@@ -1318,7 +2556,7 @@ func file_unspool_v1_file_service_proto_rawDescGZIP() []byte {
 	return file_unspool_v1_file_service_proto_rawDescData
 }
 
-var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*FileInfo)(nil),              // 0: unspool.v1.FileInfo
 	(*StatFileRequest)(nil),       // 1: unspool.v1.StatFileRequest
@@ -1336,11 +2574,27 @@ var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*ListFilesRequest)(nil),      // 13: unspool.v1.ListFilesRequest
 	(*ListFilesResponse)(nil),     // 14: unspool.v1.ListFilesResponse
 	(*Omission)(nil),              // 15: unspool.v1.Omission
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*WriteFileRequest)(nil),      // 16: unspool.v1.WriteFileRequest
+	(*UploadOpen)(nil),            // 17: unspool.v1.UploadOpen
+	(*GoodSpan)(nil),              // 18: unspool.v1.GoodSpan
+	(*UploadCommit)(nil),          // 19: unspool.v1.UploadCommit
+	(*WriteFileResponse)(nil),     // 20: unspool.v1.WriteFileResponse
+	(*UploadOpened)(nil),          // 21: unspool.v1.UploadOpened
+	(*UploadProgress)(nil),        // 22: unspool.v1.UploadProgress
+	(*UploadRefused)(nil),         // 23: unspool.v1.UploadRefused
+	(*WriteFilesRequest)(nil),     // 24: unspool.v1.WriteFilesRequest
+	(*SmallFile)(nil),             // 25: unspool.v1.SmallFile
+	(*WriteFilesResponse)(nil),    // 26: unspool.v1.WriteFilesResponse
+	(*WrittenFile)(nil),           // 27: unspool.v1.WrittenFile
+	(*StatUploadRequest)(nil),     // 28: unspool.v1.StatUploadRequest
+	(*StatUploadResponse)(nil),    // 29: unspool.v1.StatUploadResponse
+	(*AbandonUploadRequest)(nil),  // 30: unspool.v1.AbandonUploadRequest
+	(*AbandonUploadResponse)(nil), // 31: unspool.v1.AbandonUploadResponse
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
 }
 var file_unspool_v1_file_service_proto_depIdxs = []int32{
-	16, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
+	32, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
 	0,  // 1: unspool.v1.StatFileResponse.info:type_name -> unspool.v1.FileInfo
 	5,  // 2: unspool.v1.ReadFileResponse.header:type_name -> unspool.v1.Header
 	6,  // 3: unspool.v1.ReadFileResponse.block:type_name -> unspool.v1.Block
@@ -1352,22 +2606,50 @@ var file_unspool_v1_file_service_proto_depIdxs = []int32{
 	6,  // 9: unspool.v1.FilePiece.block:type_name -> unspool.v1.Block
 	7,  // 10: unspool.v1.FilePiece.summary:type_name -> unspool.v1.Summary
 	12, // 11: unspool.v1.FilePiece.error:type_name -> unspool.v1.FileError
-	17, // 12: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
+	33, // 12: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
 	0,  // 13: unspool.v1.ListFilesResponse.files:type_name -> unspool.v1.FileInfo
 	15, // 14: unspool.v1.ListFilesResponse.omitted:type_name -> unspool.v1.Omission
-	1,  // 15: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
-	3,  // 16: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
-	8,  // 17: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
-	13, // 18: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
-	2,  // 19: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
-	4,  // 20: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
-	10, // 21: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
-	14, // 22: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
-	19, // [19:23] is the sub-list for method output_type
-	15, // [15:19] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	17, // 15: unspool.v1.WriteFileRequest.open:type_name -> unspool.v1.UploadOpen
+	6,  // 16: unspool.v1.WriteFileRequest.block:type_name -> unspool.v1.Block
+	19, // 17: unspool.v1.WriteFileRequest.commit:type_name -> unspool.v1.UploadCommit
+	32, // 18: unspool.v1.UploadOpen.modified:type_name -> google.protobuf.Timestamp
+	18, // 19: unspool.v1.UploadOpen.discard:type_name -> unspool.v1.GoodSpan
+	21, // 20: unspool.v1.WriteFileResponse.opened:type_name -> unspool.v1.UploadOpened
+	22, // 21: unspool.v1.WriteFileResponse.progress:type_name -> unspool.v1.UploadProgress
+	0,  // 22: unspool.v1.WriteFileResponse.committed:type_name -> unspool.v1.FileInfo
+	23, // 23: unspool.v1.WriteFileResponse.refused:type_name -> unspool.v1.UploadRefused
+	18, // 24: unspool.v1.UploadOpened.good:type_name -> unspool.v1.GoodSpan
+	33, // 25: unspool.v1.UploadOpened.expires_after:type_name -> google.protobuf.Duration
+	12, // 26: unspool.v1.UploadRefused.error:type_name -> unspool.v1.FileError
+	18, // 27: unspool.v1.UploadRefused.good:type_name -> unspool.v1.GoodSpan
+	25, // 28: unspool.v1.WriteFilesRequest.files:type_name -> unspool.v1.SmallFile
+	32, // 29: unspool.v1.SmallFile.modified:type_name -> google.protobuf.Timestamp
+	27, // 30: unspool.v1.WriteFilesResponse.results:type_name -> unspool.v1.WrittenFile
+	0,  // 31: unspool.v1.WrittenFile.committed:type_name -> unspool.v1.FileInfo
+	12, // 32: unspool.v1.WrittenFile.error:type_name -> unspool.v1.FileError
+	21, // 33: unspool.v1.StatUploadResponse.opened:type_name -> unspool.v1.UploadOpened
+	0,  // 34: unspool.v1.StatUploadResponse.committed:type_name -> unspool.v1.FileInfo
+	1,  // 35: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
+	3,  // 36: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
+	8,  // 37: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
+	13, // 38: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
+	16, // 39: unspool.v1.FileService.WriteFile:input_type -> unspool.v1.WriteFileRequest
+	24, // 40: unspool.v1.FileService.WriteFiles:input_type -> unspool.v1.WriteFilesRequest
+	28, // 41: unspool.v1.FileService.StatUpload:input_type -> unspool.v1.StatUploadRequest
+	30, // 42: unspool.v1.FileService.AbandonUpload:input_type -> unspool.v1.AbandonUploadRequest
+	2,  // 43: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
+	4,  // 44: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
+	10, // 45: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
+	14, // 46: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
+	20, // 47: unspool.v1.FileService.WriteFile:output_type -> unspool.v1.WriteFileResponse
+	26, // 48: unspool.v1.FileService.WriteFiles:output_type -> unspool.v1.WriteFilesResponse
+	29, // 49: unspool.v1.FileService.StatUpload:output_type -> unspool.v1.StatUploadResponse
+	31, // 50: unspool.v1.FileService.AbandonUpload:output_type -> unspool.v1.AbandonUploadResponse
+	43, // [43:51] is the sub-list for method output_type
+	35, // [35:43] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_unspool_v1_file_service_proto_init() }
@@ -1384,13 +2666,25 @@ func file_unspool_v1_file_service_proto_init() {
 	file_unspool_v1_file_service_proto_msgTypes[11].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[12].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[16].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[17].OneofWrappers = []any{
+		(*UploadOpen_IfAbsent)(nil),
+		(*UploadOpen_IfRevision)(nil),
+	}
+	file_unspool_v1_file_service_proto_msgTypes[20].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[25].OneofWrappers = []any{
+		(*SmallFile_IfAbsent)(nil),
+		(*SmallFile_IfRevision)(nil),
+	}
+	file_unspool_v1_file_service_proto_msgTypes[27].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_unspool_v1_file_service_proto_rawDesc), len(file_unspool_v1_file_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

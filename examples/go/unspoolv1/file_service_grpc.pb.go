@@ -24,10 +24,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	FileService_StatFile_FullMethodName  = "/unspool.v1.FileService/StatFile"
-	FileService_ReadFile_FullMethodName  = "/unspool.v1.FileService/ReadFile"
-	FileService_ReadFiles_FullMethodName = "/unspool.v1.FileService/ReadFiles"
-	FileService_ListFiles_FullMethodName = "/unspool.v1.FileService/ListFiles"
+	FileService_StatFile_FullMethodName      = "/unspool.v1.FileService/StatFile"
+	FileService_ReadFile_FullMethodName      = "/unspool.v1.FileService/ReadFile"
+	FileService_ReadFiles_FullMethodName     = "/unspool.v1.FileService/ReadFiles"
+	FileService_ListFiles_FullMethodName     = "/unspool.v1.FileService/ListFiles"
+	FileService_WriteFile_FullMethodName     = "/unspool.v1.FileService/WriteFile"
+	FileService_WriteFiles_FullMethodName    = "/unspool.v1.FileService/WriteFiles"
+	FileService_StatUpload_FullMethodName    = "/unspool.v1.FileService/StatUpload"
+	FileService_AbandonUpload_FullMethodName = "/unspool.v1.FileService/AbandonUpload"
 )
 
 // FileServiceClient is the client API for FileService service.
@@ -49,6 +53,15 @@ type FileServiceClient interface {
 	ReadFiles(ctx context.Context, in *ReadFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFilesResponse], error)
 	// Streams the files below a prefix in pages. Each page is sent as soon as the store has found it.
 	ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListFilesResponse], error)
+	// Receives one file: the client opens an upload, sends the bytes that the server lacks, and commits it. Opening the same
+	// upload again continues it. Whatever happens, the name has the file that was there before, or the whole new one.
+	WriteFile(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WriteFileRequest, WriteFileResponse], error)
+	// Receives many small files, each whole in one message. An error of one file ends that file only.
+	WriteFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WriteFilesRequest, WriteFilesResponse], error)
+	// Says what the server has of an upload. Does not change it.
+	StatUpload(ctx context.Context, in *StatUploadRequest, opts ...grpc.CallOption) (*StatUploadResponse, error)
+	// Removes the bytes of an upload that is not committed. Of an unknown upload: OK.
+	AbandonUpload(ctx context.Context, in *AbandonUploadRequest, opts ...grpc.CallOption) (*AbandonUploadResponse, error)
 }
 
 type fileServiceClient struct {
@@ -126,6 +139,52 @@ func (c *fileServiceClient) ListFiles(ctx context.Context, in *ListFilesRequest,
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type FileService_ListFilesClient = grpc.ServerStreamingClient[ListFilesResponse]
 
+func (c *fileServiceClient) WriteFile(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WriteFileRequest, WriteFileResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FileService_ServiceDesc.Streams[3], FileService_WriteFile_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WriteFileRequest, WriteFileResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FileService_WriteFileClient = grpc.BidiStreamingClient[WriteFileRequest, WriteFileResponse]
+
+func (c *fileServiceClient) WriteFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WriteFilesRequest, WriteFilesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FileService_ServiceDesc.Streams[4], FileService_WriteFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WriteFilesRequest, WriteFilesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FileService_WriteFilesClient = grpc.BidiStreamingClient[WriteFilesRequest, WriteFilesResponse]
+
+func (c *fileServiceClient) StatUpload(ctx context.Context, in *StatUploadRequest, opts ...grpc.CallOption) (*StatUploadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StatUploadResponse)
+	err := c.cc.Invoke(ctx, FileService_StatUpload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fileServiceClient) AbandonUpload(ctx context.Context, in *AbandonUploadRequest, opts ...grpc.CallOption) (*AbandonUploadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AbandonUploadResponse)
+	err := c.cc.Invoke(ctx, FileService_AbandonUpload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FileServiceServer is the server API for FileService service.
 // All implementations must embed UnimplementedFileServiceServer
 // for forward compatibility.
@@ -145,6 +204,15 @@ type FileServiceServer interface {
 	ReadFiles(*ReadFilesRequest, grpc.ServerStreamingServer[ReadFilesResponse]) error
 	// Streams the files below a prefix in pages. Each page is sent as soon as the store has found it.
 	ListFiles(*ListFilesRequest, grpc.ServerStreamingServer[ListFilesResponse]) error
+	// Receives one file: the client opens an upload, sends the bytes that the server lacks, and commits it. Opening the same
+	// upload again continues it. Whatever happens, the name has the file that was there before, or the whole new one.
+	WriteFile(grpc.BidiStreamingServer[WriteFileRequest, WriteFileResponse]) error
+	// Receives many small files, each whole in one message. An error of one file ends that file only.
+	WriteFiles(grpc.BidiStreamingServer[WriteFilesRequest, WriteFilesResponse]) error
+	// Says what the server has of an upload. Does not change it.
+	StatUpload(context.Context, *StatUploadRequest) (*StatUploadResponse, error)
+	// Removes the bytes of an upload that is not committed. Of an unknown upload: OK.
+	AbandonUpload(context.Context, *AbandonUploadRequest) (*AbandonUploadResponse, error)
 	mustEmbedUnimplementedFileServiceServer()
 }
 
@@ -166,6 +234,18 @@ func (UnimplementedFileServiceServer) ReadFiles(*ReadFilesRequest, grpc.ServerSt
 }
 func (UnimplementedFileServiceServer) ListFiles(*ListFilesRequest, grpc.ServerStreamingServer[ListFilesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListFiles not implemented")
+}
+func (UnimplementedFileServiceServer) WriteFile(grpc.BidiStreamingServer[WriteFileRequest, WriteFileResponse]) error {
+	return status.Error(codes.Unimplemented, "method WriteFile not implemented")
+}
+func (UnimplementedFileServiceServer) WriteFiles(grpc.BidiStreamingServer[WriteFilesRequest, WriteFilesResponse]) error {
+	return status.Error(codes.Unimplemented, "method WriteFiles not implemented")
+}
+func (UnimplementedFileServiceServer) StatUpload(context.Context, *StatUploadRequest) (*StatUploadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StatUpload not implemented")
+}
+func (UnimplementedFileServiceServer) AbandonUpload(context.Context, *AbandonUploadRequest) (*AbandonUploadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AbandonUpload not implemented")
 }
 func (UnimplementedFileServiceServer) mustEmbedUnimplementedFileServiceServer() {}
 func (UnimplementedFileServiceServer) testEmbeddedByValue()                     {}
@@ -239,6 +319,56 @@ func _FileService_ListFiles_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type FileService_ListFilesServer = grpc.ServerStreamingServer[ListFilesResponse]
 
+func _FileService_WriteFile_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(FileServiceServer).WriteFile(&grpc.GenericServerStream[WriteFileRequest, WriteFileResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FileService_WriteFileServer = grpc.BidiStreamingServer[WriteFileRequest, WriteFileResponse]
+
+func _FileService_WriteFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(FileServiceServer).WriteFiles(&grpc.GenericServerStream[WriteFilesRequest, WriteFilesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FileService_WriteFilesServer = grpc.BidiStreamingServer[WriteFilesRequest, WriteFilesResponse]
+
+func _FileService_StatUpload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StatUploadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FileServiceServer).StatUpload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FileService_StatUpload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FileServiceServer).StatUpload(ctx, req.(*StatUploadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FileService_AbandonUpload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AbandonUploadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FileServiceServer).AbandonUpload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FileService_AbandonUpload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FileServiceServer).AbandonUpload(ctx, req.(*AbandonUploadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FileService_ServiceDesc is the grpc.ServiceDesc for FileService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -249,6 +379,14 @@ var FileService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "StatFile",
 			Handler:    _FileService_StatFile_Handler,
+		},
+		{
+			MethodName: "StatUpload",
+			Handler:    _FileService_StatUpload_Handler,
+		},
+		{
+			MethodName: "AbandonUpload",
+			Handler:    _FileService_AbandonUpload_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -266,6 +404,18 @@ var FileService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "ListFiles",
 			Handler:       _FileService_ListFiles_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "WriteFile",
+			Handler:       _FileService_WriteFile_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "WriteFiles",
+			Handler:       _FileService_WriteFiles_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "unspool/v1/file_service.proto",

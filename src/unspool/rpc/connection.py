@@ -141,6 +141,16 @@ class Connection:
                 course.answered = True
                 yield message
 
+    @asynccontextmanager
+    async def exchange(self, method: str) -> AsyncGenerator[Exchange, None]:
+        """Open a two-way stream. Leaving the block cancels what is still running."""
+        shown = await self._shown()
+        line = self._open_line()
+        make: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = line.channel.stream_stream(method)
+        call = make(metadata=(*self._metadata, *shown, *sent_along()))
+        async with self._ended(call, line, shown) as course:
+            yield Exchange(call, course)
+
     async def aclose(self) -> None:
         """Close the channel. Running calls fail."""
         loop = asyncio.get_running_loop()
@@ -224,6 +234,33 @@ class Connection:
             call.cancel()
             line.calls -= 1
             self._let_go()
+
+
+class Exchange:
+    """A two-way stream. Sending and receiving may go on at the same time, each in one task.
+
+    An error of gRPC is raised by `Connection.exchange` when the block is left with it.
+    """
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes], course: _Course) -> None:
+        self._call = call
+        self._course = course
+
+    async def send(self, message: bytes) -> None:
+        """Send a message. It returns when gRPC has accepted the message, which gives flow control."""
+        await self._call.write(message)
+
+    async def finish(self) -> None:
+        """Say that nothing more is sent."""
+        await self._call.done_writing()
+
+    async def receive(self) -> bytes | None:
+        """Return the next message, or None at the end of a stream that ended with OK."""
+        message = await self._call.read()
+        if isinstance(message, bytes):
+            self._course.answered = True
+            return message
+        return None
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ batch has no status of its own; a FileError message carries the same information
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -41,6 +41,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.InvalidNameError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.InvalidRangeError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.StartPastEndError: grpc.StatusCode.OUT_OF_RANGE,
+    errors.TooLargeError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.UnsupportedError: grpc.StatusCode.UNIMPLEMENTED,
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.NotAFileError: grpc.StatusCode.FAILED_PRECONDITION,
@@ -51,6 +52,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.OutsideRootError: grpc.StatusCode.PERMISSION_DENIED,
     errors.FileChangedError: grpc.StatusCode.ABORTED,
     errors.FileKeepsChangingError: grpc.StatusCode.ABORTED,
+    errors.AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     errors.VerificationError: grpc.StatusCode.DATA_LOSS,
     errors.BlockCorruptError: grpc.StatusCode.DATA_LOSS,
     errors.FileMismatchError: grpc.StatusCode.DATA_LOSS,
@@ -67,10 +69,12 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.StalledError: grpc.StatusCode.UNAVAILABLE,
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StreamAgeError: grpc.StatusCode.UNAVAILABLE,
+    errors.NoSpaceError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ServerError: grpc.StatusCode.INTERNAL,
     errors.LocalFileError: grpc.StatusCode.INTERNAL,
     errors.DestinationExistsError: grpc.StatusCode.INTERNAL,
     errors.BusyError: grpc.StatusCode.UNAVAILABLE,
+    errors.TakenOverError: grpc.StatusCode.ABORTED,
     errors.IncompleteTreeError: grpc.StatusCode.INTERNAL,
 }
 """The status code that a server sends for each error."""
@@ -97,6 +101,20 @@ FROM_REASON: dict[str, type[errors.UnspoolError]] = {
     )
 }
 """The reasons that a server may send. Only the client itself can raise the other errors."""
+
+FROM_UPLOAD_REASON: dict[str, type[errors.UnspoolError]] = FROM_REASON | {
+    kind.reason: kind
+    for kind in (
+        errors.TooLargeError,
+        errors.AlreadyExistsError,
+        errors.TakenOverError,
+        errors.NoSpaceError,
+        errors.BlockCorruptError,
+        errors.SequenceError,
+        errors.FileMismatchError,
+    )
+}
+"""The reasons with which a server may refuse an upload. It verifies what the client sends, so it may find the same faults."""
 
 FROM_STATUS: dict[grpc.StatusCode, type[errors.UnspoolError]] = {
     grpc.StatusCode.OK: errors.ServerError,  # an "error" with status OK
@@ -164,15 +182,22 @@ def encode_file_error(error: errors.UnspoolError) -> pb.FileError:
     return message
 
 
-def decode_file_error(message: pb.FileError, *, name: str | None) -> errors.UnspoolError:
-    """Return the error that a FileError stands for. `name` is the file's name."""
+def decode_upload_error(message: pb.FileError, *, name: str | None) -> errors.UnspoolError:
+    """Return the error with which an upload was refused. `name` is the file's name."""
+    return decode_file_error(message, name=name, kinds=FROM_UPLOAD_REASON)
+
+
+def decode_file_error(
+    message: pb.FileError, *, name: str | None, kinds: Mapping[str, type[errors.UnspoolError]] = FROM_REASON
+) -> errors.UnspoolError:
+    """Return the error that a FileError stands for. `name` is the file's name; `kinds` are the errors by reason."""
     text = _bounded(message.message)
     retry_after = None
     if message.HasField("retry_delay"):
         retry_after = message.retry_delay.seconds + message.retry_delay.nanos / _NS
-    if message.reason in FROM_REASON:
+    if message.reason in kinds:
         offset = message.offset if message.HasField("offset") and message.offset >= 0 else None
-        return FROM_REASON[message.reason](text or message.reason, name=name, offset=offset, retry_after=retry_after)
+        return kinds[message.reason](text or message.reason, name=name, offset=offset, retry_after=retry_after)
     code = _NUMBERED.get(message.code, grpc.StatusCode.UNKNOWN)
     said = f"{name}: {text or 'no more is said'} ({code.name})"
     return FROM_STATUS[code](said, name=name, retry_after=retry_after)

@@ -232,7 +232,7 @@ def decode_frame(data: bytes) -> Frame:
 
     The data of a block may refer to `data` in place.
     """
-    block = _read_plain_block(data)
+    block = read_plain_block(data)
     if block is not None:
         return Frame(block=block)
     return frame_of(parsed(pb.ReadFileResponse(), data, errors.ProtocolError))
@@ -287,7 +287,7 @@ def _encode_tail(summary: Summary | None) -> bytes:
     return b"\x1a" + varint(len(fields)) + fields
 
 
-def _read_plain_block(data: bytes) -> Block | None:
+def read_plain_block(data: bytes) -> Block | None:
     """Read a message that is only a block, encoded as `encode_frame` does; return None for any other message."""
     if data[:1] != b"\x12":
         return None

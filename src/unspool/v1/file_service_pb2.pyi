@@ -191,3 +191,171 @@ class Omission(_message.Message):
     name: str
     count: int
     def __init__(self, reason: _Optional[str] = ..., name: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class WriteFileRequest(_message.Message):
+    __slots__ = ("open", "block", "commit")
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    open: UploadOpen
+    block: Block
+    commit: UploadCommit
+    def __init__(self, open: _Optional[_Union[UploadOpen, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., commit: _Optional[_Union[UploadCommit, _Mapping]] = ...) -> None: ...
+
+class UploadOpen(_message.Message):
+    __slots__ = ("upload_id", "name", "if_absent", "if_revision", "size", "crc32c", "sha256", "modified", "content_type", "executable", "discard", "transfer_id", "attempt")
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IF_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    IF_REVISION_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    CRC32C_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    MODIFIED_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    DISCARD_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    upload_id: bytes
+    name: str
+    if_absent: bool
+    if_revision: str
+    size: int
+    crc32c: int
+    sha256: bytes
+    modified: _timestamp_pb2.Timestamp
+    content_type: str
+    executable: bool
+    discard: _containers.RepeatedCompositeFieldContainer[GoodSpan]
+    transfer_id: str
+    attempt: int
+    def __init__(self, upload_id: _Optional[bytes] = ..., name: _Optional[str] = ..., if_absent: bool = ..., if_revision: _Optional[str] = ..., size: _Optional[int] = ..., crc32c: _Optional[int] = ..., sha256: _Optional[bytes] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_type: _Optional[str] = ..., executable: bool = ..., discard: _Optional[_Iterable[_Union[GoodSpan, _Mapping]]] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class GoodSpan(_message.Message):
+    __slots__ = ("start", "length", "crc32c")
+    START_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    CRC32C_FIELD_NUMBER: _ClassVar[int]
+    start: int
+    length: int
+    crc32c: int
+    def __init__(self, start: _Optional[int] = ..., length: _Optional[int] = ..., crc32c: _Optional[int] = ...) -> None: ...
+
+class UploadCommit(_message.Message):
+    __slots__ = ("size", "crc32c")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    CRC32C_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    crc32c: int
+    def __init__(self, size: _Optional[int] = ..., crc32c: _Optional[int] = ...) -> None: ...
+
+class WriteFileResponse(_message.Message):
+    __slots__ = ("opened", "progress", "committed", "refused")
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    opened: UploadOpened
+    progress: UploadProgress
+    committed: FileInfo
+    refused: UploadRefused
+    def __init__(self, opened: _Optional[_Union[UploadOpened, _Mapping]] = ..., progress: _Optional[_Union[UploadProgress, _Mapping]] = ..., committed: _Optional[_Union[FileInfo, _Mapping]] = ..., refused: _Optional[_Union[UploadRefused, _Mapping]] = ...) -> None: ...
+
+class UploadOpened(_message.Message):
+    __slots__ = ("good", "block_size", "expires_after")
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AFTER_FIELD_NUMBER: _ClassVar[int]
+    good: _containers.RepeatedCompositeFieldContainer[GoodSpan]
+    block_size: int
+    expires_after: _duration_pb2.Duration
+    def __init__(self, good: _Optional[_Iterable[_Union[GoodSpan, _Mapping]]] = ..., block_size: _Optional[int] = ..., expires_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class UploadProgress(_message.Message):
+    __slots__ = ("received", "durable")
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
+    received: int
+    durable: int
+    def __init__(self, received: _Optional[int] = ..., durable: _Optional[int] = ...) -> None: ...
+
+class UploadRefused(_message.Message):
+    __slots__ = ("error", "good")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    error: FileError
+    good: _containers.RepeatedCompositeFieldContainer[GoodSpan]
+    def __init__(self, error: _Optional[_Union[FileError, _Mapping]] = ..., good: _Optional[_Iterable[_Union[GoodSpan, _Mapping]]] = ...) -> None: ...
+
+class WriteFilesRequest(_message.Message):
+    __slots__ = ("files", "transfer_id", "attempt")
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    files: _containers.RepeatedCompositeFieldContainer[SmallFile]
+    transfer_id: str
+    attempt: int
+    def __init__(self, files: _Optional[_Iterable[_Union[SmallFile, _Mapping]]] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class SmallFile(_message.Message):
+    __slots__ = ("name", "if_absent", "if_revision", "modified", "content_type", "executable", "crc32c", "data")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IF_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    IF_REVISION_FIELD_NUMBER: _ClassVar[int]
+    MODIFIED_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    CRC32C_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    if_absent: bool
+    if_revision: str
+    modified: _timestamp_pb2.Timestamp
+    content_type: str
+    executable: bool
+    crc32c: int
+    data: bytes
+    def __init__(self, name: _Optional[str] = ..., if_absent: bool = ..., if_revision: _Optional[str] = ..., modified: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_type: _Optional[str] = ..., executable: bool = ..., crc32c: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class WriteFilesResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[WrittenFile]
+    def __init__(self, results: _Optional[_Iterable[_Union[WrittenFile, _Mapping]]] = ...) -> None: ...
+
+class WrittenFile(_message.Message):
+    __slots__ = ("committed", "error")
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    committed: FileInfo
+    error: FileError
+    def __init__(self, committed: _Optional[_Union[FileInfo, _Mapping]] = ..., error: _Optional[_Union[FileError, _Mapping]] = ...) -> None: ...
+
+class StatUploadRequest(_message.Message):
+    __slots__ = ("upload_id", "name")
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    upload_id: bytes
+    name: str
+    def __init__(self, upload_id: _Optional[bytes] = ..., name: _Optional[str] = ...) -> None: ...
+
+class StatUploadResponse(_message.Message):
+    __slots__ = ("opened", "committed")
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    opened: UploadOpened
+    committed: FileInfo
+    def __init__(self, opened: _Optional[_Union[UploadOpened, _Mapping]] = ..., committed: _Optional[_Union[FileInfo, _Mapping]] = ...) -> None: ...
+
+class AbandonUploadRequest(_message.Message):
+    __slots__ = ("upload_id", "name")
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    upload_id: bytes
+    name: str
+    def __init__(self, upload_id: _Optional[bytes] = ..., name: _Optional[str] = ...) -> None: ...
+
+class AbandonUploadResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,309 @@
+"""Encodes and decodes the messages of writing: uploads (`WriteFile`, `StatUpload`, `AbandonUpload`) and batches (`WriteFiles`).
+
+A message that is only a block is the most frequent one. Its bytes are those of a ReadFileResponse with that block, because the
+field has the same number, so `unspool.rpc.wire` writes and reads it without superfluous copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from unspool import errors
+from unspool.core.model import Attributes, Block, Frame, Span
+from unspool.core.uploading import (
+    ANYTHING,
+    IF_ABSENT,
+    UPLOAD_ID_BYTES,
+    Condition,
+    GoodSpan,
+    NewFile,
+    UploadAnswer,
+    UploadCommit,
+    UploadCommitted,
+    UploadOpen,
+    UploadOpened,
+    UploadProgress,
+    UploadRefused,
+    UploadRequest,
+    UploadState,
+    WrittenFile,
+)
+from unspool.rpc import status
+from unspool.rpc.wire import SHA256_BYTES, decode_info, encode_frame, encode_info, filled, parsed, read_plain_block
+from unspool.v1 import file_service_pb2 as pb
+
+_NS = 1_000_000_000
+
+
+# WriteFile, from the client
+
+
+def encode_upload_request(request: UploadRequest) -> bytes:
+    """Serialise a WriteFileRequest."""
+    parts = []
+    if request.open is not None:
+        parts.append(pb.WriteFileRequest(open=_encode_open(request.open)).SerializeToString())
+    if request.block is not None:
+        parts.append(encode_frame(Frame(block=request.block)))
+    if request.commit is not None:
+        commit = filled(pb.UploadCommit, size=request.commit.size, crc32c=request.commit.crc32c)
+        parts.append(pb.WriteFileRequest(commit=commit).SerializeToString())
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def decode_upload_request(data: bytes) -> UploadRequest:
+    """Parse a WriteFileRequest. Raises InvalidRequestError if it is not one, or makes no sense.
+
+    The data of a block may refer to `data` in place.
+    """
+    block = read_plain_block(data)
+    if block is not None:
+        return UploadRequest(block=block)
+    message = parsed(pb.WriteFileRequest(), data, errors.InvalidRequestError)
+    run = message.block if message.HasField("block") else None
+    ends = message.commit if message.HasField("commit") else None
+    return UploadRequest(
+        _decode_open(message.open) if message.HasField("open") else None,
+        Block(run.offset, run.data, run.crc32c) if run is not None else None,
+        UploadCommit(ends.size, ends.crc32c) if ends is not None else None,
+    )
+
+
+def _encode_open(opens: UploadOpen) -> pb.UploadOpen:
+    attributes = opens.attributes
+    return filled(
+        pb.UploadOpen,
+        upload_id=opens.upload_id,
+        name=opens.name,
+        if_absent=True if opens.condition.absent else None,
+        if_revision=opens.condition.revision,
+        size=opens.size,
+        crc32c=opens.crc32c,
+        sha256=opens.sha256,
+        modified=_encode_time(attributes.modified_ns),
+        content_type=attributes.content_type,
+        executable=attributes.executable,
+        discard=[pb.GoodSpan(start=span.start, length=span.length) for span in opens.discard],
+        transfer_id=opens.transfer_id,
+        attempt=opens.attempt,
+    )
+
+
+def _decode_open(message: pb.UploadOpen) -> UploadOpen:
+    name = message.name
+    _check_id(message.upload_id, name)
+    size = message.size if message.HasField("size") else None
+    if size is not None and size < 0:
+        raise errors.InvalidRangeError(f"{name}: the size {size} must not be negative", name=name)
+    sha256 = message.sha256 if message.HasField("sha256") else None
+    if sha256 is not None and len(sha256) != SHA256_BYTES:
+        raise errors.InvalidRequestError(f"{name}: a SHA-256 has {SHA256_BYTES} bytes, not {len(sha256)}", name=name)
+    return UploadOpen(
+        upload_id=message.upload_id,
+        name=name,
+        condition=_decode_condition(message),
+        size=size,
+        crc32c=message.crc32c if message.HasField("crc32c") else None,
+        sha256=sha256,
+        attributes=_decode_attributes(message),
+        discard=tuple(_decode_span(span, name) for span in message.discard),
+        transfer_id=message.transfer_id,
+        attempt=message.attempt,
+    )
+
+
+def _check_id(upload_id: bytes, name: str) -> None:
+    if len(upload_id) != UPLOAD_ID_BYTES:
+        raise errors.InvalidRequestError(
+            f"{name}: the id of an upload has {UPLOAD_ID_BYTES} bytes, not {len(upload_id)}", name=name
+        )
+
+
+def _decode_condition(message: pb.UploadOpen | pb.SmallFile) -> Condition:
+    match message.WhichOneof("condition"):
+        case "if_absent":
+            return IF_ABSENT if message.if_absent else ANYTHING
+        case "if_revision":
+            return Condition(revision=message.if_revision)
+        case _:
+            return ANYTHING
+
+
+def _encode_time(nanoseconds: int | None) -> Timestamp | None:
+    if nanoseconds is None:
+        return None
+    seconds, nanos = divmod(nanoseconds, _NS)
+    return Timestamp(seconds=seconds, nanos=nanos)
+
+
+def _decode_attributes(message: pb.UploadOpen | pb.SmallFile) -> Attributes:
+    modified = message.modified if message.HasField("modified") else None
+    return Attributes(
+        modified.seconds * _NS + modified.nanos if modified is not None else None,
+        message.content_type,
+        message.executable if message.HasField("executable") else None,
+    )
+
+
+def _decode_span(message: pb.GoodSpan, name: str) -> Span:
+    if message.start < 0 or message.length < 1:
+        raise errors.InvalidRangeError(f"{name}: not a span: {message.length} bytes at {message.start}", name=name)
+    return Span(message.start, message.start + message.length)
+
+
+# WriteFile, from the server
+
+
+def encode_upload_answer(answer: UploadAnswer) -> bytes:
+    """Serialise a WriteFileResponse."""
+    match answer:
+        case UploadOpened():
+            return pb.WriteFileResponse(opened=_encode_opened(answer)).SerializeToString()
+        case UploadProgress(received, durable):
+            return pb.WriteFileResponse(progress=pb.UploadProgress(received=received, durable=durable)).SerializeToString()
+        case UploadCommitted(info):
+            return pb.WriteFileResponse(committed=encode_info(info)).SerializeToString()
+        case UploadRefused(error, good):
+            refused = pb.UploadRefused(error=status.encode_file_error(error), good=map(_encode_good, good))
+            return pb.WriteFileResponse(refused=refused).SerializeToString()
+        case None:
+            return b""
+
+
+def decode_upload_answer(data: bytes, *, name: str) -> UploadAnswer:
+    """Parse a WriteFileResponse. Raises ProtocolError if it is not one, or makes no sense. `name` is the file's name."""
+    message = parsed(pb.WriteFileResponse(), data, errors.ProtocolError)
+    if message.HasField("refused"):
+        refused = message.refused
+        return UploadRefused(status.decode_upload_error(refused.error, name=name), _decode_goods(refused.good, name))
+    if message.HasField("committed"):
+        return UploadCommitted(decode_info(message.committed))
+    if message.HasField("opened"):
+        return _decode_opened(message.opened, name)
+    if message.HasField("progress"):
+        return UploadProgress(message.progress.received, message.progress.durable)
+    return None
+
+
+def _encode_good(good: GoodSpan) -> pb.GoodSpan:
+    return pb.GoodSpan(start=good.span.start, length=good.span.length, crc32c=good.crc32c)
+
+
+def _encode_opened(opened: UploadOpened) -> pb.UploadOpened:
+    expires = None
+    if opened.expires_after is not None:
+        expires = Duration()
+        expires.FromNanoseconds(int(opened.expires_after * _NS))
+    return pb.UploadOpened(good=map(_encode_good, opened.good), block_size=opened.block_size, expires_after=expires)
+
+
+def _decode_opened(message: pb.UploadOpened, name: str) -> UploadOpened:
+    expires = None
+    if message.HasField("expires_after"):
+        expires = message.expires_after.seconds + message.expires_after.nanos / _NS
+    return UploadOpened(_decode_goods(message.good, name), message.block_size, expires)
+
+
+def _decode_goods(messages: Iterable[pb.GoodSpan], name: str) -> tuple[GoodSpan, ...]:
+    goods, end = [], 0
+    for message in messages:
+        start, length = message.start, message.length
+        if start < end or length < 1:
+            raise errors.ProtocolError(f"{name}: the server says it has {length} bytes at {start}, after byte {end}", name=name)
+        end = start + length
+        goods.append(GoodSpan(Span(start, end), message.crc32c))
+    return tuple(goods)
+
+
+# WriteFiles
+
+
+def encode_new_files(files: Iterable[NewFile], *, transfer_id: str = "", attempt: int = 0) -> bytes:
+    """Serialise a WriteFilesRequest. Without files it is a heartbeat."""
+    return filled(
+        pb.WriteFilesRequest,
+        files=[
+            filled(
+                pb.SmallFile,
+                name=file.name,
+                if_absent=True if file.condition.absent else None,
+                if_revision=file.condition.revision,
+                modified=_encode_time(file.attributes.modified_ns),
+                content_type=file.attributes.content_type,
+                executable=file.attributes.executable,
+                crc32c=file.crc32c,
+                data=bytes(file.data),
+            )
+            for file in files
+        ],
+        transfer_id=transfer_id,
+        attempt=attempt,
+    ).SerializeToString()
+
+
+def decode_new_files(data: bytes) -> tuple[NewFile, ...]:
+    """Parse a WriteFilesRequest. Raises InvalidRequestError if it is not one."""
+    message = parsed(pb.WriteFilesRequest(), data, errors.InvalidRequestError)
+    return tuple(
+        NewFile(file.name, file.data, file.crc32c, _decode_condition(file), _decode_attributes(file)) for file in message.files
+    )
+
+
+def encode_written(results: Iterable[WrittenFile]) -> bytes:
+    """Serialise a WriteFilesResponse. Without results it is a heartbeat."""
+    return pb.WriteFilesResponse(
+        results=[
+            pb.WrittenFile(error=status.encode_file_error(result))
+            if isinstance(result, errors.UnspoolError)
+            else pb.WrittenFile(committed=encode_info(result))
+            for result in results
+        ]
+    ).SerializeToString()
+
+
+def decode_written(data: bytes, names: Sequence[str]) -> tuple[WrittenFile, ...]:
+    """Parse a WriteFilesResponse. Raises ProtocolError if it is not one, or has more results than there are `names`."""
+    message = parsed(pb.WriteFilesResponse(), data, errors.ProtocolError)
+    if len(message.results) > len(names):
+        raise errors.ProtocolError(f"the server answers {len(message.results)} files, and {len(names)} were left")
+    return tuple(
+        status.decode_upload_error(result.error, name=name) if result.HasField("error") else decode_info(result.committed)
+        for result, name in zip(message.results, names, strict=False)
+    )
+
+
+# StatUpload, AbandonUpload
+
+
+def encode_upload_name(upload_id: bytes, name: str) -> bytes:
+    """Serialise a StatUploadRequest or an AbandonUploadRequest: they are the same bytes."""
+    return filled(pb.StatUploadRequest, upload_id=upload_id, name=name).SerializeToString()
+
+
+def decode_upload_name(data: bytes) -> tuple[bytes, str]:
+    """Parse a StatUploadRequest or an AbandonUploadRequest. Raises InvalidRequestError if it is not one."""
+    message = parsed(pb.StatUploadRequest(), data, errors.InvalidRequestError)
+    _check_id(message.upload_id, message.name)
+    return message.upload_id, message.name
+
+
+def encode_upload_state(state: UploadState) -> bytes:
+    """Serialise a StatUploadResponse."""
+    match state:
+        case UploadOpened():
+            return pb.StatUploadResponse(opened=_encode_opened(state)).SerializeToString()
+        case UploadCommitted(info):
+            return pb.StatUploadResponse(committed=encode_info(info)).SerializeToString()
+        case None:
+            return b""
+
+
+def decode_upload_state(data: bytes, *, name: str) -> UploadState:
+    """Parse a StatUploadResponse. Raises ProtocolError if it is not one."""
+    message = parsed(pb.StatUploadResponse(), data, errors.ProtocolError)
+    if message.HasField("committed"):
+        return UploadCommitted(decode_info(message.committed))
+    return _decode_opened(message.opened, name) if message.HasField("opened") else None
