@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from unspool.local import partfile
+from unspool.local import part
 
 _SECTOR = 512
 
@@ -56,7 +56,7 @@ class Recorder:
             self._patch(patch, os, "replace", self._replace)
             self._patch(patch, os, "unlink", self._unlink)
             self._patch(patch, os, "link", self._link)
-            self._patch(patch, partfile, "write_new", self._write_new)
+            self._patch(patch, part, "write_new", self._write_new)
             yield
 
     def _patch(self, patch: pytest.MonkeyPatch, owner: Any, name: str, log: Callable[..., None]) -> None:
