@@ -110,6 +110,9 @@ class ServiceOptions:
         largest_page: most entries per page that a client may ask for. 5000 of the longest usual names stay below 4 MiB.
         largest_batch: most files in one batch. Even with the longest names they fit into one request.
         heartbeat: seconds to wait for the store before a heartbeat is sent; a third of the client's idle timeout.
+        upload_idle: seconds without a message after which the client of an upload is not waited for any more (tusd: 60).
+        sync_bytes, sync_seconds: after so many bytes of an upload, or so long after a byte, what was received is made durable.
+            Syncing takes milliseconds on many disks, so it is not done for every block (iroh: every 64 MiB or second).
         dialects: the protocols that the server speaks. `bytestream` is not among them unless asked for, because its clients
             cannot notice that a file changed between two reads. Nor is `admin`, which tells who reads what.
     """
@@ -120,7 +123,29 @@ class ServiceOptions:
     largest_page: int = 5000
     largest_batch: int = 1000
     heartbeat: float = 10.0
+    upload_idle: float = 60.0
+    sync_bytes: int = 64 * MIB
+    sync_seconds: float = 1.0
     dialects: tuple[ServedDialect, ...] = ("unspool", "demo")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """What an ingester takes, and how long it keeps it.
+
+    Attributes:
+        largest_file: most bytes of a file; None is what the file system takes.
+        uploads: most unfinished uploads of one principal (as many as it may have streams, ten times over).
+        bytes: most bytes of the unfinished uploads of one principal; None for no limit but the space there is.
+        keep: seconds that an unfinished upload is kept after the last byte of it (GCS: a week).
+        remember: seconds that a committed upload is remembered, so that a lost reply is no second upload.
+    """
+
+    largest_file: int | None = None
+    uploads: int = 1000
+    bytes: int | None = None
+    keep: float = 7 * 86400.0
+    remember: float = 86400.0
 
 
 @dataclass(frozen=True, slots=True)

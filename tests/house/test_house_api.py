@@ -95,6 +95,7 @@ IN_MODULES = {
     ],
     unspool.options: [
         "Dialect",
+        "IngestOptions",
         "LimitOptions",
         "MIB",
         "Metadata",

@@ -13,7 +13,10 @@ from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from unspool import FileService, LimitOptions, MemoryStore, Server, ServerOptions, ServiceOptions
+from unspool.core.uploading import UploadRefused
 from unspool.errors import InvalidRequestError
+from unspool.ingest.memory import MemoryIngester
+from unspool.rpc import status, writewire
 from unspool.server import dialects
 from unspool.server.report import CallEnd
 from unspool.testing import Recorder
@@ -71,8 +74,11 @@ async def call(address: str, method: Registered, request: bytes) -> grpc.StatusC
         try:
             if method.streams:
                 stream: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(method.path)
-                async for _ in stream(request):
-                    pass
+                async for message in stream(request):
+                    if method.path.endswith("/WriteFile"):  # it refuses by a message
+                        answer = writewire.decode_upload_answer(message, name="")
+                        assert isinstance(answer, UploadRefused)
+                        return status.STATUS[type(answer.error)]
             else:
                 unary: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method.path)
                 await unary(request)
@@ -103,6 +109,9 @@ async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -
             "/unspool.v1.FileService/ReadFile",
             "/unspool.v1.FileService/ReadFiles",
             "/unspool.v1.FileService/ListFiles",
+            "/unspool.v1.FileService/WriteFile",
+            "/unspool.v1.FileService/StatUpload",
+            "/unspool.v1.FileService/AbandonUpload",
             "/demo.Files/GetFile",
             "/google.bytestream.ByteStream/Read",
             "/google.bytestream.ByteStream/Write",
@@ -140,7 +149,9 @@ async def test_who_is_refused_is_not_even_decoded(monkeypatch: pytest.MonkeyPatc
 async def test_what_does_not_parse_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A malformed request is INVALID_ARGUMENT for every method, and is reported."""
     ended = Recorder[CallEnd]()
-    server = Server(MemoryStore(), options=ServerOptions(service=EVERY_DIALECT), observers=[ended])
+    store = MemoryStore()
+    options = ServerOptions(service=EVERY_DIALECT)
+    server = Server(store, options=options, observers=[ended], ingester=MemoryIngester(store))
     async with registering(monkeypatch, server) as methods:
         for method in methods:
             assert await call(server.address, method, b"\xff") is grpc.StatusCode.INVALID_ARGUMENT

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,6 +23,7 @@ from unspool.core.access import Credentials, Extent, Principal, Right, Verdict
 from unspool.core.model import BatchRequest, FileInfo, ListRequest, NamedSpan, Omission, Page, Piece, WantedFile
 from unspool.core.rules import parse_rules
 from unspool.core.tokens import ListedToken, digest_of, write_token
+from unspool.core.uploading import UploadOpen, UploadRequest
 from unspool.errors import (
     AccessError,
     NotFoundError,
@@ -30,7 +32,7 @@ from unspool.errors import (
     UnauthenticatedError,
     UnspoolError,
 )
-from unspool.rpc import batchwire, wire
+from unspool.rpc import batchwire, wire, writewire
 from unspool.server.guard import _is_here
 from unspool.server.report import CallEnd
 from unspool.server.streams import Streams
@@ -112,6 +114,9 @@ REQUESTS = {
     "/unspool.v1.FileService/ReadFile": b"\n\x01a",
     "/unspool.v1.FileService/ListFiles": wire.encode_list_request(ListRequest("a")),
     "/unspool.v1.FileService/ReadFiles": batchwire.encode_batch_request(BatchRequest((WantedFile("a"),))),
+    "/unspool.v1.FileService/WriteFile": writewire.encode_upload_request(UploadRequest(UploadOpen(bytes(16), "a"))),
+    "/unspool.v1.FileService/StatUpload": writewire.encode_upload_name(bytes(16), "a"),
+    "/unspool.v1.FileService/AbandonUpload": writewire.encode_upload_name(bytes(16), "a"),
     "/demo.Files/GetFile": b"\n\x01a",
     "/google.bytestream.ByteStream/Read": b"\n\x01a",
     "/google.bytestream.ByteStream/Write": b"\n\x01a",
@@ -120,7 +125,13 @@ REQUESTS = {
 }
 """A request for the name `a`, for each method that takes one."""
 
-NEEDS = {"ListFiles": ("list", "a"), "WatchCalls": ("watch", "")}
+NEEDS = {
+    "ListFiles": ("list", "a"),
+    "WatchCalls": ("watch", ""),
+    "WriteFile": ("write", "a"),
+    "StatUpload": ("write", "a"),
+    "AbandonUpload": ("write", "a"),
+}
 """The right that a method needs, and to what, if it is not to read `a`."""
 
 
@@ -140,7 +151,10 @@ async def test_every_method_asks_before_the_store_is_asked(
 
     ended = Recorder[CallEnd]()
     options = ServerOptions(service=EVERY_DIALECT)
-    server = Server(Untouched(), options=options, observers=[ended], authenticate=lambda _: who, authorize=nobody)
+    untouched: Any = Untouched()
+    server = Server(
+        untouched, options=options, observers=[ended], authenticate=lambda _: who, authorize=nobody, ingester=untouched
+    )
     async with registering(monkeypatch, server) as methods:
         assert {method.path for method in methods} == set(REQUESTS)
         for method in methods:

@@ -11,6 +11,7 @@ from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.config import config_option, places_of
 from unspool.cli.security import server_security_options
 from unspool.cli.serveaccess import access_options
+from unspool.cli.servewriting import write_options
 from unspool.cli.sizes import Size, write_size
 from unspool.options import ServerOptions
 
@@ -126,6 +127,7 @@ _DEFAULTS = ServerOptions()
     shell_complete=complete_paths,
     help="Keep learned checksums in FILE, for the next start (default: in memory only).",
 )
+@write_options
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
 @click.option("--bytestream/--no-bytestream", default=False, help="Also answer google.bytestream's Read (default: no).")

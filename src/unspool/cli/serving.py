@@ -91,6 +91,8 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     # Reports an error once instead of once per worker.
     await settings.store().aclose()
     settings.check_checksums()
+    if (ingester := settings.receiver()) is not None:
+        await ingester.aclose()
     access = settings.access()
     guarded = access.authenticate is not None or access.authorize is not None
     reloads = bool(access.reloaded) or settings.cert is not None
@@ -153,9 +155,11 @@ async def _serve(
     store, observers = settings.store(), []
     if counts is not None:
         store, observers = counts.watched(store), [counts]
+    ingester = None
     try:
         access = settings.access()
         settings.check_certificates()
+        ingester = settings.receiver()
         server = Server(
             store,
             settings.listen,
@@ -171,6 +175,7 @@ async def _serve(
             audit=access.audit,
             checksums=settings.checksums,
             siblings=siblings,
+            ingester=ingester,
         )
 
         def reload() -> None:
@@ -189,6 +194,8 @@ async def _serve(
             log.info(_DRAINING, settings.grace)
             asyncio.get_running_loop().call_later(settings.grace + _CLOSING, os._exit, DONE)
     finally:
+        if ingester is not None:
+            await ingester.aclose()
         await store.aclose()
 
 

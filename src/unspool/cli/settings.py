@@ -7,11 +7,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from unspool.access.auditfile import descriptor_of
 from unspool.answers.kept import KeptChecksums
 from unspool.cli.serveaccess import AccessSettings
+from unspool.cli.servewriting import WriteSettings
 from unspool.cli.watching import check_metrics
 from unspool.core.tls import Listener, parse_listeners
 from unspool.errors import LocalFileError
@@ -20,9 +21,12 @@ from unspool.server import exposure
 from unspool.server.ports import is_exposed
 from unspool.stores import Store, open_store
 
+if TYPE_CHECKING:
+    from unspool.ingest.base import Ingester
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(AccessSettings):
+class Settings(AccessSettings, WriteSettings):
     """The options of `unspool serve`, under the same names."""
 
     root: str
@@ -94,6 +98,11 @@ class Settings(AccessSettings):
         with self.at("root"):
             return open_store(self.root, hidden=self.hidden, allow_http=_has_plain_endpoint())
 
+    def receiver(self) -> Ingester | None:
+        """Open what receives files; None if clients may not write."""
+        with self.at("write"):
+            return self.ingester(self.root, hidden=self.hidden)
+
     def listeners(self) -> Sequence[Listener]:
         """Return where the server listens. Raises InvalidRequestError if that makes no sense."""
         with self.at("listen", "cert", "client_ca"):
@@ -127,6 +136,8 @@ class Settings(AccessSettings):
                 exposed = is_exposed(listener.where)
             self.check_exposure(listener, exposed=exposed)
         await self.store().aclose()
+        with self.at("write"):
+            self.check_writable(self.root)
         self.check_certificates()
         self.access(audit=False)
         with self.at("audit"):

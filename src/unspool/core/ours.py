@@ -1,7 +1,7 @@
-"""The names of unspool's own files: those beside a file's destination, and the directory below a tree's destination.
+"""The names of unspool's own files: those beside a file's destination, and the directories below a tree and a served directory.
 
-Rule 1: these names are reserved: no downloaded or served file may have one. Case makes no difference, because some file systems
-        ignore it.
+Rule 1: these names are reserved: no downloaded, uploaded or served file may have one. Case makes no difference, because some
+        file systems ignore it.
 Rule 2: they fit wherever the destination's own name fits, and no two destinations in one directory share them.
 """
 
@@ -13,6 +13,9 @@ from unspool.core.value import value
 
 HOME = ".unspool-tree"
 """The directory below a tree's destination that holds the tree's record and the files that have no final name yet."""
+
+UPLOADS = ".unspool-uploads"
+"""The directory below a served directory that holds the uploads that have no final name yet."""
 
 PART_SUFFIX = ".unspool-part"
 JOURNAL_SUFFIX = ".unspool-journal"
@@ -62,7 +65,7 @@ def is_unfinished(name: str) -> bool:
 def is_ours(name: str) -> bool:
     """Whether a name is reserved for unspool's own files."""
     # A fast check first: this is called for every entry of a listing, and the answer is nearly always no.
-    return _MARK in name.lower() and (is_unfinished(name) or is_home(name))
+    return _MARK in name.lower() and (is_unfinished(name) or is_home(name) or name.lower() == UPLOADS)
 
 
 def is_home(name: str) -> bool:

@@ -99,11 +99,25 @@ class SegmentTable:
         if known is not None:
             self._good_bytes -= known.length
 
+    def restore(self, number: int, segment: Segment) -> None:
+        """Say what is good of a segment, instead of what was known of it."""
+        self.forget(number)
+        self._segments[number] = segment
+        self._good_bytes += segment.length
+
     def forget_within(self, span: Span) -> None:
         """Mark as not good every segment whose good part overlaps `span`."""
         for number in range(span.start // self.segment_size, -(-span.stop // self.segment_size)):
             if span.length and span.start < self.span_of(number).stop:
                 self.forget(number)
+
+    def covers(self, span: Span) -> bool:
+        """Whether all bytes of a span, which is not empty, are known to be good."""
+        size = self.segment_size
+        return all(
+            self.span_of(number).stop >= min(span.stop, (number + 1) * size)
+            for number in range(span.start // size, -(-span.stop // size))
+        )
 
     def gaps(self, size: int) -> Iterator[Span]:
         """Yield, in order, the spans of a file of `size` bytes that are not known to be good. Adjacent spans are merged."""

@@ -159,8 +159,14 @@ def make_directory(name: str, directory: int | None) -> None:
         os.chmod(name, mode | stat.S_IRWXU, dir_fd=directory)
 
 
-def write_new(name: str, directory: int, data: bytes) -> None:
+def write_new(name: str, directory: int, data: bytes, *, synced: bool = False) -> None:
     """Create a small file and write it. A regular file that an earlier run left is removed first. Links are not followed.
+
+    Args:
+        name: name of the file.
+        directory: descriptor of its directory.
+        data: what it is to hold.
+        synced: whether its contents are to be durable.
 
     Raises:
         FileExistsError: there is something, but it is not a regular file.
@@ -172,6 +178,9 @@ def write_new(name: str, directory: int, data: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(name, flags, 0o666, dir_fd=directory), "wb") as file:
         file.write(data)
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_small(name: str, directory: int, most: int) -> bytes:

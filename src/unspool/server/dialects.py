@@ -8,6 +8,7 @@ from importlib import import_module
 from unspool.answers.kept import KeptChecksums
 from unspool.core.running import Running
 from unspool.errors import InvalidRequestError
+from unspool.ingest.base import Ingester
 from unspool.options import ServiceOptions
 from unspool.server.entry import Dialect
 from unspool.server.streams import Streams
@@ -34,6 +35,7 @@ def make(
     options: ServiceOptions,
     *,
     kept: KeptChecksums | None = None,
+    ingester: Ingester | None = None,
     everywhere: Callable[[], Awaitable[Running]] = nowhere,
 ) -> Dialect:
     """Return a dialect over a store. Raises InvalidRequestError if there is none of that name.
@@ -44,6 +46,7 @@ def make(
         streams: how much each stream may send.
         options: sizes and intervals.
         kept: for the one that has checksums of whole files.
+        ingester: for the one that writes.
         everywhere: for `admin`: returns the running calls of all processes.
     """
     if name not in _HOMES:
@@ -52,7 +55,7 @@ def make(
     made: Callable[..., Dialect] = getattr(import_module(module), maker)
     match name:
         case "unspool":
-            return made(store, streams, options, kept)
+            return made(store, streams, options, kept, ingester)
         case "admin":
             return made(everywhere, streams, options)
         case _:

@@ -23,12 +23,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import grpc
 
 from unspool.core.access import Credentials, Extent, Principal, Right, Verdict
 from unspool.core.model import Page
+from unspool.core.uploading import GoodSpan
 from unspool.core.value import value
 from unspool.errors import AccessError, ServerError, UnspoolError
 from unspool.rpc import status
@@ -116,6 +118,8 @@ class Call:
         served: the revision and the span that are served of each name, by its index.
         decided_at: the version of tokens and rules by which that was decided.
         recheck: decides again, if something has changed. None if nothing is decided about calls.
+        good: what the server has of the upload of the call, for its refusal.
+        answered: whether the last message of a two-way stream was sent, so that nothing can be refused any more.
         shown: returns what the caller may see of a page of its listing, None for nothing. None if that is everything.
         hides: see `ListRequest.hides`.
         sees: whether the caller may see a name among the calls that it watches. None if it may see everything.
@@ -137,9 +141,14 @@ class Call:
         self.served: dict[int, tuple[str, tuple[int, int] | None]] = {}
         self.decided_at: tuple[object, ...] = ()
         self.recheck: Callable[[], Awaitable[None]] | None = None
+        self.good: tuple[GoodSpan, ...] = ()
+        self.answered = False
         self.shown: Callable[[Page], Awaitable[Page | None]] | None = None
         self.hides: Callable[[str], bool] | None = None
         self.sees: Callable[[str], bool] | None = None
+
+
+Refuse: TypeAlias = Callable[[Call, UnspoolError], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,7 @@ class Method:
         asks: returns what a request asks for.
         answer: answers a request.
         streams: whether `answer` sends messages itself, through an outlet. Otherwise it returns the only message.
+        refuses: tells the client of an error by a message, after which the call ends with OK. None: by the status of the call.
     """
 
     name: str
@@ -159,6 +169,7 @@ class Method:
     asks: Callable[[Any], Asked]
     answer: Callable[[Any, Call], Awaitable[bytes | None]]
     streams: bool = True
+    refuses: Refuse | None = None
 
 
 class Dialect(Protocol):
@@ -226,7 +237,7 @@ class Entry:
     def _handler(self, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
         async def enter(_: object, context: Context) -> bytes | None:
             call = Call(method, context)
-            async with answering(context):
+            async with answering(context, method.refuses and partial(method.refuses, call)):
                 with ExitStack() as stack:
                     stack.enter_context(self._reported(call))
                     if self._access is not None:
@@ -248,21 +259,24 @@ class Entry:
 
 
 @asynccontextmanager
-async def answering(context: Context) -> AsyncIterator[None]:
-    """Turn an exception into the status of the call. Nothing else does."""
+async def answering(context: Context, refuse: Callable[[UnspoolError], Awaitable[None]] | None = None) -> AsyncIterator[None]:
+    """Turn an exception into the status of the call, or into a refusal. Nothing else does."""
     try:
         yield
     except ClientGoneError:
         # Returning would have gRPC send a status, which fails, and log that with a traceback: a client could fill the log.
         raise asyncio.CancelledError from None
     except UnspoolError as error:
-        code, message, metadata = status.encode_error(error)
+        failed = error
     except Exception as error:
         log.exception("a call failed with an unexpected error")
-        code, message, metadata = status.encode_error(ServerError(f"internal error: {type(error).__name__}"))
+        failed = ServerError(f"internal error: {type(error).__name__}")
     else:
         return
     try:
-        await context.abort(code, message, metadata)
+        if refuse is None:
+            await context.abort(*status.encode_error(failed))
+        else:
+            await refuse(failed)
     except grpc.aio.InternalError:  # the client has left meanwhile; see above
         raise asyncio.CancelledError from None

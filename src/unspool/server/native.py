@@ -22,10 +22,12 @@ from unspool.answers.kept import KeptChecksums
 from unspool.answers.pages import PageMaker
 from unspool.answers.refused import with_refused
 from unspool.core.model import HEARTBEAT, BatchRequest, Frame, ListRequest, Page, Piece, ReadRequest
+from unspool.ingest.base import Ingester
 from unspool.options import ServiceOptions
 from unspool.rpc import batchwire, wire
 from unspool.server.entry import Asked, Call, Method, Sent
 from unspool.server.streams import Streams
+from unspool.server.writing import Writing
 from unspool.stores.base import Store
 
 
@@ -37,11 +39,19 @@ class Native:
         streams: how much each stream may send.
         options: sizes and intervals.
         kept: the file that keeps learned checksums; None keeps none.
+        ingester: gets the files that clients write; not closed here. None refuses them.
     """
 
     service = wire.SERVICE
 
-    def __init__(self, store: Store, streams: Streams, options: ServiceOptions, kept: KeptChecksums | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        streams: Streams,
+        options: ServiceOptions,
+        kept: KeptChecksums | None = None,
+        ingester: Ingester | None = None,
+    ) -> None:
         self._store = store
         self._streams = streams
         self._options = options
@@ -49,6 +59,7 @@ class Native:
         self._frames = FrameMaker(self._checksums, options, kept)
         self._batches = BatchMaker(store, self._frames, self._checksums, options)
         self._pages = PageMaker(store, self._checksums, options)
+        self._writing = Writing(ingester, streams, options)
 
     def methods(self) -> Sequence[Method]:
         """See `Dialect.methods`."""
@@ -57,6 +68,7 @@ class Native:
             Method("ReadFile", wire.decode_read_request, _asked_of_read, self._read_file),
             Method("ReadFiles", self._decode_batch, _asked_of_batch, self._read_files),
             Method("ListFiles", wire.decode_list_request, _asked_of_list, self._list_files),
+            *self._writing.methods(),
         )
 
     def _decode_batch(self, request: bytes) -> BatchRequest:

@@ -84,14 +84,25 @@ class Outlet:
             AccessError: the caller has lost the right to it.
             ClientGoneError: the client left.
         """
+        await self.admit(len(message), may_end=may_end)
+        await self._send(message)
+
+    async def admit(self, size: int, *, may_end: bool = True) -> None:
+        """Wait as long as the rate limits require for `size` bytes, which are then sent, or were received.
+
+        Raises what `send` raises, but for ClientGoneError.
+        """
         now = asyncio.get_running_loop().time() if self._age is not None or self._paces else 0.0
         if self._age is not None and self._sent and may_end and now - self._begun >= self._age:
             raise StreamAgeError(f"this server ends streams after {self._age:g} s: continue with a new one", retry_after=0.0)
         self._sent = True
-        if self._paces and (wait := max(pace.take(len(message), now) for pace in self._paces)):
+        if self._paces and (wait := max(pace.take(size, now) for pace in self._paces)):
             await self.patiently(asyncio.sleep(wait))
         if self._recheck is not None:
             await self._recheck()
+
+    async def say(self, message: bytes) -> None:
+        """Send a message to which no limit applies. Raises ClientGoneError."""
         await self._send(message)
 
     async def _send(self, message: bytes) -> None:
@@ -103,11 +114,11 @@ class Outlet:
 
     async def patiently(self, awaitable: Awaitable[T]) -> T:
         """Wait for something other than the client, and send heartbeats meanwhile."""
-        self._waiting = True
+        before, self._waiting = self._waiting, True
         try:
             return await awaitable
         finally:
-            self._waiting = False
+            self._waiting = before
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """See `Patience.turn`."""

@@ -13,8 +13,10 @@ import grpc
 from unspool.answers.kept import KeptChecksums
 from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.core.address import HostPort
+from unspool.core.counted import counted
 from unspool.core.tls import Listener, parse_listeners
-from unspool.errors import InvalidRequestError
+from unspool.errors import InvalidRequestError, UnspoolError
+from unspool.ingest.base import Ingester
 from unspool.options import ServerOptions
 from unspool.rpc import forks
 from unspool.rpc.certificates import Certificates, FilePath
@@ -31,6 +33,9 @@ from unspool.server.siblings import Siblings
 from unspool.stores.base import Store
 
 log = logging.getLogger("unspool.server")
+
+_SWEEPS = 3600.0
+"""Seconds between two sweeps of uploads that expired."""
 
 _CLOSING = 2.0
 """Seconds that cut streams have to send their status to the client before connections are closed."""
@@ -55,6 +60,8 @@ class Server:
         cert: a file with the server's certificate (PEM), followed by those of intermediate authorities.
         key: a file with its private key (PEM), without a passphrase; None if it is in the file `cert`.
         client_ca: a file with the certificates of the authorities that sign those of clients (PEM).
+        ingester: gets the files that clients write, below the same directory as the store's; None makes the server read-only.
+            The server does not close it, but has it sweep at the start and every hour.
         checksums: a file (SQLite) that keeps the checksums that the server learns, for its next start. It is created if it does
             not exist. Several servers may use one file.
         insecure: whether it may listen in clear on an address that other machines reach, and take tokens there. It logs a
@@ -89,6 +96,7 @@ class Server:
         audit: Audit | None = None,
         checksums: FilePath | None = None,
         siblings: Siblings | None = None,
+        ingester: Ingester | None = None,
     ) -> None:
         self.options = options or ServerOptions()
         self.addresses = (listen,) if isinstance(listen, str) else tuple(listen)
@@ -111,8 +119,11 @@ class Server:
             audit=audit,
             kept=self._kept,
             siblings=siblings,
+            ingester=ingester,
         )
+        self._ingester = ingester
         self._watch: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._state: Literal["new", "started", "stopped"] = "new"
 
     @property
@@ -143,6 +154,8 @@ class Server:
         self._probes.serving(yes=True)
         if self._ports:
             self._watch = asyncio.create_task(self._service.connections.watch(self._ports, room(self.options.limits).wanted))
+        if self._ingester is not None:
+            self._sweeping = asyncio.create_task(_sweep(self._ingester))
         self._state = "started"
         return self.address
 
@@ -219,8 +232,9 @@ class Server:
         self._probes.serving(yes=False)
         await self._service.drain(self.options.grace if grace is None else grace)
         await self._server.stop(_CLOSING)
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._sweeping):
+            if task is not None:
+                task.cancel()
         if self._kept is not None:
             await asyncio.to_thread(self._kept.close)
 
@@ -232,3 +246,16 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop(0 if error is not None else None)
+
+
+async def _sweep(ingester: Ingester) -> None:
+    """Have an ingester remove what expired, now and then."""
+    while True:
+        try:
+            count = await ingester.sweep()
+        except UnspoolError as error:
+            log.warning("uploads that expired could not be removed: %s", error.message)
+        else:
+            if count:
+                log.info("%s expired", counted(count, "upload"))
+        await asyncio.sleep(_SWEEPS)

@@ -13,6 +13,7 @@ from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.core.counted import counted
 from unspool.core.running import Running
 from unspool.errors import InvalidRequestError
+from unspool.ingest.base import Ingester
 from unspool.options import LimitOptions, ServiceOptions
 from unspool.rpc.adminwire import WATCH_CALLS
 from unspool.server import dialects
@@ -55,6 +56,8 @@ class FileService:
         audit: told what was decided about each call, as `unspool.access.AuditFile`.
         kept: a file that keeps the checksums that the service learns. The service does not close it.
         siblings: the other processes that serve the same port, for the dialect `admin`; None if there are none.
+        ingester: gets the files that clients write, as `unspool.ingest.local.LocalIngester`; None refuses them. The service
+            does not close it.
 
     Attributes:
         services: the full names of the gRPC services it implements, for health and reflection.
@@ -75,6 +78,7 @@ class FileService:
         audit: Audit | None = None,
         kept: KeptChecksums | None = None,
         siblings: Siblings | None = None,
+        ingester: Ingester | None = None,
     ) -> None:
         options, limits = options or ServiceOptions(), limits or LimitOptions()
         self._streams = Streams(limits)
@@ -93,7 +97,8 @@ class FileService:
             everywhere = running.everywhere if siblings is None else siblings.with_mine(running.now)
         self._entry = Entry(Reports(observers).reported, *concerns, requests=requests, access=guard)
         self._dialects = [
-            dialects.make(name, store, self._streams, options, kept=kept, everywhere=everywhere) for name in options.dialects
+            dialects.make(name, store, self._streams, options, kept=kept, ingester=ingester, everywhere=everywhere)
+            for name in options.dialects
         ]
         self.services = tuple(dialect.service for dialect in self._dialects)
         self.pools = tuple(dialect.pool for dialect in self._dialects if isinstance(dialect, Described))

@@ -24,7 +24,12 @@ __all__ = ["FakeClock", "FaultyStore", "FaultyTransport", "Recorder", "Stock", "
 
 _HOMES = {"Stock": "unspool.testing.stock", "StoreContract": "unspool.testing.storecontract"}
 
-ASSERTING = ("unspool.testing.stock", "unspool.testing.smallcontract", "unspool.testing.storecontract")
+ASSERTING = (
+    "unspool.testing.ingestcontract",
+    "unspool.testing.stock",
+    "unspool.testing.smallcontract",
+    "unspool.testing.storecontract",
+)
 """Modules whose assertions pytest explains."""
 
 

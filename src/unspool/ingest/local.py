@@ -1,0 +1,335 @@
+"""A directory as the place of uploads: the one that a local store serves.
+
+Rule 1: an upload is received by one process and one stream at a time. Opening it again takes it over: in this process at once;
+        from another process, which finds the part file locked, by a file in `wanted/` that the holder looks for.
+Rule 2: what comes from an earlier run is read again before it is used. What this process closed itself, and nobody has changed
+        since, is not.
+Rule 3: system calls that may wait for a disk run in worker threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from weakref import WeakValueDictionary
+
+from unspool.core.condition import check_condition, may_be
+from unspool.core.counted import counted
+from unspool.core.journal import Journal
+from unspool.core.model import FileInfo
+from unspool.core.segments import SegmentTable, segment_size_for
+from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
+from unspool.errors import BusyError, NoSpaceError, TooLargeError, UnreachableError
+from unspool.ingest.base import Known
+from unspool.ingest.localupload import Home, LocalUpload
+from unspool.ingest.refusals import served
+from unspool.ingest.staging import Staging, key_of
+from unspool.ingest.sweep import sweep
+from unspool.ingest.target import Target, Targets
+from unspool.ingest.uploadfile import CommittedError, UploadFile, info_of_record, look, settle
+from unspool.local.entries import status_of
+from unspool.options import IngestOptions
+from unspool.stores.revisions import RevisionOf, by_status
+from unspool.stores.threads import Threads
+
+log = logging.getLogger("unspool.ingest")
+
+_THREADS = 64
+"""Most worker threads, as for a local store."""
+
+_LOOKS = 0.2
+"""Seconds between two looks at what other processes want. A look is one system call on an empty directory."""
+
+_TRIES = 0.05
+"""Seconds between two tries to lock what another process lets go of."""
+
+_PATIENCE = 10.0
+"""Seconds to wait for another process to let go: it may be in the middle of a sync."""
+
+_STAMPS = 1000
+"""Uploads of which is remembered how they were left."""
+
+_Stamp = tuple[int, int, int, int]
+
+
+class LocalIngester:
+    """Receives files into one directory. See `Ingester`.
+
+    Uploads are kept in the directory `.unspool-uploads` below it, also over a restart. Several processes may receive into one
+    directory.
+
+    Args:
+        root: the directory. It is opened at once.
+        options: what is taken, and how long it is kept.
+        hidden: whether dotfiles may be written, as the store has it.
+        revision_of: makes revisions, as the store has it.
+        clock: returns the seconds since 1970.
+
+    Raises:
+        NotFoundError, PermissionDeniedError: the directory cannot be opened, or nothing may be made in it.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        options: IngestOptions | None = None,
+        *,
+        hidden: bool = False,
+        revision_of: RevisionOf = by_status,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._options = options or IngestOptions()
+        self._clock = clock
+        self._root = os.fspath(root)
+        self._targets = Targets(self._root, hidden=hidden, revision_of=revision_of)
+        with served(self._root):
+            self._staging = Staging(self._targets.descriptor)
+        self._threads = Threads(_THREADS)
+        self._live: dict[str, LocalUpload] = {}
+        self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._stamps: OrderedDict[str, _Stamp] = OrderedDict()
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def largest_file(self) -> int | None:
+        """See `Ingester.largest_file`."""
+        return self._options.largest_file
+
+    @property
+    def expires_after(self) -> float | None:
+        """See `Ingester.expires_after`."""
+        return self._options.keep
+
+    # Opening
+
+    async def open(self, opens: UploadOpen, owner: str) -> LocalUpload | FileInfo:
+        """See `Ingester.open`."""
+        self._targets.check(opens.name)
+        most = self._options.largest_file
+        if most is not None and (opens.size or 0) > most:
+            said = f"{opens.name}: has {counted(opens.size or 0, 'byte')}, and this server takes files of at most {most}"
+            raise TooLargeError(said, name=opens.name)
+        key = key_of(UploadKey(opens.upload_id, opens.name, owner))
+        lock = self._opening.setdefault(key, asyncio.Lock())
+        async with lock:
+            part = await self._taken(key, opens.name, lambda: self._open(key, opens, owner))
+            if isinstance(part, FileInfo):
+                return part
+            upload: LocalUpload | None = None
+            try:
+                while await self._in_thread(opens.name, part.recheck):
+                    pass
+                if opens.discard:
+                    await self._in_thread(opens.name, partial(part.discard_spans, opens.discard))
+                home = Home(self._staging, self._targets, self._threads)
+                upload = LocalUpload(part, opens, home, let_go=partial(self._forget, key), left=partial(self._note, key))
+            finally:
+                if upload is None:
+                    self._threads.submit(part.close)
+            self._live[key] = upload
+            if self._watch is None or self._watch.done():
+                self._watch = asyncio.create_task(self._let_others_have())
+            return upload
+
+    async def _taken(self, key: str, name: str, work: Callable[[], UploadFile | FileInfo]) -> UploadFile | FileInfo:
+        """Do work that locks an upload, after whoever has it has let go of it."""
+        if (older := self._live.get(key)) is not None:
+            await older.give_up()
+        waited = 0.0
+        try:
+            while True:
+                opening = self._threads.submit(lambda: self._with_errors(name, work))
+                try:
+                    return await asyncio.wrap_future(opening)
+                except asyncio.CancelledError:
+                    opening.add_done_callback(_close_unwanted)
+                    raise
+                except BusyError:
+                    if waited >= _PATIENCE:
+                        said = f"{name}: another process of the server does not let go of this upload: try again"
+                        raise UnreachableError(said, name=name, retry_after=1.0) from None
+                await self._threads.run(lambda: self._staging.want(key))
+                await asyncio.sleep(_TRIES)
+                waited += _TRIES
+        finally:
+            if waited:
+                self._staging.unwant(key)
+
+    @staticmethod
+    def _with_errors(name: str, work: Callable[[], UploadFile | FileInfo]) -> UploadFile | FileInfo:
+        with served(name):
+            return work()
+
+    async def _in_thread(self, name: str, work: Callable[[], int | None]) -> int | None:
+        def mapped() -> int | None:
+            with served(name):
+                return work()
+
+        return await self._threads.run(mapped)
+
+    def _open(self, key: str, opens: UploadOpen, owner: str) -> UploadFile | FileInfo:
+        """Lock an upload and see what there is of it."""
+        name = opens.name
+        if (info := self._committed(key, name)) is not None:
+            return info
+        part = UploadFile(self._staging.place(key, name), key)
+        try:
+            part.acquire()
+        except CommittedError:
+            settle(key, self._staging.place(key, name).names.journal, self._staging.descriptor, self._staging.done)
+            info = self._committed(key, name)
+            assert info is not None
+            return info
+        keeps = False
+        try:
+            if status_of(key, self._staging.done) is not None:  # another process has committed it just now
+                info = self._committed(key, name)
+                assert info is not None
+                return info
+            if (info := self._there_already(opens)) is not None:
+                part.discard()
+                return info
+            self._check_space(key, opens, owner, os.fstat(part.descriptor).st_size)
+            source = f"upload {opens.upload_id.hex()} of {owner!r}"
+            if part.journal is None or (part.journal.name, part.journal.source) != (name, source):
+                part.begin(Journal(name, source, None, opens.size, segment_size_for(opens.size)))
+            elif self._stamps.pop(key, None) == _stamp(os.fstat(part.descriptor)):
+                part.trust()
+            part.announce(opens.size)
+            part.touch()
+            keeps = True
+        finally:
+            if not keeps:
+                part.close()
+        return part
+
+    def _committed(self, key: str, name: str) -> FileInfo | None:
+        """Return the file of an upload that is committed; else None."""
+        known = look(key, self._staging.place(key, name), self._staging.done)
+        return self._described(known, name) if isinstance(known, Journal) else None
+
+    def _described(self, record: Journal, name: str) -> FileInfo:
+        with suppress(OSError), self._targets.at(name) as target:
+            return info_of_record(record, name, None if target is None else _at(target))
+        return info_of_record(record, name, None)
+
+    def _there_already(self, opens: UploadOpen) -> FileInfo | None:
+        """Check the condition; return the file if it has the bytes of the upload already."""
+        with self._targets.at(opens.name) as target:
+            found = None if target is None else target.current()
+            current = found and found[0]
+            check_condition(opens.name, opens.condition, current)
+            if target is not None and current is not None and may_be(opens, current) and target.has(opens):
+                return replace(current, crc32c=opens.crc32c, sha256=opens.sha256)
+        return None
+
+    def _check_space(self, key: str, opens: UploadOpen, owner: str, there: int) -> None:
+        """Raise NoSpaceError if there is no space for an upload of which there are `there` bytes."""
+        name, size = opens.name, max(opens.size or 0, there)
+        count, used = self._staging.used_by(owner, key)
+        if count >= self._options.uploads:
+            raise NoSpaceError(
+                f"{name}: {counted(count, 'unfinished upload')} of yours are kept, and no more: finish or abandon some",
+                name=name,
+            )
+        if self._options.bytes is not None and used + size > self._options.bytes:
+            raise NoSpaceError(
+                f"{name}: your unfinished uploads may have {counted(self._options.bytes, 'byte')}, of which {used} are used",
+                name=name,
+            )
+        if size - there > (free := self._staging.free()):
+            raise NoSpaceError(
+                f"{name}: {counted(size - there, 'byte')} are to come, and the server has room for {free}", name=name
+            )
+
+    # Other ways to an upload
+
+    async def stat(self, key: UploadKey) -> Known:
+        """See `Ingester.stat`."""
+        self._targets.check(key.name)
+        named = key_of(key)
+        if (live := self._live.get(named)) is not None:
+            return live.known()
+        return await self._threads.run(lambda: self._look(named, key.name))
+
+    def _look(self, key: str, name: str) -> Known:
+        with served(name):
+            known = look(key, self._staging.place(key, name), self._staging.done)
+            return self._described(known, name) if isinstance(known, Journal) else known
+
+    async def abandon(self, key: UploadKey) -> None:
+        """See `Ingester.abandon`."""
+        self._targets.check(key.name)
+        named = key_of(key)
+        async with self._opening.setdefault(named, asyncio.Lock()):
+            if isinstance(await self._threads.run(lambda: self._look(named, key.name)), SegmentTable) or named in self._live:
+                await self._taken(named, key.name, lambda: self._discard(named, key.name))
+
+    def _discard(self, key: str, name: str) -> UploadFile:
+        part = UploadFile(self._staging.place(key, name), key)
+        with suppress(CommittedError):
+            part.acquire()
+            part.discard()
+        return part
+
+    async def write_small(self, files: Sequence[NewFile]) -> Sequence[WrittenFile]:
+        """See `Ingester.write_small`."""
+        raise NotImplementedError
+
+    async def sweep(self) -> int:
+        """See `Ingester.sweep`."""
+        return await self._threads.run(lambda: sweep(self._staging, self._options, self._clock()))
+
+    # Taking over
+
+    async def _let_others_have(self) -> None:
+        """Let go of the uploads that other processes want, as long as there are any here."""
+        while self._live:
+            await asyncio.sleep(_LOOKS)
+            for key in await self._threads.run(self._staging.all_wanted):
+                if (upload := self._live.get(key)) is not None:
+                    self._staging.unwant(key)
+                    await upload.give_up()
+
+    def _forget(self, key: str, upload: LocalUpload) -> None:
+        if self._live.get(key) is upload:
+            del self._live[key]
+
+    def _note(self, key: str, left: os.stat_result) -> None:
+        """Note how an upload was left."""
+        self._stamps[key] = _stamp(left)
+        while len(self._stamps) > _STAMPS:
+            self._stamps.popitem(last=False)
+
+    async def aclose(self) -> None:
+        """See `Ingester.aclose`."""
+        if self._watch is not None:
+            self._watch.cancel()
+        for upload in list(self._live.values()):
+            await upload.aclose()
+        self._threads.close()
+        self._staging.close()
+        self._targets.close()
+
+
+def _close_unwanted(opening: Future[UploadFile | FileInfo]) -> None:
+    if not opening.cancelled() and opening.exception() is None and isinstance(part := opening.result(), UploadFile):
+        part.close()
+
+
+def _at(target: Target) -> tuple[FileInfo, int] | None:
+    with suppress(Exception):
+        return target.current()
+    return None
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

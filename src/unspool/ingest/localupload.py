@@ -1,0 +1,167 @@
+"""One upload into a local directory, while it is open.
+
+Rule 1: one thread at a time uses the part file. Only syncing the data runs beside writing, because it may take long.
+Rule 2: the file gets its name in this order: it is made what it is to be and synced, the second journal says that it is about
+        to get its name, the condition is checked and the name given under a lock, the directory is synced. A process that dies
+        anywhere leaves an upload that is either open or committed, never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from unspool.core.condition import check_condition
+from unspool.core.model import Block, FileInfo, Span
+from unspool.core.segments import Segment, SegmentTable
+from unspool.core.uploading import UploadOpen
+from unspool.errors import DataLossError, ServerError, TakenOverError
+from unspool.ingest.refusals import served
+from unspool.ingest.staging import Staging
+from unspool.ingest.target import Targets
+from unspool.ingest.uploadfile import UploadFile
+from unspool.stores.threads import Threads
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the uploads of an ingester share: its staging directory, the places of files, and its threads."""
+
+    staging: Staging
+    targets: Targets
+    threads: Threads
+
+
+class LocalUpload:
+    """See `Upload`.
+
+    Args:
+        part: the part file, locked and checked. This object closes it.
+        opens: what the client said.
+        home: what the ingester's uploads share.
+        let_go: called on the event loop when it is closed or taken over.
+        left: called in a worker thread with the status of the part file that is left when it is closed.
+    """
+
+    def __init__(
+        self,
+        part: UploadFile,
+        opens: UploadOpen,
+        home: Home,
+        *,
+        let_go: Callable[[LocalUpload], None],
+        left: Callable[[os.stat_result], None],
+    ) -> None:
+        self.taken_over = asyncio.Event()
+        self.table = part.table
+        self._part = part
+        self._opens = opens
+        self._staging = home.staging
+        self._targets = home.targets
+        self._threads = home.threads
+        self._let_go = let_go
+        self._left = left
+        self._one = threading.Lock()
+        self._syncing = threading.Lock()
+        self._taken = False
+        self._closed = False
+
+    async def write(self, block: Block) -> None:
+        """See `Upload.write`."""
+        await self._run(lambda part: part.write(block))
+
+    async def checksum(self, span: Span) -> int:
+        """See `Upload.checksum`."""
+        found = await self._run(lambda part: part.checksum_of(span))
+        if found is None:
+            name = self._opens.name
+            raise DataLossError(f"{name}: what was received of it is shorter than it was", name=name, offset=span.start)
+        return found
+
+    async def sync(self) -> int:
+        """See `Upload.sync`."""
+        return await self._threads.run(self._sync)
+
+    async def commit(self, size: int) -> FileInfo:
+        """See `Upload.commit`."""
+        info = await self._threads.run(lambda: self._commit_alone(size))
+        self._let_go(self)
+        return info
+
+    def known(self) -> SegmentTable:
+        """Return what there is of it now."""
+        return self._part.table
+
+    async def give_up(self) -> None:
+        """Let another opening have it: the methods raise TakenOverError from now on."""
+        self._taken = True
+        self.taken_over.set()
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """See `Upload.aclose`."""
+        if not self._closed:
+            self._closed = True
+            self._let_go(self)
+        closing = self._threads.submit(self._close)
+        await asyncio.shield(asyncio.wrap_future(closing))
+
+    async def _run(self, work: Callable[[UploadFile], T]) -> T:
+        return await self._threads.run(lambda: self._alone(work))
+
+    def _alone(self, work: Callable[[UploadFile], T]) -> T:
+        with self._one, served(self._opens.name):
+            self._check()
+            return work(self._part)
+
+    def _check(self) -> None:
+        name = self._opens.name
+        if self._taken:
+            raise TakenOverError(f"{name}: another stream goes on with this upload", name=name)
+        if self._part.descriptor < 0:
+            raise ServerError(f"{name}: the upload was closed meanwhile", name=name)
+
+    def _sync(self) -> int:
+        with self._syncing:
+            written, descriptor = self._alone(lambda part: (part.table.segments, part.descriptor))
+            with served(self._opens.name):
+                os.fdatasync(descriptor)  # the file is not closed before the lock is free
+            return self._alone(lambda part: self._note_synced(part, written))
+
+    @staticmethod
+    def _note_synced(part: UploadFile, written: dict[int, Segment]) -> int:
+        part.write_synced(written)
+        return part.synced_bytes
+
+    def _commit_alone(self, size: int) -> FileInfo:
+        with self._syncing:  # a sync that ended later would note less
+            return self._alone(lambda part: self._commit(part, size))
+
+    def _commit(self, part: UploadFile, size: int) -> FileInfo:
+        name, condition = self._opens.name, self._opens.condition
+        with self._targets.at(name) as target:  # so that nothing is made in vain
+            found = None if target is None else target.current()
+            check_condition(name, condition, found and found[0])
+        checksum = part.checksum(size)
+        with self._targets.at(name, make=True) as target:
+            assert target is not None
+            part.mark(size, target, self._opens.attributes)
+            with self._staging.locked(name):
+                found = target.current()
+                check_condition(name, condition, found and found[0])
+                part.give_name(target.destination, overwrite=not condition.absent)
+            target.sync()
+            return replace(target.info(part.settle(self._staging.done)), crc32c=checksum)
+
+    def _close(self) -> None:
+        with self._syncing, self._one:
+            if self._part.descriptor >= 0:
+                self._part.close()
+                if self._part.left is not None and self._part.left.st_nlink:
+                    self._left(self._part.left)

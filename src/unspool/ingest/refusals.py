@@ -1,0 +1,67 @@
+"""Maps errors of the file system, and of `local/`, to what a client may be told: about the name, and without paths."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from unspool.errors import (
+    AlreadyExistsError,
+    DestinationExistsError,
+    InvalidNameError,
+    LocalFileError,
+    NoSpaceError,
+    NotAFileError,
+    PermissionDeniedError,
+    ServerError,
+    TooLargeError,
+    UnspoolError,
+)
+from unspool.stores.oserrors import ours
+
+log = logging.getLogger("unspool.ingest")
+
+_MEANINGS: dict[int, tuple[type[UnspoolError], str]] = {
+    errno.ENOSPC: (NoSpaceError, "the server's disk is full: what was received is kept"),
+    errno.EDQUOT: (NoSpaceError, "the server's quota is used up: what was received is kept"),
+    errno.EFBIG: (TooLargeError, "is larger than the server's file system allows"),
+    errno.EACCES: (PermissionDeniedError, "the server has no permission to write there"),
+    errno.EPERM: (PermissionDeniedError, "the server has no permission to write there"),
+    errno.EROFS: (PermissionDeniedError, "the server's file system is read-only"),
+    errno.ENOTDIR: (NotAFileError, "a part of the name is not a directory; a symbolic link is not followed"),
+    errno.ELOOP: (NotAFileError, "a part of the name is not a directory; a symbolic link is not followed"),
+    errno.EISDIR: (NotAFileError, "is a directory"),
+    errno.ENAMETOOLONG: (InvalidNameError, "a part of the name is longer than the file system allows"),
+}
+
+
+@contextmanager
+def served(name: str) -> Iterator[None]:
+    """Turn an error of the operating system, or of `local/`, into one about the file `name`."""
+    try:
+        yield
+    except DestinationExistsError:
+        raise AlreadyExistsError(f"{name}: exists already", name=name) from None
+    except LocalFileError as error:
+        cause = error.__cause__
+        raise served_error(cause, name) if isinstance(cause, OSError) else _gone(error, name) from error
+    except UnspoolError:
+        raise
+    except OSError as error:
+        raise served_error(error, name) from error
+
+
+def served_error(error: OSError, name: str) -> UnspoolError:
+    """Return the error that a client is told for one of the operating system about the file `name`."""
+    kind, said = _MEANINGS.get(error.errno or 0, (None, ""))
+    if kind is not None:
+        return kind(f"{name}: {said}", name=name)
+    log.warning("receiving %r failed: %s", name, error)
+    return ours(error, name)
+
+
+def _gone(error: LocalFileError, name: str) -> ServerError:
+    log.warning("receiving %r failed: %s", name, error.message)
+    return ServerError(f"{name}: what was received of it was removed meanwhile, or replaced: send it again", name=name)

@@ -1,0 +1,138 @@
+"""The directory `.unspool-uploads` below the served root: what has no final name yet. docs/journal.md describes it.
+
+    KEY.unspool-part      the bytes of an upload; locked by the process that receives it
+    KEY.unspool-journal   which of them are good, as for a download; it may be lost in a power cut
+    KEY.unspool-synced    which of them survive a power cut
+    done/KEY              a committed upload, remembered for a while
+    wanted/KEY            another process wants to take the upload over
+    locks/00 .. locks/ff  held while what is at a name is compared and replaced
+    small/N               a small file that is being written
+
+Rule 1: it is in the served file system, so that a file gets its name by a rename. Nobody but the server's user may read it.
+Rule 2: a key is a digest of owner, name and id, so only these three find an upload. It begins with one of the owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from unspool.core.ours import PART_SUFFIX, UPLOADS, beside
+from unspool.core.uploading import UploadKey
+from unspool.errors import LocalFileError
+from unspool.local.entries import make_directory, open_ours, remove
+from unspool.local.home import DIRECTORY
+from unspool.local.part import Place
+
+_NAME_MAX = 255
+
+_OWNER_DIGITS, _KEY_DIGITS = 16, 32
+
+
+def owner_digest(owner: str) -> str:
+    """Return what the keys of an owner's uploads begin with."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:_OWNER_DIGITS]
+
+
+def key_of(key: UploadKey) -> str:
+    """Return the key of an upload as its files are called."""
+    digest = hashlib.sha256(b"\0".join((key.owner.encode(), key.name.encode(), key.upload_id)))
+    return f"{owner_digest(key.owner)}-{digest.hexdigest()[:_KEY_DIGITS]}"
+
+
+class Staging:
+    """The directory, open.
+
+    Args:
+        root: descriptor of the served root.
+
+    Attributes:
+        descriptor, done, wanted, small: the directory, and those in it.
+
+    Raises:
+        OSError: it cannot be made or opened.
+    """
+
+    def __init__(self, root: int) -> None:
+        with ExitStack() as undo:
+            self.descriptor = _directory(UPLOADS, root, undo)
+            os.fchmod(self.descriptor, stat.S_IRWXU)
+            self.done = _directory("done", self.descriptor, undo)
+            self.wanted = _directory("wanted", self.descriptor, undo)
+            self._locks = _directory("locks", self.descriptor, undo)
+            self.small = _directory("small", self.descriptor, undo)
+            self._undo = undo.pop_all()
+
+    @property
+    def exists(self) -> bool:
+        """Whether it has not been removed."""
+        return os.fstat(self.descriptor).st_nlink > 0
+
+    def place(self, key: str, name: str) -> Place:
+        """Return the place of the part file of an upload of the file `name`."""
+        return Place(self.descriptor, Path(UPLOADS), beside(key, _NAME_MAX), Path(name))
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the lock on a name."""
+        lock = open_ours(hashlib.sha256(name.encode()).hexdigest()[:2], self._locks, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def used_by(self, owner: str, but: str) -> tuple[int, int]:
+        """Return how many unfinished uploads an owner has, without the one with the key `but`, and their bytes."""
+        begins, count, size = owner_digest(owner), 0, 0
+        with os.scandir(self.descriptor) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith(begins) and name.endswith(PART_SUFFIX) and not name.startswith(but):
+                    with contextlib.suppress(FileNotFoundError):
+                        size += entry.stat(follow_symlinks=False).st_size
+                        count += 1
+        return count, size
+
+    def free(self) -> int:
+        """Return how many bytes the file system has room for."""
+        system = os.fstatvfs(self.descriptor)
+        return system.f_bavail * system.f_frsize
+
+    # Taking over from another process
+
+    def want(self, key: str) -> None:
+        """Ask the process that has an upload to let go of it."""
+        os.close(open_ours(key, self.wanted, os.O_RDWR | os.O_CREAT))
+
+    def unwant(self, key: str) -> None:
+        """Do not ask any more."""
+        with contextlib.suppress(OSError):
+            remove(key, self.wanted)
+
+    def all_wanted(self) -> list[str]:
+        """Return the keys of the uploads that other processes want."""
+        with contextlib.suppress(OSError):
+            return os.listdir(self.wanted)  # noqa: PTH208 - names are wanted
+        return []
+
+    def close(self) -> None:
+        """Close the directories."""
+        self._undo.close()
+
+
+def _directory(name: str, above: int, undo: ExitStack) -> int:
+    with contextlib.suppress(FileExistsError):
+        make_directory(name, above)
+    try:
+        descriptor = os.open(name, DIRECTORY, dir_fd=above)
+    except NotADirectoryError as error:
+        raise LocalFileError(f"{name}: is in the way of uploads, and is not a directory: remove it") from error
+    undo.callback(os.close, descriptor)
+    return descriptor

@@ -1,0 +1,147 @@
+"""The place of a file below the served root, reached without following a link.
+
+Rule 1: a name is walked part by part from the root's descriptor, and a link on the way is refused, as is one at the name. So
+        nothing outside the root is written, and nothing but what the name says.
+Rule 2: names that the server would not serve are refused: unspool's own, and hidden ones.
+Rule 3: what is at the name is compared and replaced under a lock on the name, which all processes that receive files below this
+        root take. Other programs do not take it: only that a name is free is certain whatever they do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from unspool.core.checksum import crc32c
+from unspool.core.model import FileInfo
+from unspool.core.names import check_name, is_hidden
+from unspool.core.ours import is_ours
+from unspool.core.uploading import UploadOpen
+from unspool.errors import InvalidNameError, NotAFileError, NotFoundError, PermissionDeniedError
+from unspool.local.destination import Destination
+from unspool.local.directories import Directories
+from unspool.local.entries import READ, status_of, unchanged
+from unspool.stores.localfile import info_of
+from unspool.stores.oserrors import mapped
+from unspool.stores.revisions import RevisionOf
+
+_READ_SIZE = 1 << 20
+"""Bytes per read: they fit the processor's cache."""
+
+
+class Target:
+    """The place of one file. Its directory is open.
+
+    Attributes:
+        name: name of the file.
+        destination: its place.
+    """
+
+    def __init__(self, name: str, destination: Destination, directories: Directories, revision_of: RevisionOf) -> None:
+        self.name = name
+        self.destination = destination
+        self._directories = directories
+        self._revision_of = revision_of
+
+    def current(self) -> tuple[FileInfo, int] | None:
+        """Return the file that is there and its inode number; None if nothing is there.
+
+        Raises:
+            NotAFileError: something else is there.
+            PermissionDeniedError: a link is there.
+        """
+        status = status_of(self.destination.name, self.destination.directory)
+        if status is None:
+            return None
+        if stat.S_ISLNK(status.st_mode):
+            raise PermissionDeniedError(f"{self.name}: is a symbolic link, and nothing is written through one", name=self.name)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise NotAFileError(f"{self.name}: is {what}", name=self.name)
+        return info_of(self.name, status, self._revision_of), status.st_ino
+
+    def info(self, status: os.stat_result) -> FileInfo:
+        """Return the description of the file with a status."""
+        return info_of(self.name, status, self._revision_of)
+
+    def has(self, opens: UploadOpen) -> bool:
+        """Read the file that is there, and return whether it has the bytes of an upload."""
+        descriptor = os.open(self.destination.name, READ, dir_fd=self.destination.directory)
+        with closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
+            before = os.fstat(descriptor)
+            checksum, digest = 0, hashlib.sha256()
+            buffer = memoryview(bytearray(_READ_SIZE))
+            while count := file.readinto(buffer):
+                checksum = crc32c(buffer[:count], checksum)
+                if opens.sha256 is not None:
+                    digest.update(buffer[:count])
+            if not unchanged(before, os.fstat(descriptor)) or before.st_size != opens.size:
+                return False
+            return checksum == opens.crc32c and opens.sha256 in (None, digest.digest())
+
+    def sync(self) -> None:
+        """Make the directory's entries durable, and those of the directories that were made on the way."""
+        for directory in self._directories.grown | {self.name.rpartition("/")[0]}:
+            descriptor = self._directories.find(directory)
+            if descriptor is not None:
+                os.fsync(descriptor)
+        self._directories.grown.clear()
+
+
+class Targets:
+    """The places below a root.
+
+    Args:
+        root: the directory. It is opened at once.
+        hidden: whether hidden names may be written.
+        revision_of: makes the revision of a file; the same as that of the store.
+
+    Attributes:
+        descriptor: the open root.
+
+    Raises:
+        NotFoundError, PermissionDeniedError: the root cannot be opened as a directory.
+    """
+
+    def __init__(self, root: str, *, hidden: bool, revision_of: RevisionOf) -> None:
+        self._hidden = hidden
+        self._revision_of = revision_of
+        with mapped(root):
+            try:
+                self.descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except NotADirectoryError as error:
+                raise NotFoundError(f"{root}: is not a directory", name=root) from error
+
+    def check(self, name: str) -> tuple[str, ...]:
+        """Check a name and return its parts. Raises InvalidNameError."""
+        parts = check_name(name)
+        if any(map(is_ours, parts)):
+            raise InvalidNameError(f"{name}: unspool keeps something of its own under such names", name=name)
+        if not self._hidden and is_hidden(name):
+            raise InvalidNameError(f"{name}: would not be served: part of the name begins with a dot", name=name)
+        return parts
+
+    @contextmanager
+    def at(self, name: str, *, make: bool = False) -> Iterator[Target | None]:
+        """Find the place of a file. Yields None if its directory does not exist and is not to be made."""
+        directory, _, _ = name.rpartition("/")
+        directories = Directories(self.descriptor, Path())
+        try:
+            found = directories.find(directory, make=make)
+            if found is None:
+                yield None
+                return
+            with closing(Destination(os.dup(found), Path(name))) as destination:
+                yield Target(name, destination, directories, self._revision_of)
+        finally:
+            directories.close()
+
+    def close(self) -> None:
+        """Close the root."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

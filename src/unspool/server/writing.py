@@ -1,0 +1,193 @@
+"""The methods of `unspool.v1.FileService` that write: uploads, one stream each.
+
+Rule 1: a refusal and a success are messages. A status that ends a two-way stream early is lost in gRPC (grpc#36066), so after
+        the last message the server reads on until the client has ended its side, for a limited time, and ends with OK.
+Rule 2: heartbeats go out whatever the server waits for. A client that says nothing for too long is not waited for.
+Rule 3: limits on age and bandwidth hold between two blocks, and so does what the caller may do: it is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from unspool.core.uploading import UploadAnswer, UploadCommitted, UploadKey, UploadProgress, UploadRefused, UploadRequest
+from unspool.errors import InvalidRequestError, UnreachableError, UnspoolError, UnsupportedError
+from unspool.ingest.base import Ingester
+from unspool.ingest.taking import Taking, state_of
+from unspool.options import ServiceOptions
+from unspool.rpc import writewire
+from unspool.server.entry import Asked, Call, Method
+from unspool.server.outlet import ClientGoneError, Outlet
+from unspool.server.streams import Streams
+
+DRAINING = 10.0
+"""Seconds that a client has to end its side of a stream after the last message (tusd's wrap-up after a cut: 10)."""
+
+
+class Writing:
+    """Answers the methods that write, out of an ingester.
+
+    Args:
+        ingester: gets the files; None refuses all uploads.
+        streams: how much each stream may send.
+        options: sizes and intervals.
+    """
+
+    def __init__(self, ingester: Ingester | None, streams: Streams, options: ServiceOptions) -> None:
+        self._ingester = ingester
+        self._streams = streams
+        self._options = options
+
+    def methods(self) -> Sequence[Method]:
+        """Return the methods that write."""
+        return (
+            Method("WriteFile", self._decode_first, _asked_of_open, self._write_file, refuses=_refuse),
+            Method("StatUpload", self._decode_name, _asked_of_name, self._stat_upload, streams=False),
+            Method("AbandonUpload", self._decode_name, _asked_of_name, self._abandon_upload, streams=False),
+        )
+
+    def _taking_files(self) -> Ingester:
+        if self._ingester is None:
+            raise UnsupportedError("this server takes no files: it was started without writing")
+        return self._ingester
+
+    def _decode_first(self, request: bytes) -> UploadRequest:
+        self._taking_files()
+        first = writewire.decode_upload_request(request)
+        if first.open is None:
+            raise InvalidRequestError("the first message of an upload must open it")
+        return first
+
+    def _decode_name(self, request: bytes) -> tuple[bytes, str]:
+        self._taking_files()
+        return writewire.decode_upload_name(request)
+
+    async def _stat_upload(self, wanted: tuple[bytes, str], call: Call) -> bytes:
+        ingester = self._taking_files()
+        known = await ingester.stat(_key(wanted, call))
+        return writewire.encode_upload_state(state_of(known, ingester, self._options))
+
+    async def _abandon_upload(self, wanted: tuple[bytes, str], call: Call) -> bytes:
+        await self._taking_files().abandon(_key(wanted, call))
+        return b""
+
+    async def _write_file(self, wanted: UploadRequest, call: Call) -> None:
+        async with self._streams.outlet(call, writewire.encode_upload_answer(None), self._options.heartbeat) as outlet:
+            await _Stream(self._taking_files(), call, outlet, self._options).run(wanted)
+
+
+class _Stream:
+    """One stream of an upload."""
+
+    def __init__(self, ingester: Ingester, call: Call, outlet: Outlet, options: ServiceOptions) -> None:
+        self._call = call
+        self._outlet = outlet
+        self._idle = options.upload_idle
+        self._limit: asyncio.Timeout | None = None
+        self._taking = Taking(ingester, _owner(call), options, tell=self._tell, interrupt=self._interrupt)
+
+    async def run(self, first: UploadRequest) -> None:
+        """Take the messages of the stream until its end."""
+        async with self._taking:
+            try:
+                committed = await self._outlet.patiently(self._take_all(first))
+            except UnspoolError as error:
+                self._call.good = await self._taking.left(error)
+                raise
+        if committed is not None:
+            self._call.served[0] = committed.info.revision, (0, committed.info.size)
+            await self._say(committed)
+            self._call.answered = True
+            await drain(self._call)
+
+    async def _take_all(self, first: UploadRequest) -> UploadCommitted | None:
+        request: UploadRequest | None = first
+        while request is not None:
+            committed = await self._take(request)
+            if committed is not None:
+                return committed
+            del request  # many streams wait for the next, and what they hold is looked through for garbage all the time
+            request = await self._next()
+        await self._taking.end()
+        return None
+
+    async def _take(self, request: UploadRequest) -> UploadCommitted | None:
+        """Take one message; return the answer if it is the last one."""
+        taking = self._taking
+        if request.open is not None:
+            answer = await taking.open(request.open)
+            if isinstance(answer, UploadCommitted):
+                return answer
+            await self._say(answer)
+        if request.block is not None:
+            size = len(request.block.data)
+            await self._outlet.admit(size)
+            await taking.take(request.block)
+            self._call.bytes += size
+        if request.commit is not None:
+            if self._call.recheck is not None:
+                await self._call.recheck()
+            return await taking.commit(request.commit)
+        if request.open is None and request.block is None:
+            taking.heartbeat()
+        return None
+
+    async def _next(self) -> UploadRequest | None:
+        """Return the client's next message; None if it has ended its side."""
+        try:
+            async with asyncio.timeout(self._idle) as self._limit:
+                self._taking.check()
+                message: object = await self._call.context.read()
+        except TimeoutError:
+            self._taking.check()
+            raise UnreachableError(f"nothing came from the client for {self._idle:g} s") from None
+        finally:
+            self._limit = None
+        return writewire.decode_upload_request(message) if isinstance(message, bytes) else None
+
+    def _interrupt(self) -> None:
+        """End the wait for the next message."""
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def _say(self, answer: UploadAnswer) -> None:
+        await self._outlet.say(writewire.encode_upload_answer(answer))
+
+    async def _tell(self, progress: UploadProgress) -> None:
+        with suppress(ClientGoneError):  # the stream finds out by itself
+            await self._say(progress)
+
+
+async def _refuse(call: Call, error: UnspoolError) -> None:
+    """Tell the client why its upload cannot go on."""
+    if not call.answered:
+        await call.context.write(writewire.encode_upload_answer(UploadRefused(error, call.good)))
+        await drain(call)
+
+
+async def drain(call: Call) -> None:
+    """Read on until the client has ended its side of the stream."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAINING):
+            while isinstance(await call.context.read(), bytes):
+                pass
+
+
+def _owner(call: Call) -> str:
+    return "" if call.caller.principal is None else call.caller.principal.name
+
+
+def _key(wanted: tuple[bytes, str], call: Call) -> UploadKey:
+    return UploadKey(*wanted, owner=_owner(call))
+
+
+def _asked_of_open(wanted: UploadRequest) -> Asked:
+    opens = wanted.open
+    assert opens is not None
+    return Asked((opens.name,), 0, opens.transfer_id, opens.attempt, right="write")
+
+
+def _asked_of_name(wanted: tuple[bytes, str]) -> Asked:
+    return Asked((wanted[1],), right="write")
