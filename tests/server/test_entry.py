@@ -110,6 +110,7 @@ async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -
             "/unspool.v1.FileService/ReadFiles",
             "/unspool.v1.FileService/ListFiles",
             "/unspool.v1.FileService/WriteFile",
+            "/unspool.v1.FileService/WriteFiles",
             "/unspool.v1.FileService/StatUpload",
             "/unspool.v1.FileService/AbandonUpload",
             "/demo.Files/GetFile",

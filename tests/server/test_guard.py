@@ -23,7 +23,7 @@ from unspool.core.access import Credentials, Extent, Principal, Right, Verdict
 from unspool.core.model import BatchRequest, FileInfo, ListRequest, NamedSpan, Omission, Page, Piece, WantedFile
 from unspool.core.rules import parse_rules
 from unspool.core.tokens import ListedToken, digest_of, write_token
-from unspool.core.uploading import UploadOpen, UploadRequest
+from unspool.core.uploading import NewFile, UploadOpen, UploadRequest
 from unspool.errors import (
     AccessError,
     NotFoundError,
@@ -115,6 +115,7 @@ REQUESTS = {
     "/unspool.v1.FileService/ListFiles": wire.encode_list_request(ListRequest("a")),
     "/unspool.v1.FileService/ReadFiles": batchwire.encode_batch_request(BatchRequest((WantedFile("a"),))),
     "/unspool.v1.FileService/WriteFile": writewire.encode_upload_request(UploadRequest(UploadOpen(bytes(16), "a"))),
+    "/unspool.v1.FileService/WriteFiles": writewire.encode_new_files([NewFile("a", b"", 0)]),
     "/unspool.v1.FileService/StatUpload": writewire.encode_upload_name(bytes(16), "a"),
     "/unspool.v1.FileService/AbandonUpload": writewire.encode_upload_name(bytes(16), "a"),
     "/demo.Files/GetFile": b"\n\x01a",
@@ -129,6 +130,7 @@ NEEDS = {
     "ListFiles": ("list", "a"),
     "WatchCalls": ("watch", ""),
     "WriteFile": ("write", "a"),
+    "WriteFiles": ("write", "a"),
     "StatUpload": ("write", "a"),
     "AbandonUpload": ("write", "a"),
 }
@@ -162,7 +164,7 @@ async def test_every_method_asks_before_the_store_is_asked(
             said = await call(server.address, method, REQUESTS[method.path])
             assert set(asked) == {NEEDS.get(method.path.rpartition("/")[2], ("read", "a"))}
             # The files of a batch are refused one by one.
-            assert said is (grpc.StatusCode.OK if method.path.endswith("ReadFiles") else code)
+            assert said is (grpc.StatusCode.OK if method.path.endswith(("ReadFiles", "WriteFiles")) else code)
     assert {end.bytes for end in ended} == {0}
     assert {end.principal for end in ended} == {"" if who is None else "alice"}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block
+from unspool.core.model import Block, FileInfo
 from unspool.core.uploading import (
+    NewFile,
     UploadAnswer,
     UploadCommit,
     UploadCommitted,
@@ -35,9 +37,9 @@ class Uploader:
         """Send a message."""
         await self.call.write(writewire.encode_upload_request(request))
 
-    async def open(self, upload_id: bytes = ID, **more: object) -> UploadAnswer:
+    async def open(self, upload_id: bytes = ID, **more: Any) -> UploadAnswer:
         """Open the upload; return the answer."""
-        await self.send(UploadRequest(open=UploadOpen(upload_id, self.name, **more)))  # type: ignore[arg-type]
+        await self.send(UploadRequest(open=UploadOpen(upload_id, self.name, **more)))
         return await self.answer()
 
     async def block(self, offset: int, data: bytes) -> None:
@@ -85,7 +87,7 @@ async def uploader(address: str, name: str = "a.bin") -> AsyncGenerator[Uploader
             call.cancel()
 
 
-async def put(address: str, data: bytes, name: str = "a.bin", upload_id: bytes = ID, **more: object) -> UploadAnswer:
+async def put(address: str, data: bytes, name: str = "a.bin", upload_id: bytes = ID, **more: Any) -> UploadAnswer:
     """Upload a file in one stream; return the last answer."""
     async with uploader(address, name) as one:
         answer = await one.open(upload_id, size=len(data), **more)
@@ -102,3 +104,38 @@ def error_of(answer: object) -> str:
     """Return the reason of a refusal."""
     assert isinstance(answer, UploadRefused), answer
     return answer.error.reason
+
+
+@asynccontextmanager
+async def batch(address: str) -> AsyncGenerator[grpc.aio.StreamStreamCall[bytes, bytes], None]:
+    """Begin a stream of small files. Leaving the block cancels it."""
+    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        make: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(f"/{wire.SERVICE}/WriteFiles")
+        call = make()
+        try:
+            yield call
+        finally:
+            call.cancel()
+
+
+def new(name: str, data: bytes, **more: Any) -> NewFile:
+    """Return a small file."""
+    return NewFile(name, data, crc32c(data), **more)
+
+
+async def send_files(call: grpc.aio.StreamStreamCall[bytes, bytes], *files: NewFile) -> list[str]:
+    """Send small files in one message; return the answers: OK, or the reason of the error."""
+    await call.write(writewire.encode_new_files(files))
+    answers: list[str] = []
+    while len(answers) < len(files):
+        message = await call.read()
+        assert isinstance(message, bytes), await call.code()
+        names = [file.name for file in files][len(answers) :]
+        answers += ["OK" if isinstance(one, FileInfo) else one.reason for one in writewire.decode_written(message, names)]
+    return answers
+
+
+async def status_of(call: grpc.aio.StreamStreamCall[bytes, bytes]) -> str:
+    """End this side of a stream; return the name of the status."""
+    await call.done_writing()
+    return (await call.code()).name

@@ -31,6 +31,7 @@ from unspool.errors import BusyError, NoSpaceError, TooLargeError, UnreachableEr
 from unspool.ingest.base import Known
 from unspool.ingest.localupload import Home, LocalUpload
 from unspool.ingest.refusals import served
+from unspool.ingest.small import SmallFiles
 from unspool.ingest.staging import Staging, key_of
 from unspool.ingest.sweep import sweep
 from unspool.ingest.target import Target, Targets
@@ -92,6 +93,7 @@ class LocalIngester:
         self._targets = Targets(self._root, hidden=hidden, revision_of=revision_of)
         with served(self._root):
             self._staging = Staging(self._targets.descriptor)
+        self._small = SmallFiles(self._staging, self._targets)
         self._threads = Threads(_THREADS)
         self._live: dict[str, LocalUpload] = {}
         self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -282,7 +284,7 @@ class LocalIngester:
 
     async def write_small(self, files: Sequence[NewFile]) -> Sequence[WrittenFile]:
         """See `Ingester.write_small`."""
-        raise NotImplementedError
+        return await self._threads.run(lambda: self._small.write(files))
 
     async def sweep(self) -> int:
         """See `Ingester.sweep`."""

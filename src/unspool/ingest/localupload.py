@@ -145,18 +145,18 @@ class LocalUpload:
 
     def _commit(self, part: UploadFile, size: int) -> FileInfo:
         name, condition = self._opens.name, self._opens.condition
-        with self._targets.at(name) as target:  # so that nothing is made in vain
-            found = None if target is None else target.current()
-            check_condition(name, condition, found and found[0])
-        checksum = part.checksum(size)
-        with self._targets.at(name, make=True) as target:
-            assert target is not None
+        with self._targets.places() as places:
+            there = places.find(name)
+            found = None if there is None else there.current()
+            check_condition(name, condition, found and found[0])  # so that nothing is made in vain
+            checksum = part.checksum(size)
+            target = places.made(name)
             part.mark(size, target, self._opens.attributes)
             with self._staging.locked(name):
                 found = target.current()
                 check_condition(name, condition, found and found[0])
                 part.give_name(target.destination, overwrite=not condition.absent)
-            target.sync()
+            places.sync()
             return replace(target.info(part.settle(self._staging.done)), crc32c=checksum)
 
     def _close(self) -> None:

@@ -16,7 +16,7 @@ from unspool.core.model import Block, FileInfo, Span
 from unspool.core.names import check_name
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
-from unspool.errors import BlockCorruptError, NotFoundError, TakenOverError, UnspoolError
+from unspool.errors import BlockCorruptError, NotAFileError, NotFoundError, TakenOverError, UnspoolError
 from unspool.ingest.base import Known
 from unspool.stores.memory import MemoryStore
 
@@ -73,10 +73,15 @@ class MemoryIngester:
             staged.open = None
 
     async def _current(self, name: str) -> FileInfo | None:
+        above = name.rpartition("/")[0]
+        while above:
+            if self._store.revision_of(above) is not None:
+                raise NotAFileError(f"{name}: {above} is a file, and no directory", name=name)
+            above = above.rpartition("/")[0]
         try:
             return await self._store.stat(name)
         except NotFoundError as error:
-            if type(error) is not NotFoundError:
+            if isinstance(error, NotAFileError):
                 raise
             return None
 

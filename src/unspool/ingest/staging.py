@@ -5,7 +5,7 @@
     KEY.unspool-synced    which of them survive a power cut
     done/KEY              a committed upload, remembered for a while
     wanted/KEY            another process wants to take the upload over
-    locks/00 .. locks/ff  held while what is at a name is compared and replaced
+    locks/00 .. locks/31  held while what is at a name is compared and replaced
     small/N               a small file that is being written
 
 Rule 1: it is in the served file system, so that a file gets its name by a rename. Nobody but the server's user may read it.
@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -31,6 +32,9 @@ from unspool.local.home import DIRECTORY
 from unspool.local.part import Place
 
 _NAME_MAX = 255
+
+_LOCKS = 32
+"""Number of locks. A name is locked for a rename only, so few names wait for one another."""
 
 _OWNER_DIGITS, _KEY_DIGITS = 16, 32
 
@@ -67,6 +71,9 @@ class Staging:
             self.wanted = _directory("wanted", self.descriptor, undo)
             self._locks = _directory("locks", self.descriptor, undo)
             self.small = _directory("small", self.descriptor, undo)
+            self._mine = [threading.Lock() for _ in range(_LOCKS)]
+            self._lock_files: dict[int, int] = {}
+            undo.callback(self._close_locks)
             self._undo = undo.pop_all()
 
     @property
@@ -80,13 +87,17 @@ class Staging:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Hold the lock on a name."""
-        lock = open_ours(hashlib.sha256(name.encode()).hexdigest()[:2], self._locks, os.O_RDWR | os.O_CREAT)
-        try:
+        """Hold the lock on a name, which it shares with some other names."""
+        number = hashlib.sha256(name.encode()).digest()[0] % _LOCKS
+        with self._mine[number]:  # threads of this process have one descriptor, which does not lock them out
+            lock = self._lock_files.get(number)
+            if lock is None:
+                lock = self._lock_files[number] = open_ours(f"{number:02}", self._locks, os.O_RDWR | os.O_CREAT)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
+            try:
+                yield
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def used_by(self, owner: str, but: str) -> tuple[int, int]:
         """Return how many unfinished uploads an owner has, without the one with the key `but`, and their bytes."""
@@ -121,6 +132,10 @@ class Staging:
         with contextlib.suppress(OSError):
             return os.listdir(self.wanted)  # noqa: PTH208 - names are wanted
         return []
+
+    def _close_locks(self) -> None:
+        while self._lock_files:
+            os.close(self._lock_files.popitem()[1])
 
     def close(self) -> None:
         """Close the directories."""

@@ -34,17 +34,16 @@ _READ_SIZE = 1 << 20
 
 
 class Target:
-    """The place of one file. Its directory is open.
+    """The place of one file. Its directory is open, until another one is looked for.
 
     Attributes:
         name: name of the file.
-        destination: its place.
+        destination: its place. It does not own the directory.
     """
 
-    def __init__(self, name: str, destination: Destination, directories: Directories, revision_of: RevisionOf) -> None:
+    def __init__(self, name: str, directory: int, revision_of: RevisionOf) -> None:
         self.name = name
-        self.destination = destination
-        self._directories = directories
+        self.destination = Destination(directory, Path(name))
         self._revision_of = revision_of
 
     def current(self) -> tuple[FileInfo, int] | None:
@@ -83,13 +82,46 @@ class Target:
                 return False
             return checksum == opens.crc32c and opens.sha256 in (None, digest.digest())
 
+
+class Places:
+    """The places of some files. Their directories stay open, so it is used for a short time only."""
+
+    def __init__(self, directories: Directories, revision_of: RevisionOf) -> None:
+        self._directories = directories
+        self._revision_of = revision_of
+        self._named: set[str] = set()
+
+    def find(self, name: str, *, make: bool = False) -> Target | None:
+        """Find the place of a file. None if its directory does not exist and is not to be made."""
+        directory, _, _ = name.rpartition("/")
+        descriptor = self._directories.find(directory, make=make)
+        if descriptor is None:
+            return None
+        if make:
+            self._named.add(directory)
+        return Target(name, descriptor, self._revision_of)
+
+    def made(self, name: str) -> Target:
+        """Find the place of a file, and make its directory if it does not exist."""
+        target = self.find(name, make=True)
+        assert target is not None
+        return target
+
+    def forget(self) -> None:
+        """Forget which directories were missing."""
+        self._directories.forget()
+
+    @property
+    def grown(self) -> set[str]:
+        """The directories that got new entries: those of files that were `made`, and those on the way that were made."""
+        return self._directories.grown | self._named
+
     def sync(self) -> None:
-        """Make the directory's entries durable, and those of the directories that were made on the way."""
-        for directory in self._directories.grown | {self.name.rpartition("/")[0]}:
+        """Make the entries of all directories that got some durable."""
+        for directory in self.grown:
             descriptor = self._directories.find(directory)
             if descriptor is not None:
                 os.fsync(descriptor)
-        self._directories.grown.clear()
 
 
 class Targets:
@@ -126,19 +158,19 @@ class Targets:
         return parts
 
     @contextmanager
-    def at(self, name: str, *, make: bool = False) -> Iterator[Target | None]:
-        """Find the place of a file. Yields None if its directory does not exist and is not to be made."""
-        directory, _, _ = name.rpartition("/")
+    def places(self) -> Iterator[Places]:
+        """Look for places of files, below the root as it is now."""
         directories = Directories(self.descriptor, Path())
         try:
-            found = directories.find(directory, make=make)
-            if found is None:
-                yield None
-                return
-            with closing(Destination(os.dup(found), Path(name))) as destination:
-                yield Target(name, destination, directories, self._revision_of)
+            yield Places(directories, self._revision_of)
         finally:
             directories.close()
+
+    @contextmanager
+    def at(self, name: str) -> Iterator[Target | None]:
+        """Find the place of a file. Yields None if its directory does not exist."""
+        with self.places() as places:
+            yield places.find(name)
 
     def close(self) -> None:
         """Close the root."""

@@ -24,11 +24,16 @@ class Decisions:
     def audited(self, call: Call) -> Iterator[None]:
         """Tell the audit what was decided about a call, however it ends."""
         began = time.monotonic()
+
+        def tell() -> None:
+            for decision in self._decisions(call, time.monotonic() - began):
+                self._audit.notify(decision)
+
+        call.flush = tell
         try:
             yield
         finally:
-            for decision in self._decisions(call, time.monotonic() - began):
-                self._audit.notify(decision)
+            tell()
 
     def _decisions(self, call: Call, seconds: float) -> Iterator[Decision]:
         who = call.caller.principal.name if call.caller.principal is not None else None

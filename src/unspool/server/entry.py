@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -118,6 +118,11 @@ class Call:
         served: the revision and the span that are served of each name, by its index.
         decided_at: the version of tokens and rules by which that was decided.
         recheck: decides again, if something has changed. None if nothing is decided about calls.
+        earlier: how many files of a batch were answered and forgotten, and how many of these failed: a stream that writes has a
+            batch in each message.
+        waiting: files of a batch that was received and not answered.
+        decide: decides about another batch of the call. Returns why files are refused, by their index.
+        flush: tells the audit of the decisions so far. None if there is no audit.
         good: what the server has of the upload of the call, for its refusal.
         answered: whether the last message of a two-way stream was sent, so that nothing can be refused any more.
         shown: returns what the caller may see of a page of its listing, None for nothing. None if that is everything.
@@ -141,6 +146,10 @@ class Call:
         self.served: dict[int, tuple[str, tuple[int, int] | None]] = {}
         self.decided_at: tuple[object, ...] = ()
         self.recheck: Callable[[], Awaitable[None]] | None = None
+        self.earlier = (0, 0)
+        self.waiting = 0
+        self.decide: Callable[[Asked], Mapping[int, AccessError]] = lambda _: {}
+        self.flush: Callable[[], None] | None = None
         self.good: tuple[GoodSpan, ...] = ()
         self.answered = False
         self.shown: Callable[[Page], Awaitable[Page | None]] | None = None
@@ -250,12 +259,19 @@ class Entry:
                     call.asked = method.asks(wanted)
                     if self._access is not None:
                         self._access.authorize(call)
+                        call.decide = partial(_decide, self._access, call)
                     return await method.answer(wanted, call)
             return None
 
         if method.streams:
             return grpc.stream_stream_rpc_method_handler(enter)
         return grpc.stream_unary_rpc_method_handler(enter)
+
+
+def _decide(access: Access, call: Call, asked: Asked) -> Mapping[int, AccessError]:
+    call.asked = asked
+    access.authorize(call)
+    return call.refused
 
 
 @asynccontextmanager

@@ -45,9 +45,9 @@ class BatchEnd:
     """How the files of a batch ended.
 
     Attributes:
-        count: files in the request.
+        count: files in the request, or in all messages of a stream that writes.
         failed: how many of them ended in an error of their own.
-        files: at most `MOST_FILES` of them: failed files first, otherwise in the order of the request.
+        files: at most `MOST_FILES` of them, of the last message: failed files first, otherwise in the order of the request.
         left_out: how many files are not in `files`.
     """
 
@@ -217,7 +217,8 @@ def _batch_end(call: Call) -> BatchEnd:
     failed = {index for index, sent in call.sent.items() if sent.error is not None}
     told = sorted(range(len(names)), key=lambda index: index not in failed)[:MOST_FILES]
     files = tuple(_file_end(names[index], call.sent.get(index) or Sent()) for index in told)
-    return BatchEnd(len(names), len(failed), files, len(names) - len(files))
+    count, failures = call.earlier
+    return BatchEnd(count + len(names), failures + len(failed), files, count + len(names) - len(files))
 
 
 def _file_end(name: str, sent: Sent) -> FileEnd:

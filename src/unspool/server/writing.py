@@ -1,4 +1,4 @@
-"""The methods of `unspool.v1.FileService` that write: uploads, one stream each.
+"""The methods of `unspool.v1.FileService` that write: uploads, one stream each, and batches of small files.
 
 Rule 1: a refusal and a success are messages. A status that ends a two-way stream early is lost in gRPC (grpc#36066), so after
         the last message the server reads on until the client has ended its side, for a limited time, and ends with OK.
@@ -11,14 +11,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from unspool.core.uploading import UploadAnswer, UploadCommitted, UploadKey, UploadProgress, UploadRefused, UploadRequest
+from unspool.core.counted import counted
+from unspool.core.uploading import (
+    NewFile,
+    UploadAnswer,
+    UploadCommitted,
+    UploadKey,
+    UploadProgress,
+    UploadRefused,
+    UploadRequest,
+    WrittenFile,
+)
 from unspool.errors import InvalidRequestError, UnreachableError, UnspoolError, UnsupportedError
 from unspool.ingest.base import Ingester
 from unspool.ingest.taking import Taking, state_of
 from unspool.options import ServiceOptions
-from unspool.rpc import writewire
-from unspool.server.entry import Asked, Call, Method
+from unspool.rpc import status, writewire
+from unspool.server.entry import Asked, Call, Method, Sent
 from unspool.server.outlet import ClientGoneError, Outlet
 from unspool.server.streams import Streams
 
@@ -44,6 +55,7 @@ class Writing:
         """Return the methods that write."""
         return (
             Method("WriteFile", self._decode_first, _asked_of_open, self._write_file, refuses=_refuse),
+            Method("WriteFiles", self._decode_files, _asked_of_files, self._write_files, refuses=_refuse_files),
             Method("StatUpload", self._decode_name, _asked_of_name, self._stat_upload, streams=False),
             Method("AbandonUpload", self._decode_name, _asked_of_name, self._abandon_upload, streams=False),
         )
@@ -59,6 +71,12 @@ class Writing:
         if first.open is None:
             raise InvalidRequestError("the first message of an upload must open it")
         return first
+
+    def _decode_files(self, request: bytes) -> Sequence[NewFile]:
+        files = writewire.decode_new_files(request)
+        if len(files) > (most := self._options.largest_batch):
+            raise InvalidRequestError(f"{counted(len(files), 'file')} in one message: at most {most} are taken")
+        return files
 
     def _decode_name(self, request: bytes) -> tuple[bytes, str]:
         self._taking_files()
@@ -76,6 +94,49 @@ class Writing:
     async def _write_file(self, wanted: UploadRequest, call: Call) -> None:
         async with self._streams.outlet(call, writewire.encode_upload_answer(None), self._options.heartbeat) as outlet:
             await _Stream(self._taking_files(), call, outlet, self._options).run(wanted)
+
+    async def _write_files(self, wanted: Sequence[NewFile], call: Call) -> None:
+        call.waiting = len(wanted)
+        ingester, idle = self._taking_files(), self._options.upload_idle
+        async with self._streams.outlet(call, writewire.encode_written(()), self._options.heartbeat) as outlet:
+            files: Sequence[NewFile] | None = wanted
+            while files is not None:
+                if files:
+                    await outlet.patiently(self._write_batch(files, call, ingester, outlet))
+                files = await outlet.patiently(self._next_files(call, idle))
+
+    async def _next_files(self, call: Call, idle: float) -> Sequence[NewFile] | None:
+        message = await _received(call, idle)
+        return None if message is None else self._decode_files(message)
+
+    @staticmethod
+    async def _write_batch(files: Sequence[NewFile], call: Call, ingester: Ingester, outlet: Outlet) -> None:
+        """Write the files of one message, and answer them."""
+        call.waiting = len(files)
+        call.asked = replace(_asked_of_files(files), transfer_id=call.asked.transfer_id, attempt=call.asked.attempt)
+        await outlet.admit(sum(len(file.data) for file in files))
+        refused = call.decide(call.asked)
+        allowed = [file for at, file in enumerate(files) if at not in refused]
+        written = iter(await ingester.write_small(allowed) if allowed else ())
+        results: list[WrittenFile] = [refused[at] if at in refused else next(written) for at in range(len(files))]
+        await outlet.say(writewire.encode_written(results))
+        call.waiting = 0
+        failed = 0
+        for at, result in enumerate(results):
+            if isinstance(result, UnspoolError):
+                failed += 1
+                call.sent[at] = Sent(0, ended=True, error=result)
+            else:
+                call.sent[at] = Sent(result.size, ended=True)
+                call.served[at] = result.revision, (0, result.size)
+                call.bytes += result.size
+        if call.flush is not None:
+            call.flush()
+        call.earlier = call.earlier[0] + len(files), call.earlier[1] + failed
+        call.asked = replace(call.asked, names=())
+        call.verdicts, call.refused = [], {}
+        call.sent.clear()
+        call.served.clear()
 
 
 class _Stream:
@@ -167,6 +228,29 @@ async def _refuse(call: Call, error: UnspoolError) -> None:
         await drain(call)
 
 
+async def _refuse_files(call: Call, error: UnspoolError) -> None:
+    """Answer all files that still come with an error, and end the call with it when the client has ended its side."""
+    if call.waiting:
+        await call.context.write(writewire.encode_written([error] * call.waiting))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAINING):
+            while isinstance(message := await call.context.read(), bytes):
+                with suppress(InvalidRequestError):
+                    files = writewire.decode_new_files(message)
+                    await call.context.write(writewire.encode_written([error] * len(files)))
+    await call.context.abort(*status.encode_error(error))
+
+
+async def _received(call: Call, idle: float) -> bytes | None:
+    """Return the client's next message; None if it has ended its side. Raises UnreachableError if nothing comes."""
+    try:
+        async with asyncio.timeout(idle):
+            message: object = await call.context.read()
+    except TimeoutError:
+        raise UnreachableError(f"nothing came from the client for {idle:g} s") from None
+    return message if isinstance(message, bytes) else None
+
+
 async def drain(call: Call) -> None:
     """Read on until the client has ended its side of the stream."""
     with suppress(TimeoutError):
@@ -187,6 +271,10 @@ def _asked_of_open(wanted: UploadRequest) -> Asked:
     opens = wanted.open
     assert opens is not None
     return Asked((opens.name,), 0, opens.transfer_id, opens.attempt, right="write")
+
+
+def _asked_of_files(wanted: Sequence[NewFile]) -> Asked:
+    return Asked(tuple([file.name for file in wanted]), batch=True, right="write")
 
 
 def _asked_of_name(wanted: tuple[bytes, str]) -> Asked:

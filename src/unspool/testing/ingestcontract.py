@@ -18,11 +18,12 @@ import pytest
 
 from unspool.core.acceptor import good_spans
 from unspool.core.checksum import crc32c
-from unspool.core.model import Attributes, Block, FileInfo, Span
+from unspool.core.model import NO_ATTRIBUTES, Attributes, Block, FileInfo, Span
 from unspool.core.segments import SEGMENT_SIZE, SegmentTable
-from unspool.core.uploading import IF_ABSENT, Condition, GoodSpan, UploadKey, UploadOpen
+from unspool.core.uploading import ANYTHING, IF_ABSENT, Condition, GoodSpan, NewFile, UploadKey, UploadOpen
 from unspool.errors import (
     AlreadyExistsError,
+    BlockCorruptError,
     FileChangedError,
     InvalidNameError,
     NotAFileError,
@@ -67,6 +68,11 @@ async def send(upload: Upload, data: bytes, start: int = 0, size: int = 300) -> 
     for offset in range(start, len(data), size):
         run = data[offset : offset + size]
         await upload.write(Block(offset, run, crc32c(run)))
+
+
+def new(name: str, data: bytes, attributes: Attributes = NO_ATTRIBUTES, condition: Condition = ANYTHING) -> NewFile:
+    """Return a small file."""
+    return NewFile(name, data, crc32c(data), condition, attributes)
 
 
 class IngestContract(ABC):
@@ -293,6 +299,58 @@ class IngestContract(ABC):
         (winner,) = [number for number, end in enumerate(ends) if isinstance(end, FileInfo)]
         assert {type(end) for end in ends} == {FileInfo, AlreadyExistsError}
         assert (await read_file(there.store, "a.bin"))[1] == bytes([winner]) * 100
+
+    # Small files
+
+    async def test_small_files_are_written_and_answered_in_their_order(self, there: Ingesting) -> None:
+        """Each file has its bytes and attributes, and its answer is what the store says; an error is the answer of one file."""
+        old = await there.put(b"old", "old.bin", OTHER_ID)
+        await there.put(b"", "dir/there", OTHER_ID)
+        run = Attributes(1_500_000_000_000_000_000, executable=True)
+        files = [new(f"dir/{number % 3}/{number}.bin", BYTES[:number], run) for number in range(40)]
+        wrong = [
+            new("../a", b"1"),
+            NewFile("b", b"1", 1),
+            new("old.bin", b"1", condition=IF_ABSENT),
+            new("old.bin", b"1", condition=Condition(revision="r")),
+            new("old.bin/below", b"1"),
+            new("dir", b"1"),
+        ]
+        answers = await there.ingester.write_small(
+            [*wrong, *files, new("old.bin", b"new", condition=Condition(revision=old.revision))]
+        )
+        assert [type(answer) for answer in answers[: len(wrong)]] == [
+            InvalidNameError,
+            BlockCorruptError,
+            AlreadyExistsError,
+            FileChangedError,
+            NotAFileError,
+            NotAFileError,
+        ]
+        for file, answer in zip(files, answers[len(wrong) : -1], strict=True):
+            info, data = await read_file(there.store, file.name)
+            assert data == file.data
+            assert answer == replace(info, crc32c=file.crc32c)
+            assert (info.attributes.modified_ns, info.attributes.executable) == (run.modified_ns, True)
+        assert (await read_file(there.store, "old.bin"))[1] == b"new"
+
+    async def test_a_few_small_files_are_written_too(self, there: Ingesting) -> None:
+        """A batch of one, of none, of the same name twice, and of an empty file."""
+        assert list(await there.ingester.write_small([])) == []
+        (one,) = await there.ingester.write_small([new("a", b"", condition=IF_ABSENT)])
+        assert isinstance(one, FileInfo)
+        first, second, third = await there.ingester.write_small(
+            [new("b", b"1"), new("b", b"22"), new("b", b"3", condition=IF_ABSENT)]
+        )
+        assert isinstance(first, FileInfo)
+        assert isinstance(second, FileInfo)
+        assert isinstance(third, AlreadyExistsError)
+        assert (await read_file(there.store, "b"))[1] == b"22"
+
+    async def test_a_small_file_that_is_there_is_not_written_again(self, there: Ingesting) -> None:
+        """If the name has the bytes, the answer is the file that is there, at its revision."""
+        (first,) = await there.ingester.write_small([new("a", BYTES)])
+        assert list(await there.ingester.write_small([new("a", BYTES)])) == [first]
 
     # Names
 
