@@ -20,7 +20,8 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   `-- PermissionDeniedError      the caller may not have the file
     |       `-- OutsideRootError       the name leads outside the served directory
     |-- FileChangedError               the file is not at the pinned revision any more         exit 5
-    |   `-- FileKeepsChangingError     it changes faster than it can be downloaded
+    |   |-- FileKeepsChangingError     it changes faster than it can be downloaded
+    |   `-- SourceChangedError         the local file changed while it was uploaded
     |-- AlreadyExistsError             the server has a file of that name already              exit 5
     |-- VerificationError              the bytes are not what the server says                  exit 6
     |   |-- BlockCorruptError          a block is not what its checksum says                   retryable
@@ -90,12 +91,7 @@ class UnspoolError(Exception):
     _errno: ClassVar[int | None] = None
 
     def __init__(
-        self,
-        message: str,
-        *,
-        name: str | None = None,
-        offset: int | None = None,
-        retry_after: float | None = None,
+        self, message: str, *, name: str | None = None, offset: int | None = None, retry_after: float | None = None
     ) -> None:
         super().__init__(message)
         self.name = name
@@ -214,6 +210,12 @@ class FileKeepsChangingError(FileChangedError):
     """The file kept changing on the server during the download."""
 
     reason = "FILE_KEEPS_CHANGING"
+
+
+class SourceChangedError(FileChangedError):
+    """The local file changed while it was uploaded. Nothing was committed: the name has the file that was there before."""
+
+    reason = "SOURCE_CHANGED"
 
 
 class AlreadyExistsError(UnspoolError, FileExistsError):

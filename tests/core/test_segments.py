@@ -184,3 +184,10 @@ def test_the_segment_size_is_the_smallest_that_keeps_the_table_small(size: int) 
 def test_the_segment_sizes_at_the_edges(size: int | None, segment_size: int) -> None:
     """16 MiB up to 64 GiB of file, and if the size is not known; then it doubles."""
     assert segment_size_for(size) == segment_size
+
+
+def test_a_good_part_is_found_by_where_its_segment_begins() -> None:
+    """`good_at` finds the good part of the segment that begins there, and nothing anywhere else."""
+    table = SegmentTable(10, {1: Segment(4, 7)})
+    assert table.good_at(10) == Segment(4, 7)
+    assert table.good_at(0) is table.good_at(12) is table.good_at(20) is None

@@ -67,6 +67,11 @@ class SegmentTable:
         known = self._segments.get(number)
         return Span(start, start + (known.length if known else 0))
 
+    def good_at(self, position: int) -> Segment | None:
+        """Return the good part of the segment that begins at `position`; None if none does, or if it has no good part."""
+        number, within = divmod(position, self.segment_size)
+        return None if within else self._segments.get(number)
+
     def record(self, block: Block) -> bool:
         """Record a verified block; return whether it completed a segment.
 

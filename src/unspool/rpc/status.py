@@ -52,6 +52,7 @@ STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.OutsideRootError: grpc.StatusCode.PERMISSION_DENIED,
     errors.FileChangedError: grpc.StatusCode.ABORTED,
     errors.FileKeepsChangingError: grpc.StatusCode.ABORTED,
+    errors.SourceChangedError: grpc.StatusCode.ABORTED,
     errors.AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     errors.VerificationError: grpc.StatusCode.DATA_LOSS,
     errors.BlockCorruptError: grpc.StatusCode.DATA_LOSS,
