@@ -1,4 +1,4 @@
-"""The client, and its calls for one file and for listings: stat, exists, list, get, open, read, read_many, verify."""
+"""The client, and its calls that read one file, and listings: stat, exists, list, get, open, read, read_many, verify."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from unspool.client.results import Result
 from unspool.client.transfer import Transfer
 from unspool.client.treecalls import TreeCalls
 from unspool.client.verify import stat, verify
+from unspool.client.writecalls import WriteCalls
 from unspool.client.writer import Writer, check_writer, write_to
 from unspool.core.model import Entry, FileInfo, ListRequest, NamedSpan, Page, Prefix
 from unspool.core.names import check_name, check_prefix
@@ -28,7 +29,7 @@ from unspool.local.destination import Destination
 from unspool.options import TransferOptions
 
 
-class Client(TreeCalls):
+class Client(TreeCalls, WriteCalls):
     """One server, or several with the same files, as an async context manager. Safe to use from many tasks at once.
 
     Most calls take `options` and `observers` for that call only; these observers are notified after the client's own.
@@ -42,10 +43,13 @@ class Client(TreeCalls):
         dialect: the protocol that the server speaks.
         metadata: keys and values sent with every call.
         observers: notified of the events of every transfer.
-        limit_rate: the most bytes per second that all streams of all calls receive together. Several clients given the same
-            `RateLimit` share it. None means no limit.
+        limit_rate: the most bytes per second that all streams of all calls receive or send together. Several clients given the
+            same `RateLimit` share it. None means no limit.
         tls, ca, cert, key: see `unspool.options.Security`. The files are read again when they change, and later calls use them.
         token, token_in_clear: see `unspool.options.Security`. A token goes to this server with every call.
+        upload_key: a file with the key of this client's uploads, which is made if it does not exist. A call of `put` goes on
+            with an upload that an earlier process began with the same key, and nobody without it can. Without a file only calls
+            of this client can.
         transport, clock, random: replaced in tests. The client closes a transport that it is given.
     """
 

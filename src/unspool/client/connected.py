@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import Callable, Sequence
+from os import PathLike
 from random import Random
 from types import TracebackType
 from typing import Self, Unpack
 
+from unspool.client.arguments import local_path
 from unspool.client.clock import Clock, SystemClock
 from unspool.client.events import Observer, Observers
 from unspool.client.ratelimit import RateLimit
@@ -15,6 +19,7 @@ from unspool.client.seams import Seams
 from unspool.client.security import transports
 from unspool.client.transfer import Transfer
 from unspool.client.transport import Transport
+from unspool.core.uploadid import KEY_BYTES
 from unspool.errors import InvalidRequestError
 from unspool.options import Dialect, Metadata, Security, TransferOptions
 
@@ -34,11 +39,14 @@ class Connected:
         transport: Transport | Connections | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
+        upload_key: str | PathLike[str] | None = None,
         **security: Unpack[Security],
     ) -> None:
         self.options = options or TransferOptions()
         self._always = tuple(observers)
         self._closed = False
+        self._key_file = None if upload_key is None else local_path(upload_key)
+        self._key: bytes | None = None
         connect: Callable[[], Transport | Connections] | None = None
         if transport is None:
             connect = transports(target, dialect, metadata, security)
@@ -74,3 +82,17 @@ class Connected:
 
     def _observers(self, more: Sequence[Observer]) -> Observers:
         return Observers(*self._always, *more)
+
+    async def _upload_key(self) -> bytes:
+        """Return the key of this client's uploads: from its file, or else a random one.
+
+        Raises:
+            LocalFileError: the file can be neither read nor made.
+        """
+        if self._key is None:
+            from unspool.local.uploadkey import upload_key  # noqa: PLC0415 - most clients only read
+
+            path = self._key_file
+            key = secrets.token_bytes(KEY_BYTES) if path is None else await asyncio.to_thread(upload_key, path)
+            self._key = self._key or key  # another call may have been quicker
+        return self._key

@@ -6,6 +6,7 @@ transfers that run at the same time. Events of a whole tree have the id of the t
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Protocol, TypeAlias
 
 from unspool.core.value import value
@@ -17,7 +18,7 @@ class TransferBegan:
     """A transfer begins.
 
     Attributes:
-        call: the client's call, or a part of it: `get`, `open`, `stat`, `list`, `verify`, `get_tree`, `batch`, ...
+        call: the client's call, or a part of it: `get`, `put`, `open`, `stat`, `list`, `verify`, `get_tree`, `batch`, ...
         name: the file or the prefix. Empty for a batch.
     """
 
@@ -46,6 +47,7 @@ class TransferEnded:
         error: the error, if it is one of unspool's.
         attempts: the number of attempts.
         bytes_received: verified bytes received; bytes received twice count twice.
+        bytes_sent: bytes of files sent; bytes sent twice count twice.
         seconds: the duration, including waits.
     """
 
@@ -56,13 +58,17 @@ class TransferEnded:
     error: UnspoolError | None
     attempts: int
     bytes_received: int
+    bytes_sent: int = field(default=0, kw_only=True)
     seconds: float
     transfer: str
 
 
 @value
 class Rechecked:
-    """Part of an earlier run's part file was read again: `good` bytes are correct so far, `left` segments remain."""
+    """Part of what an earlier run left was read again: `good` bytes are correct so far, `left` segments remain.
+
+    Of an upload it is the part of the local file that the server says it has, or that it may have.
+    """
 
     good: int
     left: int
@@ -71,7 +77,7 @@ class Rechecked:
 
 @value
 class Started:
-    """The server described the file. `resumed_from` bytes are already here; `size` is None if the dialect does not send it."""
+    """The size of the file is known. `resumed_from` bytes are there from an earlier run; `size` is None if nobody says it."""
 
     name: str
     size: int | None
@@ -81,7 +87,7 @@ class Started:
 
 @value
 class Advanced:
-    """More verified bytes arrived: `good` in total."""
+    """More verified bytes arrived, or more bytes were sent: `good` in total."""
 
     good: int
     transfer: str
@@ -99,7 +105,7 @@ class Retrying:
 
 @value
 class Restarting:
-    """Because of `error`, the download discards its bytes and begins again from zero after `wait` seconds."""
+    """Because of `error`, the transfer discards its bytes and begins again from zero after `wait` seconds."""
 
     error: UnspoolError
     wait: float
@@ -108,7 +114,7 @@ class Restarting:
 
 @value
 class Repairing:
-    """The checksum of the whole file was wrong; `bad` local bytes are damaged and are fetched again."""
+    """The checksum of the whole file was wrong; `bad` bytes are damaged and are fetched, or sent, again."""
 
     bad: int
     transfer: str

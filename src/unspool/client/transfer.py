@@ -53,12 +53,14 @@ class Tally:
         bytes_received: verified bytes received; bytes received twice count twice.
         by_server: the same, of each server.
         without: replicas that did not have the revision that the transfer wants.
+        bytes_sent: bytes of files sent; bytes sent twice count twice.
     """
 
     attempts: int = 0
     bytes_received: int = 0
     by_server: dict[str, int] = field(default_factory=dict)
     without: set[str] = field(default_factory=set)
+    bytes_sent: int = 0
 
     def add(self, size: int, server: str) -> None:
         """Count verified bytes from a server."""
@@ -191,6 +193,7 @@ class Transfer:
                     error=failed,
                     attempts=self.tally.attempts,
                     bytes_received=self.tally.bytes_received,
+                    bytes_sent=self.tally.bytes_sent,
                     seconds=clock.monotonic() - began,
                     transfer=self.id,
                 )
@@ -319,8 +322,14 @@ class Transfer:
                     listing.take(page)
                     yield page
 
+    async def sent(self, size: int, seconds: float) -> None:
+        """Count `size` bytes that took `seconds` to send, and wait as long as the rate limit requires."""
+        self.tally.bytes_sent += size
+        self._wish.received(size, seconds)
+        await self.slow_down(size)
+
     async def slow_down(self, size: int) -> None:
-        """Wait as long as the rate limit requires after `size` bytes have arrived."""
+        """Wait as long as the rate limit requires after `size` bytes have arrived, or are sent."""
         limit, clock = self.seams.limit, self.seams.clock
         if limit is not None and (wait := limit.take(size, clock.monotonic())):
             await clock.sleep(wait)

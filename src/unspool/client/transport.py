@@ -8,10 +8,12 @@ Importing this loads no gRPC.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
+from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, UploadState, WrittenFile
 
 
 class Transport(Protocol):
@@ -51,4 +53,67 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close the connection."""
+        ...
+
+
+class UploadStream(Protocol):
+    """The two-way stream of one attempt at an upload. One task may send while another one receives."""
+
+    async def send(self, request: UploadRequest) -> bool:
+        """Send a message, and return once it is on its way. False: the server has ended the stream; `receive` says how."""
+        ...
+
+    async def finish(self) -> None:
+        """Say that nothing more is sent."""
+        ...
+
+    async def receive(self) -> UploadAnswer | End:
+        """Return the next answer. A caller that stops waiting for it, and calls again, misses nothing."""
+        ...
+
+
+Answers: TypeAlias = Sequence[WrittenFile] | End
+"""The answers for the next files of a batch, or the end of the stream. Without any it is a heartbeat."""
+
+
+class BatchStream(Protocol):
+    """The two-way stream of one attempt at a batch of small files. One task may send while another one receives."""
+
+    async def send(self, files: Sequence[NewFile]) -> bool:
+        """Send files, and return once they are on their way. False: the server has ended the stream; `receive` says how."""
+        ...
+
+    async def finish(self) -> None:
+        """Say that nothing more is sent."""
+        ...
+
+    async def receive(self) -> Answers:
+        """Return the next answers, in the order of the files. A caller that stops waiting, and calls again, misses nothing."""
+        ...
+
+
+@runtime_checkable
+class WritingTransport(Transport, Protocol):
+    """One server that takes files, as the client sees it."""
+
+    def write(self, name: str) -> AbstractAsyncContextManager[UploadStream]:
+        """Open the stream of one attempt at an upload to that name. Leaving the block ends the stream.
+
+        An error of the stream may be raised when the block is left with it.
+        """
+        ...
+
+    def write_files(self, *, transfer_id: str = "", attempt: int = 0) -> AbstractAsyncContextManager[BatchStream]:
+        """Open the stream of one attempt at a batch. Leaving the block ends the stream. Errors as `write`.
+
+        Raises UnsupportedError if the server has no batches.
+        """
+        ...
+
+    async def stat_upload(self, upload_id: bytes, name: str) -> UploadState:
+        """Return what the server has of an upload."""
+        ...
+
+    async def abandon_upload(self, upload_id: bytes, name: str) -> None:
+        """Have the server remove what it has of an upload that is not committed."""
         ...

@@ -139,6 +139,11 @@ class Sender:
         """Whether the server has committed the file."""
         return self.state is State.COMMITTED
 
+    @property
+    def discarded(self) -> int:
+        """Number of bytes that the next `open` tells the server to discard."""
+        return sum(span.length for span in self._discard)
+
     def whereabouts(self) -> str:
         """Return the file and the position, for a message."""
         return f"{self.name}: at byte {self._position}"
@@ -291,7 +296,7 @@ class Sender:
         return gaps
 
     def _advance(self, progress: UploadProgress) -> None:
-        if progress.received < self.received or not self.durable <= progress.durable <= progress.received:
+        if progress.received < self.received or progress.durable < self.durable:
             raise self._error(
                 ProtocolError,
                 f"the server had {self.received} bytes ({self.durable} durable), "
@@ -303,13 +308,15 @@ class Sender:
     def _check(self, info: FileInfo) -> None:
         if info.name != self.name:
             raise self._error(ProtocolError, f"the server says that it committed {info.name!r}")
-        if not info.revision or (self.size is not None and info.size != self.size):
+        if not info.revision:
+            raise self._error(ProtocolError, "the server says that it committed the file, and names no revision")
+        if not self.asked_to_commit:
+            return  # it is what an earlier run has committed, or another one
+        if info.size != self.size or info.crc32c not in (None, self.crc32c):
             raise self._error(
-                ProtocolError, f"the server committed {counted(info.size, 'byte')} instead of {self.size}, or no revision"
-            )
-        if None not in (self.crc32c, info.crc32c) and info.crc32c != self.crc32c:
-            raise self._error(
-                ProtocolError, f"the server committed other bytes (crc32c {self.crc32c:08x} here, {info.crc32c:08x} there)"
+                ProtocolError,
+                f"the server says that it committed {counted(info.size, 'byte')} (crc32c {info.crc32c or 0:08x}); "
+                f"it was sent {self.size} ({self.crc32c or 0:08x})",
             )
 
     def _error(self, kind: type[UnspoolError], message: str) -> UnspoolError:

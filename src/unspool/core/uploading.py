@@ -6,6 +6,7 @@ Offsets, sizes and lengths are in bytes. These types do not depend on how they a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from unspool.core.model import NO_ATTRIBUTES, Attributes, Block, Bytes, FileInfo, Span
@@ -144,6 +145,12 @@ class UploadRefused:
 
 UploadAnswer: TypeAlias = UploadOpened | UploadProgress | UploadCommitted | UploadRefused | None
 """One message from the server. None is a heartbeat."""
+
+
+class End(Enum):
+    """What comes after the last answer of a two-way stream."""
+
+    OF_STREAM = "end of stream"
 
 
 UploadState: TypeAlias = UploadOpened | UploadCommitted | None

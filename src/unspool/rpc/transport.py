@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
+from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, UploadState, WrittenFile
 from unspool.options import Metadata
-from unspool.rpc import batchwire, wire
+from unspool.rpc import batchwire, wire, writewire
 from unspool.rpc.bearer import Bearer
 from unspool.rpc.certificates import Certificates
-from unspool.rpc.connection import Connection
+from unspool.rpc.connection import Connection, Exchange
 
 
 class GrpcTransport:
@@ -60,6 +62,27 @@ class GrpcTransport:
             async for message in messages:
                 yield batchwire.decode_pieces(message, request.files)
 
+    @asynccontextmanager
+    async def write(self, name: str) -> AsyncGenerator[_UploadStream, None]:
+        """See `WritingTransport.write`."""
+        async with self._connection.exchange(f"/{wire.SERVICE}/WriteFile") as exchange:
+            yield _UploadStream(exchange, name)
+
+    @asynccontextmanager
+    async def write_files(self, *, transfer_id: str = "", attempt: int = 0) -> AsyncGenerator[_BatchStream, None]:
+        """See `WritingTransport.write_files`."""
+        async with self._connection.exchange(f"/{wire.SERVICE}/WriteFiles") as exchange:
+            yield _BatchStream(exchange, transfer_id, attempt)
+
+    async def stat_upload(self, upload_id: bytes, name: str) -> UploadState:
+        """See `WritingTransport.stat_upload`."""
+        request = writewire.encode_upload_name(upload_id, name)
+        return writewire.decode_upload_state(await self._connection.call(f"/{wire.SERVICE}/StatUpload", request), name=name)
+
+    async def abandon_upload(self, upload_id: bytes, name: str) -> None:
+        """See `WritingTransport.abandon_upload`."""
+        await self._connection.call(f"/{wire.SERVICE}/AbandonUpload", writewire.encode_upload_name(upload_id, name))
+
     def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`."""
         self._connection.renew(window)
@@ -67,3 +90,49 @@ class GrpcTransport:
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
         await self._connection.aclose()
+
+
+class _UploadStream:
+    """See `UploadStream`."""
+
+    def __init__(self, exchange: Exchange, name: str) -> None:
+        self._exchange = exchange
+        self._name = name
+        self.finish = exchange.finish
+
+    async def send(self, request: UploadRequest) -> bool:
+        """See `UploadStream.send`."""
+        return await self._exchange.send(writewire.encode_upload_request(request))
+
+    async def receive(self) -> UploadAnswer | End:
+        """See `UploadStream.receive`."""
+        message = await self._exchange.receive()
+        return End.OF_STREAM if message is None else writewire.decode_upload_answer(message, name=self._name)
+
+
+class _BatchStream:
+    """See `BatchStream`."""
+
+    def __init__(self, exchange: Exchange, transfer_id: str, attempt: int) -> None:
+        self._exchange = exchange
+        self._transfer_id = transfer_id
+        self._attempt = attempt
+        self._names: deque[str] = deque()  # of the files that have no answer yet
+        self.finish = exchange.finish
+
+    async def send(self, files: Sequence[NewFile]) -> bool:
+        """See `BatchStream.send`."""
+        self._names.extend(file.name for file in files)
+        return await self._exchange.send(
+            writewire.encode_new_files(files, transfer_id=self._transfer_id, attempt=self._attempt)
+        )
+
+    async def receive(self) -> Sequence[WrittenFile] | End:
+        """See `BatchStream.receive`."""
+        message = await self._exchange.receive()
+        if message is None:
+            return End.OF_STREAM
+        results = writewire.decode_written(message, self._names)
+        for _ in results:
+            self._names.popleft()
+        return results

@@ -75,5 +75,6 @@ def _describe(event: Event) -> tuple[int, str, dict[str, object]] | None:
             more = {"name": name, "reason": error.reason, "message": error.message}
         case TransferEnded(_, _, outcome, message, _, _, received, seconds):
             level, kind = logging.INFO if outcome in ("OK", "CANCELLED") else logging.ERROR, "ended"
-            more = {"outcome": outcome, "message": message, "bytes_received": received, "seconds": round(seconds, 6)}
+            more = {"outcome": outcome, "message": message, "bytes_received": received, "bytes_sent": event.bytes_sent}
+            more["seconds"] = round(seconds, 6)
     return (level, kind, more) if kind else None

@@ -21,6 +21,7 @@ CLIENT = (
     Described("unspool_client_transfers_running", "gauge", (), "Transfers that are running."),
     Described("unspool_client_transfers_ended_total", "counter", ("call", "outcome"), "Transfers that ended, by outcome."),
     Described("unspool_client_received_bytes_total", "counter", (), "Verified bytes that were received, when transfers end."),
+    Described("unspool_client_sent_bytes_total", "counter", (), "Bytes of files that were sent, when transfers end."),
     Described("unspool_client_attempts_total", "counter", (), "Calls that transfers made."),
     Described("unspool_client_retries_total", "counter", ("reason",), "Attempts that failed and were followed by another one."),
     Described("unspool_client_resumes_total", "counter", (), "Downloads that went on with bytes of an earlier run."),
@@ -63,6 +64,7 @@ class ClientMetrics(Collector):
                 self._running(-1)
                 figures.count("unspool_client_transfers_ended_total", event.call, event.outcome)
                 figures.count("unspool_client_received_bytes_total", by=event.bytes_received)
+                figures.count("unspool_client_sent_bytes_total", by=event.bytes_sent)
                 if event.error is not None:
                     self._failed(event.error)
 

@@ -95,6 +95,7 @@ class ClientTracing:
                         "unspool.outcome": event.outcome,
                         "unspool.attempts": event.attempts,
                         "unspool.bytes_received": event.bytes_received,
+                        "unspool.bytes_sent": event.bytes_sent,
                     }
                 )
                 if event.outcome != "OK":

@@ -1,0 +1,265 @@
+"""One stream of an upload: what is sent and what comes back, at the same time.
+
+    the disk -> one block read ahead -> send   --+
+                                                 +-- the sender decides (core/sender.py)
+                                       receive --+
+
+Rule 1: nothing but heartbeats is sent between `open` and its answer: a status that ends a stream while a message is being sent
+        may be lost (grpc#36066).
+Rule 2: an attempt stalls if within the idle timeout no answer comes and no block can be sent. The client sends heartbeats while
+        its own disk takes long.
+Rule 3: after the final answer the client ends its side and waits for the end of the stream, but not for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING
+
+from unspool.client.events import Advanced, Rechecked
+from unspool.core.model import Block, Span
+from unspool.core.sender import Sender, State
+from unspool.core.uploading import End, UploadAnswer, UploadOpened, UploadProgress, UploadRefused, UploadRequest
+from unspool.core.wish import USUAL
+from unspool.errors import StalledError, UnspoolError
+from unspool.local.disk import Disk
+from unspool.local.source import Source
+
+if TYPE_CHECKING:
+    from unspool.client.transfer import Transfer
+    from unspool.client.transport import UploadStream
+
+_HEARTBEAT = 10.0
+"""Seconds without a message after which a heartbeat is sent: as often as a server sends them."""
+
+_FAREWELL = 5.0
+"""Seconds to wait for the end of a stream whose outcome is known. A server ends it at once."""
+
+_PIECES = 16
+"""Pieces of a span that are summed in one call to the disk's thread: a cancelled caller waits for at most 16 MiB."""
+
+
+class Material:
+    """What an upload is made of: the source, and the thread that reads it.
+
+    Args:
+        source: opened; closed with this.
+        transfer: is notified while the source is read again.
+    """
+
+    def __init__(self, source: Source, transfer: Transfer) -> None:
+        self.source = source
+        self._transfer = transfer
+        self._disk = Disk()
+
+    def close(self) -> None:
+        """Close the source. Blocks until the last call in the disk's thread has ended."""
+        self.source.close()
+        self._disk.close()
+
+    def read(self, span: Span) -> Future[Block | None]:
+        """Read a block in the disk's thread."""
+        return self._disk.submit(partial(self.source.read, span))
+
+    async def check(self) -> None:
+        """Raise SourceChangedError if the source is not what it was."""
+        await self._disk.do(self.source.check)
+
+    async def checksums(self, spans: list[Span], before: int = 0) -> list[int]:
+        """Return the CRC32C of each span. Notifies the observer of the bytes summed, in addition to `before`."""
+        checksums = []
+        for span in spans:
+            summing = self.source.summed(span)
+            length = checksum = 0
+            while (step := await self._disk.do(partial(_last_of_some, summing))) is not None:
+                length, checksum = step
+                self._transfer.observer.notify(Rechecked(before + length, 0, self._transfer.id))
+            before += span.length
+            checksums.append(checksum)
+        return checksums
+
+    async def checksum(self, size: int) -> int:
+        """Return the CRC32C of the whole file; what was not read yet is read for it."""
+        known = await self._disk.do(self.source.checksum)
+        return (await self.checksums([Span(0, size)]))[0] if known is None else known
+
+
+def _last_of_some(summing: Iterator[tuple[int, int]]) -> tuple[int, int] | None:
+    """Take some steps; return the result of the last one, or None if there is none left."""
+    last = None
+    for _, step in zip(range(_PIECES), summing, strict=False):
+        last = step
+    return last
+
+
+class Exchange:
+    """One stream of an upload.
+
+    Args:
+        transfer: of the upload.
+        sender: decides what is sent.
+        material: has the bytes.
+        stream: open.
+        agreed: called when the server has answered `open`, and what it has agrees with the file, with the number of bytes.
+    """
+
+    def __init__(
+        self, transfer: Transfer, sender: Sender, material: Material, stream: UploadStream, agreed: Callable[[int], None]
+    ) -> None:
+        self._transfer = transfer
+        self._sender = sender
+        self._material = material
+        self._stream = stream
+        self._agreed = agreed
+        self._clock = transfer.seams.clock
+        self._sending = asyncio.Lock()
+        self._answered = asyncio.Event()  # `open` was answered, or the stream is over
+        self._outcome = False  # whether the final answer has come
+        self._blocks = 0  # sent
+        self._alive = 0.0  # seconds in which only heartbeats came
+
+    async def run(self, number: int) -> bool:
+        """Send what the server lacks, and commit. Return False if the server has bytes that differ: then open again.
+
+        Raises:
+            UnspoolError: the server's refusal, or what broke the stream.
+        """
+        reading = asyncio.create_task(self._receive_all())
+        writing = asyncio.create_task(self._send_all(number))
+        beating = asyncio.create_task(self._beat())
+        try:
+            await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
+            if writing.done() and (not reading.done() or writing.exception() is None):
+                if not writing.result():
+                    return False
+                await asyncio.wait([reading])
+            if self._outcome:
+                await self._part(writing)
+            reading.result()
+            return True
+        finally:
+            for task in (reading, writing, beating):
+                task.cancel()
+            await asyncio.gather(reading, writing, beating, return_exceptions=True)
+
+    # Sending
+
+    async def _send_all(self, number: int) -> bool:
+        """Send everything; return False if the stream is of no use because the server has bytes that differ."""
+        sender, material = self._sender, self._material
+        await self._send(UploadRequest(open=sender.next_open(number)))
+        await self._answered.wait()
+        if sender.state is not State.SENDING:
+            return True
+        ours = await material.checksums([one.span for one in sender.claimed]) if sender.claimed else []
+        if not sender.compare(ours):
+            return False
+        self._agreed(sender.received)
+        await self._send_blocks(sender.received)
+        if sender.state is State.SENDING:
+            await material.check()
+            size = material.source.size
+            assert size is not None
+            checksum = await material.checksum(size)
+            if sender.state is State.SENDING:
+                await self._send(UploadRequest(commit=sender.commit(size, checksum)))
+        return True
+
+    async def _send_blocks(self, good: int) -> None:
+        coming = self._next_block()
+        while coming is not None:
+            block = await asyncio.wrap_future(coming)
+            if block is None or self._sender.state is not State.SENDING:
+                return
+            self._sender.sent(block)
+            coming = self._next_block()  # read while this one is sent
+            begun = self._clock.monotonic()
+            if not await self._send(UploadRequest(block=block)):
+                return
+            self._blocks += 1
+            size = len(block.data)
+            good += size
+            self._transfer.observer.notify(Advanced(good, self._transfer.id))
+            await self._transfer.sent(size, self._clock.monotonic() - begun)
+
+    def _next_block(self) -> Future[Block | None] | None:
+        span = self._sender.next_span(self._transfer.block_size or USUAL)
+        return None if span is None else self._material.read(span)
+
+    async def _send(self, request: UploadRequest) -> bool:
+        async with self._sending:
+            return await self._stream.send(request)
+
+    async def _beat(self) -> None:
+        """Send a heartbeat whenever nothing else is being sent for long: the disk is slow, or a pipe is empty."""
+        while True:
+            waited = asyncio.Event()
+            timer = self._clock.call_later(_HEARTBEAT, waited.set)
+            blocks = self._blocks
+            try:
+                await waited.wait()
+            finally:
+                timer.cancel()
+            if blocks == self._blocks and not self._sending.locked() and self._sender.state is State.SENDING:
+                await self._send(UploadRequest())
+
+    # Receiving
+
+    async def _receive_all(self) -> None:
+        """Receive until the final answer. Raises the refusal, or what broke the stream."""
+        sender = self._sender
+        try:
+            while not sender.complete:
+                answer = await self._next()
+                if isinstance(answer, End):
+                    sender.end_of_stream()
+                    return
+                self._outcome = isinstance(answer, UploadRefused)
+                sender.receive(answer)
+                if isinstance(answer, UploadOpened):
+                    self._answered.set()
+                if isinstance(answer, UploadProgress):
+                    self._material.source.forget(sender.durable)
+            self._outcome = True
+        finally:
+            self._answered.set()
+
+    async def _next(self) -> UploadAnswer | End:
+        """Return the next answer. Raises StalledError if neither answers come nor blocks go, or only heartbeats too long."""
+        transfer, options = self._transfer, self._transfer.options
+        begun = self._clock.monotonic()
+        while True:
+            blocks = self._blocks
+            try:
+                async with self._clock.timeout(options.idle_timeout):
+                    answer = await self._stream.receive()
+                break
+            except UnspoolError:
+                raise
+            except TimeoutError:
+                if blocks == self._blocks:
+                    raise StalledError(
+                        f"{self._sender.whereabouts()}: the server sent nothing for {options.idle_timeout:g} s"
+                    ) from None
+        transfer.seams.contact.made = True
+        only_alive = answer is None and blocks == self._blocks
+        self._alive = self._alive + self._clock.monotonic() - begun if only_alive else 0.0
+        if options.heartbeat_limit is not None and self._alive >= options.heartbeat_limit:
+            raise StalledError(
+                f"{self._sender.whereabouts()}: for {options.heartbeat_limit:g} s the server has only said that it is alive"
+            )
+        return answer
+
+    async def _part(self, writing: asyncio.Task[bool]) -> None:
+        """End our side of a stream whose outcome is known, and let the server end its own."""
+        try:
+            async with self._clock.timeout(_FAREWELL):
+                await asyncio.wait([writing])
+                await self._stream.finish()
+                while not isinstance(await self._stream.receive(), End):
+                    pass
+        except Exception:  # noqa: BLE001, S110 - how a stream ends does not matter when its outcome is known
+            pass
