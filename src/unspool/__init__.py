@@ -11,12 +11,12 @@ TYPE_CHECKING = False  # as type checkers read it; `typing` itself takes a while
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unspool.client.blocking import exists, get, get_tree, list, open, read, read_many, stat, verify, verify_tree
+    from unspool.client.blocking import exists, get, get_tree, list, open, put, read, read_many, stat, verify, verify_tree
     from unspool.client.client import Client
     from unspool.client.events import Event, Observer
     from unspool.client.progress import Progress
     from unspool.client.reading import Reading
-    from unspool.client.results import Failure, Result, TreeResult, TreeVerification
+    from unspool.client.results import Failure, PutResult, Result, TreeResult, TreeVerification
     from unspool.client.writer import Writer
     from unspool.core.model import Attributes, Entry, FileInfo, Page, Prefix
     from unspool.core.retry import RetryPolicy
@@ -45,6 +45,7 @@ _HOMES = {
     "Page": "core.model",
     "Prefix": "core.model",
     "Progress": "client.progress",
+    "PutResult": "client.results",
     "Reading": "client.reading",
     "Result": "client.results",
     "RetryPolicy": "core.retry",
@@ -62,6 +63,7 @@ _HOMES = {
     "get_tree": "client.blocking",
     "list": "client.blocking",
     "open": "client.blocking",
+    "put": "client.blocking",
     "read": "client.blocking",
     "read_many": "client.blocking",
     "stat": "client.blocking",
@@ -87,6 +89,7 @@ __all__ = [
     "Page",
     "Prefix",
     "Progress",
+    "PutResult",
     "Reading",
     "Result",
     "RetryPolicy",
@@ -105,6 +108,7 @@ __all__ = [
     "get_tree",
     "list",
     "open",
+    "put",
     "read",
     "read_many",
     "stat",

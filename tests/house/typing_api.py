@@ -17,6 +17,7 @@ from unspool import (
     MemoryStore,
     Page,
     Prefix,
+    PutResult,
     Reading,
     Result,
     RetryPolicy,
@@ -36,6 +37,7 @@ def from_a_script() -> None:
     result = unspool.get("localhost:50051/model.bin", "model.bin")
     assert_type(result, Result)
     assert_type(unspool.get_tree("localhost:50051/models", "here", progress=print), TreeResult)
+    assert_type(unspool.put("model.bin", "localhost:50051/model.bin", if_absent=True, progress=print), PutResult)
     assert_type(unspool.stat("localhost:50051/model.bin"), FileInfo)
     assert_type(unspool.exists("localhost:50051/model.bin"), bool)
     assert_type(unspool.read("localhost:50051/model.bin", start=1, length=2), bytes)
@@ -89,6 +91,7 @@ async def from_a_program() -> None:
             assert_type(page.prefixes, tuple[str, ...])
             assert_type(page.omitted[0].reason, str)
         assert_type(await client.get("model.bin", "here", observers=[Shown()], progress=print), Result)
+        assert_type(await client.put(io.BytesIO(b"bytes"), "model.bin", options=options, observers=[Shown()]), PutResult)
         assert_type(await client.get_tree("models", "here", options=options, observers=[Shown()]), TreeResult)
         assert_type(await client.read("model.bin", start=1, length=2, revision=info.revision), bytes)
         async with client.open("model.bin") as reading:

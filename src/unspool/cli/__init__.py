@@ -17,6 +17,7 @@ from unspool.cli.exits import EXIT_CODES
 from unspool.cli.get import get
 from unspool.cli.ls import ls
 from unspool.cli.program import Program
+from unspool.cli.put import put
 from unspool.cli.serve import serve
 from unspool.cli.stat import stat
 from unspool.cli.token import token
@@ -31,10 +32,10 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, me
 def main() -> None:
     """Stream files over gRPC, resumable and verified.
 
-    Files are named HOST:PORT/NAME, unspool://HOST:PORT/NAME, or unix:PATH:/NAME. Run an interrupted `get` again and it goes on
-    from the last good byte; the file appears at its final name when it is whole and verified, or not at all.
+    Files are named HOST:PORT/NAME, unspool://HOST:PORT/NAME, or unix:PATH:/NAME. Run an interrupted `get` or `put` again and
+    it goes on from the last good byte; the file appears at its final name when it is whole and verified, or not at all.
     """
 
 
-for _command in (serve, get, ls, stat, cat, verify, token, access, top, conformance, demo, completion):
+for _command in (serve, get, put, ls, stat, cat, verify, token, access, top, conformance, demo, completion):
     main.add_command(_command)

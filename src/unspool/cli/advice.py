@@ -8,14 +8,17 @@ from unspool.core.abridged import abridged
 from unspool.core.address import is_loopback, parse_address
 from unspool.errors import (
     AccessError,
+    AlreadyExistsError,
     ConnectError,
     DataLossError,
     FileChangedError,
     FileKeepsChangingError,
     InvalidRequestError,
+    NoSpaceError,
     NotAFileError,
     NotFoundError,
     ProtocolError,
+    SourceChangedError,
     TransferError,
     UnauthenticatedError,
     UnspoolError,
@@ -29,6 +32,7 @@ _ADVICE: dict[type[UnspoolError], str] = {
     NotAFileError: "`unspool get -r` gets the files of a directory",
     AccessError: _ASK,
     UnauthenticatedError: "give a token (--token-file, UNSPOOL_TOKEN) or a client certificate (--cert)",
+    AlreadyExistsError: "choose another name, or replace it",
     FileChangedError: "`unspool get` without `--on-change fail` begins again with what it is now",
     FileKeepsChangingError: "copy it aside on the server and get the copy, or try again when nothing writes to it",
     DataLossError: _ASK,
@@ -37,8 +41,21 @@ _ADVICE: dict[type[UnspoolError], str] = {
 }
 """The advice for each class of errors and its subclasses."""
 
+_PUT_ADVICE: dict[type[UnspoolError], str] = _ADVICE | {
+    NotFoundError: "nothing was written",
+    UnsupportedError: "it may be older, or serve read-only",
+    FileChangedError: "`unspool stat` shows its revision",
+    FileKeepsChangingError: "upload it when nothing writes to it",
+    SourceChangedError: "the server has what it had before",
+    AlreadyExistsError: "`unspool put` without `--if-absent` replaces it",
+    TransferError: "run the same command again; an upload goes on where it stopped",
+    NoSpaceError: "run the same command again when there is space; the upload goes on where it stopped",
+}
+"""The same for `unspool put`."""
+
 _WORDS: dict[str, str] = {
     "get it again with resume=False": "run it again with --no-resume",
+    "upload it with put_tree": "add --recursive",
     "get it again": "run the same command again",
     "(resume=False)": "(--no-resume)",
     "(overwrite=True)": "(--overwrite)",
@@ -67,12 +84,13 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 """The variables in which gRPC looks for a proxy, in its order."""
 
 
-def advice(error: UnspoolError, url: str | None) -> str:
+def advice(error: UnspoolError, url: str | None, *, sending: bool = False) -> str:
     """Return the whole line for an error: what happened, to which file, and what to do next.
 
     Args:
         error: its message names the file, unless the error is about the connection or a proxy.
         url: the URL given to the command; None if there is none, or several.
+        sending: whether the command is `put`.
     """
     line = abridged(with_flags(error.message))
     if isinstance(error, UnauthenticatedError) and "client certificate" in line:  # the same is so
@@ -81,9 +99,10 @@ def advice(error: UnspoolError, url: str | None) -> str:
         return line + (_through_a_proxy(url) if url is not None else "")
     if url is not None and isinstance(error, TransferError | AccessError | UnsupportedError) and not _is_named(line, url):
         line = f"{url}: {line}"
+    advices = _PUT_ADVICE if sending else _ADVICE
     for kind in type(error).__mro__:
-        if kind in _ADVICE and url is not None:
-            return f"{line}; {_ADVICE[kind]}"
+        if kind in advices and url is not None:
+            return f"{line}; {advices[kind]}"
     return line
 
 

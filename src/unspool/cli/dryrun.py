@@ -1,4 +1,4 @@
-"""`unspool get --dry-run`: prints what would be fetched. Creates and writes nothing."""
+"""`--dry-run` of `get` and `put`: prints what would be fetched or sent. Creates and writes nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json as jsons
 import os
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,33 +14,46 @@ import click
 
 from unspool.cli.advice import with_flags
 from unspool.cli.command import in_short, printable
+from unspool.cli.putcommand import STANDARD_INPUT, Source
 from unspool.cli.targets import Target
 from unspool.cli.units import say_bytes
 from unspool.client.client import Client
 from unspool.core.address import Address
 from unspool.core.counted import counted
 from unspool.core.model import FileInfo
-from unspool.errors import IncompleteTreeError, UnspoolError, VerificationError
+from unspool.errors import (
+    AccessError,
+    IncompleteTreeError,
+    LocalFileError,
+    NotFoundError,
+    UnspoolError,
+    VerificationError,
+)
+from unspool.local.copy import LocalCopy
 
 if TYPE_CHECKING:
     from unspool.core.filters import Filter
 
 
 class Plan:
-    """The files that `get` would fetch, printed as they become known.
+    """The files that `get` would fetch, or `put` would send, printed as they become known.
 
     Args:
         quiet: print no totals.
         json: print objects, one a line, the last one with the totals.
+        verb: what would be done with the files.
+        place: where those are that are complete.
     """
 
-    def __init__(self, *, quiet: bool, json: bool) -> None:
+    def __init__(self, *, quiet: bool, json: bool, verb: str = "fetch", place: str = "here") -> None:
+        self._verb = verb
+        self._place = place
         self._quiet = quiet
         self._json = json
         self._files = self._size = self._kept = self._failed = 0
 
     def fetch(self, target: str, info: FileInfo) -> None:
-        """Print and count a file that would be fetched from `target`."""
+        """Print and count a file that would be fetched from `target`, or sent to it."""
         self._files += 1
         self._size += info.size
         if self._json:
@@ -64,8 +78,8 @@ class Plan:
             click.echo(jsons.dumps({"files": self._files, "size": self._size, "kept": self._kept, "failed": self._failed}))
         elif not self._quiet:
             failed = f", {self._failed} would fail" if self._failed else ""
-            files = counted(self._files, "file")
-            click.echo(f"would fetch {files}, {say_bytes(self._size)}; {self._kept} already here{failed}", err=True)
+            files = f"{counted(self._files, 'file')}, {say_bytes(self._size)}"
+            click.echo(f"would {self._verb} {files}; {self._kept} already {self._place}{failed}", err=True)
         if self._failed:
             raise IncompleteTreeError(f"{counted(self._failed, 'file')} would fail")
 
@@ -111,6 +125,24 @@ async def plan_files(targets: Sequence[Target], connect: Callable[[str], Client]
                     await _look(client, target, plan)
                 except UnspoolError as error:
                     plan.fail(str(target.address), error)
+    plan.end()
+
+
+async def plan_uploads(client: Client, files: Sequence[Source], plan: Plan) -> None:
+    """Print which files `put` would send. The size of standard input is not known, and counts as 0."""
+    for file in files:
+        name = file.address.name
+        try:
+            if file.path != STANDARD_INPUT:
+                copy = LocalCopy(Path(file.path), file.path)
+                size = copy.size()
+                with suppress(NotFoundError, AccessError, VerificationError):
+                    await client.verify(name, file.path)
+                    plan.keep()
+                    continue
+            plan.fetch(file.address.target, FileInfo(name, size if file.path != STANDARD_INPUT else 0, ""))
+        except LocalFileError as error:
+            plan.fail(file.path, error)
     plan.end()
 
 

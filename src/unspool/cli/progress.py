@@ -22,19 +22,21 @@ LINE_INTERVAL = 10.0
 
 
 @contextmanager
-def progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
-    """Show the progress of one download inside the `with`. Yields the observer of the download."""
+def progress(name: str, *, quiet: bool, sending: bool = False, now: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
+    """Show the progress of one download, or upload, inside the `with`. Yields its observer."""
     if quiet:
         yield Observers()
     elif (drawable := terminal()) is not None:
-        with _bar(name, drawable) as observer:
+        with _bar(name, drawable, sending=sending) as observer:
             yield observer
     else:
-        yield _Lines(name, now)
+        yield _Lines(name, now, sending=sending)
 
 
-def say(event: Event) -> str | None:
-    """Return the line for an event; None if the event has no line."""
+def say(event: Event, *, sending: bool = False) -> str | None:
+    """Return the line for an event; None if the event has no line. `sending` is whether it is an upload."""
+    if sending and (said := _say_sending(event)) is not None:
+        return said
     match event:
         case Started(_, size, resumed_from) if resumed_from and resumed_from != size:
             return f"resumed at {say_share(resumed_from, size)}"
@@ -48,11 +50,23 @@ def say(event: Event) -> str | None:
             return None
 
 
+def _say_sending(event: Event) -> str | None:
+    """Return the line for an event that means something else in an upload."""
+    match event:
+        case Restarting(error):
+            return f"what the server has is not used: {with_flags(error.message)}"
+        case Repairing(bad):
+            return f"{say_bytes(bad)} were damaged at the server, sending them again"
+        case _:
+            return None
+
+
 class _Lines:
     """Plain lines: important events at once, the progress at intervals."""
 
-    def __init__(self, name: str, now: Callable[[], float]) -> None:
+    def __init__(self, name: str, now: Callable[[], float], *, sending: bool) -> None:
         self._name = name
+        self._sending = sending
         self._now = now
         self._size: int | None = None
         self._next = now() + LINE_INTERVAL
@@ -61,9 +75,9 @@ class _Lines:
         """See `Observer.notify`."""
         if isinstance(event, Started):
             self._size = event.size
-        line = say(event)
+        line = say(event, sending=self._sending)
         if line is None and isinstance(event, Advanced | Rechecked) and self._now() >= self._next:
-            verb = "checked again" if isinstance(event, Rechecked) else "here"
+            verb = "checked again" if isinstance(event, Rechecked) else "sent" if self._sending else "here"
             line = f"{say_bytes(event.good)} {verb}" + (f" ({say_share(event.good, self._size)})" if self._size else "")
         if line is not None:
             self._next = self._now() + LINE_INTERVAL
@@ -86,7 +100,7 @@ def say_trouble(error: UnspoolError) -> str:
 
 
 @contextmanager
-def _bar(name: str, drawable: Terminal) -> Iterator[Observer]:
+def _bar(name: str, drawable: Terminal, *, sending: bool) -> Iterator[Observer]:
     with bar(printable(name), drawable) as shown:
         total: int | None = None
         resumed = 0
@@ -106,7 +120,7 @@ def _bar(name: str, drawable: Terminal) -> Iterator[Observer]:
                         shown.begin(Amounts(resumed, resumed, total))
                     case Retrying(error, _, wait, _) | Restarting(error, wait, _):
                         shown.broke(say_trouble(error), wait)
-                if (line := say(event)) is not None:
+                if (line := say(event, sending=sending)) is not None:
                     shown.say(in_short(f"{name}: {line}"))
 
         yield OnBar()

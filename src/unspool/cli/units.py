@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unspool.core.counted import counted
 
 if TYPE_CHECKING:
-    from unspool.client.results import Result, TreeResult
+    from unspool.client.results import PutResult, Result, TreeResult
 
 _VERIFIED = {
     "file": "the whole file verified",
@@ -110,6 +110,18 @@ def say_without(result: Result | TreeResult) -> str:
         f"unspool: warning: {result.path}: not the same revision at {', '.join(result.without)}, which is ahead "
         "of the others or behind them; copies of a directory agree with serve --revision content"
     )
+
+
+def say_put(result: PutResult, url: str) -> str:
+    """Return the line about a finished upload to `url`."""
+    if result.already_there:
+        how = "already there"
+    else:
+        rate = result.bytes_sent / result.seconds if result.seconds else 0.0
+        how = f"{say_bytes(result.bytes_sent)} in {result.seconds:.1f} s ({say_bytes(rate)}/s)"
+        if result.resumed_from:
+            how += f", resumed at {say_share(result.resumed_from, result.size)}"
+    return f"{url}: {say_bytes(result.size)}, {how}, {_VERIFIED[result.verified]}"
 
 
 def say_tree(result: TreeResult) -> str:

@@ -22,12 +22,13 @@ from unspool.client.events import Observer
 from unspool.client.portal import portal
 from unspool.client.progress import Progress
 from unspool.client.remotefile import BUFFER, RemoteFile
-from unspool.client.results import Result, TreeResult, TreeVerification
+from unspool.client.results import PutResult, Result, TreeResult, TreeVerification
 from unspool.client.writer import Writer
 from unspool.core.address import Address, parse_address
 from unspool.core.filters import Filter
 from unspool.core.model import Entry, FileInfo, NamedSpan, Page, Prefix
 from unspool.errors import InvalidRequestError
+from unspool.local.streamsource import Reader
 from unspool.options import Dialect, Security, TransferOptions
 
 T = TypeVar("T")
@@ -39,13 +40,17 @@ def _ask(
     options: TransferOptions | None,
     observers: Sequence[Observer],
     dialect: Dialect = "unspool",
+    *,
+    upload_key: str | PathLike[str] | None = None,
     **security: Unpack[Security],
 ) -> T:
     """Run one call with a new client, close the client, and return the result."""
     address = parse_address(url)
 
     async def main() -> T:
-        async with Client(address.target, dialect=dialect, options=options, observers=observers, **security) as client:
+        async with Client(
+            address.target, dialect=dialect, options=options, observers=observers, upload_key=upload_key, **security
+        ) as client:
             return await what(client, address.name)
 
     return portal().call(main)
@@ -65,6 +70,29 @@ def get(
     return _ask(
         url, lambda client, name: client.get(name, destination, progress=progress), options, observers, dialect, **security
     )
+
+
+def put(
+    source: str | PathLike[str] | Reader,
+    url: str,
+    *,
+    if_absent: bool = False,
+    if_revision: str | None = None,
+    content_type: str = "",
+    upload_key: str | PathLike[str] | None = None,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Progress | None = None,
+    **security: Unpack[Security],
+) -> PutResult:
+    """Upload a file: `unspool.put("model.bin", "host:50051/model.bin")`. See `Client.put`, and `upload_key` of `Client`."""
+
+    def upload(client: Client, name: str) -> Awaitable[PutResult]:
+        return client.put(
+            source, name, if_absent=if_absent, if_revision=if_revision, content_type=content_type, progress=progress
+        )
+
+    return _ask(url, upload, options, observers, upload_key=upload_key, **security)
 
 
 def get_tree(

@@ -152,9 +152,7 @@ class FileSource:
             raise self._changed("its times are not what they were")
 
     def _changed(self, how: str) -> SourceChangedError:
-        return SourceChangedError(
-            f"{self.path}: changed while it was uploaded ({how}), so nothing was committed: upload it when nothing writes to it"
-        )
+        return SourceChangedError(f"{self.path}: changed while it was uploaded ({how}): upload it when nothing writes to it")
 
     def _refused(self, error: OSError) -> LocalFileError:
         refused = LocalFileError(f"{self.path}: cannot be read: {error.strerror}")

@@ -1,0 +1,163 @@
+"""unspool put."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json as jsons
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from unspool.cli.advice import with_flags
+from unspool.cli.command import command, in_short, printable
+from unspool.cli.completion import complete_paths
+from unspool.cli.getlog import begin_log, log_option
+from unspool.cli.patience import heartbeat_option, patience_options
+from unspool.cli.putcommand import STANDARD_INPUT, PutCommand, Source, placed
+from unspool.cli.security import security_options
+from unspool.cli.sizes import Size
+from unspool.core.counted import counted
+from unspool.options import Security, TransferOptions
+
+if TYPE_CHECKING:
+    from unspool.client.client import Client
+    from unspool.client.results import PutResult
+    from unspool.core.filters import Filter
+    from unspool.core.retry import RetryPolicy
+
+_DEFAULTS = TransferOptions()
+
+
+@click.command(cls=PutCommand)
+@click.argument("words", nargs=-1, metavar="FILE... URL", shell_complete=complete_paths)
+@click.option("--if-absent", is_flag=True, help="Only if the server has no file of that name.")
+@click.option("--if-revision", metavar="REVISION", default=None, help="Only if the server has the file at this revision.")
+@click.option("--dry-run", "-n", is_flag=True, help="Print what would be sent, and its size; send nothing.")
+@click.option(
+    "--idle-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=_DEFAULTS.idle_timeout,
+    show_default=True,
+    help="Seconds without any message after which an attempt counts as stalled.",
+)
+@click.option("--limit-rate", type=Size(1), default=None, help="Most bytes per second, in all (default: no limit).")
+@click.option("--resume/--no-resume", default=True, help="Go on with an interrupted upload (default), or begin again.")
+@click.option("--times/--no-times", default=True, help="Give the file at the server the local modification time (default).")
+@click.option("--executable/--no-executable", default=True, help="Give it the local executable bit (default).")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@log_option
+@click.option(
+    "--json", is_flag=True, help="Print the result as one JSON object (of several files: one a line), and no progress."
+)
+@command
+@security_options
+@heartbeat_option
+@patience_options
+async def put(
+    *,
+    url: str,
+    sources: list[str],
+    if_absent: bool,
+    if_revision: str | None,
+    filters: list[Filter],
+    dry_run: bool,
+    retry: RetryPolicy,
+    heartbeat_limit: float | None,
+    security: Security,
+    idle_timeout: float,
+    limit_rate: int | None,
+    resume: bool,
+    times: bool,
+    executable: bool,
+    quiet: bool,
+    log_format: Literal["human", "json"] | None,
+    json: bool,
+) -> None:
+    """Upload each FILE to URL; - is standard input. If URL ends in / or has no name, it is a directory.
+
+    The server has the whole file, verified, or what was there before. Run it again after any interruption and it goes on from
+    what the server has. A file that the server already has is not sent.
+    """
+    from unspool.cli.statedir import usable_key_file  # noqa: PLC0415
+    from unspool.client.client import Client  # noqa: PLC0415
+    from unspool.core.address import parse_address  # noqa: PLC0415
+
+    options = TransferOptions(
+        retry=retry,
+        heartbeat_limit=heartbeat_limit,
+        idle_timeout=idle_timeout,
+        resume=resume,
+        times=times,
+        executable=executable,
+    )
+    assert not filters  # without --recursive there are none
+    quiet = quiet or log_format is not None
+    address = parse_address(url)
+    files = placed(sources, url)
+    key = None if dry_run or sources == [STANDARD_INPUT] or not resume else await usable_key_file(quiet=quiet)
+    async with Client(
+        address.target,
+        options=options,
+        limit_rate=limit_rate,
+        upload_key=key,
+        observers=begin_log(log_format),
+        **security,
+    ) as client:
+        if dry_run:
+            from unspool.cli.dryrun import Plan, plan_uploads  # noqa: PLC0415
+
+            await plan_uploads(client, files, Plan(quiet=quiet, json=json, verb="send", place="there"))
+        else:
+            await _put_all(client, files, if_absent=if_absent, if_revision=if_revision, quiet=quiet, json=json)
+
+
+async def _put_all(
+    client: Client, files: list[Source], *, if_absent: bool, if_revision: str | None, quiet: bool, json: bool
+) -> None:
+    """Upload one file after another. If one fails, the others are still uploaded, unless the server is gone."""
+    from unspool.client.tree import ENDS_ALL  # noqa: PLC0415
+    from unspool.errors import IncompleteTreeError, UnspoolError  # noqa: PLC0415
+
+    failed: list[UnspoolError] = []
+    for file in files:
+        try:
+            result = await _put(client, file, if_absent=if_absent, if_revision=if_revision, quiet=quiet or json)
+        except UnspoolError as error:
+            if len(files) == 1 or isinstance(error, ENDS_ALL):
+                raise
+            failed.append(error)
+            message = with_flags(error.message)
+            click.echo(in_short(f"unspool: {message}"), err=True)
+            if json:
+                said = {"url": str(file.address), "error": message, "reason": error.reason, "exit_code": error.exit_code}
+                click.echo(jsons.dumps(said))
+        else:
+            if json:
+                click.echo(jsons.dumps(({"url": str(file.address)} if len(files) > 1 else {}) | dataclasses.asdict(result)))
+            elif not quiet:
+                from unspool.cli.units import say_put  # noqa: PLC0415
+
+                click.echo(printable(say_put(result, str(file.address))), err=True)
+    if failed:
+        alike = len(failed) == len(files) and len({error.exit_code for error in failed}) == 1
+        kind = type(failed[0]) if alike else IncompleteTreeError
+        raise kind(f"{len(failed)} of {counted(len(files), 'file')} failed" + ("" if alike else "; the others are there"))
+
+
+async def _put(client: Client, file: Source, *, if_absent: bool, if_revision: str | None, quiet: bool) -> PutResult:
+    from unspool.cli.progress import progress  # noqa: PLC0415
+    from unspool.errors import LocalFileError  # noqa: PLC0415
+
+    with progress(file.address.name, quiet=quiet, sending=True) as observer:
+        if file.path != STANDARD_INPUT:
+            return await client.put(
+                file.path, file.address.name, if_absent=if_absent, if_revision=if_revision, observers=[observer]
+            )
+        if sys.stdin is None:
+            raise LocalFileError("standard input: is closed; nothing can be read from it")
+        with io.FileIO(sys.stdin.fileno(), closefd=False) as reader:
+            return await client.put(
+                reader, file.address.name, if_absent=if_absent, if_revision=if_revision, observers=[observer]
+            )
