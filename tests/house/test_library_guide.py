@@ -17,6 +17,7 @@ BLOCKS = fenced(read("docs/library.md"), "python")
 
 PRINTED = {
     'client.get("models/model.bin", "model.bin")  # to': "model.bin 3000000 file 0\n",
+    "upload_key=": "file 1000 0\nuploads/new.bin: exists already",
     "progress=show": "3000000 of 3000000 bytes",
     "unspool.open(": "file\nmodels/model.bin\nmodels/small.txt\nb'small\\n'\n1024\n",
     "read_many": "64 b'small\\n' 512",
@@ -40,7 +41,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (root / "models").mkdir()
     (root / "models" / "model.bin").write_bytes(bytes(3_000_000))
     (root / "models" / "small.txt").write_text("small\n")
-    with serving(root, tmp_path_factory.mktemp("log") / "log") as server:
+    with serving(root, tmp_path_factory.mktemp("log") / "log", "--write") as server:
         yield server.address
 
 
@@ -49,6 +50,7 @@ def test_a_block_of_the_guide_runs(tmp_path: Path, address: str, mark: str, prin
     """Run by itself, with warnings as errors, it ends well and prints what belongs to it."""
     (block,) = [each for each in BLOCKS if mark in each]
     (tmp_path / "models").mkdir()
+    (tmp_path / "new.bin").write_bytes(bytes(1000))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", block.replace("localhost:50051", address)],
         cwd=tmp_path,

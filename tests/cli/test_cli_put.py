@@ -1,0 +1,138 @@
+"""`unspool put` against a real server: the output, the exit codes, and going on after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from processes import ENVIRONMENT, UNSPOOL, Outcome, Serving, serving, unspool
+
+DATA = Random(2).randbytes(24 << 20)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that is served."""
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server that takes files."""
+    with serving(root, tmp_path_factory.mktemp("log") / "log", "--write") as server:
+        yield server
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A directory with files to upload."""
+    (tmp_path / "small").write_bytes(b"small\n")
+    (tmp_path / "big.bin").write_bytes(DATA)
+    return tmp_path
+
+
+def put(here: Path, *arguments: str) -> Outcome:
+    """Run `unspool put` there, with a state directory of its own."""
+    return unspool("put", *arguments, cwd=here, environment={"XDG_STATE_HOME": str(here / "state")})
+
+
+def test_files_go_below_a_directory(here: Path, root: Path, server: Serving) -> None:
+    """Each file has its own name below the URL, its bytes and its time; a second run sends nothing."""
+    os.utime(here / "small", (1, 1_700_000_000))
+    done = put(here, "small", "big.bin", f"{server.address}/several/")
+    assert (done.code, done.out) == (0, b"")
+    assert [line.split(": ")[0] for line in done.err.splitlines()] == [
+        f"{server.address}/several/small",
+        f"{server.address}/several/big.bin",
+    ]
+    assert (root / "several" / "big.bin").read_bytes() == DATA
+    assert (root / "several" / "small").stat().st_mtime == 1_700_000_000
+    again = put(here, "--json", "small", "big.bin", f"{server.address}/several/")
+    results = [json.loads(line) for line in again.lines]
+    assert [(one["name"], one["already_there"], one["bytes_sent"]) for one in results] == [
+        ("several/small", True, 0),
+        ("several/big.bin", True, 0),
+    ]
+
+
+def test_standard_input_is_uploaded(here: Path, root: Path, server: Serving) -> None:
+    """From a pipe, whole."""
+    with subprocess.Popen([*UNSPOOL, "put", "-", f"{server.address}/piped"], stdin=subprocess.PIPE, env=ENVIRONMENT) as process:
+        process.communicate(DATA, timeout=60)
+    assert process.returncode == 0
+    assert (root / "piped").read_bytes() == DATA
+
+
+def test_conditions_have_their_exit_code_and_advice(here: Path, root: Path, server: Serving) -> None:
+    """A file that is there stays, and the line says what to do."""
+    (root / "taken").write_bytes(b"there before")
+    url = f"{server.address}/taken"
+    absent = put(here, "--if-absent", "small", url)
+    assert absent.code == 5
+    assert "exists already" in absent.complaint
+    assert "without `--if-absent` replaces it" in absent.complaint
+    other = put(here, "--json", "--if-revision", "other", "small", url)
+    assert other.code == 5
+    assert json.loads(other.lines[-1])["reason"] == "FILE_CHANGED"
+    revision = json.loads(unspool("stat", "--json", url).out)["revision"]
+    assert put(here, "--if-revision", revision, "small", url).code == 0
+    assert (root / "taken").read_bytes() == b"small\n"
+
+
+def test_a_dry_run_sends_nothing(here: Path, root: Path, server: Serving) -> None:
+    """It prints what would be sent, and counts what is there."""
+    assert put(here, "small", f"{server.address}/dry/small").code == 0
+    done = put(here, "-n", "small", "big.bin", f"{server.address}/dry/")
+    assert done.lines == [f"{len(DATA):>15}  dry/big.bin"]
+    assert done.complaint == "would send 1 file, 24.0 MiB; 1 already there"
+    assert [one.name for one in (root / "dry").iterdir()] == ["small"]
+
+
+def test_one_file_that_fails_does_not_stop_the_others(here: Path, root: Path, server: Serving) -> None:
+    """It has a line of its own, and the exit code says that some failed."""
+    done = put(here, "none", "small", f"{server.address}/some/")
+    assert done.code == 10
+    assert (root / "some" / "small").exists()
+    assert "none: cannot be read: No such file or directory" in done.err
+
+
+def test_a_directory_needs_recursive(here: Path, server: Serving) -> None:
+    """The error names the option."""
+    done = put(here, ".", f"{server.address}/x")
+    assert (done.code, done.complaint) == (8, "unspool: .: is a directory: add --recursive")
+
+
+def test_a_server_that_only_serves_says_so(here: Path, root: Path, tmp_path: Path) -> None:
+    """One line, with the exit code of a request that makes no sense there."""
+    with serving(root, tmp_path / "log") as reading:
+        done = put(here, "small", f"{reading.address}/x")
+    assert done.code == 2
+    assert "it was started without writing" in done.complaint
+
+
+def test_the_same_command_goes_on_after_a_kill(here: Path, root: Path, server: Serving) -> None:
+    """After SIGKILL nothing is at the name; the same command sends the rest, and the bytes are the same."""
+    url = f"{server.address}/killed.bin"
+    environment = {**ENVIRONMENT, "XDG_STATE_HOME": str(here / "state")}
+    arguments = [*UNSPOOL, "put", "--limit-rate", "40M", "big.bin", url]
+    staged = root / ".unspool-uploads"
+    with subprocess.Popen(arguments, cwd=here, env=environment, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while sum(one.stat().st_size for one in staged.glob("*")) < 8 << 20:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (root / "killed.bin").exists()
+    result = json.loads(put(here, "--json", "big.bin", url).out)
+    assert (root / "killed.bin").read_bytes() == DATA
+    assert result["resumed_from"] >= 4 << 20
+    assert result["resumed_from"] + result["bytes_sent"] == len(DATA)
+    assert not [one for one in staged.glob("*") if one.stat().st_size > 1 << 20]
