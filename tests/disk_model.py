@@ -1,6 +1,7 @@
 """A model of a disk that loses power: a log of what was asked of the file system, and what may be left of it.
 
-`Recorder` logs the calls of the code under test while they really happen in one directory. `after_power_loss` takes a prefix of
+`Recorder` logs the calls of the code under test while they really happen in a directory, and in some below it, whose files have
+names with their path. `after_power_loss` takes a prefix of
 that log and gives one of the states the directory may be in when the machine comes up again:
 
 - what was written to a file since its last fsync may be there, be missing, or be torn at any multiple of 512 bytes, each
@@ -13,6 +14,7 @@ that log and gives one of the states the directory may be in when the machine co
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from unspool.ingest import uploadfile
 from unspool.local import part
 
 _SECTOR = 512
@@ -40,9 +43,10 @@ class Step:
 
 @dataclass
 class Recorder:
-    """The log of what happened in `directory`."""
+    """The log of what happened in `directory`, and in those of `below` that are named relative to it."""
 
     directory: Path
+    below: tuple[str, ...] = ()
     steps: list[Step] = field(default_factory=list)
 
     @contextmanager
@@ -53,10 +57,12 @@ class Recorder:
             self._patch(patch, os, "pwrite", self._pwrite)
             self._patch(patch, os, "ftruncate", self._ftruncate)
             self._patch(patch, os, "fsync", self._fsync)
+            self._patch(patch, os, "fdatasync", self._fsync)
             self._patch(patch, os, "replace", self._replace)
             self._patch(patch, os, "unlink", self._unlink)
             self._patch(patch, os, "link", self._link)
             self._patch(patch, part, "write_new", self._write_new)
+            self._patch(patch, uploadfile, "write_new", self._write_new)
             yield
 
     def _patch(self, patch: pytest.MonkeyPatch, owner: Any, name: str, log: Callable[..., None]) -> None:
@@ -74,9 +80,16 @@ class Recorder:
 
     def _mine(self, name: Any, directory: int | None) -> str | None:
         """Return the name, if that is where it is: whatever is done in the directory goes by its descriptor."""
-        if directory is None or not os.path.samestat(os.fstat(directory), self.directory.stat()):
+        if directory is None:
             return None
-        return str(name)
+        status = os.fstat(directory)
+        if os.path.samestat(status, self.directory.stat()):
+            return str(name)
+        for below in self.below:
+            path = self.directory / below
+            if path.is_dir() and os.path.samestat(status, path.stat()):
+                return f"{below}/{name}"
+        return None
 
     def _open(self, descriptor: int, name: Any, flags: int, *_: Any, dir_fd: int | None = None) -> None:
         mine = self._mine(name, dir_fd)
@@ -91,10 +104,10 @@ class Recorder:
 
     def _fsync(self, _: None, descriptor: int) -> None:
         status = os.fstat(descriptor)
-        if status.st_ino == self.directory.stat().st_ino:
-            self.steps.append(Step("sync directory"))
-        else:
+        if not stat.S_ISDIR(status.st_mode):
             self.steps.append(Step("sync", status.st_ino))
+        elif (mine := self._mine("", descriptor)) is not None:
+            self.steps.append(Step("sync directory", names=(mine,)))
 
     def _replace(self, _: None, source: Any, target: Any, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         if (old := self._mine(source, src_dir_fd)) and (new := self._mine(target, dst_dir_fd)):
@@ -109,12 +122,14 @@ class Recorder:
             assert source.startswith("/proc/self/fd/"), "a commit links what is open"
             self.steps.append(Step("link", os.fstat(int(source.rpartition("/")[2])).st_ino, (mine,)))
 
-    def _write_new(self, _: None, name: str, directory: int, data: bytes) -> None:
+    def _write_new(self, _: None, name: str, directory: int, data: bytes, *, synced: bool = False) -> None:
         if mine := self._mine(name, directory):
             inode = (self.directory / mine).stat().st_ino
             self.steps.append(Step("create", inode, (mine,)))
             self.steps.append(Step("truncate", inode, offset=0))
             self.steps.append(Step("write", inode, offset=0, data=data))
+            if synced:
+                self.steps.append(Step("sync", inode))
 
 
 @dataclass(frozen=True)
@@ -128,15 +143,17 @@ class Left:
         """Return what is in a file; None if it is not there."""
         return self.files[self.names[name]] if name in self.names else None
 
-    def put(self, directory: Path) -> None:
-        """Have it in a directory; two names of one file are two names of one file."""
+    def put(self, directory: Path) -> dict[int, Path]:
+        """Have it in a directory; two names of one file are two names of one file. Return a path of each file by its number."""
         first: dict[int, Path] = {}
         for name, inode in self.names.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
             if inode in first:
                 os.link(first[inode], directory / name)
             else:
                 first[inode] = directory / name
                 first[inode].write_bytes(self.files[inode])
+        return first
 
 
 def after_power_loss(steps: list[Step], before: dict[str, bytes], random: Random) -> Left:
@@ -155,9 +172,11 @@ def after_power_loss(steps: list[Step], before: dict[str, bytes], random: Random
             case "sync":
                 files.setdefault(step.inode, _File()).sync()
             case "sync directory":
-                for change in pending:
+                # What came before the last change of this directory is durable with it.
+                last = max((at for at, change in enumerate(pending) if _concerns(change, step.names[0])), default=-1)
+                for change in pending[: last + 1]:
                     _apply(change, durable_names)
-                pending.clear()
+                del pending[: last + 1]
             case _:
                 if step.kind == "create" and names.get(step.names[0]) == step.inode:
                     continue  # opened, not created
@@ -166,6 +185,11 @@ def after_power_loss(steps: list[Step], before: dict[str, bytes], random: Random
     for change in pending[: random.randint(0, len(pending))]:
         _apply(change, durable_names)
     return Left(durable_names, {inode: files.setdefault(inode, _File()).left(random) for inode in durable_names.values()})
+
+
+def _concerns(step: Step, directory: str) -> bool:
+    """Whether a step changes an entry of a directory, which is named with a slash at its end, or "" for the one at the top."""
+    return any(name.rpartition("/")[0] == directory.removesuffix("/") for name in step.names)
 
 
 def _apply(step: Step, names: dict[str, int]) -> None:

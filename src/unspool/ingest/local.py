@@ -180,13 +180,14 @@ class LocalIngester:
     def _open(self, key: str, opens: UploadOpen, owner: str) -> UploadFile | FileInfo:
         """Lock an upload and see what there is of it."""
         name = opens.name
-        if (info := self._committed(key, name)) is not None:
+        if status_of(key, self._staging.done) is not None and (info := self._committed(key, name)) is not None:
+            self._settle(key, name)  # a power cut may have brought back what was removed
             return info
         part = UploadFile(self._staging.place(key, name), key)
         try:
             part.acquire()
         except CommittedError:
-            settle(key, self._staging.place(key, name).names.journal, self._staging.descriptor, self._staging.done)
+            self._settle(key, name)
             info = self._committed(key, name)
             assert info is not None
             return info
@@ -212,6 +213,9 @@ class LocalIngester:
             if not keeps:
                 part.close()
         return part
+
+    def _settle(self, key: str, name: str) -> None:
+        settle(key, self._staging.place(key, name).names.journal, self._staging.descriptor, self._staging.done)
 
     def _committed(self, key: str, name: str) -> FileInfo | None:
         """Return the file of an upload that is committed; else None."""

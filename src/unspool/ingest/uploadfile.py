@@ -226,7 +226,9 @@ def is_committed(synced: Journal | None, part: os.stat_result | None, *, at_whol
     """
     if synced is None or synced.revision is None:
         return False
-    return part is None or f"{part.st_ino:x}" != synced.revision or part.st_nlink - at_whole > 1
+    # A part file that was made since, by whoever opened the upload again, is empty.
+    made_since = part is not None and not part.st_size and f"{part.st_ino:x}" != synced.revision
+    return part is None or made_since or part.st_nlink - at_whole > 1
 
 
 def _decoded(name: str, directory: int) -> Journal | None:
