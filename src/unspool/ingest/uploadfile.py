@@ -65,13 +65,7 @@ class UploadFile(Part):
                 raise CommittedError
             self.journal = _decoded(self._names.journal, self._directory) or synced
             if self.journal is not None:
-                found = dict(self.journal.segments)
-                if synced is not None and synced.segment_size == self.journal.segment_size:
-                    self._synced = synced.segments
-                    for number, segment in synced.segments.items():
-                        if number not in found or found[number].length < segment.length:
-                            found[number] = segment
-                self._table = SegmentTable(self.journal.segment_size, found)
+                self._table, self._synced = _together(self.journal, synced)
                 self.recheck_all()
 
     def _check_no_other_name(self) -> None:
@@ -238,6 +232,16 @@ def _decoded(name: str, directory: int) -> Journal | None:
         return None
 
 
+def _together(journal: Journal, synced: Journal | None) -> tuple[SegmentTable, dict[int, Segment]]:
+    """Return what both journals know, and what the second one knows of it."""
+    found = dict(journal.segments)
+    sure = synced.segments if synced is not None and synced.segment_size == journal.segment_size else {}
+    for number, segment in sure.items():
+        if number not in found or found[number].length < segment.length:
+            found[number] = segment
+    return SegmentTable(journal.segment_size, found), dict(sure)
+
+
 def look(key: str, place: Place, done: int) -> SegmentTable | Journal | None:
     """Return what the files of an upload say, without locking: what there is of it, or the journal of a committed one."""
     names, directory = place.names, place.directory
@@ -252,7 +256,7 @@ def look(key: str, place: Place, done: int) -> SegmentTable | Journal | None:
         if is_committed(synced, part, at_whole=at_whole):
             return synced
         journal = _decoded(names.journal, directory) or synced
-    return None if part is None or journal is None else SegmentTable(journal.segment_size, journal.segments)
+    return None if part is None or journal is None else _together(journal, synced)[0]
 
 
 def info_of_record(record: Journal, name: str, current: tuple[FileInfo, int] | None) -> FileInfo:
