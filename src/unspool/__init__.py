@@ -11,12 +11,25 @@ TYPE_CHECKING = False  # as type checkers read it; `typing` itself takes a while
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unspool.client.blocking import exists, get, get_tree, list, open, put, read, read_many, stat, verify, verify_tree
+    from unspool.client.blocking import (
+        exists,
+        get,
+        get_tree,
+        list,
+        open,
+        put,
+        put_tree,
+        read,
+        read_many,
+        stat,
+        verify,
+        verify_tree,
+    )
     from unspool.client.client import Client
     from unspool.client.events import Event, Observer
     from unspool.client.progress import Progress
     from unspool.client.reading import Reading
-    from unspool.client.results import Failure, PutResult, Result, TreeResult, TreeVerification
+    from unspool.client.results import Failure, PutResult, PutTreeResult, Result, TreeResult, TreeVerification
     from unspool.client.writer import Writer
     from unspool.core.model import Attributes, Entry, FileInfo, Page, Prefix
     from unspool.core.retry import RetryPolicy
@@ -46,6 +59,7 @@ _HOMES = {
     "Prefix": "core.model",
     "Progress": "client.progress",
     "PutResult": "client.results",
+    "PutTreeResult": "client.results",
     "Reading": "client.reading",
     "Result": "client.results",
     "RetryPolicy": "core.retry",
@@ -64,6 +78,7 @@ _HOMES = {
     "list": "client.blocking",
     "open": "client.blocking",
     "put": "client.blocking",
+    "put_tree": "client.blocking",
     "read": "client.blocking",
     "read_many": "client.blocking",
     "stat": "client.blocking",
@@ -90,6 +105,7 @@ __all__ = [
     "Prefix",
     "Progress",
     "PutResult",
+    "PutTreeResult",
     "Reading",
     "Result",
     "RetryPolicy",
@@ -109,6 +125,7 @@ __all__ = [
     "list",
     "open",
     "put",
+    "put_tree",
     "read",
     "read_many",
     "stat",

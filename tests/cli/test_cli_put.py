@@ -136,3 +136,23 @@ def test_the_same_command_goes_on_after_a_kill(here: Path, root: Path, server: S
     assert result["resumed_from"] >= 4 << 20
     assert result["resumed_from"] + result["bytes_sent"] == len(DATA)
     assert not [one for one in staged.glob("*") if one.stat().st_size > 1 << 20]
+
+
+def test_a_tree_is_uploaded_and_then_skipped(here: Path, root: Path, server: Serving) -> None:
+    """With -r all files below the directory; the second run sends nothing, and says what was left out."""
+    tree = here / "tree"
+    for number in range(60):
+        (tree / f"d{number % 4}").mkdir(parents=True, exist_ok=True)
+        (tree / f"d{number % 4}" / str(number)).write_bytes(DATA[: number * 1000])
+    (tree / "large").write_bytes(DATA)
+    (tree / "out").symlink_to("/etc/hostname")
+    first = put(here, "-r", "tree", f"{server.address}/tree")
+    assert first.code == 0, first.err
+    assert "61 sent, 0 already there, every file verified" in first.err
+    assert "1 name was left out: 1 link that leads outside" in first.err
+    assert {path.relative_to(tree): path.read_bytes() for path in tree.rglob("*") if path.is_file() and path.name != "out"} == {
+        path.relative_to(root / "tree"): path.read_bytes() for path in (root / "tree").rglob("*") if path.is_file()
+    }
+    second = put(here, "-r", "--json", "tree", f"{server.address}/tree/")
+    result = json.loads(second.out)
+    assert (result["sent"], result["kept"], result["bytes_sent"]) == (0, 61, 0)

@@ -17,11 +17,12 @@ BLOCKS = fenced(read("docs/library.md"), "python")
 
 PRINTED = {
     'client.get("models/model.bin", "model.bin")  # to': "model.bin 3000000 file 0\n",
-    "upload_key=": "file 1000 0\nuploads/new.bin: exists already",
+    "uploads/new.bin": "file 1000 0\nuploads/new.bin: exists already",
+    "put_tree": "1 1 0 0",
     "progress=show": "3000000 of 3000000 bytes",
     "unspool.open(": "file\nmodels/model.bin\nmodels/small.txt\nb'small\\n'\n1024\n",
     "read_many": "64 b'small\\n' 512",
-    "get_tree": "2 2 0 0",
+    'get_tree("models", "here")': "2 2 0 0",
     "models/missing.bin": "not there: models/missing.bin",
     "RetryPolicy(budget=30)": "",
     "class Shown": "models/model.bin: 3000000 bytes, 0 here already",

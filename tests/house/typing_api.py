@@ -18,6 +18,7 @@ from unspool import (
     Page,
     Prefix,
     PutResult,
+    PutTreeResult,
     Reading,
     Result,
     RetryPolicy,
@@ -38,6 +39,7 @@ def from_a_script() -> None:
     assert_type(result, Result)
     assert_type(unspool.get_tree("localhost:50051/models", "here", progress=print), TreeResult)
     assert_type(unspool.put("model.bin", "localhost:50051/model.bin", if_absent=True, progress=print), PutResult)
+    assert_type(unspool.put_tree("models", "localhost:50051/models", filters=[("exclude", "*.tmp")]), PutTreeResult)
     assert_type(unspool.stat("localhost:50051/model.bin"), FileInfo)
     assert_type(unspool.exists("localhost:50051/model.bin"), bool)
     assert_type(unspool.read("localhost:50051/model.bin", start=1, length=2), bytes)

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json as jsons
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -13,6 +14,7 @@ import click
 from unspool.cli.advice import with_flags
 from unspool.cli.command import command, in_short, printable
 from unspool.cli.completion import complete_paths
+from unspool.cli.filtering import filter_options
 from unspool.cli.getlog import begin_log, log_option
 from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.putcommand import STANDARD_INPUT, PutCommand, Source, placed
@@ -29,9 +31,22 @@ if TYPE_CHECKING:
 
 _DEFAULTS = TransferOptions()
 
+MOST_JOBS = 64
+"""Most streams that a user may request. By default a server allows 100 per address."""
+
 
 @click.command(cls=PutCommand)
 @click.argument("words", nargs=-1, metavar="FILE... URL", shell_complete=complete_paths)
+@click.option("--recursive", "-r", is_flag=True, help="All files below the directory FILE, into the directory URL.")
+@filter_options
+@click.option("--checksum", is_flag=True, help="With -r: compare every file by checksum, even if size and time are the same.")
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, MOST_JOBS),
+    default=None,
+    help="With -r: batches and large files at the same time (default: 4).",
+)
 @click.option("--if-absent", is_flag=True, help="Only if the server has no file of that name.")
 @click.option("--if-revision", metavar="REVISION", default=None, help="Only if the server has the file at this revision.")
 @click.option("--dry-run", "-n", is_flag=True, help="Print what would be sent, and its size; send nothing.")
@@ -46,6 +61,7 @@ _DEFAULTS = TransferOptions()
 @click.option("--resume/--no-resume", default=True, help="Go on with an interrupted upload (default), or begin again.")
 @click.option("--times/--no-times", default=True, help="Give the file at the server the local modification time (default).")
 @click.option("--executable/--no-executable", default=True, help="Give it the local executable bit (default).")
+@click.option("--verbose", "-v", is_flag=True, help="With -r: name what is left out.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @log_option
 @click.option(
@@ -59,9 +75,12 @@ async def put(
     *,
     url: str,
     sources: list[str],
+    recursive: bool,
+    filters: list[Filter],
+    checksum: bool,
+    jobs: int | None,
     if_absent: bool,
     if_revision: str | None,
-    filters: list[Filter],
     dry_run: bool,
     retry: RetryPolicy,
     heartbeat_limit: float | None,
@@ -71,6 +90,7 @@ async def put(
     resume: bool,
     times: bool,
     executable: bool,
+    verbose: bool,
     quiet: bool,
     log_format: Literal["human", "json"] | None,
     json: bool,
@@ -79,6 +99,9 @@ async def put(
 
     The server has the whole file, verified, or what was there before. Run it again after any interruption and it goes on from
     what the server has. A file that the server already has is not sent.
+
+    With --recursive: all files below the directory FILE, under their names below it, into URL (HOST:PORT/PREFIX). Files that
+    the server has with the same size and modification time are skipped. Nothing is removed at the server.
     """
     from unspool.cli.statedir import usable_key_file  # noqa: PLC0415
     from unspool.client.client import Client  # noqa: PLC0415
@@ -89,13 +112,13 @@ async def put(
         heartbeat_limit=heartbeat_limit,
         idle_timeout=idle_timeout,
         resume=resume,
+        jobs=jobs,
         times=times,
         executable=executable,
     )
-    assert not filters  # without --recursive there are none
     quiet = quiet or log_format is not None
     address = parse_address(url)
-    files = placed(sources, url)
+    files = [] if recursive else placed(sources, url)
     key = None if dry_run or sources == [STANDARD_INPUT] or not resume else await usable_key_file(quiet=quiet)
     async with Client(
         address.target,
@@ -105,7 +128,12 @@ async def put(
         observers=begin_log(log_format),
         **security,
     ) as client:
-        if dry_run:
+        if recursive:
+            from unspool.cli.puttree import put_tree  # noqa: PLC0415
+
+            upload = partial(client.put_tree, filters=filters, checksum=checksum, if_absent=if_absent)
+            await put_tree(upload, sources[0], address, verbose=verbose, quiet=quiet, json=json)
+        elif dry_run:
             from unspool.cli.dryrun import Plan, plan_uploads  # noqa: PLC0415
 
             await plan_uploads(client, files, Plan(quiet=quiet, json=json, verb="send", place="there"))

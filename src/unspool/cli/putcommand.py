@@ -41,7 +41,7 @@ class PutCommand(FilteringCommand):
 
 def _check(given: dict[str, object], sources: list[str]) -> None:
     """Refuse options that exclude each other, or do not fit `--recursive`. Raises click.UsageError."""
-    recursive = bool(given.get("recursive"))
+    recursive = bool(given["recursive"])
     check_filters(given["filters"], recursive=recursive)  # type: ignore[arg-type]  # FilteringCommand made it
     if given["if_absent"] and given["if_revision"] is not None:
         raise click.UsageError("--if-absent and --if-revision exclude each other.")
@@ -51,7 +51,11 @@ def _check(given: dict[str, object], sources: list[str]) -> None:
         raise click.UsageError("--recursive takes one directory: run it once for each.")
     if recursive and STANDARD_INPUT in sources:
         raise click.UsageError("--recursive takes a directory, and standard input is none.")
-    if given.get("checksum") and not recursive:
+    if recursive and given["dry_run"]:
+        raise click.UsageError("--dry-run is for files, not yet for a tree.")
+    if given["jobs"] is not None and not recursive:
+        raise click.UsageError("--jobs is for a tree (add --recursive); several files are uploaded one after another.")
+    if given["checksum"] and not recursive:
         raise click.UsageError("--checksum is for a tree (add --recursive); a single file is always compared.")
     if len(sources) > 1 and STANDARD_INPUT in sources:
         raise click.UsageError("standard input is uploaded alone: unspool put - URL.")

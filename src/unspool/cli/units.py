@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unspool.core.counted import counted
 
 if TYPE_CHECKING:
-    from unspool.client.results import PutResult, Result, TreeResult
+    from unspool.client.results import PutResult, PutTreeResult, Result, TreeResult
 
 _VERIFIED = {
     "file": "the whole file verified",
@@ -122,6 +122,19 @@ def say_put(result: PutResult, url: str) -> str:
         if result.resumed_from:
             how += f", resumed at {say_share(result.resumed_from, result.size)}"
     return f"{url}: {say_bytes(result.size)}, {how}, {_VERIFIED[result.verified]}"
+
+
+def say_put_tree(result: PutTreeResult, url: str) -> str:
+    """Return the line about a tree that was uploaded to `url`."""
+    counts = f"{result.sent} sent, {result.kept} already there"
+    if result.failed:
+        counts += f", {result.failed} failed"
+    how = ", every file verified" if result.sent else ""
+    rate = result.bytes_sent / result.seconds if result.seconds else 0.0
+    return (
+        f"{url}: {counted(result.files, 'file')}, {say_bytes(result.size)} in {result.seconds:.1f} s "
+        f"({say_bytes(rate)}/s): {counts}{how}"
+    )
 
 
 def say_tree(result: TreeResult) -> str:

@@ -22,7 +22,7 @@ from unspool.client.events import Observer
 from unspool.client.portal import portal
 from unspool.client.progress import Progress
 from unspool.client.remotefile import BUFFER, RemoteFile
-from unspool.client.results import PutResult, Result, TreeResult, TreeVerification
+from unspool.client.results import PutResult, PutTreeResult, Result, TreeResult, TreeVerification
 from unspool.client.writer import Writer
 from unspool.core.address import Address, parse_address
 from unspool.core.filters import Filter
@@ -91,6 +91,27 @@ def put(
         return client.put(
             source, name, if_absent=if_absent, if_revision=if_revision, content_type=content_type, progress=progress
         )
+
+    return _ask(url, upload, options, observers, upload_key=upload_key, **security)
+
+
+def put_tree(
+    directory: str | PathLike[str],
+    url: str,
+    *,
+    filters: Sequence[Filter] = (),
+    checksum: bool = False,
+    if_absent: bool = False,
+    upload_key: str | PathLike[str] | None = None,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Progress | None = None,
+    **security: Unpack[Security],
+) -> PutTreeResult:
+    """Upload all files below a directory. See `Client.put_tree`, and `upload_key` of `Client`."""
+
+    def upload(client: Client, name: str) -> Awaitable[PutTreeResult]:
+        return client.put_tree(directory, name, filters=filters, checksum=checksum, if_absent=if_absent, progress=progress)
 
     return _ask(url, upload, options, observers, upload_key=upload_key, **security)
 

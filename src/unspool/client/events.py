@@ -122,13 +122,13 @@ class Repairing:
 
 @value
 class TreeAdvanced:
-    """More of a tree was fetched or listed.
+    """More of a tree was fetched, uploaded or listed.
 
     Attributes:
         files: files that are complete at their final names, plus files that failed.
-        good: verified bytes that are here.
-        kept: bytes of `good` that were here before this run. This run has fetched `good - kept`.
-        listed_files, listed_bytes: files and bytes in the listing so far.
+        good: verified bytes that are here; of an upload, bytes that were sent, or that the server has.
+        kept: bytes of `good` that were there before this run. This run has fetched, or sent, `good - kept`.
+        listed_files, listed_bytes: files and bytes in the listing so far; of an upload, those found in the directory.
         listed_all: whether the listing is complete, so that these are the tree's totals. Files may still be being fetched.
     """
 

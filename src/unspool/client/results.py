@@ -10,7 +10,7 @@ from unspool.core.value import value
 from unspool.core.whole import Verified
 from unspool.local.outcome import Failure
 
-__all__ = ["Failure", "PutResult", "Result", "TreeResult", "TreeVerification"]
+__all__ = ["Failure", "PutResult", "PutTreeResult", "Result", "TreeResult", "TreeVerification"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,37 @@ class PutResult:
     restarts: int
     seconds: float
     already_there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutTreeResult:
+    """The result of uploading a tree. Each local file is counted once: sent, kept or failed.
+
+    Attributes:
+        prefix: on the server.
+        path: the local directory.
+        files: number of files found below the directory.
+        size: of these files, in bytes.
+        sent: files that the server has from this call.
+        kept: files that the server had already: by size and modification time, or by checksum.
+        failed: files that the server does not have as they are here, and directories that cannot be read.
+        omitted: names that were left out: the first thousand by name, the others counted by reason, as in a listing.
+        failures: the first thousand failures.
+        bytes_sent: bytes that this call sent; bytes sent twice count twice.
+        seconds: duration.
+    """
+
+    prefix: str
+    path: str
+    files: int
+    size: int
+    sent: int
+    kept: int
+    failed: int
+    omitted: tuple[Omission, ...]
+    failures: tuple[Failure, ...]
+    bytes_sent: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Upload:
         condition: what must be at the name.
         attributes: what the file gets.
         path: of the local file, for the result; None if there is none.
+        look: whether to ask first what is at the name.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Upload:
         condition: Condition,
         attributes: Attributes,
         path: str | None,
+        look: bool = True,
     ) -> None:
         self._name = name
         self._material = material
@@ -93,6 +95,7 @@ class Upload:
         self._condition = condition
         self._attributes = attributes
         self._path = path
+        self._looks = look
         self._started = transfer.seams.clock.monotonic()
         self._generation = 0
         self._sender = self._new_sender()
@@ -134,7 +137,7 @@ class Upload:
 
     async def _look(self) -> FileInfo | None:
         """Return what is at the name. If it has the size of the file, the file is summed: it may be the same."""
-        if self._material.source.size is None:
+        if self._material.source.size is None or not self._looks:
             return None
         found = await self._stat()
         if found is not None and found.size == self._material.source.size and not self._condition.absent:

@@ -14,15 +14,15 @@ Rule 3: after the final answer the client ends its side and waits for the end of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unspool.client.events import Advanced, Rechecked
 from unspool.core.model import Block, Span
 from unspool.core.sender import Sender, State
-from unspool.core.uploading import End, UploadAnswer, UploadOpened, UploadProgress, UploadRefused, UploadRequest
+from unspool.core.uploading import End, UploadOpened, UploadProgress, UploadRefused, UploadRequest
 from unspool.core.wish import USUAL
 from unspool.errors import StalledError, UnspoolError
 from unspool.local.disk import Disk
@@ -31,6 +31,8 @@ from unspool.local.source import Source
 if TYPE_CHECKING:
     from unspool.client.transfer import Transfer
     from unspool.client.transport import UploadStream
+
+T = TypeVar("T")
 
 _HEARTBEAT = 10.0
 """Seconds without a message after which a heartbeat is sent: as often as a server sends them."""
@@ -95,6 +97,53 @@ def _last_of_some(summing: Iterator[tuple[int, int]]) -> tuple[int, int] | None:
     return last
 
 
+class Listening:
+    """Waits for the answers of one stream.
+
+    Args:
+        transfer: has the limits.
+        about: the beginning of an error's message.
+
+    Attributes:
+        sent: how many messages with bytes of files were sent. The caller counts.
+    """
+
+    def __init__(self, transfer: Transfer, about: Callable[[], str]) -> None:
+        self.sent = 0
+        self._transfer = transfer
+        self._about = about
+        self._clock = transfer.seams.clock
+        self._alive = 0.0  # seconds in which only heartbeats came
+
+    async def next(self, receive: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the next answer. A heartbeat is false.
+
+        Raises:
+            StalledError: within the idle timeout no answer came and no bytes could be sent, or only heartbeats came too long.
+        """
+        options = self._transfer.options
+        begun = self._clock.monotonic()
+        while True:
+            sent = self.sent
+            try:
+                async with self._clock.timeout(options.idle_timeout):
+                    answer = await receive()
+                break
+            except UnspoolError:
+                raise
+            except TimeoutError:
+                if sent == self.sent:
+                    seconds = options.idle_timeout
+                    raise StalledError(f"{self._about()}: the server sent nothing for {seconds:g} s") from None
+        self._transfer.seams.contact.made = True
+        only_alive = not answer and sent == self.sent
+        self._alive = self._alive + self._clock.monotonic() - begun if only_alive else 0.0
+        if options.heartbeat_limit is not None and self._alive >= options.heartbeat_limit:
+            limit = options.heartbeat_limit
+            raise StalledError(f"{self._about()}: for {limit:g} s the server has only said that it is alive")
+        return answer
+
+
 class Exchange:
     """One stream of an upload.
 
@@ -118,8 +167,7 @@ class Exchange:
         self._sending = asyncio.Lock()
         self._answered = asyncio.Event()  # `open` was answered, or the stream is over
         self._outcome = False  # whether the final answer has come
-        self._blocks = 0  # sent
-        self._alive = 0.0  # seconds in which only heartbeats came
+        self._listening = Listening(transfer, sender.whereabouts)
 
     async def run(self, number: int) -> bool:
         """Send what the server lacks, and commit. Return False if the server has bytes that differ: then open again.
@@ -179,7 +227,7 @@ class Exchange:
             begun = self._clock.monotonic()
             if not await self._send(UploadRequest(block=block)):
                 return
-            self._blocks += 1
+            self._listening.sent += 1
             size = len(block.data)
             good += size
             self._transfer.observer.notify(Advanced(good, self._transfer.id))
@@ -198,12 +246,12 @@ class Exchange:
         while True:
             waited = asyncio.Event()
             timer = self._clock.call_later(_HEARTBEAT, waited.set)
-            blocks = self._blocks
+            sent = self._listening.sent
             try:
                 await waited.wait()
             finally:
                 timer.cancel()
-            if blocks == self._blocks and not self._sending.locked() and self._sender.state is State.SENDING:
+            if sent == self._listening.sent and not self._sending.locked() and self._sender.state is State.SENDING:
                 await self._send(UploadRequest())
 
     # Receiving
@@ -213,7 +261,7 @@ class Exchange:
         sender = self._sender
         try:
             while not sender.complete:
-                answer = await self._next()
+                answer = await self._listening.next(self._stream.receive)
                 if isinstance(answer, End):
                     sender.end_of_stream()
                     return
@@ -226,32 +274,6 @@ class Exchange:
             self._outcome = True
         finally:
             self._answered.set()
-
-    async def _next(self) -> UploadAnswer | End:
-        """Return the next answer. Raises StalledError if neither answers come nor blocks go, or only heartbeats too long."""
-        transfer, options = self._transfer, self._transfer.options
-        begun = self._clock.monotonic()
-        while True:
-            blocks = self._blocks
-            try:
-                async with self._clock.timeout(options.idle_timeout):
-                    answer = await self._stream.receive()
-                break
-            except UnspoolError:
-                raise
-            except TimeoutError:
-                if blocks == self._blocks:
-                    raise StalledError(
-                        f"{self._sender.whereabouts()}: the server sent nothing for {options.idle_timeout:g} s"
-                    ) from None
-        transfer.seams.contact.made = True
-        only_alive = answer is None and blocks == self._blocks
-        self._alive = self._alive + self._clock.monotonic() - begun if only_alive else 0.0
-        if options.heartbeat_limit is not None and self._alive >= options.heartbeat_limit:
-            raise StalledError(
-                f"{self._sender.whereabouts()}: for {options.heartbeat_limit:g} s the server has only said that it is alive"
-            )
-        return answer
 
     async def _part(self, writing: asyncio.Task[bool]) -> None:
         """End our side of a stream whose outcome is known, and let the server end its own."""

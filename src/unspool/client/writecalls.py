@@ -1,4 +1,4 @@
-"""The client's calls that write: put."""
+"""The client's calls that write: put, put_tree."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from unspool.client.arguments import local_path
 from unspool.client.connected import Connected
 from unspool.client.events import Observer
 from unspool.client.progress import Progress, observers_of
-from unspool.client.results import PutResult
+from unspool.client.results import PutResult, PutTreeResult
 from unspool.client.transfer import Transfer
-from unspool.core.names import check_name
+from unspool.core.filters import Filter, Filters
+from unspool.core.names import check_name, check_prefix
 from unspool.core.uploadid import KEY_BYTES, upload_id
 from unspool.core.uploading import UPLOAD_ID_BYTES, Condition
 from unspool.errors import InvalidRequestError
@@ -98,6 +99,57 @@ class WriteCalls(Connected):
                 ).run()
         finally:
             material.close()
+
+    async def put_tree(
+        self,
+        directory: str | PathLike[str],
+        prefix: str,
+        *,
+        filters: Sequence[Filter] = (),
+        checksum: bool = False,
+        if_absent: bool = False,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+        progress: Progress | None = None,
+    ) -> PutTreeResult:
+        """Upload all files below a directory, each whole and verified, or not at all.
+
+        The name of a file is its path below the directory, after the prefix. A file that the server lists with the same size
+        and the same modification time is skipped; one with the same size only is compared by checksum. Call it again after an
+        interruption, and it goes on. Files that only the server has stay, and empty directories are not made.
+
+        Symbolic links are followed if they lead to a regular file below the directory. Other links, special files and names
+        that no server takes are left out, and in the result. If a file fails, the others are still uploaded; the result lists
+        each failure and its error.
+
+        Args:
+            directory: the local directory.
+            prefix: a name used as a directory; "" is the whole server.
+            filters: as for `get_tree`, matched against the names below the directory.
+            checksum: compare the checksums even if the times are the same. Every such file is read.
+            if_absent: a file that the server has already with other bytes is a failure, and stays.
+            progress: called as `progress(done, total)`, in bytes of the whole tree; see `Progress`.
+
+        Raises:
+            LocalFileError: the directory cannot be read.
+            UnsupportedError: the server, or the dialect, takes no files.
+            UnspoolError: an error that stops all files, such as a server that is gone or has no space.
+        """
+        from unspool.client.puttree import PutTree  # noqa: PLC0415 - only this call needs it
+
+        check_prefix(prefix)
+        tree = PutTree(
+            local_path(directory),
+            prefix,
+            self._open_seams(),
+            options or self.options,
+            self._observers(observers_of(observers, progress)),
+            key=await self._upload_key(),
+            filters=Filters(filters),
+            checksum=checksum,
+            condition=Condition(if_absent),
+        )
+        return await tree.run()
 
 
 def _random_id(_: int) -> bytes:

@@ -1,0 +1,378 @@
+"""Uploads a tree.
+
+    the directory -> there already? -> small ones, by the batch -> workers: one stream for each batch
+                                    -> large ones, one by one   -> workers: an upload of its own
+
+Rule 1: a file that fails stops no other file. An error that all files would get (the server is gone, or has no space) ends the
+        tree.
+Rule 2: the number of files in progress is bounded, whatever the size of the tree: the walk waits for the workers. What the
+        server lists is kept in a temporary database.
+Rule 3: what is skipped is decided in core/uptodate.py. Another run skips what this one has uploaded, and goes on with the rest.
+Rule 4: nothing is removed at the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from unspool.client.events import Advanced, Event, FileFailed, Observer, Rechecked, Started, TreeAdvanced
+from unspool.client.putbatch import SMALL, Batch
+from unspool.client.results import PutTreeResult
+from unspool.client.seams import Seams
+from unspool.client.together import all_done
+from unspool.client.transfer import Transfer
+from unspool.client.tree import ENDS_ALL, JOBS
+from unspool.client.upload import Upload, writing
+from unspool.client.uploadstream import Material
+from unspool.core.filters import Filters
+from unspool.core.model import FileInfo, ListRequest
+from unspool.core.omissions import Omissions
+from unspool.core.tree import below
+from unspool.core.uploadid import upload_id
+from unspool.core.uploading import Condition
+from unspool.core.uptodate import Need, need
+from unspool.errors import AccessError, NoSpaceError, NotFoundError, UnspoolError, UnsupportedError
+from unspool.local.disk import Disk
+from unspool.local.listed import Listed
+from unspool.local.outcome import Failure
+from unspool.local.source import FileSource
+from unspool.local.walk import Found, LocalFile, Walk
+from unspool.options import MIB, TransferOptions
+
+_BATCH_FILES = 1000
+"""Most files of one batch."""
+
+_BATCH_BYTES = 16 * MIB
+"""Approximate bytes of one batch. This bounds what a broken stream may have to send again."""
+
+_MOST_FAILURES = 1000
+"""Failures and omitted names that a result keeps. The observer is notified of all failures."""
+
+_Item: TypeAlias = tuple[LocalFile, FileInfo | None]
+"""A file to upload, and what the server has if the checksums are to be compared."""
+
+_Work: TypeAlias = list[_Item]
+"""A batch of small files, or one large one."""
+
+_ENDS_ALL = (*ENDS_ALL, NoSpaceError)
+"""Errors that a server would report for every other file as well."""
+
+
+class PutTree:
+    """The upload of one tree; see `Client.put_tree`.
+
+    Args:
+        directory: the local directory.
+        prefix: on the server.
+        seams: the outside world.
+        options: see `TransferOptions`; `jobs` is the number of batches and large files at the same time.
+        observer: notified of the events of the tree.
+        key: of the client's uploads.
+        filters: which files are wanted.
+        checksum: compare the checksums of all files that the server has with the same size.
+        condition: what must be at each name.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        prefix: str,
+        seams: Seams,
+        options: TransferOptions,
+        observer: Observer,
+        *,
+        key: bytes,
+        filters: Filters,
+        checksum: bool,
+        condition: Condition,
+    ) -> None:
+        writing(seams.transport)
+        self._directory = directory
+        self._prefix = prefix
+        self._below = below(prefix)
+        self._seams = seams
+        self._options = options
+        self._key = key
+        self._filters = filters
+        self._checksum = checksum
+        self._condition = condition
+        self._jobs = options.jobs or JOBS
+        self._disk = Disk()
+        self._listed: Listed | None = None
+        self._one_by_one = False  # the server has no batches
+        self._listing = Transfer(seams, options, observer)
+        self._tally = _Tally(observer, self._listing.id)
+
+    async def run(self) -> PutTreeResult:
+        """Upload the tree."""
+        clock = self._seams.clock
+        started = clock.monotonic()
+        try:
+            walk = await self._disk.do(partial(Walk, self._directory))
+            self._listed = await self._disk.do(Listed)
+            with self._listing.told("put_tree", self._prefix):
+                await self._list()
+                queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
+                finder = asyncio.create_task(self._find(walk, queue))
+                workers = [asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs)]
+                await all_done([finder, *workers])
+        finally:
+            if self._listed is not None:
+                self._disk.submit(self._listed.close)
+            self._disk.close()
+        self._tally.tell()
+        return self._tally.result(self._prefix, str(self._directory), clock.monotonic() - started)
+
+    # What there is
+
+    async def _list(self) -> None:
+        """Remember what the server has below the prefix. Who may write and not list sends everything."""
+        async for attempt in self._listing.attempts():
+            with attempt:
+                async with aclosing(self._pages()) as pages:
+                    async for files in pages:
+                        assert self._listed is not None
+                        await self._disk.do(partial(self._listed.add, files))
+                        attempt.progressed = True
+
+    async def _pages(self) -> AsyncGenerator[tuple[FileInfo, ...], None]:
+        try:
+            async with aclosing(self._listing.pages(ListRequest(self._prefix, recursive=True))) as pages:
+                async for page in pages:
+                    yield page.files
+        except (NotFoundError, AccessError):
+            return
+
+    async def _find(self, walk: Walk, queue: asyncio.Queue[_Work | None]) -> None:
+        """Walk through the directory, and give the workers what is to be uploaded."""
+        batch: _Work = []
+        size = 0
+        while found := await self._disk.do(walk.some):
+            self._tally.find(found)
+            chosen = [file for file in found.files if self._filters.accept(file.name)]
+            self._tally.list(chosen)
+            for file, there in await self._disk.do(partial(self._find_there, chosen)):
+                needed = need(file.size, file.modified_ns, there, checksum=self._checksum)
+                if needed is Need.NOTHING:
+                    self._tally.keep(file.size)
+                    continue
+                item = (file, there if needed is Need.COMPARE else None)
+                if item[0].size > SMALL:
+                    await queue.put([item])
+                    continue
+                batch.append(item)
+                size += item[0].size
+                if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+                    await queue.put(batch)
+                    batch, size = [], 0
+            if batch and queue.empty():  # do not make an idle worker wait
+                await queue.put(batch)
+                batch, size = [], 0
+        self._tally.complete()
+        if batch:
+            await queue.put(batch)
+        for _ in range(self._jobs):
+            await queue.put(None)
+
+    def _find_there(self, files: list[LocalFile]) -> list[_Item]:
+        """Return files with what the server has at their names, in the disk's thread."""
+        assert self._listed is not None
+        return [(file, self._listed.get(self._below + file.name)) for file in files]
+
+    # The workers
+
+    async def _work(self, queue: asyncio.Queue[_Work | None], *, first: bool) -> None:
+        """Upload from the queue until it ends. Every worker but the first has its own connection."""
+        work = await queue.get()
+        if work is None:
+            return
+        async with nullcontext(self._seams) if first else self._seams.another() as seams:
+            while work is not None:
+                if work[0][0].size > SMALL:
+                    await self._put_large(work[0], seams)
+                else:
+                    await self._put_small(work, seams)
+                self._tally.tell()
+                work = await queue.get()
+
+    async def _put_small(self, work: _Work, seams: Seams) -> None:
+        """Upload a batch. If the server has no batches, upload the files one by one."""
+        left = [file for file, _ in work]
+        grown: list[LocalFile] = []
+        if not self._one_by_one:
+            transfer = Transfer(seams, self._options, self._tally.observer)
+            batch = Batch(
+                [(file, self._below + file.name, there) for file, there in work],
+                transfer,
+                self._disk,
+                condition=self._condition,
+                sent=self._tally.sent,
+                kept=self._tally.keep,
+                failed=self._tally.fail,
+                grown=grown.append,
+            )
+            try:
+                with transfer.told("batch", ""):
+                    await batch.run()
+            except UnsupportedError:
+                self._one_by_one = True
+            except UnspoolError as error:
+                if isinstance(error, _ENDS_ALL):
+                    raise
+            finally:
+                self._tally.bytes_sent += transfer.tally.bytes_sent
+            left = batch.left
+        for file in (*left, *grown):
+            await self._put_large((file, None), seams)
+
+    async def _put_large(self, item: _Item, seams: Seams) -> None:
+        """Upload a file with an upload of its own."""
+        file, there = item
+        name = self._below + file.name
+        transfer = Transfer(seams, self._options, _Relay(file.name, self._tally))
+        try:
+            source = await self._disk.do(partial(FileSource, file.path))
+            material = Material(source, transfer)
+            try:
+                with transfer.told("put", name):
+                    result = await Upload(
+                        name,
+                        material,
+                        transfer,
+                        partial(upload_id, self._key, name, source.size, source.attributes.modified_ns or 0),
+                        condition=self._condition,
+                        attributes=self._options.kept(source.attributes),
+                        path=str(file.path),
+                        look=there is not None,
+                    ).run()
+            finally:
+                await asyncio.to_thread(material.close)
+        except UnspoolError as error:
+            if isinstance(error, _ENDS_ALL):
+                raise
+            self._tally.forget(file.name)
+            self._tally.fail(file, error)
+        else:
+            self._tally.forget(file.name)
+            (self._tally.keep if result.already_there else self._tally.sent)(result.size)
+        finally:
+            self._tally.bytes_sent += transfer.tally.bytes_sent
+
+
+class _Tally:
+    """The counts of a tree that is uploaded.
+
+    Attributes:
+        observer: notified of progress and failures.
+        bytes_sent: bytes of files sent.
+    """
+
+    def __init__(self, observer: Observer, transfer_id: str) -> None:
+        self.observer = observer
+        self.bytes_sent = 0
+        self.under_way: dict[str, tuple[int, int]] = {}  # of large files: bytes there, and those of an earlier run
+        self._transfer_id = transfer_id
+        self._files = self._size = self._sent = self._kept = self._failed = 0
+        self._good = self._kept_bytes = 0
+        self._found_all = False
+        self._failures: list[Failure] = []
+        self._omissions = Omissions(_MOST_FAILURES)
+
+    def find(self, found: Found) -> None:
+        """Count what was left out, and directories that cannot be read."""
+        for omission in found.omitted:
+            self._omissions.add(omission)
+        for failure in found.failures:
+            self._add_failure(failure.name, failure.error)
+
+    def list(self, files: Sequence[LocalFile]) -> None:
+        """Count files that are wanted."""
+        self._files += len(files)
+        self._size += sum(file.size for file in files)
+
+    def complete(self) -> None:
+        """Note that all files are found."""
+        self._found_all = True
+        self.tell()
+
+    def keep(self, size: int) -> None:
+        """Count a file that the server has already."""
+        self._kept += 1
+        self._good += size
+        self._kept_bytes += size
+
+    def sent(self, size: int) -> None:
+        """Count a file that the server has from this run."""
+        self._sent += 1
+        self._good += size
+
+    def fail(self, file: LocalFile, error: UnspoolError) -> None:
+        """Count a file that failed."""
+        self._add_failure(file.name, error)
+
+    def _add_failure(self, name: str, error: UnspoolError) -> None:
+        self._failed += 1
+        error.__traceback__ = None  # its frames hold the bytes of files
+        if len(self._failures) < _MOST_FAILURES:
+            self._failures.append(Failure(name, error))
+        self.observer.notify(FileFailed(name, error, self._transfer_id))
+
+    def forget(self, name: str) -> None:
+        """Stop counting a large file as being under way."""
+        self.under_way.pop(name, None)
+
+    def tell(self) -> None:
+        """Notify the observer of the progress."""
+        self.observer.notify(
+            TreeAdvanced(
+                files=self._sent + self._kept + self._failed,
+                good=self._good + sum(good for good, _ in self.under_way.values()),
+                kept=self._kept_bytes + sum(kept for _, kept in self.under_way.values()),
+                listed_files=self._files,
+                listed_bytes=self._size,
+                listed_all=self._found_all,
+                transfer=self._transfer_id,
+            )
+        )
+
+    def result(self, prefix: str, path: str, seconds: float) -> PutTreeResult:
+        """Return the result."""
+        return PutTreeResult(
+            prefix=prefix,
+            path=path,
+            files=self._files,
+            size=self._size,
+            sent=self._sent,
+            kept=self._kept,
+            failed=self._failed,
+            omitted=self._omissions.as_tuple(),
+            failures=tuple(self._failures),
+            bytes_sent=self.bytes_sent,
+            seconds=seconds,
+        )
+
+
+class _Relay:
+    """Turns the progress of one upload into progress of the tree, and passes its other events on."""
+
+    def __init__(self, name: str, tally: _Tally) -> None:
+        self._name = name
+        self._tally = tally
+
+    def notify(self, event: Event) -> None:
+        """See `Observer.notify`."""
+        match event:
+            case Started(_, _, resumed_from):
+                self._tally.under_way[self._name] = (resumed_from, resumed_from)
+            case Advanced(good):
+                self._tally.under_way[self._name] = (good, self._tally.under_way.get(self._name, (0, 0))[1])
+                self._tally.tell()
+            case Rechecked():
+                pass
+            case _:
+                self._tally.observer.notify(event)
