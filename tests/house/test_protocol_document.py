@@ -12,16 +12,20 @@ from google.rpc.status_pb2 import Status
 
 from house.documents import octets, read, section, table_after, text_after
 from unspool import ServiceOptions, errors
+from unspool.core import acceptor
 from unspool.core.checksum import combine, crc32c
-from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary
+from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Span, Summary
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.core.omissions import NAMED, REASONS
 from unspool.core.receiver import TABLE, Event, Receiver, State
 from unspool.core.retry import RetryBudget, RetryPolicy
+from unspool.core.segments import SegmentTable
+from unspool.core.uploading import UploadCommit, UploadOpen
 from unspool.demo import files_pb2
-from unspool.options import ServerOptions, TransferOptions
+from unspool.options import IngestOptions, ServerOptions, TransferOptions
 from unspool.rpc import demowire, entries, status, wire
 from unspool.rpc.bytestream import bytestream_pb2
+from unspool.server import writing
 from unspool.v1 import file_service_pb2
 
 DOCUMENT = read("PROTOCOL.md")
@@ -152,6 +156,101 @@ def test_faults_are_found_in_the_order_of_the_document() -> None:
     assert {number: {look() for look in looks} for number, looks in CHECKS.items()} == {
         number: {finding} for number, (_, finding) in rows.items() if number > 1
     }
+
+
+# Writing
+
+
+def test_the_states_of_an_upload_are_the_acceptors() -> None:
+    """The table of an upload's states in the document is the acceptor's table, cell by cell."""
+    columns = [acceptor.Event.OPEN, acceptor.Event.BLOCK, acceptor.Event.COMMIT, acceptor.Event.HEARTBEAT, acceptor.Event.END]
+    rows = table_after(DOCUMENT, "<!-- table: upload states -->")
+    assert [row[0] for row in rows] == ["opening", "accepting", "ended"]
+    allowed = {
+        (acceptor.State[name.upper()], event): acceptor.State[cell.upper()]
+        for name, *cells in rows
+        for event, cell in zip(columns, cells, strict=True)
+        if cell != "out of order"
+    }
+    assert allowed == acceptor.TABLE
+
+
+def test_the_reasons_of_uploads_are_those_a_server_may_give() -> None:
+    """The table has every reason that only uploads are refused with, its status, and whether trying again may help."""
+    rows = table_after(DOCUMENT, "<!-- table: upload reasons -->")
+    assert {reason: (said, YES_NO[again]) for reason, said, again, _ in rows} == {
+        reason: (status.STATUS[kind].name, kind.retryable)
+        for reason, kind in status.FROM_UPLOAD_REASON.items()
+        if reason not in status.FROM_REASON
+    }
+
+
+def refusing(
+    *messages: Block | UploadCommit,
+    size: int | None = 9,
+    there: bytes = b"",
+    most: int | None = 9,
+    discard: tuple[Span, ...] = (),
+) -> str:
+    """Return the reason with which an acceptor refuses the last of some messages, of an upload of which bytes are there."""
+    taking = acceptor.Acceptor(block_size=5, most_bytes=most)
+    table = SegmentTable(100)
+    if there:
+        table.record(Block(0, there, crc32c(there)))
+    try:
+        taking.open(UploadOpen(bytes(16), "a", size=size, discard=discard))
+        taking.begin(table)
+        for message in messages:
+            assert taking.state is acceptor.State.ACCEPTING or message is messages[-1]
+            if isinstance(message, Block):
+                taking.accept(message)
+            else:
+                taking.commit(message)
+    except errors.UnspoolError as error:
+        return error.reason
+    raise AssertionError("nothing is wrong")
+
+
+NINE = UploadCommit(9, crc32c(b"123456789"))
+LONG = Block(20, bytes(6), 1)
+
+UPLOAD_CHECKS: dict[int, list[Callable[[], str]]] = {
+    4: [lambda: refusing(size=99, discard=(Span(2, 3), Span(1, 2)))],
+    5: [lambda: refusing(size=99)],
+    9: [lambda: refusing(NINE, LONG, there=b"123456789")],
+    10: [lambda: refusing(LONG), lambda: refusing(Block(20, b"", 1))],
+    11: [lambda: refusing(Block(20, b"1", 1)), lambda: refusing(Block(-1, b"1", 1)), lambda: refusing(Block(8, b"12", 1))],
+    12: [lambda: refusing(Block(20, b"1", 1), size=None)],
+    13: [lambda: refusing(Block(5, b"1", 1))],
+    14: [lambda: refusing(Block(5, b"1", crc32c(b"1"))), lambda: refusing(Block(0, b"12", crc32c(b"12")), there=b"1")],
+    16: [lambda: refusing(NINE, UploadCommit(-1, 1), there=b"123456789")],
+    17: [lambda: refusing(UploadCommit(-1, 1), size=None), lambda: refusing(UploadCommit(8, 1))],
+    18: [lambda: refusing(UploadCommit(9, 1), there=b"1")],
+    19: [
+        lambda: refusing(UploadCommit(9, 1), there=b"123456789"),
+        lambda: refusing(UploadCommit(1, 1), size=None, there=b"12"),
+    ],
+}
+"""For each check of the acceptor messages that fail it, and later ones that can fail beside it. The others are checked by the
+ingester and the server: tests/server/test_server_uploads.py."""
+
+
+def test_faults_of_uploads_are_found_in_the_order_of_the_document() -> None:
+    """Whatever else is wrong with a message, the first check of the document that fails names the reason."""
+    rows = {int(number): finding for number, _, _, finding in table_after(DOCUMENT, "<!-- table: upload checks -->")}
+    assert list(rows) == list(range(1, 21))
+    assert {number: {look() for look in looks} for number, looks in UPLOAD_CHECKS.items()} == {
+        number: {rows[number]} for number in UPLOAD_CHECKS
+    }
+
+
+def test_the_waits_of_uploads_are_the_servers() -> None:
+    """The document says how long a silent client is waited for, also after the last message, and how large a batch is."""
+    options, text = ServiceOptions(), " ".join(section(DOCUMENT, "## 14. Writing").split())
+    assert f"if nothing comes for {options.upload_idle:g} s" in text
+    assert f"for {writing.DRAINING:g} s at most" in text
+    assert f"with up to {options.largest_batch} files and 4 MiB in one message" in text
+    assert IngestOptions().remember == 86400.0
 
 
 def test_the_waits_are_the_clients() -> None:

@@ -118,8 +118,9 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             number = int(port.address.rpartition(":")[2])
             addresses.append(listener.address(number))
             holding.append(str(replace(listener, where=HostPort(listener.where.host, number))))
-            if port.exposed and (said := warning(listener.guard, guarded=guarded)):
-                warnings.append((said, addresses[-1]))
+            said = warning(listener.guard, addresses[-1], guarded=guarded, writes=settings.write)
+            if port.exposed and said is not None:
+                warnings.append(said)
         meeting = stack.enter_context(_meeting()) if settings.admin else None
         told = [
             json.dumps(
@@ -133,8 +134,8 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
         inherited = () if descriptor is None else (descriptor,)
         async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE, inherited, watching) as running:
             started.append(running)
-            for said, address in warnings:
-                log.warning(said, address)
+            for said in warnings:
+                log.warning("%s", said)
             _say_ready(settings.root, addresses, manager)
             say_metrics(url)
             await stop.wait()

@@ -101,15 +101,15 @@ class Staging:
 
     def used_by(self, owner: str, but: str) -> tuple[int, int]:
         """Return how many unfinished uploads an owner has, without the one with the key `but`, and their bytes."""
-        begins, count, size = owner_digest(owner), 0, 0
+        begins = owner_digest(owner)
+        found: dict[str, int] = {}  # a directory that grows may list a name more than once
         with os.scandir(self.descriptor) as entries:
             for entry in entries:
                 name = entry.name
                 if name.startswith(begins) and name.endswith(PART_SUFFIX) and not name.startswith(but):
                     with contextlib.suppress(FileNotFoundError):
-                        size += entry.stat(follow_symlinks=False).st_size
-                        count += 1
-        return count, size
+                        found[name] = entry.stat(follow_symlinks=False).st_size
+        return len(found), sum(found.values())
 
     def free(self) -> int:
         """Return how many bytes the file system has room for."""

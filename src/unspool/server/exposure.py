@@ -12,8 +12,8 @@ from unspool.rpc.certificates import Certificates, FilePath, say_time
 log = logging.getLogger("unspool.server")
 
 _WARNINGS: dict[Guard, str | None] = {
-    "plain": "%s is open to other machines: there is no TLS and no authentication, so whoever reaches it can read all files",
-    "tls": "%s is open to other machines: there is no authentication, so whoever reaches it can read all files",
+    "plain": "%s is open to other machines: there is no TLS and no authentication, so whoever reaches it can %s all files",
+    "tls": "%s is open to other machines: there is no authentication, so whoever reaches it can %s all files",
     "mtls": None,
 }
 
@@ -54,13 +54,16 @@ def check_exposure(listener: Listener, *, exposed: bool, insecure: bool) -> None
         )
 
 
-def warning(guard: Guard, *, guarded: bool) -> str | None:
-    """Return the warning about an address that other machines can reach, with a place for it; None if there is none.
+def warning(guard: Guard, address: str, *, guarded: bool, writes: bool = False) -> str | None:
+    """Return the warning about an address that other machines can reach; None if there is none.
 
     Args:
         guard: what secures its connections.
+        address: the address.
         guarded: whether the server decides who may do what.
+        writes: whether clients may write files.
     """
     if guarded:
-        return _IN_CLEAR if guard == "plain" else None
-    return _WARNINGS[guard]
+        return _IN_CLEAR % address if guard == "plain" else None
+    said = _WARNINGS[guard]
+    return None if said is None else said % (address, "read and replace" if writes else "read")

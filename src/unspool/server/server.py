@@ -148,8 +148,10 @@ class Server:
             self._make()
             await self._bind(claims)
         for listener, address, claimed in zip(self._listeners, self.addresses, claims, strict=True):
-            if claimed.exposed and not self._share_port and (said := warning(listener.guard, guarded=self._guarded)):
-                log.warning(said, address)
+            if claimed.exposed and not self._share_port:
+                said = warning(listener.guard, address, guarded=self._guarded, writes=self._ingester is not None)
+                if said is not None:
+                    log.warning("%s", said)
         await self._server.start()
         self._probes.serving(yes=True)
         if self._ports:
