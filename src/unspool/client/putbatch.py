@@ -3,7 +3,10 @@
 Rule 1: a file is read as a whole, and not sent if it changed while it was read.
 Rule 2: an error of one file ends that file only. It is sent again if the error is retryable, or if the stream broke before its
         answer: a file that was written before is recognised by the server, because it has these bytes.
-Rule 3: while files are sent, answers are received. How many files are under way is bounded by HTTP/2's flow control.
+Rule 3: while files are sent, answers are received. How many files are under way is bounded by HTTP/2's flow control. But after
+        the first message nothing is sent before its answer: a status that ends a stream early may be lost (grpc#36066).
+Rule 4: a file that must be absent, and whose answer was lost, may be there because this call has written it. The caller finds
+        out.
 """
 
 from __future__ import annotations
@@ -21,7 +24,16 @@ from unspool.core.checksum import crc32c
 from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.core.uploading import ANYTHING, Condition, End, NewFile, WrittenFile
-from unspool.errors import FileMismatchError, LocalFileError, NoSpaceError, SourceChangedError, TruncatedError, UnspoolError
+from unspool.errors import (
+    AlreadyExistsError,
+    FileMismatchError,
+    LocalFileError,
+    NoSpaceError,
+    SourceChangedError,
+    TruncatedError,
+    UnspoolError,
+    UnsupportedError,
+)
 from unspool.local.disk import Disk
 from unspool.local.walk import LocalFile, SmallContent, read_small
 from unspool.options import MIB
@@ -48,6 +60,8 @@ class Batch:
         kept: called with the size of each file that the server had already.
         failed: called for each file that fails.
         grown: called for each file that is no longer small.
+        doubtful: called for each file that is there, though it was to be absent, if this batch may have written it; with the
+            size and the CRC32C that it was sent with, and the error.
     """
 
     def __init__(
@@ -61,6 +75,7 @@ class Batch:
         kept: Callable[[int], None],
         failed: Callable[[LocalFile, UnspoolError], None],
         grown: Callable[[LocalFile], None],
+        doubtful: Callable[[LocalFile, int, int, UnspoolError], None],
     ) -> None:
         self._left = {name: (file, there) for file, name, there in files}
         self._transfer = transfer
@@ -70,6 +85,8 @@ class Batch:
         self._kept = kept
         self._failed = failed
         self._grown = grown
+        self._doubtful = doubtful
+        self._unanswered: set[str] = set()  # sent in an attempt that broke before their answer
         self._errors: dict[str, UnspoolError] = {}  # of files that are sent again
         self._transport = writing(transfer.seams.transport)
 
@@ -104,8 +121,9 @@ class Batch:
     async def _exchange(self, stream: BatchStream) -> None:
         under_way: deque[tuple[str, SmallContent]] = deque()
         listening = Listening(self._transfer, lambda: f"with {counted(len(self._left), 'file')} left")
-        receiving = asyncio.create_task(self._receive(stream, listening, under_way))
-        sending = asyncio.create_task(self._send(stream, listening, under_way))
+        answered = asyncio.Event()
+        receiving = asyncio.create_task(self._receive(stream, listening, under_way, answered))
+        sending = asyncio.create_task(self._send(stream, listening, under_way, answered))
         try:
             await asyncio.wait([receiving, sending], return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -115,10 +133,13 @@ class Batch:
             for task in (receiving, sending):
                 task.cancel()
             await asyncio.gather(receiving, sending, return_exceptions=True)
+            self._unanswered.update(name for name, _ in under_way)
 
     # Sending
 
-    async def _send(self, stream: BatchStream, listening: Listening, under_way: deque[tuple[str, SmallContent]]) -> None:
+    async def _send(
+        self, stream: BatchStream, listening: Listening, under_way: deque[tuple[str, SmallContent]], answered: asyncio.Event
+    ) -> None:
         names = iter(list(self._left))
         coming = self._disk.submit(partial(self._read, names))
         while contents := await asyncio.wrap_future(coming):
@@ -136,6 +157,7 @@ class Batch:
             listening.sent += 1
             size = sum(len(file.data) for file in files)
             await self._transfer.sent(size, self._transfer.seams.clock.monotonic() - begun)
+            await answered.wait()
         await stream.finish()
 
     def _read(self, names: Iterator[str]) -> list[tuple[str, SmallContent | UnspoolError | None]]:
@@ -171,15 +193,23 @@ class Batch:
             return NewFile(name, content.data, content.crc32c, self._condition, attributes)
         return None
 
-    async def _receive(self, stream: BatchStream, listening: Listening, under_way: deque[tuple[str, SmallContent]]) -> None:
-        while not isinstance(answers := await listening.next(stream.receive), End):
-            for answer in answers:
-                name, content = under_way.popleft()
-                self._take(name, content, answer)
+    # Receiving
+
+    async def _receive(
+        self, stream: BatchStream, listening: Listening, under_way: deque[tuple[str, SmallContent]], answered: asyncio.Event
+    ) -> None:
+        try:
+            while not isinstance(answers := await listening.next(stream.receive), End):
+                for answer in answers:
+                    name, content = under_way.popleft()
+                    answered.set()
+                    self._take(name, content, answer)
+        finally:
+            answered.set()
 
     def _take(self, name: str, content: SmallContent, answer: WrittenFile) -> None:
         file, _ = self._left[name]
-        if isinstance(answer, NoSpaceError):
+        if isinstance(answer, NoSpaceError | UnsupportedError):
             raise answer  # so it is for every other file
         if isinstance(answer, FileInfo):
             said = (answer.name, answer.size, crc32c(content.data) if answer.crc32c is None else answer.crc32c)
@@ -190,6 +220,9 @@ class Batch:
             self._sent(answer.size)
         elif answer.retryable:
             self._errors[name] = answer
+        elif isinstance(answer, AlreadyExistsError) and name in self._unanswered:
+            del self._left[name]
+            self._doubtful(file, len(content.data), content.crc32c, answer)
         else:
             del self._left[name]
             self._failed(file, answer)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -29,6 +29,7 @@ from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.upload import Upload, writing
 from unspool.client.uploadstream import Material
+from unspool.client.verify import stat, with_checksum
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest
 from unspool.core.omissions import Omissions
@@ -36,7 +37,7 @@ from unspool.core.tree import below
 from unspool.core.uploadid import upload_id
 from unspool.core.uploading import Condition
 from unspool.core.uptodate import Need, need
-from unspool.errors import AccessError, NoSpaceError, NotFoundError, UnspoolError, UnsupportedError
+from unspool.errors import AccessError, FileChangedError, NoSpaceError, NotFoundError, UnspoolError, UnsupportedError
 from unspool.local.disk import Disk
 from unspool.local.listed import Listed
 from unspool.local.outcome import Failure
@@ -204,6 +205,7 @@ class PutTree:
         """Upload a batch. If the server has no batches, upload the files one by one."""
         left = [file for file, _ in work]
         grown: list[LocalFile] = []
+        doubtful: list[tuple[LocalFile, int, int, UnspoolError]] = []
         if not self._one_by_one:
             transfer = Transfer(seams, self._options, self._tally.observer)
             batch = Batch(
@@ -215,6 +217,7 @@ class PutTree:
                 kept=self._tally.keep,
                 failed=self._tally.fail,
                 grown=grown.append,
+                doubtful=lambda *one: doubtful.append(one),
             )
             try:
                 with transfer.told("batch", ""):
@@ -229,6 +232,19 @@ class PutTree:
             left = batch.left
         for file in (*left, *grown):
             await self._put_large((file, None), seams)
+        for one in doubtful:
+            await self._settle(*one, seams)
+
+    async def _settle(self, file: LocalFile, size: int, checksum: int, error: UnspoolError, seams: Seams) -> None:
+        """Count a file that was to be absent and is there: if it has our bytes, we have written it, and the answer was lost."""
+        transfer = Transfer(seams, self._options, self._tally.observer)
+        name = self._below + file.name
+        with suppress(NotFoundError, AccessError, FileChangedError):
+            info = await with_checksum(await stat(name, transfer), transfer)
+            if (info.size, info.crc32c) == (size, checksum):
+                self._tally.sent(size)
+                return
+        self._tally.fail(file, error)
 
     async def _put_large(self, item: _Item, seams: Seams) -> None:
         """Upload a file with an upload of its own."""
