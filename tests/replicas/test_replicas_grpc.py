@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from unspool.client.security import addresses_of
 from unspool.errors import ConnectError
 from unspool.options import LimitOptions, ServerOptions, TransferOptions
 from unspool.server.server import Server
-from unspool.stores import LocalStore
+from unspool.stores import LocalStore, open_store
 from unspool.testing import serve
 
 FILES = {f"{number:03}": Random(number).randbytes(number * 40) for number in range(200)}
@@ -82,6 +83,26 @@ async def test_a_file_that_a_replica_has_not_yet_is_fetched_from_another(root: P
     found = {name: (tmp_path / "here" / name).read_bytes() for name in FILES}
     assert found == FILES
     assert result.without == (addresses[1],)
+
+
+async def test_copies_of_a_directory_are_replicas(root: Path, tmp_path: Path) -> None:
+    """With revisions made of the content, a file comes from both of two copies; without, one of them has another revision."""
+    large = Random(7).randbytes(48 << 20)
+    (root / "large").write_bytes(large)
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy, copy_function=shutil.copy)  # without the times
+    limits = ServerOptions(limits=LimitOptions(stream_bandwidth=32 << 20))
+    for revision, parts in (("content", 2), ("stat", 1)):
+        async with AsyncExitStack() as stack:
+            addresses = []
+            for one in (root, copy):
+                store = open_store(str(one), revision=revision)  # type: ignore[arg-type]  # as it is
+                stack.push_async_callback(store.aclose)
+                addresses.append(await stack.enter_async_context(serve(store, limits)))
+            client = await stack.enter_async_context(Client(",".join(addresses)))
+            result = await client.get("large", tmp_path / revision, options=TransferOptions(jobs=2))
+        assert (tmp_path / revision).read_bytes() == large
+        assert (len(result.servers), len(result.without), result.restarts) == (parts, 2 - parts, 0)
 
 
 async def test_each_address_of_a_host_is_a_replica(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

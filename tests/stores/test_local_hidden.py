@@ -131,7 +131,8 @@ async def test_the_path_of_the_root_is_no_part_of_a_name(tmp_path: Path) -> None
 @pytest.mark.parametrize("hidden", [False, True])
 async def test_a_store_that_is_opened_by_url_is_told(filled: Path, *, hidden: bool) -> None:
     """`open_store(url, hidden=...)` decides whether dotfiles are served; by default they are not."""
-    store = open_store(f"file://{filled}", **({"hidden": True} if hidden else {}))
+    url = f"file://{filled}"
+    store = open_store(url, hidden=True) if hidden else open_store(url)
     assert (".env" in (await listed(store))[0]) is hidden
     await store.aclose()
 

@@ -95,13 +95,15 @@ class KeptChecksums:
 
     def _load(self) -> list[Row]:
         with closing(self._connect()) as database:
+            database.execute("BEGIN IMMEDIATE")  # another worker may begin at the same time
             (version,) = database.execute("PRAGMA user_version").fetchone()
             (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if version not in {0, _VERSION} or (version == 0 and tables):
                 raise sqlite3.DatabaseError("another program or another version made it")
+            database.execute(_TABLE)  # the file may have other tables of unspool's: `unspool.stores.contents`
             if version == 0:
-                database.execute(_TABLE)
                 database.execute(f"PRAGMA user_version = {_VERSION}")
+            database.execute("COMMIT")
             newest = "SELECT name, revision, crc32c, sha256, seal FROM checksums ORDER BY rowid DESC LIMIT ?"
             told = database.execute(newest, (MOST,))
             return [row for row in map(_row_of, reversed(told.fetchall())) if row is not None]

@@ -60,6 +60,7 @@ _WORDS: dict[str, str] = {
     "(resume=False)": "(--no-resume)",
     "(overwrite=True)": "(--overwrite)",
     "ask without it (sha256=False)": "leave --sha256 away",
+    "leave out the revision (content)": "leave out --revision content",
     '(perhaps dialect="demo"?)': "(perhaps --dialect demo?)",
     "leave out tls=, ca=, cert= and key=": "leave out --tls, --ca, --cert and --key",
     "ca=, cert= and key= are for TLS": "--ca, --cert and --key are for TLS",

@@ -127,6 +127,13 @@ _DEFAULTS = ServerOptions()
     shell_complete=complete_paths,
     help="Keep learned checksums in FILE, for the next start (default: in memory only).",
 )
+@click.option(
+    "--revision",
+    type=click.Choice(["stat", "content"]),
+    default="stat",
+    show_default=True,
+    help="What revisions are made of: inode, size and times; or the SHA-256, the same for copies on other machines.",
+)
 @write_options
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", default=True, help="Also answer the tutorial's demo.Files (default: yes).")

@@ -15,7 +15,7 @@ from unspool.cli.serveaccess import AccessSettings
 from unspool.cli.servewriting import WriteSettings
 from unspool.cli.watching import check_metrics
 from unspool.core.tls import Listener, parse_listeners
-from unspool.errors import LocalFileError
+from unspool.errors import InvalidRequestError, LocalFileError
 from unspool.options import LimitOptions, ServedDialect, ServerOptions, ServiceOptions
 from unspool.server import exposure
 from unspool.server.ports import is_exposed
@@ -23,6 +23,7 @@ from unspool.stores import Store, open_store
 
 if TYPE_CHECKING:
     from unspool.ingest.base import Ingester
+    from unspool.stores.revisions import RevisionKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class Settings(AccessSettings, WriteSettings):
     quiet: bool
     metrics: str | None = None
     checksums: str | None = None
+    revision: RevisionKind = "stat"
 
     def options(self) -> ServerOptions:
         """Return the options of one process. It gets an equal part of each total limit, rounded up."""
@@ -93,10 +95,21 @@ class Settings(AccessSettings, WriteSettings):
         )
         return tuple(name for name, given in wanted if given)
 
-    def store(self) -> Store:
-        """Open the store that is served."""
+    def store(self, *, kept: bool = True) -> Store:
+        """Open the store that is served. `kept` is whether it may use the file of checksums, or create it."""
+        with self.at("write", "revision"):
+            if self.write and self.revision == "content":
+                raise InvalidRequestError(
+                    "files that clients write have revisions made of inode, size and times: leave out the revision (content)"
+                )
         with self.at("root"):
-            return open_store(self.root, hidden=self.hidden, allow_http=_has_plain_endpoint())
+            return open_store(
+                self.root,
+                hidden=self.hidden,
+                allow_http=_has_plain_endpoint(),
+                revision=self.revision,
+                checksums=self.checksums if kept else None,
+            )
 
     def receiver(self) -> Ingester | None:
         """Open what receives files; None if clients may not write."""
@@ -135,7 +148,7 @@ class Settings(AccessSettings, WriteSettings):
             with self.at("listen"):
                 exposed = is_exposed(listener.where)
             self.check_exposure(listener, exposed=exposed)
-        await self.store().aclose()
+        await self.store(kept=False).aclose()
         with self.at("write"):
             self.check_writable(self.root)
         self.check_certificates()

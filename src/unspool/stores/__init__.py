@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from unspool.errors import InvalidRequestError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from unspool.stores.local import LocalStore
     from unspool.stores.memory import MemoryStore
     from unspool.stores.objects import ObjectStore
+    from unspool.stores.revisions import RevisionKind
     from unspool.stores.small import read_one_by_one, read_span_by_span
 
 __all__ = [
@@ -59,7 +61,14 @@ _KINDS: dict[str, str] = {"file": "unspool.stores.local"} | dict.fromkeys(_OBJEC
 """For each URL scheme, the module whose `open_url` opens the store."""
 
 
-def open_store(url: str, *, hidden: bool = False, allow_http: bool = False) -> Store:
+def open_store(
+    url: str,
+    *,
+    hidden: bool = False,
+    allow_http: bool = False,
+    revision: RevisionKind = "stat",
+    checksums: str | PathLike[str] | None = None,
+) -> Store:
     """Open the store at a URL. Blocks until the store has answered.
 
     Args:
@@ -67,9 +76,13 @@ def open_store(url: str, *, hidden: bool = False, allow_http: bool = False) -> S
             the other schemes of obstore, for an object store.
         hidden: whether to serve dotfiles; see `LocalStore`.
         allow_http: whether the endpoint of an object store may be `http://`, in clear.
+        revision: what the revisions of a directory's files are made of: `stat`, inode, size and times; or `content`, their
+            SHA-256, so that copies of the directory on several machines have the same revisions.
+        checksums: for `content`, a file (SQLite) that keeps the SHA-256 for the next start; see `Server`.
 
     Raises:
-        InvalidRequestError: the scheme is unknown, or the configuration in the environment is incomplete.
+        InvalidRequestError: the scheme is unknown, the configuration in the environment is incomplete, or the revisions of an
+            object store are asked to be made of the content.
         NotFoundError, PermissionDeniedError: the directory cannot be opened, or the object store denies access.
         UnsupportedError: the object store cannot be served safely, or the extra `objects` is not installed.
         ServerError: the object store cannot be reached.
@@ -81,7 +94,11 @@ def open_store(url: str, *, hidden: bool = False, allow_http: bool = False) -> S
             f"{url!r}: there is no store of the kind {scheme!r}; name a directory, or a bucket as s3://BUCKET"
         )
     open_url: Callable[..., Store] = import_module(kind).open_url
-    return open_url(url, hidden=hidden, **({"allow_http": allow_http} if scheme in _OBJECTS else {}))
+    if not separator or scheme not in _OBJECTS:
+        return open_url(url, hidden=hidden, revision=revision, checksums=checksums)
+    if revision == "content":
+        raise InvalidRequestError(f"{url}: an object store has revisions of its own: leave out the revision (content)")
+    return open_url(url, hidden=hidden, allow_http=allow_http)
 
 
 def __getattr__(name: str) -> object:

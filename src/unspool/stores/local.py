@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from unspool.core.model import FileInfo, ListRequest, NamedSpan, Omission, Page
@@ -24,12 +24,13 @@ from unspool.core.omissions import NAMED, Omissions, Reason
 from unspool.core.ours import is_ours
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError, UnspoolError
 from unspool.stores.base import SmallFile
+from unspool.stores.contents import Contents
 from unspool.stores.firsttimes import FirstTimes
 from unspool.stores.localfile import LocalFile, check_regular, info_of, open_regular
 from unspool.stores.localsmall import read_small, read_spans
 from unspool.stores.localwalk import Root
 from unspool.stores.oserrors import GONE, REFUSED, mapped
-from unspool.stores.revisions import RevisionOf, by_status, check_revision
+from unspool.stores.revisions import RevisionKind, RevisionOf, by_status, check_revision
 from unspool.stores.threads import Threads, Use
 
 log = logging.getLogger("unspool.stores")
@@ -56,9 +57,13 @@ class LocalStore:
     because they change no time stamp: those of a write call that began before the file was opened, and those through a memory
     map to pages that are dirty already. A read at that time may get bytes of both versions. Its checksum is not cached.
 
+    With `contents` the revision is made of the SHA-256 of the file, which is then the same for equal files on any machine. Each
+    file is read once for it, when its revision is first asked for.
+
     Args:
         root: the directory. It is opened at once, so moving or replacing the path later has no effect.
         revision_of: makes a revision from a file's status. Changes during a read are detected by the status in any case.
+        contents: what the files contain, if revisions are to be made of that. The store closes it.
         hidden: whether to serve dotfiles: files with a part of their name that begins with a dot. If not, they are neither
             found nor listed. The path of the root is not part of a name.
 
@@ -66,36 +71,57 @@ class LocalStore:
         NotFoundError, PermissionDeniedError: the root cannot be opened as a directory.
     """
 
-    def __init__(self, root: str | os.PathLike[str], *, revision_of: RevisionOf = by_status, hidden: bool = False) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        revision_of: RevisionOf = by_status,
+        contents: Contents | None = None,
+        hidden: bool = False,
+    ) -> None:
         self.root = os.fspath(root)
         self._root = Root(self.root, hidden=hidden)
         self._threads = Threads(_THREADS)
         self._logged = FirstTimes(_LOGGED)
         self._revision_of = revision_of
+        self._contents = contents
 
     async def stat(self, name: str) -> FileInfo:
         """See `Store.stat`."""
         parts = check_name(name)
-        return await self._threads.run(lambda: self._stat(name, parts))
+        if self._contents is None:
+            return await self._threads.run(lambda: self._stat(name, parts))
+        file = await self.open(name)
+        await file.aclose()
+        return file.info
 
     async def open(self, name: str, revision: str | None = None) -> LocalFile:
         """See `Store.open`."""
         parts = check_name(name)
         opening = self._threads.submit(lambda: self._open_to_read(name, parts, revision))
         try:
-            return await asyncio.wrap_future(opening)
+            file = await asyncio.wrap_future(opening)
         except asyncio.CancelledError:
             # The thread may still open the file: close it then.
             opening.add_done_callback(_close_unwanted)
             raise
+        if self._contents is not None:
+            try:
+                if not file.info.revision:
+                    await file.identify(self._contents)
+                check_revision(file.info, revision)
+            except BaseException:
+                await file.aclose()
+                raise
+        return file
 
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`. One thread reads the files, one after another."""
-        return await self._threads.run(lambda: read_small(self._root, names, most_bytes, known, self._revision_of))
+        return await self._threads.run(lambda: read_small(self._root, names, most_bytes, known, self._describe))
 
     async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
         """See `Store.read_spans`. One thread reads the spans, one after another."""
-        return await self._threads.run(lambda: read_spans(self._root, wanted, most_bytes, self._revision_of))
+        return await self._threads.run(lambda: read_spans(self._root, wanted, most_bytes, self._describe))
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Links to directories are not listed, but files below one can be opened by name."""
@@ -121,11 +147,47 @@ class LocalStore:
         """See `Store.aclose`."""
         self._threads.close()
         self._root.close()
+        if self._contents is not None:
+            await asyncio.to_thread(self._contents.close)
+
+    def _describe(self, name: str, descriptor: int, status: os.stat_result) -> FileInfo:
+        """Return the information about an open file. It may have to be read to its end."""
+        if self._contents is None:
+            return info_of(name, status, self._revision_of)
+        content = self._contents.learn(name, descriptor, status)
+        return replace(info_of(name, status, content.revision), crc32c=content.crc32c)
+
+    def _known(self, name: str, status: os.stat_result) -> FileInfo:
+        """Return the information about a file as far as it is known: without a revision, if the file must be read for that."""
+        if self._contents is None:
+            return info_of(name, status, self._revision_of)
+        content = self._contents.known(name, status)
+        if content is None:
+            return info_of(name, status, lambda _: "")
+        return replace(info_of(name, status, content.revision), crc32c=content.crc32c)
+
+    def _listed(self, name: str, status: os.stat_result) -> FileInfo:
+        """Return the information about a file that is listed. It is opened if it must be read for its revision."""
+        info = self._known(name, status)
+        if info.revision:
+            return info
+        try:
+            with self._root.walk(name, tuple(name.split("/"))) as found:
+                descriptor = open_regular(name, found.directory, found.last, found.status)
+                try:
+                    return self._describe(name, descriptor, os.fstat(descriptor))
+                finally:
+                    os.close(descriptor)
+        except (UnspoolError, PermissionError):
+            # It may not be read, or changes just now. It is listed nevertheless, at a revision that it is not at when opened.
+            return info_of(name, status, by_status)
 
     def _stat(self, name: str, parts: tuple[str, ...]) -> FileInfo:
         file = self._open(name, parts)
-        file.close()
-        return file.info
+        try:
+            return file.info if file.info.revision else file.described(self._describe)
+        finally:
+            file.close()
 
     def _open_to_read(self, name: str, parts: tuple[str, ...], revision: str | None) -> LocalFile:
         file = self._open(name, parts, revision)
@@ -138,8 +200,9 @@ class LocalStore:
             try:
                 status = os.fstat(descriptor)
                 check_regular(name, status)
-                info = info_of(name, status, self._revision_of)
-                check_revision(info, revision)
+                info = self._known(name, status)
+                if self._contents is None:
+                    check_revision(info, revision)
                 return LocalFile(self._threads, descriptor, info, status)
             except BaseException:
                 os.close(descriptor)
@@ -216,7 +279,7 @@ class LocalStore:
         if entry.is_symlink():
             return self._look_through(name)
         if entry.is_file(follow_symlinks=False):
-            return info_of(name, entry.stat(follow_symlinks=False), self._revision_of)
+            return self._listed(name, entry.stat(follow_symlinks=False))
         return _omission("SPECIAL", name)
 
     def _look_through(self, name: str) -> FileInfo | Omission:
@@ -233,7 +296,7 @@ class LocalStore:
                 raise
             return _omission("LINK_NOWHERE", name)
         if stat.S_ISREG(status.st_mode):
-            return info_of(name, status, self._revision_of)
+            return self._listed(name, status)
         return _omission("LINK_TO_DIRECTORY" if stat.S_ISDIR(status.st_mode) else "SPECIAL", name)
 
 
@@ -268,9 +331,17 @@ def _omission(reason: Reason, name: str) -> Omission:
     return Omission(reason, os.fsencode(name).decode(errors="backslashreplace")[:MAX_NAME_BYTES])
 
 
-def open_url(url: str, *, hidden: bool = False) -> LocalStore:
+def open_url(
+    url: str, *, hidden: bool = False, revision: RevisionKind = "stat", checksums: str | os.PathLike[str] | None = None
+) -> LocalStore:
     """Open the directory at a path or a `file://PATH`."""
-    return LocalStore(url.removeprefix("file://"), hidden=hidden)
+    contents = Contents(checksums) if revision == "content" else None
+    try:
+        return LocalStore(url.removeprefix("file://"), contents=contents, hidden=hidden)
+    except BaseException:
+        if contents is not None:
+            contents.close()
+        raise
 
 
 def _children(directory: int) -> Generator[os.DirEntry[str], None, None]:

@@ -13,14 +13,17 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeAlias
 
 from unspool.core.counted import counted
 from unspool.core.model import Attributes, Bytes, FileInfo, Span
 from unspool.errors import DataLossError, FileChangedError, NotAFileError
 from unspool.stores.base import RunSize
+from unspool.stores.contents import Contents
 from unspool.stores.contenttypes import content_type_of
 from unspool.stores.oserrors import mapped
 from unspool.stores.pagecache import PageCache
@@ -33,6 +36,10 @@ _RUNS_AHEAD = 16
 """Runs read by worker threads before the page cache is tried again."""
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+Describe: TypeAlias = Callable[[str, int, os.stat_result], FileInfo]
+"""Returns the information about a file with this name, descriptor and status."""
 
 
 class LocalFile:
@@ -53,6 +60,18 @@ class LocalFile:
         self._cache = PageCache(descriptor)
         self._use = Use(lambda: os.close(descriptor))
         self._steady: bool | None = None
+
+    def described(self, describe: Describe) -> FileInfo:
+        """Return the information that `describe` gives. Call it from a worker thread."""
+        with self._use:
+            return describe(self.info.name, self._descriptor, self._status)
+
+    async def identify(self, contents: Contents) -> None:
+        """Give the file the revision of its content, for which it may have to be read to its end."""
+        with self._use:
+            reading = contents.of(self.info.name, self._descriptor, self._status)
+            content = await reading
+        self.info = replace(self.info, revision=content.revision(self._status), crc32c=content.crc32c)
 
     def look_for_writers(self) -> None:
         """Find out whether the file is steady, if that needs no waiting. Call it from a worker thread."""

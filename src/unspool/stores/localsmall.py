@@ -23,10 +23,9 @@ from unspool.core.model import FileInfo, NamedSpan
 from unspool.core.names import check_name
 from unspool.errors import UnspoolError
 from unspool.stores.base import SmallFile
-from unspool.stores.localfile import check_read, check_regular, info_of, open_regular, pread
+from unspool.stores.localfile import Describe, check_read, check_regular, open_regular, pread
 from unspool.stores.localwalk import WAY_THROUGH, Root, check_served
 from unspool.stores.oserrors import ours
-from unspool.stores.revisions import RevisionOf
 from unspool.stores.stamps import seconds_until_a_write_shows
 from unspool.stores.writers import clean_before, keeps_pages_dirty
 
@@ -35,12 +34,12 @@ _MOMENT = 0.05
 
 
 def read_small(
-    root: Root, names: Sequence[str], most_bytes: int, known: Sequence[str | None], revision_of: RevisionOf
+    root: Root, names: Sequence[str], most_bytes: int, known: Sequence[str | None], describe: Describe
 ) -> list[SmallFile]:
     """Implement `Store.read_small`. Call it from a worker thread."""
     answers: list[SmallFile] = []
     until = time.monotonic() + _MOMENT
-    with _Reader(root, revision_of) as reader:
+    with _Reader(root, describe) as reader:
         for name, revision in zip_longest(names, known):
             try:
                 answer = reader.read(name, most_bytes, revision)
@@ -59,11 +58,11 @@ def read_small(
     return answers
 
 
-def read_spans(root: Root, wanted: Sequence[NamedSpan], most_bytes: int, revision_of: RevisionOf) -> list[SmallFile]:
+def read_spans(root: Root, wanted: Sequence[NamedSpan], most_bytes: int, describe: Describe) -> list[SmallFile]:
     """Implement `Store.read_spans`. Call it from a worker thread."""
     answers: list[SmallFile] = []
     until = time.monotonic() + _MOMENT
-    with _Reader(root, revision_of) as reader:
+    with _Reader(root, describe) as reader:
         for name, start, length in wanted:
             try:
                 answer = reader.read_span(name, start, length, most_bytes)
@@ -89,10 +88,10 @@ class _Reader:
         longest_wait: most seconds to wait for a file that was changed just now.
     """
 
-    def __init__(self, root: Root, revision_of: RevisionOf) -> None:
+    def __init__(self, root: Root, describe: Describe) -> None:
         self.longest_wait = math.inf
         self._root = root
-        self._revision_of = revision_of
+        self._describe = describe
         self._below: str | None = None
         self._directory = -1
         self._clean_before = clean_before()
@@ -116,14 +115,14 @@ class _Reader:
         try:
             status = os.fstat(descriptor)
             check_regular(name, status)
-            if known is not None and (info := info_of(name, status, self._revision_of)).revision == known:
+            if known is not None and (info := self._describe(name, descriptor, status)).revision == known:
                 return info, b"", False
             size = status.st_size
             if size > most_bytes:
                 return None
             if size and not self._waited(status):
                 return None
-            info = info_of(name, status, self._revision_of)
+            info = self._describe(name, descriptor, status)
             data = _checked(descriptor, info, status, size, 0)
             return info, data, status.st_ctime_ns <= self._clean_before and self._is_on_disk(descriptor, status.st_dev)
         finally:
@@ -156,7 +155,7 @@ class _Reader:
         try:
             status = os.fstat(descriptor)
             check_regular(name, status)
-            return _Opened(descriptor, status, info_of(name, status, self._revision_of))
+            return _Opened(descriptor, status, self._describe(name, descriptor, status))
         except BaseException:
             os.close(descriptor)
             raise

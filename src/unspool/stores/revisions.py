@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from unspool.core.model import FileInfo
 from unspool.errors import FileChangedError
+
+RevisionKind: TypeAlias = Literal["stat", "content"]
+"""What the revisions of a directory's files are made of: their status, or the SHA-256 of their bytes."""
 
 RevisionOf: TypeAlias = Callable[[os.stat_result], str]
 """Makes the revision of a local file from its status. Same revision, same bytes: see docs/decisions/0005."""
