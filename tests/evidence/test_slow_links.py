@@ -70,3 +70,22 @@ async def test_a_mebibyte_comes_over_a_link_of_a_thousand_bytes_a_second(tmp_pat
     """The same with the default options and real times."""
     _, carried = await slowly(tmp_path, MIB, rate, buffer, TransferOptions())
     assert carried < 2
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(1800)
+async def test_replicas_over_slow_links_are_not_taken_for_frozen_ones(tmp_path: Path) -> None:
+    """Answers to pings wait behind data: each replica is left once for that, and then the file comes."""
+    data = Random(0).randbytes(2 * MIB)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "f").write_bytes(data)
+    store = LocalStore(tmp_path / "root")
+    async with aclosing(store), Server(store) as server, Proxy(server.address) as one, Proxy(server.address) as other:
+        for link in (one, other):
+            link.bandwidth, link.buffer = 32e3, 4 * MIB
+        async with Client(f"{one.address},{other.address}", options=TransferOptions(jobs=1)) as client:
+            result = await client.get("f", tmp_path / "out")
+        carried = (one.stats.to_client + other.stats.to_client) / len(data)
+    assert (tmp_path / "out").read_bytes() == data
+    assert result.attempts < 10
+    assert carried < 4

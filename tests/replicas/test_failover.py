@@ -95,3 +95,21 @@ def test_a_download_outlives_its_servers(scene: Scene, tmp_path: Path) -> None:
     assert result["bytes_received"] == SIZE
     assert [address for address in result["servers"] if address in stopped] == list(stopped)
     assert len(result["servers"]) == 4
+
+
+@pytest.mark.deep
+def test_a_frozen_server_is_noticed_by_a_ping(scene: Scene, tmp_path: Path) -> None:
+    """A server that freezes while data comes is left after about ten seconds, long before the idle timeout of ten minutes."""
+    log = tmp_path / "client.log"
+    options = ("--json", "--log-format", "json", "--jobs", "1", "--idle-timeout", "600")
+    with log.open("wb") as err, running("get", *options, scene.url, scene.here, stderr=err) as client:
+        eventually(lambda: written(scene) >= SIZE // 4)
+        frozen = scene.by_address[attempts(log)[-1]]
+        frozen.process.send_signal(signal.SIGSTOP)
+        outcome = outcome_of(client)
+        frozen.process.kill()
+    result = whole(scene, Outcome(outcome.code, outcome.out, log.read_text()))
+    assert result["bytes_received"] == SIZE
+    assert len(result["servers"]) == 2
+    assert "did not answer a ping" in log.read_text()
+    assert result["seconds"] < 30

@@ -22,9 +22,17 @@ _HOMES = {
 
 
 def connect(
-    target: str, dialect: str, metadata: Metadata, certificates: Certificates | None = None, bearer: Bearer | None = None
+    target: str,
+    dialect: str,
+    metadata: Metadata,
+    certificates: Certificates | None = None,
+    bearer: Bearer | None = None,
+    *,
+    replica: bool = False,
 ) -> Transport:
     """Return a transport to a server, which uses TLS if there are certificates, and sends the token if there is one.
+
+    `replica` is whether there are other servers with the same files.
 
     Raises:
         InvalidRequestError: there is no such dialect.
@@ -32,5 +40,5 @@ def connect(
     if dialect not in _HOMES:
         raise InvalidRequestError(f"there is no dialect {dialect!r}: there are {', '.join(_HOMES)}")
     module, transport = _HOMES[dialect]
-    made: Callable[[str, Metadata, Certificates | None, Bearer | None], Transport] = getattr(import_module(module), transport)
-    return made(target, metadata, certificates, bearer)
+    made: Callable[..., Transport] = getattr(import_module(module), transport)
+    return made(target, metadata, certificates, bearer, replica=replica)

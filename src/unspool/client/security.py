@@ -38,7 +38,7 @@ def transports(target: str, dialect: str, metadata: Metadata, security: Security
     bearer = bearer_of(target, security)
 
     def to(server: str) -> Transport:
-        return connect(server, dialect, metadata, certificates, bearer)
+        return connect(server, dialect, metadata, certificates, bearer, replica=server != target)
 
     host = host_with_several_addresses(target)
     if host is not None:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import grpc
 
 from unspool.core.address import is_loopback
-from unspool.errors import ConnectError, InvalidRequestError, TokenRefusedError, UnauthenticatedError, UnspoolError
+from unspool.errors import (
+    ConnectError,
+    InvalidRequestError,
+    StalledError,
+    TokenRefusedError,
+    UnauthenticatedError,
+    UnspoolError,
+)
 from unspool.options import Metadata
 from unspool.rpc import forks, status
 from unspool.rpc.along import sent_along
@@ -35,6 +42,20 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.max_frame_size", 4 << 20),
 ]
 
+
+_PING_SECONDS = 10
+
+REPLICA_OPTIONS: list[tuple[str, int]] = [
+    # gRPC pings on its own while data comes, to measure the link. It gives a connection up if the answer takes this long (60 s
+    # by default), so a server that freezes is found sooner than by the idle timeout: measured, within a second of it.
+    ("grpc.http2.ping_timeout_ms", _PING_SECONDS * 1000),
+    # It does that only if keepalive is on. No other pings are wanted: servers allow one in 5 minutes while no data comes.
+    ("grpc.keepalive_time_ms", 300_000),
+]
+"""For one of several servers. On a slow link the answer waits behind data: the next connection then has `slow_options`."""
+
+_PING_TIMEOUT = "ping timeout"
+"""gRPC's text about a connection that it gave up."""
 
 _NO_PROXY = ("grpc.enable_http_proxy", 0)
 """gRPC uses the proxy in `grpc_proxy`, `https_proxy` or `http_proxy`. No proxy can reach this machine's loopback addresses."""
@@ -63,6 +84,7 @@ class Connection:
         certificates: for TLS; None connects without TLS. When they change, later calls use a new channel: an existing one keeps
             its certificates, and could not connect again once they have expired.
         bearer: the token that is sent with every call; None sends none.
+        replica: whether there are other servers with the same files. Then a server that is frozen is noticed sooner.
     """
 
     def __init__(
@@ -71,8 +93,11 @@ class Connection:
         metadata: Metadata = (),
         certificates: Certificates | None = None,
         bearer: Bearer | None = None,
+        *,
+        replica: bool = False,
     ) -> None:
         self.target = target
+        self._replica = replica
         self._bearer = bearer
         self._metadata = tuple(metadata)
         self._certificates = certificates
@@ -96,6 +121,8 @@ class Connection:
             options: list[tuple[str, int | str]] = [*CHANNEL_OPTIONS]
             if self._window is not None:
                 options += slow_options(self._window)
+            elif self._replica:
+                options += REPLICA_OPTIONS
             if self._certificates is not None and self._certificates.host is not None:
                 options.append(("grpc.ssl_target_name_override", self._certificates.host))
             if is_loopback(self.target):
@@ -192,6 +219,9 @@ class Connection:
             if not self._answered and may_be_tls(details):
                 fault = await asyncio.to_thread(find_fault, self.target, self._certificates)
             return fault or ConnectError(explain(self.target, details))
+        if not metadata and _PING_TIMEOUT in details:
+            line.given_up = True
+            return StalledError(f"{self.target}: the server did not answer a ping for {_PING_SECONDS} s")
         self._answered = self._answered or bool(metadata)
         meaning = status.decode_error(error.code(), details, metadata, server=self.target)
         if isinstance(meaning, UnauthenticatedError) and self._bearer is not None and await self._bearer.renewed(*course.shown):

@@ -34,8 +34,10 @@ class DemoTransport:
         metadata: Metadata = (),
         certificates: Certificates | None = None,
         bearer: Bearer | None = None,
+        *,
+        replica: bool = False,
     ) -> None:
-        self._connection = Connection(target, metadata, certificates, bearer)
+        self._connection = Connection(target, metadata, certificates, bearer, replica=replica)
 
     @property
     def source(self) -> str:

@@ -19,7 +19,7 @@ class GrpcTransport:
     """Speaks unspool.v1 over a connection that it owns.
 
     Args:
-        target, metadata, certificates, bearer: see `Connection`.
+        target, metadata, certificates, bearer, replica: see `Connection`.
     """
 
     def __init__(
@@ -28,8 +28,10 @@ class GrpcTransport:
         metadata: Metadata = (),
         certificates: Certificates | None = None,
         bearer: Bearer | None = None,
+        *,
+        replica: bool = False,
     ) -> None:
-        self._connection = Connection(target, metadata, certificates, bearer)
+        self._connection = Connection(target, metadata, certificates, bearer, replica=replica)
 
     @property
     def source(self) -> str:
