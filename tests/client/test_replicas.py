@@ -12,7 +12,7 @@ import pytest
 from client.lab import BLOCK, DATA, NAME, NEW, Lab, Wrapper
 from unspool.client.client import Client
 from unspool.client.events import Restarting, Retrying
-from unspool.client.replicas import Connections
+from unspool.client.replicas import Connections, Route
 from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.replicas import Replicas
@@ -144,6 +144,19 @@ async def test_the_client_remembers_who_is_well() -> None:
     await labs[0].clock.sleep(1.0)
     await replicas.client.stat(NAME)
     assert gone.calls == 2
+
+
+async def test_a_caller_that_leaves_says_nothing_of_the_server() -> None:
+    """A call that is cancelled ends the attempt, and a replica that did not answer before is not well because of it."""
+    known = Replicas(["a:1", "b:1"])
+    servers = {"a:1": Lab().transport, "b:1": Lab().transport}
+    lab = Lab()
+    route = Route(Connections("a:1,b:1", known, servers.__getitem__), lab.clock, set())
+    await route.begin()
+    assert route.server == "a:1"
+    known.failed("a:1", UnreachableError("gone"), lab.clock.monotonic())
+    route.end(asyncio.CancelledError())
+    assert [known.begin(lab.clock.monotonic()) for _ in range(3)] == ["b:1"] * 3
 
 
 async def test_an_overloaded_replica_is_left_alone(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from processes import Outcome, Serving, eventually, outcome_of, running, serving
+from processes import Outcome, Serving, eventually, outcome_of, running, serving, unspool
 
 SIZE = 24 << 20
 DATA = Random(0).randbytes(SIZE)
@@ -95,6 +95,13 @@ def test_a_download_outlives_its_servers(scene: Scene, tmp_path: Path) -> None:
     assert result["bytes_received"] == SIZE
     assert [address for address in result["servers"] if address in stopped] == list(stopped)
     assert len(result["servers"]) == 4
+
+
+def test_one_server_is_checked_at_a_time() -> None:
+    """`unspool conformance` refuses a list."""
+    outcome = unspool("conformance", "a:1,b:1")
+    assert outcome.code == 2
+    assert "names several servers" in outcome.complaint
 
 
 @pytest.mark.deep

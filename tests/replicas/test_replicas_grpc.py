@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from authority import Authority
 from unspool.client.client import Client
 from unspool.client.security import addresses_of
-from unspool.errors import ConnectError
+from unspool.errors import ConnectError, TlsError
 from unspool.options import LimitOptions, ServerOptions, TransferOptions
 from unspool.server.server import Server
 from unspool.stores import LocalStore, open_store
@@ -54,6 +55,46 @@ async def test_a_tree_comes_from_all_replicas(root: Path, tmp_path: Path) -> Non
     assert sum(result.servers.values()) == result.bytes_received == result.size
 
 
+async def test_a_tree_outlives_a_replica(root: Path, tmp_path: Path) -> None:
+    """A replica that is gone in the middle of a tree costs no file, and all are whole."""
+    for number in range(8):
+        (root / f"large-{number}").write_bytes(Random(number).randbytes(5 << 20))
+    limits = ServerOptions(limits=LimitOptions(stream_bandwidth=8 << 20))
+    async with AsyncExitStack() as stack:
+        store = LocalStore(root)
+        stack.push_async_callback(store.aclose)
+        mortal = Server(store, options=limits)
+        addresses = [await mortal.start(), *[await stack.enter_async_context(serve(store, limits)) for _ in range(2)]]
+        client = await stack.enter_async_context(Client(",".join(addresses)))
+        getting = asyncio.create_task(client.get_tree("", tmp_path / "here"))
+        while not any(path.stat().st_size for path in tmp_path.glob("here/*.unspool-part")):
+            await asyncio.sleep(0.01)
+        await mortal.stop(0)
+        result = await getting
+    assert (result.failed, result.fetched) == (0, len(FILES) + 8)
+    assert all((tmp_path / "here" / path.name).read_bytes() == path.read_bytes() for path in root.iterdir())
+
+
+async def test_the_certificate_of_a_replica_is_for_the_name_of_the_host(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `unspools://dns:///HOST` the client connects to addresses, and accepts certificates for HOST only."""
+    authority = Authority(tmp_path / "ca")
+    pair = authority.issue("server", "files.example")
+
+    async def getaddrinfo(_: str, port: int, **__: object) -> list[tuple[object, ...]]:
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    async with aclosing(LocalStore(root)) as store, Server(store, cert=pair.cert, key=pair.key) as server:
+        port = server.address.rpartition(":")[2]
+        async with Client(f"unspools://dns:///files.example:{port}", ca=authority.file) as client:
+            assert (await client.stat("100")).size == 4000
+        async with Client(f"unspools://dns:///other.example:{port}", ca=authority.file) as client:
+            with pytest.raises(TlsError, match=r"is for files\.example, not for other\.example"):
+                await client.stat("100")
+
+
 async def test_streams_of_one_file_come_from_all_replicas(root: Path, tmp_path: Path) -> None:
     """With three streams each replica sends a part of the file."""
     with (root / "large").open("wb") as file:
@@ -91,7 +132,7 @@ async def test_copies_of_a_directory_are_replicas(root: Path, tmp_path: Path) ->
     (root / "large").write_bytes(large)
     copy = tmp_path / "copy"
     shutil.copytree(root, copy, copy_function=shutil.copy)  # without the times
-    limits = ServerOptions(limits=LimitOptions(stream_bandwidth=32 << 20))
+    limits = ServerOptions(limits=LimitOptions(stream_bandwidth=96 << 20))
     for revision, parts in (("content", 2), ("stat", 1)):
         async with AsyncExitStack() as stack:
             addresses = []

@@ -27,12 +27,14 @@ async def conformance(*, server: str, name: str | None, json: bool, retry: Retry
     Exit code 0 if every point holds, 6 if one does not.
     """
     from unspool.client.client import Client  # noqa: PLC0415
-    from unspool.core.address import parse_server  # noqa: PLC0415
+    from unspool.core.address import parse_server, servers_of  # noqa: PLC0415
     from unspool.errors import ProtocolError, TransferError, UnauthenticatedError, UnspoolError  # noqa: PLC0415
     from unspool.options import TransferOptions  # noqa: PLC0415
     from unspool.testing.conformance import check  # noqa: PLC0415
 
     target = parse_server(server)
+    if len(servers_of(target)) > 1:
+        raise click.UsageError(f"{server} names several servers: check one after the other.")
     async with Client(target, options=TransferOptions(retry=retry), **security) as client:
         try:
             await client.stat(name or "any")

@@ -39,7 +39,6 @@ class Connections:
         self._lookup = lookup
         self._looked: float | None = None
         self._transports: dict[str, Transport] = {}
-        self._closed = False
 
     def to(self, name: str) -> Transport:
         """Return the transport to a replica."""
@@ -118,15 +117,15 @@ class Route:
         self._server = replicas.begin(now, self._round.failed, self._round.without, stay=self._server)
         self._running = True
 
-    def end(self, error: UnspoolError | None) -> None:
-        """Note that the attempt has ended, and how."""
+    def end(self, error: BaseException | None) -> None:
+        """Note that the attempt has ended, and how. If the caller has left, that says nothing of the server."""
         if self._several is None or self._server is None or not self._running:
             return
         self._running = False
         self._several.replicas.end(self._server)
         if error is None:
             self._several.replicas.answered(self._server)
-        else:
+        elif isinstance(error, UnspoolError):
             self._several.replicas.failed(self._server, error, self._clock.monotonic())
 
     def may_help(self, error: UnspoolError) -> bool:

@@ -96,7 +96,7 @@ class Attempt:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
-        self._route.end(error if isinstance(error, UnspoolError) else None)
+        self._route.end(error)
         if isinstance(error, UnspoolError) and not self.final:
             self.error = error
             return True
