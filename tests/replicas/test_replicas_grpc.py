@@ -12,12 +12,16 @@ from random import Random
 import pytest
 
 from authority import Authority
+from stores.fakes3 import fake_s3
+from stores.objectservers import s3_store
 from unspool.client.client import Client
+from unspool.client.events import AttemptBegan, Event
 from unspool.client.security import addresses_of
 from unspool.errors import ConnectError, TlsError
 from unspool.options import LimitOptions, ServerOptions, TransferOptions
 from unspool.server.server import Server
 from unspool.stores import LocalStore, open_store
+from unspool.stores.objects import ObjectStore
 from unspool.testing import serve
 
 FILES = {f"{number:03}": Random(number).randbytes(number * 40) for number in range(200)}
@@ -144,6 +148,45 @@ async def test_copies_of_a_directory_are_replicas(root: Path, tmp_path: Path) ->
             result = await client.get("large", tmp_path / revision, options=TransferOptions(jobs=2))
         assert (tmp_path / revision).read_bytes() == large
         assert (len(result.servers), len(result.without), result.restarts) == (parts, 2 - parts, 0)
+
+
+async def test_servers_of_one_bucket_are_replicas(tmp_path: Path) -> None:
+    """Servers without anything of their own serve one bucket: when one is gone in mid-stream, another sends the rest."""
+    data = Random(3).randbytes(8 << 20)
+    limits = ServerOptions(limits=LimitOptions(stream_bandwidth=8 << 20))
+    with fake_s3({"a.bin": data}) as bucket:
+        async with AsyncExitStack() as stack:
+            running: dict[str, Server] = {}
+            for _ in range(2):
+                store = ObjectStore(s3_store(bucket.port))
+                stack.push_async_callback(store.aclose)
+                server = await stack.enter_async_context(Server(store, options=limits))
+                running[server.address] = server
+            client = await stack.enter_async_context(Client(",".join(running)))
+            began: list[str] = []
+            getting = asyncio.create_task(
+                client.get("a.bin", tmp_path / "a.bin", options=TransferOptions(jobs=1), observers=[Began(began)])
+            )
+            part = tmp_path / "a.bin.unspool-part"
+            while not (part.exists() and part.stat().st_blocks * 512 > len(data) // 4):
+                await asyncio.sleep(0.01)
+            await running[began[-1]].stop(0)
+            result = await getting
+    assert (tmp_path / "a.bin").read_bytes() == data
+    assert result.bytes_received == len(data)
+    assert len(result.servers) == 2
+
+
+class Began:
+    """Notes the servers of attempts."""
+
+    def __init__(self, servers: list[str]) -> None:
+        self._servers = servers
+
+    def notify(self, event: Event) -> None:
+        """See `Observer.notify`."""
+        if isinstance(event, AttemptBegan):
+            self._servers.append(event.server)
 
 
 async def test_each_address_of_a_host_is_a_replica(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
