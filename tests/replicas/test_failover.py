@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from collections.abc import Iterator
@@ -95,6 +96,20 @@ def test_a_download_outlives_its_servers(scene: Scene, tmp_path: Path) -> None:
     assert result["bytes_received"] == SIZE
     assert [address for address in result["servers"] if address in stopped] == list(stopped)
     assert len(result["servers"]) == 4
+
+
+def test_a_server_of_a_copy(tmp_path: Path) -> None:
+    """`serve --revision content` gives a file the revision of its bytes, and keeps it in the file of checksums."""
+    root, kept = tmp_path / "root", tmp_path / "kept.db"
+    root.mkdir()
+    (root / "a").write_bytes(b"alpha")
+    with serving(root, tmp_path / "log", "--revision", "content", "--checksums", str(kept)) as server:
+        outcome = unspool("stat", "--json", f"{server.address}/a")
+    assert json.loads(outcome.out)["revision"] == f"sha256-{hashlib.sha256(b'alpha').hexdigest()}"
+    assert kept.stat().st_size
+    refused = unspool("serve", root, "--revision", "content", "--write")
+    assert refused.code == 2
+    assert "leave out --revision content" in refused.complaint
 
 
 def test_one_server_is_checked_at_a_time() -> None:

@@ -50,7 +50,7 @@ REPLICA_OPTIONS: list[tuple[str, int]] = [
     # by default), so a server that freezes is found sooner than by the idle timeout: measured, within a second of it.
     ("grpc.http2.ping_timeout_ms", _PING_SECONDS * 1000),
     # It does that only if keepalive is on. No other pings are wanted: servers allow one in 5 minutes while no data comes.
-    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.keepalive_time_ms", 360_000),
 ]
 """For one of several servers. On a slow link the answer waits behind data: the next connection then has `slow_options`."""
 
