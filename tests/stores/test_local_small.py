@@ -264,7 +264,13 @@ async def test_who_is_cancelled_waits_for_no_thread(tree: Path, store: LocalStor
     await until(lambda: descriptors_below(tree) == [str(tree)])
 
 
-# Spans
+# Spans that are not in memory
+
+
+@pytest.fixture
+def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is in the page cache."""
+    monkeypatch.setattr(localfile.LocalFile, "read_in_memory", lambda *_: None)
 
 
 async def spans(store: LocalStore, *wanted: tuple[str, int, int]) -> list[str]:
@@ -273,6 +279,7 @@ async def spans(store: LocalStore, *wanted: tuple[str, int, int]) -> list[str]:
     return [type(each).__name__ if isinstance(each, UnspoolError) else each[1].decode() for each in answers]
 
 
+@pytest.mark.usefixtures("uncached")
 async def test_spans_lead_to_their_own_files(tree: Path, store: LocalStore) -> None:
     """Spans of several files, in any order, with links and missing ones between, are each of their own file."""
     (tree / "to-file").symlink_to("dir/b")
@@ -283,6 +290,7 @@ async def test_spans_lead_to_their_own_files(tree: Path, store: LocalStore) -> N
     assert descriptors_below(tree) == [str(tree)]
 
 
+@pytest.mark.usefixtures("uncached")
 async def test_spans_of_one_file_open_it_once(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file stays open between its spans; a span without bytes is not read."""
     opened: list[str] = []
@@ -301,6 +309,7 @@ async def test_spans_of_one_file_open_it_once(tree: Path, store: LocalStore, mon
     assert opened == ["dir/a", "b", "dir/a"]
 
 
+@pytest.mark.usefixtures("uncached")
 @pytest.mark.parametrize("change", [overwrite, replace])
 async def test_a_file_that_changes_between_two_spans(
     tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path, bytes], None]
@@ -329,6 +338,7 @@ async def test_a_file_that_changes_between_two_spans(
         assert good(third)[0].revision == good(first)[0].revision
 
 
+@pytest.mark.usefixtures("uncached")
 async def test_nobody_waits_long_for_the_first_spans(tree: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a time limit the spans read so far are returned, and so they are before a file that was changed just now."""
     await spans(store, ("a", 0, 1))

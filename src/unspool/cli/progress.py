@@ -40,10 +40,9 @@ def say(event: Event, *, sending: bool = False) -> str | None:
     match event:
         case Started(_, size, resumed_from) if resumed_from and resumed_from != size:
             return f"resumed at {say_share(resumed_from, size)}"
-        case Retrying(error, _, 0.0, _):
-            return f"going on at another server: {with_flags(error.message)}"
         case Retrying(error, _, wait, _):
-            return f"retrying in {wait:.1f} s: {with_flags(error.message)}"
+            how = f"retrying in {wait:.1f} s" if wait else "going on at another server"
+            return f"{how}: {with_flags(error.message)}"
         case Restarting(error, wait, _):
             return f"beginning again from zero{f' in {wait:.1f} s' if wait else ''}: {with_flags(error.message)}"
         case Repairing(bad):

@@ -13,20 +13,20 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 from unspool.core.model import FileInfo, ListRequest, NamedSpan, Omission, Page
-from unspool.core.names import MAX_NAME_BYTES, check_name, check_prefix
-from unspool.core.omissions import NAMED, Omissions, Reason
+from unspool.core.names import check_name, check_prefix
 from unspool.core.ours import is_ours
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError, UnspoolError
 from unspool.stores.base import SmallFile
 from unspool.stores.contents import Contents
 from unspool.stores.firsttimes import FirstTimes
-from unspool.stores.localfile import LocalFile, check_regular, info_of, open_regular
+from unspool.stores.keptfiles import KeptFiles
+from unspool.stores.localfile import HeldFile, LocalFile, check_regular, info_of, open_regular
+from unspool.stores.locallisting import Entries, Level, children, omission, page_of, surely_a_name
 from unspool.stores.localsmall import read_small, read_spans
 from unspool.stores.localwalk import Root
 from unspool.stores.oserrors import GONE, REFUSED, mapped
@@ -41,9 +41,6 @@ use them all up."""
 
 _LOGGED = 1000
 """Most names that the log mentions because they cannot be listed. Remembering the longest names takes 4 MiB."""
-
-_Entries: TypeAlias = Generator[FileInfo | str | Omission, None, None]
-"""The entries of a listing: files, prefixes and omissions."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -83,21 +80,36 @@ class LocalStore:
         self._root = Root(self.root, hidden=hidden)
         self._threads = Threads(_THREADS)
         self._logged = FirstTimes(_LOGGED)
+        self._kept = KeptFiles(self._root)
         self._revision_of = revision_of
         self._contents = contents
 
     async def stat(self, name: str) -> FileInfo:
         """See `Store.stat`."""
         parts = check_name(name)
+        if (kept := self._kept.find(name, parts)) is not None:
+            return kept.info
         if self._contents is None:
             return await self._threads.run(lambda: self._stat(name, parts))
         file = await self.open(name)
         await file.aclose()
         return file.info
 
-    async def open(self, name: str, revision: str | None = None) -> LocalFile:
+    async def open(self, name: str, revision: str | None = None) -> HeldFile:
         """See `Store.open`."""
         parts = check_name(name)
+        file = self._kept.find(name, parts)
+        if file is not None:
+            check_revision(file.info, revision)
+        else:
+            file = await self._open_in_a_thread(name, parts, revision)
+        return HeldFile(file, self._keep)
+
+    def _keep(self, file: LocalFile) -> None:
+        if file.keepable:
+            self._kept.keep(file)
+
+    async def _open_in_a_thread(self, name: str, parts: tuple[str, ...], revision: str | None) -> LocalFile:
         opening = self._threads.submit(lambda: self._open_to_read(name, parts, revision))
         try:
             file = await asyncio.wrap_future(opening)
@@ -120,8 +132,44 @@ class LocalStore:
         return await self._threads.run(lambda: read_small(self._root, names, most_bytes, known, self._describe))
 
     async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
-        """See `Store.read_spans`. One thread reads the spans, one after another."""
+        """See `Store.read_spans`. Spans that are in memory are read here, others by one thread, one after another."""
+        if answers := await self._spans_in_memory(wanted, most_bytes):
+            return answers
         return await self._threads.run(lambda: read_spans(self._root, wanted, most_bytes, self._describe))
+
+    async def _spans_in_memory(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
+        """Read the first spans from memory, as far as they are there, in files that are kept, or will be for the next span."""
+        answers: list[SmallFile] = []
+        file: LocalFile | None = None
+        try:
+            for name, start, length in wanted:
+                if file is None or file.info.name != name:
+                    parts = check_name(name)
+                    found = self._kept.find(name, parts)
+                    if found is None:
+                        if answers or all(one[0] != name for one in wanted[1:2]):
+                            break
+                        found = await self._open_in_a_thread(name, parts, None)
+                    found.hold()
+                    if file is not None:
+                        self._release(file)
+                    file = found
+                size = max(min(length, file.info.size - start), 0)
+                data = b"" if not size else file.read_in_memory(start, size) if size <= most_bytes else None
+                if data is None:
+                    break
+                most_bytes -= size
+                answers.append((file.info, data, False))
+        except UnspoolError as error:
+            answers.append(error)
+        finally:
+            if file is not None:
+                self._release(file)
+        return answers
+
+    def _release(self, file: LocalFile) -> None:
+        self._keep(file)
+        file.let_go()
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`. Links to directories are not listed, but files below one can be opened by name."""
@@ -134,7 +182,7 @@ class LocalStore:
 
         def take() -> Page:
             with use:
-                return _page(entries, page_size)
+                return page_of(entries, page_size)
 
         try:
             while (page := await self._threads.run(take)) != Page():
@@ -145,6 +193,7 @@ class LocalStore:
 
     async def aclose(self) -> None:
         """See `Store.aclose`."""
+        self._kept.close()
         self._threads.close()
         self._root.close()
         if self._contents is not None:
@@ -208,7 +257,7 @@ class LocalStore:
                 os.close(descriptor)
                 raise
 
-    def _entries(self, directory: str, parts: tuple[str, ...], request: ListRequest) -> _Entries:
+    def _entries(self, directory: str, parts: tuple[str, ...], request: ListRequest) -> Entries:
         """Yield the entries below a prefix, reading directories as the caller iterates."""
         with mapped(directory or "."):
             with self._root.walk(directory, parts) as found:
@@ -219,9 +268,9 @@ class LocalStore:
             else:
                 yield from self._scan(descriptor, f"{directory}/" if directory else "", request)
 
-    def _scan(self, top: int, below: str, request: ListRequest) -> _Entries:
+    def _scan(self, top: int, below: str, request: ListRequest) -> Entries:
         # One open directory per level: memory grows with the depth of the tree, not with its size.
-        levels = [_Level(top, _children(top), below)]
+        levels = [Level(top, children(top), below)]
         try:
             while levels:
                 level = levels[-1]
@@ -240,14 +289,14 @@ class LocalStore:
                         level.is_empty = False
                     elif request.recursive and isinstance(listed, str):
                         inner = os.open(entry.name, _DIRECTORY, dir_fd=level.descriptor)
-                        levels.append(_Level(inner, _children(inner), listed))
+                        levels.append(Level(inner, children(inner), listed))
                         level.is_empty = False
                     else:
                         level.is_empty = level.is_empty and isinstance(listed, Omission)
                         yield listed
                 except InvalidNameError as error:
                     self._log_once(name, logging.WARNING, f"because no client could ask for it: {error}")
-                    yield _omission("NAME", name)
+                    yield omission("NAME", name)
                 except OSError as error:
                     # An entry removed since it was read is skipped: a listing is not a snapshot.
                     if isinstance(error, UnspoolError) or error.errno not in GONE + REFUSED:
@@ -261,7 +310,7 @@ class LocalStore:
         """Yield the omission of a directory that may not be read, and log it. One that is gone has none."""
         if error.errno in REFUSED:
             self._log_once(name, logging.INFO, error.strerror or str(error))
-            yield _omission("REFUSED", name)
+            yield omission("REFUSED", name)
 
     def _log_once(self, name: str, level: int, why: str) -> None:
         """Log that a name is not listed, the first time that it is not."""
@@ -270,17 +319,17 @@ class LocalStore:
 
     def _look_at(self, entry: os.DirEntry[str], name: str) -> FileInfo | str | Omission:
         """Return how a directory entry is listed: as a file, a prefix or an omission."""
-        if not _surely_a_name(name, entry.name):
+        if not surely_a_name(name, entry.name):
             check_name(name)
         if is_ours(entry.name):
-            return _omission("RESERVED", name)
+            return omission("RESERVED", name)
         if entry.is_dir(follow_symlinks=False):
             return f"{name}/"
         if entry.is_symlink():
             return self._look_through(name)
         if entry.is_file(follow_symlinks=False):
             return self._listed(name, entry.stat(follow_symlinks=False))
-        return _omission("SPECIAL", name)
+        return omission("SPECIAL", name)
 
     def _look_through(self, name: str) -> FileInfo | Omission:
         """Return the file that a link leads to, or an omission if it is not a regular file inside the root."""
@@ -288,47 +337,16 @@ class LocalStore:
             with self._root.walk(name, tuple(name.split("/"))) as found:
                 status = found.status
         except OutsideRootError:
-            return _omission("LINK_OUTSIDE", name)
+            return omission("LINK_OUTSIDE", name)
         except NotFoundError:
-            return _omission("LINK_NOWHERE", name)
+            return omission("LINK_NOWHERE", name)
         except OSError as error:
             if error.errno not in GONE:
                 raise
-            return _omission("LINK_NOWHERE", name)
+            return omission("LINK_NOWHERE", name)
         if stat.S_ISREG(status.st_mode):
             return self._listed(name, status)
-        return _omission("LINK_TO_DIRECTORY" if stat.S_ISDIR(status.st_mode) else "SPECIAL", name)
-
-
-@dataclass(slots=True)
-class _Level:
-    """A directory that is being listed: its descriptor, its remaining entries, and whether nothing in it was listed so far."""
-
-    descriptor: int
-    entries: Generator[os.DirEntry[str], None, None]
-    prefix: str
-    is_empty: bool = True
-
-
-def _page(entries: _Entries, size: int) -> Page:
-    """Return the next page of a listing. An empty page is the end."""
-    files: list[FileInfo] = []
-    prefixes: list[str] = []
-    omissions = Omissions(NAMED)
-    for entry in entries:
-        if isinstance(entry, FileInfo):
-            files.append(entry)
-        elif isinstance(entry, str):
-            prefixes.append(entry)
-        else:
-            omissions.add(entry)
-        if len(files) + len(prefixes) == size:
-            break
-    return Page(tuple(files), tuple(prefixes), omissions.as_tuple())
-
-
-def _omission(reason: Reason, name: str) -> Omission:
-    return Omission(reason, os.fsencode(name).decode(errors="backslashreplace")[:MAX_NAME_BYTES])
+        return omission("LINK_TO_DIRECTORY" if stat.S_ISDIR(status.st_mode) else "SPECIAL", name)
 
 
 def open_url(
@@ -344,26 +362,6 @@ def open_url(
         raise
 
 
-def _children(directory: int) -> Generator[os.DirEntry[str], None, None]:
-    """Yield the entries of a directory, then close it. If it is removed meanwhile, the entries end."""
-    try:
-        with os.scandir(directory) as entries:
-            yield from entries
-    except OSError as error:
-        if error.errno not in GONE:
-            raise
-    finally:
-        os.close(directory)
-
-
 def _close_unwanted(opening: Future[LocalFile]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-def _surely_a_name(name: str, last: str) -> bool:
-    """Whether `check_name` is certain to accept a name, whose last part is a directory entry and whose other parts are checked.
-
-    This is a fast path: it runs for every entry of a listing, and nearly always returns True.
-    """
-    return last.isascii() and "\\" not in last and len(name) * 4 <= MAX_NAME_BYTES

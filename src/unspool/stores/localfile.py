@@ -60,6 +60,28 @@ class LocalFile:
         self._cache = PageCache(descriptor)
         self._use = Use(lambda: os.close(descriptor))
         self._steady: bool | None = None
+        self._holders = 0
+        self._reads_at_once = False  # whether bytes were read without waiting
+
+    @property
+    def status(self) -> os.stat_result:
+        """The status when the file was opened."""
+        return self._status
+
+    @property
+    def keepable(self) -> bool:
+        """Whether the file may be kept open for the next read of it (`keptfiles`)."""
+        return self._reads_at_once and self._steady is True
+
+    def hold(self) -> None:
+        """Count a user of the file. Each must call `let_go` once."""
+        self._holders += 1
+
+    def let_go(self) -> None:
+        """Close the file, without waiting, when its last user has let go of it."""
+        self._holders -= 1
+        if not self._holders:
+            self._threads.let_go(self._use)
 
     def described(self, describe: Describe) -> FileInfo:
         """Return the information that `describe` gives. Call it from a worker thread."""
@@ -145,12 +167,20 @@ class LocalFile:
         check_read(self.info, self._status, status, data, size=size, offset=offset)
         return data
 
+    def read_in_memory(self, offset: int, size: int) -> bytes | None:
+        """Return the bytes of a span within the file if they are in the page cache, else None. Raises as `read`."""
+        if seconds_until_a_write_shows(self._status.st_ctime_ns):
+            return None
+        buffer = bytearray(size)
+        return bytes(buffer) if self._read_at_once(memoryview(buffer), offset) else None
+
     def _read_at_once(self, buffer: memoryview, offset: int) -> bool:
         """Fill the buffer if its bytes are in the page cache; return whether they were."""
         self._threads.check()
         with mapped(self.info.name), self._use:
             if not self._cache.read(buffer, offset):
                 return False
+            self._reads_at_once = True
             status = os.fstat(self._descriptor)  # does not block: on file systems where it could, nothing is read here
         check_read(self.info, self._status, status, buffer, size=len(buffer), offset=offset)
         return True
@@ -162,6 +192,32 @@ class LocalFile:
     async def aclose(self) -> None:
         """See `OpenFile.aclose`."""
         self._threads.let_go(self._use)
+
+
+class HeldFile:
+    """One user's hold of a file; see `OpenFile`.
+
+    Args:
+        file: the file.
+        done: called when the user closes it, before it is let go.
+    """
+
+    __slots__ = ("_done", "_file", "info", "read", "steady")
+
+    def __init__(self, file: LocalFile, done: Callable[[LocalFile], None]) -> None:
+        self._file: LocalFile | None = file
+        self._done = done
+        self.info = file.info
+        self.read = file.read
+        self.steady = file.steady
+        file.hold()
+
+    async def aclose(self) -> None:
+        """See `OpenFile.aclose`."""
+        file, self._file = self._file, None
+        if file is not None:
+            self._done(file)
+            file.let_go()
 
 
 def pread(descriptor: int, size: int, offset: int) -> bytes:
