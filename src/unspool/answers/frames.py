@@ -25,7 +25,8 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ReadRequest, Span, Summary
 from unspool.errors import DataLossError, ServerError, StartPastEndError
 from unspool.options import ServiceOptions
-from unspool.stores.base import OpenFile
+from unspool.stores.base import AtOnce, OpenFile
+from unspool.stores.revisions import check_revision
 
 T = TypeVar("T")
 
@@ -102,6 +103,28 @@ class FrameMaker:
         self._checksums = checksums
         self._digests = Digests(options.block_size, kept)
         self._options = options
+
+    def at_once(self, store: AtOnce, wanted: ReadRequest, sizes: Callable[[int], Sizes] = AsWanted) -> Frame | None:
+        """Return the only frame that answers a read, if it needs no waiting and is one block; else None.
+
+        Raises:
+            FileChangedError: the file is at another revision than the one asked for, or has changed meanwhile.
+        """
+        if wanted.sha256:
+            return None
+        largest = sizes(min(wanted.block_size or self._options.block_size, self._options.largest_block)).first(
+            self._options.block_size if wanted.length is None else wanted.length
+        )
+        found = store.read_at_once(wanted.name, wanted.start, wanted.length, largest)
+        if found is None:
+            return None
+        info, data = found
+        check_revision(info, wanted.revision)
+        known = self._checksums.added_to(info)
+        block = Block(wanted.start, data, crc32c(data))
+        self._checksums.record(info, block)
+        summary = _summary(self._checksums, info, wanted, Span(block.offset, block.end))
+        return None if summary is None else Frame(Header(known, block.offset, len(data)), block, summary)
 
     async def frames(
         self,

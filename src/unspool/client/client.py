@@ -20,7 +20,7 @@ from unspool.client.treecalls import TreeCalls
 from unspool.client.verify import stat, verify
 from unspool.client.writecalls import WriteCalls
 from unspool.client.writer import Writer, check_writer, write_to
-from unspool.core.model import Entry, FileInfo, ListRequest, NamedSpan, Page, Prefix
+from unspool.core.model import Bytes, Entry, FileInfo, ListRequest, NamedSpan, Page, Prefix
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
 from unspool.errors import InvalidRangeError, NotFoundError, UnspoolError
@@ -226,12 +226,8 @@ class Client(TreeCalls, WriteCalls):
             StartPastEndError: `start` is past the end of the file.
             FileChangedError: the file does not have `revision`, or changed during the read.
         """
-        check_name(name)
-        if start < 0 or (length is not None and length < 0):
-            raise InvalidRangeError(f"{name}: start {start} and length {length} must not be negative", name=name)
         transfer = self._transfer(options, observers)
-        stop = None if length is None else start + length
-        receiver = Receiver(name, start, stop, revision=revision, transfer_id=transfer.id)
+        receiver = _receiver(name, start, length, revision, transfer.id)
         with transfer.told("open", name):
             async with aclosing(transfer.blocks(receiver)) as blocks:
                 first = await anext(blocks, None)
@@ -253,10 +249,17 @@ class Client(TreeCalls, WriteCalls):
         progress: Progress | None = None,
     ) -> bytes:
         """Return the verified bytes of a span of a file, in memory. Arguments and errors as `open`."""
-        async with self.open(
-            name, start=start, length=length, revision=revision, options=options, observers=observers, progress=progress
-        ) as reading:
-            return await reading.read()
+        if progress is not None:
+            async with self.open(
+                name, start=start, length=length, revision=revision, options=options, observers=observers, progress=progress
+            ) as reading:
+                return await reading.read()
+        transfer = self._transfer(options, observers)
+        receiver = _receiver(name, start, length, revision, transfer.id)
+        parts: list[Bytes] = []
+        with transfer.told("open", name):
+            await transfer.take_all(receiver, lambda block: parts.append(block.data))
+        return b"".join(parts)
 
     @overload
     async def read_many(
@@ -334,3 +337,11 @@ class Client(TreeCalls, WriteCalls):
         transfer = self._transfer(options, observers)
         with transfer.told("verify", name):
             return await verify(name, LocalCopy(local, local), transfer, sha256=sha256)
+
+
+def _receiver(name: str, start: int, length: int | None, revision: str | None, transfer_id: str) -> Receiver:
+    """Return what verifies a span. Raises an error for what is no name or no span."""
+    check_name(name)
+    if start < 0 or (length is not None and length < 0):
+        raise InvalidRangeError(f"{name}: start {start} and length {length} must not be negative", name=name)
+    return Receiver(name, start, None if length is None else start + length, revision=revision, transfer_id=transfer_id)

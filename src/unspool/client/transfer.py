@@ -357,6 +357,17 @@ class Transfer:
                     async for block in blocks:
                         yield block
 
+    async def take_all(self, receiver: Receiver, take: Callable[[Block], object]) -> None:
+        """Pass the verified blocks that the receiver needs to `take`, in order, until it is complete.
+
+        It does what `blocks` does, with fewer steps for each block, for callers that do not wait between two.
+        """
+        async for attempt in self.attempts():
+            with attempt:
+                async with aclosing(self.stream(receiver, attempt)) as blocks:
+                    async for block in blocks:
+                        take(block)
+
     async def call(self, what: Callable[[], Coroutine[Any, Any, T]], about: str) -> T:
         """Return the answer of a unary call. `about` begins the message if the call stalls."""
         async for attempt in self.attempts():

@@ -21,14 +21,14 @@ from unspool.answers.frames import FrameMaker
 from unspool.answers.kept import KeptChecksums
 from unspool.answers.pages import PageMaker
 from unspool.answers.refused import with_refused
-from unspool.core.model import HEARTBEAT, BatchRequest, Frame, ListRequest, Page, Piece, ReadRequest
+from unspool.core.model import BatchRequest, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.ingest.base import Ingester
 from unspool.options import ServiceOptions
 from unspool.rpc import batchwire, wire
 from unspool.server.entry import Asked, Call, Method, Sent
 from unspool.server.streams import Streams
 from unspool.server.writing import Writing
-from unspool.stores.base import Store
+from unspool.stores.base import AtOnce, Store
 
 
 class Native:
@@ -53,6 +53,7 @@ class Native:
         ingester: Ingester | None = None,
     ) -> None:
         self._store = store
+        self._at_once = store if isinstance(store, AtOnce) else None
         self._streams = streams
         self._options = options
         self._checksums = Checksums(kept)
@@ -89,7 +90,14 @@ class Native:
                 del page, shown  # many streams wait for the next, and what they hold is looked through for garbage all the time
 
     async def _read_file(self, wanted: ReadRequest, call: Call) -> None:
-        outlet = self._streams.outlet(call, wire.encode_frame(HEARTBEAT), self._options.heartbeat)
+        outlet = self._streams.outlet(call, b"", self._options.heartbeat)  # an empty frame is a heartbeat
+        if self._at_once is not None:
+            only = self._frames.at_once(self._at_once, wanted, self._streams.block_sizes)
+            if only is not None:
+                _note_header(call, 0, only)
+                await outlet.send(wire.encode_frame(only))
+                call.bytes += _bytes_in(only)
+                return
         async with (
             outlet,
             aclosing(await outlet.patiently(self._store.open(wanted.name, wanted.revision))) as file,

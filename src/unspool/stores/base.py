@@ -7,7 +7,7 @@ with `unspool.core.names`, so that no caller can forget to.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.errors import UnspoolError
@@ -59,6 +59,18 @@ class OpenFile(Protocol):
 
     async def aclose(self) -> None:
         """Release the file. Closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class AtOnce(Protocol):
+    """What a store may have besides: reads that need no waiting."""
+
+    def read_at_once(self, name: str, start: int, length: int | None, most_bytes: int) -> tuple[FileInfo, bytes] | None:
+        """Return a span of a steady file, cut at its end, if its bytes are in memory and at most `most_bytes`; else None.
+
+        It blocks for no disk. A `length` of None is to the end. What is wrong with the file or the span is left to `open`.
+        """
         ...
 
 

@@ -137,6 +137,19 @@ class LocalStore:
             return answers
         return await self._threads.run(lambda: read_spans(self._root, wanted, most_bytes, self._describe))
 
+    def read_at_once(self, name: str, start: int, length: int | None, most_bytes: int) -> tuple[FileInfo, bytes] | None:
+        """See `AtOnce.read_at_once`: of files that are kept open."""
+        file = self._kept.find(name, check_name(name))
+        if file is None:
+            return None
+        rest = file.info.size - start
+        size = rest if length is None else min(length, rest)
+        data = file.read_in_memory(start, size) if 0 < size <= most_bytes else None
+        if data is None:
+            return None
+        self._kept.keep(file)
+        return file.info, data
+
     async def _spans_in_memory(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
         """Read the first spans from memory, as far as they are there, in files that are kept, or will be for the next span."""
         answers: list[SmallFile] = []
