@@ -50,7 +50,7 @@ def has_option(command: str, option: str) -> bool:
     """Whether one of unspool's commands has an option."""
     from unspool.cli import main
 
-    return any(option in parameter.opts for parameter in main.commands[command].params)
+    return any(option in parameter.opts for parameter in main.every_command[command].params)
 
 
 def program(name: str) -> str | None:

@@ -12,9 +12,12 @@ def main() -> None:
     """Run the command line."""
     if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # ignored if started in the background by a shell
         _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))  # `exits.INTERRUPTED`, which would have to be imported
-    from unspool.cli import main as command_line  # noqa: PLC0415
+    from unspool.cli.version import print_version  # noqa: PLC0415
 
-    command_line()
+    if not print_version():
+        from unspool.cli import main as command_line  # noqa: PLC0415
+
+        command_line()
 
 
 if __name__ == "__main__":

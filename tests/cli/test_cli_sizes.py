@@ -83,7 +83,7 @@ def test_bytes_are_asked_for_as_sizes_everywhere() -> None:
     """Every option for bytes accepts units."""
     sizes = {
         f"{name} {option.opts[0]}"
-        for name, command in main.commands.items()
+        for name, command in main.every_command.items()
         for option in command.params
         if isinstance(option.type, Size)
     }

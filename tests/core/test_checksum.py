@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from unspool.core import checksum
 from unspool.core.checksum import combine, crc32c
 
 READ_COMMAND = bytes.fromhex(
@@ -80,3 +84,21 @@ def test_lengths_beyond_memory_add_up(checksum: int, doublings: int) -> None:
     assert twice == combine(checksum, combine(zeroes, zeroes, length), 2 * length)
     if length <= 2**16:
         assert zeroes == crc32c(bytes(length))
+
+
+def test_the_compiled_module_is_loaded_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package, whose import reads metadata, is imported only where the compiled module cannot be found, or is there."""
+    assert "importlib.metadata" not in modules_after("import unspool.core.checksum")
+    assert modules_after("import unspool.core.checksum, crc32c; assert crc32c.crc32c is unspool.core.checksum._crc32c")
+    import crc32c as package  # noqa: PLC0415 - as others import it
+
+    assert checksum.extension() is package
+    assert checksum.extension(module="crc32c._other") is package
+    with pytest.raises(ModuleNotFoundError):
+        checksum.extension("no_such_package")
+
+
+def modules_after(statement: str) -> set[str]:
+    """Return the modules that are loaded after a statement in a new process."""
+    program = f"{statement}\nimport sys\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())

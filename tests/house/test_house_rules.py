@@ -93,6 +93,28 @@ def test_what_needs_no_network_does_not_load_it(program: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("program", "unneeded"),
+    [
+        ("sys.argv = ['unspool', '--version']; from unspool.__main__ import main; main()", {"click", "typing", "re"}),
+        (
+            "from unspool.cli import main; main(['get', '--help'], standalone_mode=False)",
+            {"unspool.cli.serve", "unspool.cli.conformance", "unspool.cli.token", "json", "importlib.metadata"},
+        ),
+    ],
+    ids=["--version", "get"],
+)
+def test_a_command_loads_nothing_of_others(program: str, unneeded: set[str]) -> None:
+    """`--version` needs no parser of command lines, and a command no other command."""
+    done = subprocess.run(
+        [sys.executable, "-SIc", f"import sys; sys.path[:0] = {sys.path!r}; {program}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not unneeded & set(done.stdout.split())
+
+
 def test_the_version_is_told_once() -> None:
     """`unspool --version` says the version of the package."""
     done = subprocess.run([sys.executable, "-m", "unspool", "--version"], capture_output=True, text=True, check=True)

@@ -1,41 +1,20 @@
 """The command line. No other room reads the environment or prints.
 
-Commands import heavy modules only when they run, so that `--help` and `--version` are quick.
+Modules are imported when they are needed: `--version` needs nothing, and a command only its own.
 """
 
 from __future__ import annotations
 
-import click
+TYPE_CHECKING = False  # as type checkers read it; `typing` itself takes a while to import
+if TYPE_CHECKING:
+    from unspool.cli.commands import main
 
-from unspool._version import __version__
-from unspool.cli.access import access
-from unspool.cli.cat import cat
-from unspool.cli.completion import completion
-from unspool.cli.conformance import conformance
-from unspool.cli.demo import demo
-from unspool.cli.exits import EXIT_CODES
-from unspool.cli.get import get
-from unspool.cli.ls import ls
-from unspool.cli.program import Program
-from unspool.cli.put import put
-from unspool.cli.serve import serve
-from unspool.cli.stat import stat
-from unspool.cli.token import token
-from unspool.cli.top import top
-from unspool.cli.verify import verify
-
-_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+__all__ = ["main"]
 
 
-@click.group(cls=Program, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(__version__, prog_name="unspool")
-def main() -> None:
-    """Stream files over gRPC, resumable and verified.
+def __getattr__(name: str) -> object:
+    if name != "main":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from unspool.cli.commands import main as found  # noqa: PLC0415 - see above
 
-    Files are named HOST:PORT/NAME, unspool://HOST:PORT/NAME, or unix:PATH:/NAME. Run an interrupted `get` or `put` again and
-    it goes on from the last good byte; the file appears at its final name when it is whole and verified, or not at all.
-    """
-
-
-for _command in (serve, get, put, ls, stat, cat, verify, token, access, top, conformance, demo, completion):
-    main.add_command(_command)
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json as jsons
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -205,6 +204,8 @@ async def _get_file(client: Client, address: Address, dest: str | None, *, quiet
     if dest == "-":
         binary_output().flush()
     if json:
+        import json as jsons  # noqa: PLC0415 - see below
+
         click.echo(jsons.dumps(dataclasses.asdict(result)), err=dest == "-")
     elif not quiet:
         from unspool.cli.units import say_result  # noqa: PLC0415
@@ -263,6 +264,8 @@ async def _get_tree(
         # Not asdict, which would copy the errors deeply.
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         omitted = [describe_omission(omission) for omission in result.omitted]
+        import json as jsons  # noqa: PLC0415 - only this option needs it
+
         click.echo(jsons.dumps(fields | {"failures": failures, "omitted": omitted}))
     elif not quiet:
         from unspool.cli.units import say_tree  # noqa: PLC0415

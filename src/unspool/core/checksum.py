@@ -10,11 +10,30 @@ polynomial. zlib's crc32_combine does the same for its own polynomial.
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
-
-from crc32c import crc32c as _crc32c
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from typing import Any
 
 from unspool.core.model import Bytes
+
+
+def extension(package: str = "crc32c", module: str = "crc32c._crc32c") -> Any:
+    """Return the compiled module of crc32c, or the package where it is built otherwise.
+
+    Importing the package reads the metadata of what is installed, which takes 20 ms of every start.
+    """
+    found = PathFinder.find_spec(package)
+    spec = None if found is None else PathFinder.find_spec(module, found.submodule_search_locations)
+    if spec is None or spec.loader is None or module in sys.modules:
+        return __import__(package)
+    loaded = sys.modules[module] = module_from_spec(spec)  # if others import the package, they find it here
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+_crc32c = extension().crc32c
 
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reversed
 _ONE = 1 << 31  # the polynomial "1" in reversed bit order
@@ -22,7 +41,8 @@ _ONE = 1 << 31  # the polynomial "1" in reversed bit order
 
 def crc32c(data: Bytes, before: int = 0) -> int:
     """Return the CRC32C of `data`, 0 to 2**32-1. With `before`, the checksum of a preceding run, return that of both joined."""
-    return _crc32c(data, before)
+    checksum: int = _crc32c(data, before)
+    return checksum
 
 
 def combine(first: int, second: int, second_length: int) -> int:
