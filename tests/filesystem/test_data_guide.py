@@ -21,6 +21,7 @@ PRINTED = {
     "['ADDRESS/models/table.parquet']\nb'end\\n'\n",
     "read_table(": "1000 ['b']\n",
     "fs.get(": "",
+    "ObspecStore(": "10\n[b'fir', b't\\ne']\n['models/notes.txt', 'models/table.parquet']\n",
 }
 """What each block is known by, and what it prints."""
 

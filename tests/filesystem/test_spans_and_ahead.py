@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unspool.core.spans import resolve, together
 from unspool.filesystem.ahead import Ahead
-from unspool.filesystem.spans import resolve, together
 
 SPANS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)))
 

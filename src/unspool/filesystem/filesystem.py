@@ -21,6 +21,7 @@ from fsspec.asyn import AsyncFileSystem, get_loop, sync
 
 from unspool.client.client import Client
 from unspool.core.model import FileInfo, NamedSpan
+from unspool.core.spans import GAP, Together, resolve, together
 from unspool.errors import (
     InvalidRequestError,
     StartPastEndError,
@@ -32,7 +33,6 @@ from unspool.filesystem.hosts import Hosts
 from unspool.filesystem.listings import Listings
 from unspool.filesystem.paths import described, file_of
 from unspool.filesystem.readonly import ReadOnly, refuse
-from unspool.filesystem.spans import GAP, Together, resolve, together
 from unspool.filesystem.trees import Trees
 from unspool.options import Security, TransferOptions
 from unspool.rpc import forks
