@@ -46,6 +46,33 @@ def node_example() -> tuple[str | Path, ...]:
     return node, _NODE / "get.js"
 
 
+_JAVA = _REPO / "examples" / "java"
+
+
+@functools.cache
+def java_example() -> tuple[str | Path, ...]:
+    """Return how to start the example client in Java. Maven builds it, which takes most of a minute the first time.
+
+    Without Java and Maven the calling test is skipped, except in CI: see `_missing`.
+    """
+    java, maven = shutil.which("java"), shutil.which("mvn")
+    if java is None or maven is None:
+        _missing("examples/java needs `java` and `mvn` on PATH: install a JDK of version 17 or newer, and Maven")
+    target = _JAVA / "target"
+    _BUILD.mkdir(parents=True, exist_ok=True)
+    with (_BUILD / "java-example.lock").open("w") as lock:  # as in `_built`
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = target / "classes" / "Get.class"
+        sources = [
+            _JAVA / "pom.xml",
+            *(_JAVA / "src").rglob("*.java"),
+            _REPO / "proto" / "unspool" / "v1" / "file_service.proto",
+        ]
+        if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+            _run([maven, "--batch-mode", "--quiet", "clean", "prepare-package"], _JAVA, "build examples/java")
+    return java, "-XX:TieredStopAtLevel=1", "-cp", f"{target / 'classes'}:{target / 'lib'}/*", "Get"
+
+
 def grpcurl() -> Path:
     """Return grpcurl: the one on PATH, or one that Go builds, which takes minutes."""
     if found := shutil.which("grpcurl"):

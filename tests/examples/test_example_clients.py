@@ -1,4 +1,4 @@
-"""The example clients in Go and in Node, written from PROTOCOL.md alone, against our server: the document is enough."""
+"""The example clients in Go and Node, written from PROTOCOL.md alone, and in Java, against our server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from client.handmade import handmade
-from peers import go_example, node_example
+from peers import go_example, java_example, node_example
 from unspool import LocalStore, MemoryStore
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, Span, Summary
@@ -74,10 +74,17 @@ def _as_go(status: str) -> str:
     return "".join(word.capitalize() for word in status.split("_"))
 
 
-@pytest.fixture(params=["go", "node"])
+# Java is slow to build and to start: a second for each test.
+@pytest.fixture(params=["go", "node", pytest.param("java", marks=pytest.mark.deep)])
 def example(request: pytest.FixtureRequest) -> Example:
     """Return an example client; the test is skipped where its language is not installed."""
-    return Example([go_example()], _as_go) if request.param == "go" else Example(node_example(), str)
+    match request.param:
+        case "go":
+            return Example([go_example()], _as_go)
+        case "node":
+            return Example(node_example(), str)
+        case _:
+            return Example(java_example(), str)
 
 
 class HalfWay:
