@@ -14,7 +14,7 @@ import pytest
 from unspool import Client, MemoryStore, Server, ServerOptions, ServiceOptions
 from unspool.access import TokenFile
 from unspool.client.running import running
-from unspool.core.access import Authenticate, Authorize
+from unspool.core.access import Authenticate, Authorize, Extent, Principal, Right, Verdict
 from unspool.core.rules import parse_rules
 from unspool.core.running import Running, RunningCall
 from unspool.core.tokens import ListedToken, digest_of, write_token
@@ -109,6 +109,34 @@ async def test_a_right_below_a_prefix_shows_what_is_there(known: TokenFile) -> N
     async with held_up(known, rules) as (server, _):
         with pytest.raises(PermissionDeniedError, match="alice may not watch this"):
             await once(server, ALICE)
+
+
+async def test_a_right_that_is_taken_away_ends_the_answers() -> None:
+    """Whoever loses the right to what it watches sees it in no further answer; without any right the stream ends."""
+
+    class Changing:
+        def __init__(self) -> None:
+            self.version = 0
+            self.rules = parse_rules(RULES.replace('"alice"', '"@anyone"'), "rules")
+
+        def __call__(self, who: Principal | None, right: Right, name: str, /) -> Verdict:
+            return self.rules(who, right, name)
+
+        def extent(self, who: Principal | None, right: Right, prefix: str) -> Extent:
+            return self.rules.extent(who, right, prefix)
+
+        def become(self, old: str, new: str) -> None:
+            self.rules = parse_rules(RULES.replace('"alice"', '"@anyone"').replace(old, new), "rules")
+            self.version += 1
+
+    rules = Changing()
+    async with held_up(authorize=rules) as (server, _), aclosing(running(server.address, 0.5, Security())) as several:
+        assert [call.name for call in (await anext(several)).calls] == ["a/1"]
+        rules.become('prefix = ""', 'prefix = "b"')  # nothing but b, where the right comes from two rules
+        assert [call.name for call in (await anext(several)).calls] == ["b/2"]
+        rules.become("watch", "list")
+        with pytest.raises(UnauthenticatedError, match="may watch this"):
+            await anext(several)
 
 
 async def test_calls_are_told_again_until_the_server_drains() -> None:

@@ -20,7 +20,7 @@ from unspool.options import Security
 if TYPE_CHECKING:
     from unspool.core.running import Running
 
-_PATIENCE = 10.0
+_PATIENCE = 5.0
 """Seconds beyond the interval after which a server that says nothing counts as gone. It needs one at most."""
 
 _USUAL_ROWS = 24
@@ -33,7 +33,7 @@ _HOME, _ERASE_REST, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 @click.command()
-@click.argument("url")
+@click.argument("server")
 @click.option(
     "--interval",
     type=click.FloatRange(0.5, 60),
@@ -46,18 +46,18 @@ _HOME, _ERASE_REST, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 @click.option("--json", is_flag=True, help="Print one JSON object, once.")
 @command
 @security_options
-async def top(*, url: str, interval: float, once: bool, json: bool, security: Security) -> None:
-    """Show the calls that the server at URL (HOST:PORT) is answering: who fetches what, how far it is and how fast.
+async def top(*, server: str, interval: float, once: bool, json: bool, security: Security) -> None:
+    """Show the calls that SERVER (HOST:PORT) is answering: who fetches what, how far it is and how fast.
 
     The server must have been started with --admin. If it has rules, they must grant the right `watch`. Ctrl-C ends it.
     """
     from unspool.core.address import parse_server  # noqa: PLC0415
 
-    server = parse_server(url)
+    target = parse_server(server)
     if once or json or not sys.stdout.isatty():
-        await _once(server, security, json=json)
+        await _once(target, security, json=json)
     else:
-        await _live(server, interval, security)
+        await _live(target, interval, security)
 
 
 async def _once(server: str, security: Security, *, json: bool) -> None:
