@@ -20,7 +20,7 @@ from unspool.core.model import Frame
 from unspool.core.names import check_name
 from unspool.core.rules import parse_rules
 from unspool.core.tokens import is_token, parse_tokens
-from unspool.rpc import batchwire, bytestreamwire, demowire, status, wire
+from unspool.rpc import batchwire, bytestreamwire, demowire, status, wire, writewire
 from unspool.v1 import file_service_pb2 as pb
 
 
@@ -117,6 +117,12 @@ def details(data: bytes) -> None:
     assert isinstance(status.decode_error(grpc.StatusCode.INTERNAL, "no", metadata, server="s"), errors.UnspoolError)
 
 
+def upload_request(data: bytes) -> None:
+    """A message of an upload that is taken comes back alike when it is written and read again."""
+    found = writewire.decode_upload_request(data)
+    assert writewire.decode_upload_request(writewire.encode_upload_request(found)) == found
+
+
 BAD_REQUEST = (errors.InvalidRequestError,)
 BAD_ANSWER = (errors.ProtocolError,)
 
@@ -129,6 +135,9 @@ READERS: dict[str, Reader] = {
     "read-request": Reader(wire.decode_read_request, BAD_REQUEST),
     "list-request": Reader(wire.decode_list_request, BAD_REQUEST),
     "batch-request": Reader(lambda data: batchwire.decode_batch_request(data, 1000), BAD_REQUEST),
+    "upload-request": Reader(upload_request, BAD_REQUEST),
+    "upload-name": Reader(writewire.decode_upload_name, BAD_REQUEST),
+    "new-files": Reader(lambda data: writewire.decode_new_files(data, 1000), BAD_REQUEST),
     "demo-request": Reader(demowire.decode_request, BAD_REQUEST),
     "bytestream-read": Reader(bytestreamwire.decode_read_request, BAD_REQUEST),
     "bytestream-write": Reader(bytestreamwire.decode_write_request, BAD_REQUEST),

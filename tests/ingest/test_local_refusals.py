@@ -22,13 +22,13 @@ from unspool.errors import (
     DataLossError,
     FileChangedError,
     InvalidNameError,
+    LocalFileError,
     NoSpaceError,
     NotAFileError,
     NotFoundError,
     PermissionDeniedError,
     ServerError,
     TooLargeError,
-    UnspoolError,
 )
 from unspool.ingest.local import LocalIngester
 from unspool.ingest.staging import Staging
@@ -190,7 +190,9 @@ async def test_what_was_removed_by_hand_is_an_error_that_says_so(tmp_path: Path)
 async def test_a_staging_directory_that_is_none_is_an_error(tmp_path: Path) -> None:
     """A file where the staging directory should be, or a root that is none, is an error at the start."""
     (tmp_path / UPLOADS).write_bytes(b"")
-    with pytest.raises(UnspoolError):
+    with pytest.raises(
+        LocalFileError, match=r"\.unspool-uploads: uploads are kept there, and it cannot be used: it is not a dir"
+    ):
         LocalIngester(tmp_path)
     with pytest.raises(NotFoundError):
         LocalIngester(tmp_path / "missing")

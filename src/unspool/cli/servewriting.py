@@ -71,7 +71,8 @@ class WriteSettings:
 
         Raises:
             InvalidRequestError: see `check_writable`.
-            NotFoundError, PermissionDeniedError: the directory cannot be opened, or nothing may be made in it.
+            NotFoundError, PermissionDeniedError: the directory cannot be opened.
+            LocalFileError: the directory for uploads cannot be made or used.
         """
         if not self.write:
             return None

@@ -89,10 +89,10 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
     # Reports an error once instead of once per worker.
-    await settings.store().aclose()
-    settings.check_checksums()
     if (ingester := settings.receiver()) is not None:
         await ingester.aclose()
+    await settings.store().aclose()
+    settings.check_checksums()
     access = settings.access()
     guarded = access.authenticate is not None or access.authorize is not None
     reloads = bool(access.reloaded) or settings.cert is not None
@@ -153,14 +153,13 @@ async def _serve(
     siblings: Siblings | None = None,
 ) -> None:
     settings.listeners()  # for an error that names its line; the server parses them again
+    ingester = settings.receiver()
     store, observers = settings.store(), []
     if counts is not None:
         store, observers = counts.watched(store), [counts]
-    ingester = None
     try:
         access = settings.access()
         settings.check_certificates()
-        ingester = settings.receiver()
         server = Server(
             store,
             settings.listen,

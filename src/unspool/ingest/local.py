@@ -19,15 +19,17 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from unspool.core.condition import check_condition, may_be
 from unspool.core.counted import counted
 from unspool.core.journal import Journal
 from unspool.core.model import FileInfo
+from unspool.core.ours import UPLOADS
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
-from unspool.errors import BusyError, NoSpaceError, TooLargeError, UnreachableError
+from unspool.errors import BusyError, LocalFileError, NoSpaceError, TooLargeError, UnreachableError
 from unspool.ingest.base import Known
 from unspool.ingest.localupload import Home, LocalUpload
 from unspool.ingest.refusals import served
@@ -75,7 +77,8 @@ class LocalIngester:
         clock: returns the seconds since 1970.
 
     Raises:
-        NotFoundError, PermissionDeniedError: the directory cannot be opened, or nothing may be made in it.
+        NotFoundError, PermissionDeniedError: the directory cannot be opened.
+        LocalFileError: the directory for uploads cannot be made or used.
     """
 
     def __init__(
@@ -91,8 +94,13 @@ class LocalIngester:
         self._clock = clock
         self._root = os.fspath(root)
         self._targets = Targets(self._root, hidden=hidden, revision_of=revision_of)
-        with served(self._root):
+        try:
             self._staging = Staging(self._targets.descriptor)
+        except OSError as error:  # also LocalFileError
+            self._targets.close()
+            why = "it is not a directory" if isinstance(error, NotADirectoryError) else error.strerror or str(error)
+            said = f"{Path(self._root) / UPLOADS}: uploads are kept there, and it cannot be used: {why}"
+            raise LocalFileError(said) from error
         self._small = SmallFiles(self._staging, self._targets)
         self._threads = Threads(_THREADS)
         self._live: dict[str, LocalUpload] = {}

@@ -26,7 +26,6 @@ from pathlib import Path
 
 from unspool.core.ours import PART_SUFFIX, UPLOADS, beside
 from unspool.core.uploading import UploadKey
-from unspool.errors import LocalFileError
 from unspool.local.entries import make_directory, open_ours, remove
 from unspool.local.home import DIRECTORY
 from unspool.local.part import Place
@@ -145,9 +144,6 @@ class Staging:
 def _directory(name: str, above: int, undo: ExitStack) -> int:
     with contextlib.suppress(FileExistsError):
         make_directory(name, above)
-    try:
-        descriptor = os.open(name, DIRECTORY, dir_fd=above)
-    except NotADirectoryError as error:
-        raise LocalFileError(f"{name}: is in the way of uploads, and is not a directory: remove it") from error
+    descriptor = os.open(name, DIRECTORY, dir_fd=above)
     undo.callback(os.close, descriptor)
     return descriptor

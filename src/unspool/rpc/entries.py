@@ -37,14 +37,14 @@ def has_more_fields(data: bytes, most: int) -> bool:
     for _ in range(most):
         if at >= len(data):
             return False
-        tag, at = _read_any_varint(data, at)
+        tag, at = read_any_varint(data, at)
         match tag & 7:
             case 0:
-                _, at = _read_any_varint(data, at)
+                _, at = read_any_varint(data, at)
             case 1:
                 at += 8
             case 2:
-                length, at = _read_any_varint(data, at)
+                length, at = read_any_varint(data, at)
                 at += length
             case 5:
                 at += 4
@@ -53,7 +53,7 @@ def has_more_fields(data: bytes, most: int) -> bool:
     return at < len(data)
 
 
-def _read_any_varint(data: bytes, at: int) -> tuple[int, int]:
+def read_any_varint(data: bytes, at: int) -> tuple[int, int]:
     """Return the number at `at`, with superfluous bytes or without, and its end; if it has none, the end of the message."""
     value = shift = 0
     for byte in data[at : at + 10]:

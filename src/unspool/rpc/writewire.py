@@ -32,10 +32,29 @@ from unspool.core.uploading import (
     WrittenFile,
 )
 from unspool.rpc import status
-from unspool.rpc.wire import SHA256_BYTES, decode_info, encode_frame, encode_info, filled, parsed, read_plain_block
+from unspool.rpc.entries import has_more_fields, read_any_varint
+from unspool.rpc.wire import (
+    SHA256_BYTES,
+    decode_info,
+    encode_frame,
+    encode_info,
+    filled,
+    parsed,
+    read_plain_block,
+)
 from unspool.v1 import file_service_pb2 as pb
 
 _NS = 1_000_000_000
+
+_LARGEST_OPENING = 600 * 1024
+"""Bytes of a message besides its block: room for a name and 10,000 spans to discard. If all are empty spans, parsing them takes
+25 MiB."""
+
+_OTHER_FIELDS = 64
+"""Fields that a message may have besides its files, to allow for later versions."""
+
+_SIZED, _BLOCK = 2, 0x12
+"""The wire type of a field with a length, and the tag of the block of a message."""
 
 
 # WriteFile, from the client
@@ -62,6 +81,10 @@ def decode_upload_request(data: bytes) -> UploadRequest:
     block = read_plain_block(data)
     if block is not None:
         return UploadRequest(block=block)
+    if _is_larger_without_block(data, _LARGEST_OPENING):
+        raise errors.InvalidRequestError(
+            f"a message of {len(data)} bytes that is not a block: at most {_LARGEST_OPENING} are taken"
+        )
     message = parsed(pb.WriteFileRequest(), data, errors.InvalidRequestError)
     run = message.block if message.HasField("block") else None
     ends = message.commit if message.HasField("commit") else None
@@ -70,6 +93,20 @@ def decode_upload_request(data: bytes) -> UploadRequest:
         Block(run.offset, run.data, run.crc32c) if run is not None else None,
         UploadCommit(ends.size, ends.crc32c) if ends is not None else None,
     )
+
+
+def _is_larger_without_block(data: bytes, most: int) -> bool:
+    """Whether a message has more than `most` bytes besides its block, which is field 2 and may occur once."""
+    tag, at = read_any_varint(data, 0)
+    while at < len(data) and tag & 7 == _SIZED:
+        length, at = read_any_varint(data, at)
+        if tag == _BLOCK:
+            return len(data) - length > most
+        at += length
+        if at > most:
+            return True
+        tag, at = read_any_varint(data, at)
+    return len(data) > most
 
 
 def _encode_open(opens: UploadOpen) -> pb.UploadOpen:
@@ -244,12 +281,28 @@ def encode_new_files(files: Iterable[NewFile], *, transfer_id: str = "", attempt
     ).SerializeToString()
 
 
-def decode_new_files(data: bytes) -> tuple[NewFile, ...]:
-    """Parse a WriteFilesRequest. Raises InvalidRequestError if it is not one."""
+def decode_new_files(data: bytes, most_files: int | None = None) -> tuple[NewFile, ...]:
+    """Parse a WriteFilesRequest.
+
+    Args:
+        data: the message.
+        most_files: a message with many more files is refused before it is parsed. None means no limit.
+
+    Raises:
+        InvalidRequestError: the message is malformed or exceeds the limit.
+    """
+    if most_files is not None and has_more_fields(data, most_files + _OTHER_FIELDS):
+        raise errors.InvalidRequestError(f"more than {most_files} files in one message: at most {most_files} are taken")
     message = parsed(pb.WriteFilesRequest(), data, errors.InvalidRequestError)
     return tuple(
         NewFile(file.name, file.data, file.crc32c, _decode_condition(file), _decode_attributes(file)) for file in message.files
     )
+
+
+def decode_transfer(data: bytes) -> tuple[str, int]:
+    """Return the id of the transfer and the number of the attempt in a WriteFilesRequest, which parses."""
+    message = parsed(pb.WriteFilesRequest(), data, errors.InvalidRequestError)
+    return message.transfer_id, message.attempt
 
 
 def encode_written(results: Iterable[WrittenFile]) -> bytes:

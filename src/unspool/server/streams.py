@@ -19,6 +19,9 @@ _FULL_RETRY = 1.0
 """Seconds a client is asked to wait when the stream limit is reached. Streams end all the time, so a short wait is enough; the
 client adds jitter."""
 
+_SMALLEST_SENT = 64 * 1024
+"""The largest block that a client may send is at least this many bytes: smaller ones cost more than they save."""
+
 _DRAIN_RETRY = 1.0
 """Seconds a client is asked to wait when the server drains: long enough for a load balancer to notice."""
 
@@ -121,6 +124,10 @@ class Streams:
         of_peer = None if self._peers is None else self._peers.of(peer)
         paces = [pace for pace in (stream, of_peer, self._bandwidth) if pace is not None]
         return Outlet(call.context.write, heartbeat, interval, paces, age, turns=self._turns, peer=peer, recheck=call.recheck)
+
+    def largest_block(self, most: int) -> int:
+        """Return the largest block that a client may send now, at most `most`: the streams share the memory for blocks."""
+        return min(most, max(self._block_sizes.largest(len(self._running)), _SMALLEST_SENT))
 
     def block_sizes(self, wanted: int) -> BlockSize:
         """Return the block sizes for a new stream. `wanted` is the largest block that the client asked for."""

@@ -24,6 +24,7 @@ from unspool.core.uploading import (
     UploadRequest,
     WrittenFile,
 )
+from unspool.core.value import value
 from unspool.errors import InvalidRequestError, UnreachableError, UnspoolError, UnsupportedError
 from unspool.ingest.base import Ingester
 from unspool.ingest.taking import Taking, state_of
@@ -35,6 +36,15 @@ from unspool.server.streams import Streams
 
 DRAINING = 10.0
 """Seconds that a client has to end its side of a stream after the last message (tusd's wrap-up after a cut: 10)."""
+
+
+@value
+class _FirstFiles:
+    """The first message of a batch."""
+
+    files: Sequence[NewFile]
+    transfer_id: str
+    attempt: int
 
 
 class Writing:
@@ -55,7 +65,7 @@ class Writing:
         """Return the methods that write."""
         return (
             Method("WriteFile", self._decode_first, _asked_of_open, self._write_file, refuses=_refuse),
-            Method("WriteFiles", self._decode_files, _asked_of_files, self._write_files, refuses=_refuse_files),
+            Method("WriteFiles", self._decode_first_files, _asked_of_first, self._write_files, refuses=_refuse_files),
             Method("StatUpload", self._decode_name, _asked_of_name, self._stat_upload, streams=False),
             Method("AbandonUpload", self._decode_name, _asked_of_name, self._abandon_upload, streams=False),
         )
@@ -72,8 +82,11 @@ class Writing:
             raise InvalidRequestError("the first message of an upload must open it")
         return first
 
+    def _decode_first_files(self, request: bytes) -> _FirstFiles:
+        return _FirstFiles(self._decode_files(request), *writewire.decode_transfer(request))
+
     def _decode_files(self, request: bytes) -> Sequence[NewFile]:
-        files = writewire.decode_new_files(request)
+        files = writewire.decode_new_files(request, self._options.largest_batch)
         if len(files) > (most := self._options.largest_batch):
             raise InvalidRequestError(f"{counted(len(files), 'file')} in one message: at most {most} are taken")
         return files
@@ -93,13 +106,14 @@ class Writing:
 
     async def _write_file(self, wanted: UploadRequest, call: Call) -> None:
         async with self._streams.outlet(call, writewire.encode_upload_answer(None), self._options.heartbeat) as outlet:
-            await _Stream(self._taking_files(), call, outlet, self._options).run(wanted)
+            options = replace(self._options, largest_block=self._streams.largest_block(self._options.largest_block))
+            await _Stream(self._taking_files(), call, outlet, options).run(wanted)
 
-    async def _write_files(self, wanted: Sequence[NewFile], call: Call) -> None:
-        call.waiting = len(wanted)
+    async def _write_files(self, wanted: _FirstFiles, call: Call) -> None:
+        call.waiting = len(wanted.files)
         ingester, idle = self._taking_files(), self._options.upload_idle
         async with self._streams.outlet(call, writewire.encode_written(()), self._options.heartbeat) as outlet:
-            files: Sequence[NewFile] | None = wanted
+            files: Sequence[NewFile] | None = wanted.files
             while files is not None:
                 if files:
                     await outlet.patiently(self._write_batch(files, call, ingester, outlet))
@@ -275,6 +289,10 @@ def _asked_of_open(wanted: UploadRequest) -> Asked:
 
 def _asked_of_files(wanted: Sequence[NewFile]) -> Asked:
     return Asked(tuple([file.name for file in wanted]), batch=True, right="write")
+
+
+def _asked_of_first(wanted: _FirstFiles) -> Asked:
+    return replace(_asked_of_files(wanted.files), transfer_id=wanted.transfer_id, attempt=wanted.attempt)
 
 
 def _asked_of_name(wanted: tuple[bytes, str]) -> Asked:
