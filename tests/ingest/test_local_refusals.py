@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import stat
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -278,3 +279,13 @@ async def test_a_condition_of_a_file_that_appears_at_the_last_moment(tmp_path: P
         with pytest.raises(FileChangedError):
             await put(ingester, BYTES, "b.bin", condition=Condition(revision="r"))
     assert (tmp_path / "a.bin").read_bytes() == b"theirs"
+
+
+async def test_a_staging_directory_that_is_removed_is_no_missing_file(tmp_path: Path) -> None:
+    """What the server misses is its own fault: the client is not told that there is no such file."""
+    async with ingesting(tmp_path) as ingester:
+        shutil.rmtree(tmp_path / UPLOADS)
+        with pytest.raises(ServerError, match="was removed meanwhile"):
+            await opened(ingester)
+        (answer,) = await ingester.write_small([new("a", b"1")])
+        assert isinstance(answer, ServerError)

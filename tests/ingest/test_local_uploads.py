@@ -208,6 +208,25 @@ async def test_a_process_that_does_not_let_go_is_not_waited_for(tmp_path: Path, 
         assert caught.value.retry_after == 1.0
 
 
+async def test_a_commit_of_another_process_at_the_last_moment_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another process commits the upload while this one is about to lock it, the file is the answer, and nothing is left."""
+    async with ingesting(tmp_path) as first, ingesting(tmp_path) as second:
+        upload = await opened(first)
+        await send(upload, BYTES)
+        real, loop = UploadFile.acquire, asyncio.get_running_loop()
+
+        def late(self: UploadFile) -> None:
+            monkeypatch.setattr(UploadFile, "acquire", real)
+            asyncio.run_coroutine_threadsafe(upload.commit(len(BYTES)), loop).result(10)
+            real(self)
+
+        monkeypatch.setattr(UploadFile, "acquire", late)
+        found = await second.open(UploadOpen(ID, "a.bin", condition=IF_ABSENT), "")
+        assert isinstance(found, FileInfo)
+        assert found.crc32c == crc32c(BYTES)
+        assert staged(tmp_path) == set()
+
+
 async def test_of_several_that_replace_a_revision_one_does(tmp_path: Path) -> None:
     """Commits that need the same revision, from several processes: one replaces it, the others are refused."""
     async with ingesting(tmp_path) as first, ingesting(tmp_path) as second:

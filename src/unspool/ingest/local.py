@@ -29,7 +29,7 @@ from unspool.core.model import FileInfo
 from unspool.core.ours import UPLOADS
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
-from unspool.errors import BusyError, LocalFileError, NoSpaceError, TooLargeError, UnreachableError
+from unspool.errors import BusyError, LocalFileError, NoSpaceError, TooLargeError, UnreachableError, UnspoolError
 from unspool.ingest.base import Known
 from unspool.ingest.localupload import Home, LocalUpload
 from unspool.ingest.refusals import served
@@ -340,7 +340,7 @@ def _close_unwanted(opening: Future[UploadFile | FileInfo]) -> None:
 
 
 def _at(target: Target) -> tuple[FileInfo, int] | None:
-    with suppress(Exception):
+    with suppress(UnspoolError):
         return target.current()
     return None
 

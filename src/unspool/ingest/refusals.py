@@ -27,6 +27,7 @@ _MEANINGS: dict[int, tuple[type[UnspoolError], str]] = {
     errno.ENOSPC: (NoSpaceError, "the server's disk is full: what was received is kept"),
     errno.EDQUOT: (NoSpaceError, "the server's quota is used up: what was received is kept"),
     errno.EFBIG: (TooLargeError, "is larger than the server's file system allows"),
+    errno.ENOENT: (ServerError, "what the server needs to receive it was removed meanwhile"),
     errno.EACCES: (PermissionDeniedError, "the server has no permission to write there"),
     errno.EPERM: (PermissionDeniedError, "the server has no permission to write there"),
     errno.EROFS: (PermissionDeniedError, "the server's file system is read-only"),

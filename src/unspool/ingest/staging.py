@@ -75,11 +75,6 @@ class Staging:
             undo.callback(self._close_locks)
             self._undo = undo.pop_all()
 
-    @property
-    def exists(self) -> bool:
-        """Whether it has not been removed."""
-        return os.fstat(self.descriptor).st_nlink > 0
-
     def place(self, key: str, name: str) -> Place:
         """Return the place of the part file of an upload of the file `name`."""
         return Place(self.descriptor, Path(UPLOADS), beside(key, _NAME_MAX), Path(name))
