@@ -65,18 +65,18 @@ def tutorial(chunk_size: int) -> Server:
     return serve
 
 
-def nginx(root: Path) -> AbstractContextManager[tuple[Process, str]]:
-    """Nginx with two workers and sendfile."""
-    return _nginx(root, "tcp_nopush on;")
+def nginx(root: Path, more: str = "") -> AbstractContextManager[tuple[Process, str]]:
+    """Nginx with two workers and sendfile, and `more` lines for its server."""
+    return _nginx(root, "tcp_nopush on;", more)
 
 
 def nginx_for_spans(root: Path) -> AbstractContextManager[tuple[Process, str]]:
     """The same without `tcp_nopush`, which held back the end of some short answers for 40 ms: 770 spans/s."""
-    return _nginx(root, "")
+    return _nginx(root, "", "")
 
 
 @contextmanager
-def _nginx(root: Path, more: str) -> Iterator[tuple[Process, str]]:
+def _nginx(root: Path, http: str, more: str) -> Iterator[tuple[Process, str]]:
     with tempfile.TemporaryDirectory() as scratch:
         port = _free_port()
         config = Path(scratch) / "nginx.conf"
@@ -84,12 +84,19 @@ def _nginx(root: Path, more: str) -> Iterator[tuple[Process, str]]:
         config.write_text(
             f"daemon off; user root; worker_processes 2; pid {scratch}/pid; error_log /dev/null;"
             f"events {{ worker_connections 512; }}"
-            f"http {{ access_log off; sendfile on; {more} {temporary}"
-            f"server {{ listen 127.0.0.1:{port}; root {root}; autoindex on; keepalive_requests 1000000; }} }}"
+            f"http {{ access_log off; sendfile on; {http} {temporary}"
+            f"server {{ listen 127.0.0.1:{port}; root {root}; autoindex on; keepalive_requests 1000000; {more} }} }}"
         )
         with running(["nginx", "-p", scratch, "-c", str(config)]) as (process, _):
             _wait_for(port, process)
             yield process, f"127.0.0.1:{port}"
+
+
+def nginx_dav(root: Path) -> AbstractContextManager[tuple[Process, str]]:
+    """Nginx that takes files. Their bodies are first written into the same file system."""
+    scratch = root.parent / "bodies"
+    scratch.mkdir(exist_ok=True)
+    return nginx(root, f"client_body_temp_path {scratch}; client_max_body_size 0; dav_methods PUT; create_full_put_path on;")
 
 
 @contextmanager
@@ -98,7 +105,7 @@ def rsync(root: Path) -> Iterator[tuple[Process, str]]:
     with tempfile.TemporaryDirectory() as scratch:
         port = _free_port()
         config = Path(scratch) / "rsyncd.conf"
-        config.write_text(f"use chroot = no\nuid = root\n[root]\npath = {root}\nread only = yes\n")
+        config.write_text(f"use chroot = no\nuid = root\ngid = root\n[root]\npath = {root}\nread only = no\n")
         command = ["rsync", "--daemon", "--no-detach", "--address=127.0.0.1", f"--port={port}", f"--config={config}"]
         with running(command) as (process, _):
             _wait_for(port, process)

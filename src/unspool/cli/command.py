@@ -103,6 +103,8 @@ def _interrupted(arguments: dict[str, Any], how: str) -> str:
     if "url" not in arguments:
         return how
     url = arguments["url"]  # None if there are several
+    if arguments.get("sources") == ["-"]:  # nobody can go on with standard input
+        return f"{url}: {how}"
     return f"{url}: {how}; run the same command again" if url else f"{how}; run the same command again"
 
 

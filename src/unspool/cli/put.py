@@ -145,7 +145,6 @@ async def _put_all(
     client: Client, files: list[Source], *, if_absent: bool, if_revision: str | None, quiet: bool, json: bool
 ) -> None:
     """Upload one file after another. If one fails, the others are still uploaded, unless the server is gone."""
-    from unspool.client.tree import ENDS_ALL  # noqa: PLC0415
     from unspool.errors import IncompleteTreeError, UnspoolError  # noqa: PLC0415
 
     failed: list[UnspoolError] = []
@@ -153,7 +152,11 @@ async def _put_all(
         try:
             result = await _put(client, file, if_absent=if_absent, if_revision=if_revision, quiet=quiet or json)
         except UnspoolError as error:
-            if len(files) == 1 or isinstance(error, ENDS_ALL):
+            if len(files) == 1:
+                raise
+            from unspool.client.tree import ENDS_ALL  # noqa: PLC0415 - a tree takes a while to load
+
+            if isinstance(error, ENDS_ALL):
                 raise
             failed.append(error)
             message = with_flags(error.message)

@@ -1,0 +1,148 @@
+"""Uploads: one big file, or a tree of small ones, whole client process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from bench import plots, report, servers
+from bench.case import Case, Shown, chosen, random_file
+from bench.measure import CommandFailedError, Process, Sample, measure
+from bench.peer import Peer, unspool_get
+from bench.results import Results, in_turns, present
+from bench.servers import UNSPOOL
+
+_SMALL = 8192
+"""Largest file of the tree, in bytes."""
+
+_DOWNLOAD = "unspool get"
+"""The other direction, to compare with."""
+
+_CURL = "curl -T to nginx (dav)"
+_RSYNC = "rsync to a daemon"
+
+# The third argument of a peer's command is the file or the directory to upload.
+BIG = [
+    Peer(
+        "unspool put",
+        (),
+        servers.unspool("--write"),
+        lambda address, name, source: [*UNSPOOL, "put", "-q", "--no-resume", str(source), f"{address}/{name}"],
+    ),
+    Peer(
+        _CURL,
+        ("nginx", "curl"),
+        servers.nginx_dav,
+        lambda address, name, source: ["curl", "-sS", "--fail", "-T", str(source), f"http://{address}/{name}"],
+    ),
+    Peer(
+        _RSYNC,
+        ("rsync",),
+        servers.rsync,
+        lambda address, name, source: ["rsync", "-W", str(source), f"rsync://{address}/root/{name}"],
+    ),
+    Peer(_DOWNLOAD, (), servers.unspool(), unspool_get()),
+]
+
+TREE = [
+    Peer(
+        "unspool put -r",
+        (),
+        servers.unspool("--write"),
+        lambda address, name, source: [*UNSPOOL, "put", "-q", "-r", "--no-resume", str(source), f"{address}/{name}"],
+    ),
+    Peer(
+        _RSYNC,
+        ("rsync",),
+        servers.rsync,
+        lambda address, name, source: ["rsync", "-rt", "-W", f"{source}/", f"rsync://{address}/root/{name}"],
+    ),
+]
+
+
+def _put(command: Sequence[str], process: Process | None, target: Path, amount: float) -> Sample:
+    """Measure one upload to a name that does not exist, and check that it is there."""
+    shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    sample = measure(command, process)
+    if not target.exists():
+        raise CommandFailedError(f"{command[0]}: nothing arrived")
+    return replace(sample, amount=amount)
+
+
+def _measure(peers: list[Peer], arguments: argparse.Namespace, directory: Path, source: Path, amount: float) -> Results:
+    results = Results()
+    with ExitStack() as stack:
+        runs = {}
+        for number, peer in enumerate(present(chosen(peers, arguments.only), results)):
+            root = directory / str(number) / "root"
+            root.mkdir(parents=True)
+            target = root / "out"
+            if peer.name == _DOWNLOAD:
+                process, address = stack.enter_context(peer.server(source.parent))
+                command = peer.get(address, source.name, target)
+            else:
+                process, address = stack.enter_context(peer.server(root))
+                command = peer.get(address, target.name, source)
+            runs[peer.name] = partial(_put, command, process, target, amount)
+        in_turns(runs, arguments.rounds, results)
+    return results
+
+
+def _big_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", type=int, default=1024, help="MiB of the file (default 1024)")
+
+
+def _run_big(arguments: argparse.Namespace, directory: Path) -> Shown:
+    size = arguments.size * report.MIB
+    source = directory / "source" / "big.bin"
+    random_file(source, size)
+    results = _measure(BIG, arguments, directory, source, size)
+    return Shown(
+        f"Whole client process, in {arguments.dir}, {arguments.size} MiB, {arguments.rounds} rounds in turns.",
+        report.table(results, [report.MEGABYTES, report.ratio_to(_CURL), report.CPU_PER_GIB, report.PEAK], _CURL),
+        results,
+        partial(
+            plots.bars,
+            results=results,
+            value=lambda sample: report.rate(sample) / report.MB,
+            title=f"Upload of one file of {arguments.size} MiB, whole process, loopback",
+            unit="MB/s",
+        ),
+    )
+
+
+def _tree_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--files", type=int, default=10_000, help="number of files (default 10,000)")
+
+
+def _run_tree(arguments: argparse.Namespace, directory: Path) -> Shown:
+    random = Random(1)
+    source = directory / "source" / "tree"
+    for number in range(arguments.files):
+        path = source / f"d{number % 100}" / str(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(random.randrange(_SMALL)))
+    results = _measure(TREE, arguments, directory, source, arguments.files)
+    return Shown(
+        f"Whole client process, in {arguments.dir}, {arguments.files} files, {arguments.rounds} rounds in turns.",
+        report.table(results, [report.SECONDS, report.ratio_to(_RSYNC), report.CPU, report.PEAK], _RSYNC),
+        results,
+        partial(
+            plots.bars,
+            results=results,
+            value=report.rate,
+            title=f"Upload of {arguments.files} small files, whole process, loopback",
+            unit="files/s",
+        ),
+    )
+
+
+PUT = Case("put", "upload one big file", _big_options, _run_big)
+PUT_TREE = Case("puttree", "upload many small files", _tree_options, _run_tree)
