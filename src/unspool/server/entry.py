@@ -34,6 +34,7 @@ from unspool.core.uploading import GoodSpan
 from unspool.core.value import value
 from unspool.errors import AccessError, ServerError, UnspoolError
 from unspool.rpc import status
+from unspool.server.inlet import Inlet
 from unspool.server.outlet import ClientGoneError
 
 log = logging.getLogger("unspool.server")
@@ -124,6 +125,7 @@ class Call:
         decide: decides about another batch of the call. Returns why files are refused, by their index.
         flush: tells the audit of the decisions so far. None if there is no audit.
         good: what the server has of the upload of the call, for its refusal.
+        inlet: receives what comes after the first message.
         answered: whether the last message of a two-way stream was sent, so that nothing can be refused any more.
         shown: returns what the caller may see of a page of its listing, None for nothing. None if that is everything.
         hides: see `ListRequest.hides`.
@@ -152,6 +154,7 @@ class Call:
         self.flush: Callable[[], None] | None = None
         self.good: tuple[GoodSpan, ...] = ()
         self.answered = False
+        self.inlet = Inlet(context)
         self.shown: Callable[[Page], Awaitable[Page | None]] | None = None
         self.hides: Callable[[str], bool] | None = None
         self.sees: Callable[[str], bool] | None = None

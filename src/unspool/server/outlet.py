@@ -16,6 +16,10 @@ from unspool.server.turns import Turns
 T = TypeVar("T")
 
 
+_LAST_BEAT = 1.0
+"""Seconds that a heartbeat may take that is under way when the stream ends."""
+
+
 class ClientGoneError(Exception):
     """The client left while a message was being sent. Raised and caught in `server/` only."""
 
@@ -69,6 +73,8 @@ class Outlet:
         if self._timer is not None:
             self._timer.cancel()
         if self._beat is not None:
+            # gRPC cannot take back a message, and would let the next one wait for ever. A client that reads has it in no time.
+            await asyncio.wait([self._beat], timeout=_LAST_BEAT)
             self._beat.cancel()
             await asyncio.gather(self._beat, return_exceptions=True)
 

@@ -52,6 +52,11 @@ class Streams:
     # Drain
 
     @property
+    def most(self) -> int:
+        """How many streams may run."""
+        return self._limits.streams
+
+    @property
     def active(self) -> int:
         """How many streams are running."""
         return len(self._running)

@@ -9,8 +9,8 @@ Rule 3: limits on age and bandwidth hold between two blocks, and so does what th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 
 from unspool.core.counted import counted
@@ -60,12 +60,13 @@ class Writing:
         self._ingester = ingester
         self._streams = streams
         self._options = options
+        self._refusing = 0
 
     def methods(self) -> Sequence[Method]:
         """Return the methods that write."""
         return (
-            Method("WriteFile", self._decode_first, _asked_of_open, self._write_file, refuses=_refuse),
-            Method("WriteFiles", self._decode_first_files, _asked_of_first, self._write_files, refuses=_refuse_files),
+            Method("WriteFile", self._decode_first, _asked_of_open, self._write_file, refuses=self._refuse),
+            Method("WriteFiles", self._decode_first_files, _asked_of_first, self._write_files, refuses=self._refuse_files),
             Method("StatUpload", self._decode_name, _asked_of_name, self._stat_upload, streams=False),
             Method("AbandonUpload", self._decode_name, _asked_of_name, self._abandon_upload, streams=False),
         )
@@ -120,7 +121,7 @@ class Writing:
                 files = await outlet.patiently(self._next_files(call, idle))
 
     async def _next_files(self, call: Call, idle: float) -> Sequence[NewFile] | None:
-        message = await _received(call, idle)
+        message = await call.inlet.next(idle)
         return None if message is None else self._decode_files(message)
 
     @staticmethod
@@ -152,6 +153,45 @@ class Writing:
         call.sent.clear()
         call.served.clear()
 
+    # Refusing
+
+    async def _refuse(self, call: Call, error: UnspoolError) -> None:
+        """Tell the client why its upload cannot go on."""
+        if call.answered:
+            return
+        with self._counted() as there_is_room:
+            if not there_is_room:
+                await call.context.abort(*status.encode_error(error))
+            with suppress(TimeoutError):  # the client may not read, either
+                async with asyncio.timeout(DRAINING):
+                    await call.context.write(writewire.encode_upload_answer(UploadRefused(error, call.good)))
+                    await drain(call)
+
+    async def _refuse_files(self, call: Call, error: UnspoolError) -> None:
+        """Answer all files that still come with an error, and end the call with it when the client has ended its side."""
+        with self._counted() as there_is_room, suppress(TimeoutError):
+            async with asyncio.timeout(DRAINING if there_is_room else 0), aclosing(call.inlet.rest()) as rest:
+                if call.waiting:
+                    await call.context.write(writewire.encode_written([error] * call.waiting))
+                async for message in rest:
+                    with suppress(InvalidRequestError):
+                        files = self._decode_files(message)
+                        await call.context.write(writewire.encode_written([error] * len(files)))
+        await call.context.abort(*status.encode_error(error))
+
+    @contextmanager
+    def _counted(self) -> Iterator[bool]:
+        """Count a call that is being refused. Yields whether it may stay until its client has ended its side.
+
+        A refused call is no running stream any more, so there may be no more of them than of these: whoever opens calls to have
+        them refused could keep them for `DRAINING` each.
+        """
+        self._refusing += 1
+        try:
+            yield self._refusing <= self._streams.most
+        finally:
+            self._refusing -= 1
+
 
 class _Stream:
     """One stream of an upload."""
@@ -160,8 +200,7 @@ class _Stream:
         self._call = call
         self._outlet = outlet
         self._idle = options.upload_idle
-        self._limit: asyncio.Timeout | None = None
-        self._taking = Taking(ingester, _owner(call), options, tell=self._tell, interrupt=self._interrupt)
+        self._taking = Taking(ingester, _owner(call), options, tell=self._tell, interrupt=call.inlet.interrupt)
 
     async def run(self, first: UploadRequest) -> None:
         """Take the messages of the stream until its end."""
@@ -211,21 +250,13 @@ class _Stream:
 
     async def _next(self) -> UploadRequest | None:
         """Return the client's next message; None if it has ended its side."""
+        self._taking.check()
         try:
-            async with asyncio.timeout(self._idle) as self._limit:
-                self._taking.check()
-                message: object = await self._call.context.read()
-        except TimeoutError:
+            message = await self._call.inlet.next(self._idle)
+        except UnreachableError:
             self._taking.check()
-            raise UnreachableError(f"nothing came from the client for {self._idle:g} s") from None
-        finally:
-            self._limit = None
-        return writewire.decode_upload_request(message) if isinstance(message, bytes) else None
-
-    def _interrupt(self) -> None:
-        """End the wait for the next message."""
-        if self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time())
+            raise
+        return None if message is None else writewire.decode_upload_request(message)
 
     async def _say(self, answer: UploadAnswer) -> None:
         await self._outlet.say(writewire.encode_upload_answer(answer))
@@ -235,41 +266,11 @@ class _Stream:
             await self._say(progress)
 
 
-async def _refuse(call: Call, error: UnspoolError) -> None:
-    """Tell the client why its upload cannot go on."""
-    if not call.answered:
-        await call.context.write(writewire.encode_upload_answer(UploadRefused(error, call.good)))
-        await drain(call)
-
-
-async def _refuse_files(call: Call, error: UnspoolError) -> None:
-    """Answer all files that still come with an error, and end the call with it when the client has ended its side."""
-    if call.waiting:
-        await call.context.write(writewire.encode_written([error] * call.waiting))
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAINING):
-            while isinstance(message := await call.context.read(), bytes):
-                with suppress(InvalidRequestError):
-                    files = writewire.decode_new_files(message)
-                    await call.context.write(writewire.encode_written([error] * len(files)))
-    await call.context.abort(*status.encode_error(error))
-
-
-async def _received(call: Call, idle: float) -> bytes | None:
-    """Return the client's next message; None if it has ended its side. Raises UnreachableError if nothing comes."""
-    try:
-        async with asyncio.timeout(idle):
-            message: object = await call.context.read()
-    except TimeoutError:
-        raise UnreachableError(f"nothing came from the client for {idle:g} s") from None
-    return message if isinstance(message, bytes) else None
-
-
 async def drain(call: Call) -> None:
     """Read on until the client has ended its side of the stream."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(DRAINING):
-            while isinstance(await call.context.read(), bytes):
+        async with asyncio.timeout(DRAINING), aclosing(call.inlet.rest()) as rest:
+            async for _ in rest:
                 pass
 
 
