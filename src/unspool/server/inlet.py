@@ -51,9 +51,11 @@ class Inlet:
             yield message
 
     async def _read(self) -> bytes | None:
-        reading = self._reading or asyncio.create_task(self._receive())
-        self._reading = reading
-        message = await asyncio.shield(reading)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._receive())
+            # If the call ends before the read, nobody waits for it any more, and asyncio would log how it failed.
+            self._reading.add_done_callback(lambda read: read.cancelled() or read.exception())
+        message = await asyncio.shield(self._reading)
         self._reading = None
         return message if isinstance(message, bytes) else None
 
