@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -17,6 +20,7 @@ from unspool.client.client import Client
 from unspool.client.events import Event, Repairing, Restarting, Retrying, Started, TransferEnded
 from unspool.client.results import PutResult
 from unspool.core.checksum import crc32c
+from unspool.core.model import Block, FileInfo, Span
 from unspool.core.retry import RetryPolicy
 from unspool.core.uploading import UploadRequest
 from unspool.errors import (
@@ -28,6 +32,7 @@ from unspool.errors import (
     InvalidRequestError,
     LocalFileError,
     OverloadedError,
+    PermissionDeniedError,
     SourceChangedError,
     StalledError,
     TakenOverError,
@@ -36,11 +41,12 @@ from unspool.errors import (
     UnreachableError,
     UnsupportedError,
 )
+from unspool.local.source import FileSource
 from unspool.options import TransferOptions
 from unspool.stores import MemoryStore
 from unspool.testing import FakeClock, StoreTransport
 from unspool.testing.uploadbook import Staged
-from unspool.testing.uploads import LETTERS, UploadTransport
+from unspool.testing.uploads import LETTERS, UploadTransport, _Stream
 
 E = TypeVar("E")
 
@@ -428,7 +434,7 @@ async def test_a_dialect_without_uploads_says_so(tmp_path: Path) -> None:
         await client.put(lab.path, NAME)
 
 
-async def test_the_client_says_that_it_is_alive(tmp_path: Path) -> None:
+async def test_a_limit_on_the_rate_is_kept_and_progress_is_told(tmp_path: Path) -> None:
     """A limit on the rate slows the upload down, and progress is told in bytes."""
     lab = Lab(tmp_path)
     said: list[tuple[int, int | None]] = []
@@ -438,3 +444,67 @@ async def test_the_client_says_that_it_is_alive(tmp_path: Path) -> None:
     assert said[-1] == (len(DATA), len(DATA))
     assert lab.clock.now == pytest.approx((len(DATA) - 250 - BLOCK) / 1000, abs=0.2)
     assert all(request != UploadRequest() for request in lab.transport.requests)
+
+
+async def test_a_server_that_only_says_that_it_is_alive_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a limit, heartbeats alone are a stall."""
+    lab = Lab(tmp_path, budget=0, heartbeat_limit=12.0)
+
+    async def beat(_: object) -> None:
+        await lab.clock.sleep(5.0)
+
+    monkeypatch.setattr("unspool.testing.uploads._Stream.receive", beat)
+    with pytest.raises(StalledError, match="only said that it is alive"):
+        await lab.put()
+    assert lab.clock.now == pytest.approx(15.0)
+
+
+async def test_while_the_disk_is_slow_the_client_says_that_it_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that takes long is bridged with heartbeats: here it waits for one."""
+    lab = Lab(tmp_path)
+    beaten = threading.Event()
+    send, read = _Stream.send, FileSource.read
+
+    async def watch(self: _Stream, request: UploadRequest) -> bool:
+        if request == UploadRequest():
+            beaten.set()
+        return await send(self, request)
+
+    def slow(self: FileSource, span: Span) -> Block:
+        assert beaten.wait(30)
+        return read(self, span)
+
+    monkeypatch.setattr(_Stream, "send", watch)
+    monkeypatch.setattr(FileSource, "read", slow)
+    monkeypatch.setattr("unspool.client.uploadstream._HEARTBEAT", 0.001)
+    await Client(transport=lab.transport).put(lab.path, NAME)
+    assert lab.there() == DATA
+
+
+async def test_who_may_only_write_believes_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the right to read, what is at the name is not known, and a commit is answered again."""
+
+    async def denied(_: str) -> FileInfo:
+        raise PermissionDeniedError("write only")
+
+    lab = Lab(tmp_path)
+    monkeypatch.setattr(lab.transport, "stat", denied)
+    assert not (await lab.put()).already_there
+    assert (await lab.put()).already_there
+    assert len(lab.blocks()) == 11
+
+
+async def test_an_error_after_the_commit_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that breaks when the file is committed is no reason to fail, or to try again."""
+    lab = Lab(tmp_path)
+    write = lab.transport.write
+
+    @asynccontextmanager
+    async def broken(name: str) -> AsyncGenerator[_Stream, None]:
+        async with write(name) as stream:
+            yield stream
+        raise UnreachableError("broke at the end")
+
+    monkeypatch.setattr(lab.transport, "write", broken)
+    assert (await lab.put()).bytes_sent == len(DATA)
+    assert lab.opens() == 1

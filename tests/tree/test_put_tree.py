@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -291,3 +292,46 @@ def test_a_small_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path
     assert content is not None
     assert content.data == b"bytes"
     assert read_small(path, 4) is None
+
+
+def test_a_directory_below_that_cannot_be_read_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup that lacks a directory is not complete: the others are found, and this one is named."""
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "bad":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = Walk(tmp_path).some()
+    assert [file.name for file in found.files] == ["good/file"]
+    assert [failure.name for failure in found.failures] == ["bad/"]
+    assert "bad: cannot be read" in found.failures[0].error.message
+
+
+def test_what_is_no_small_file_any_more_cannot_be_read(tmp_path: Path) -> None:
+    """A file that vanished, and one that became a pipe: one error each, and nothing hangs."""
+    os.mkfifo(tmp_path / "pipe")
+    for name, said in (("none", "No such file"), ("pipe", "not a regular file any more")):
+        with pytest.raises(LocalFileError, match=said):
+            read_small(tmp_path / name, 10)
+
+
+async def test_a_file_that_vanishes_is_a_failure_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small one and a large one that are gone when they are to be read: the others are uploaded."""
+    lab = Lab(tmp_path)
+    listed = Listed.get
+
+    def vanish(self: Listed, name: str) -> FileInfo | None:
+        if name in ("there/d1/001", "there/large.bin"):
+            (lab.root / name.removeprefix("there/")).unlink()
+        return listed(self, name)
+
+    monkeypatch.setattr(Listed, "get", vanish)
+    result = await lab.put()
+    assert sorted(failure.name for failure in result.failures) == ["d1/001", "large.bin"]
+    assert (result.sent, result.failed) == (249, 2)
