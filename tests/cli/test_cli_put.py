@@ -153,6 +153,8 @@ def test_a_tree_is_uploaded_and_then_skipped(here: Path, root: Path, server: Ser
     assert {path.relative_to(tree): path.read_bytes() for path in tree.rglob("*") if path.is_file() and path.name != "out"} == {
         path.relative_to(root / "tree"): path.read_bytes() for path in (root / "tree").rglob("*") if path.is_file()
     }
+    assert put(here, "-r", "small", f"{server.address}/one/").code == 0
+    assert (root / "one" / "small").read_bytes() == b"small\n"
     second = put(here, "-r", "--json", "tree", f"{server.address}/tree/")
     result = json.loads(second.out)
     assert (result["sent"], result["kept"], result["bytes_sent"]) == (0, 61, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json as jsons
+import os
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -101,7 +102,8 @@ async def put(
     what the server has. A file that the server already has is not sent.
 
     With --recursive: all files below the directory FILE, under their names below it, into URL (HOST:PORT/PREFIX). Files that
-    the server has with the same size and modification time are skipped. Nothing is removed at the server.
+    the server has with the same size and modification time are skipped. Nothing is removed at the server. If FILE is a file, it
+    is uploaded as without --recursive.
     """
     from unspool.cli.statedir import usable_key_file  # noqa: PLC0415
     from unspool.client.client import Client  # noqa: PLC0415
@@ -118,6 +120,7 @@ async def put(
     )
     quiet = quiet or log_format is not None
     address = parse_address(url)
+    recursive = recursive and not os.path.isfile(sources[0])  # noqa: PTH113, ASYNC240 - unlike Path.is_file, this raises nothing
     files = [] if recursive else placed(sources, url)
     key = None if dry_run or sources == [STANDARD_INPUT] or not resume else await usable_key_file(quiet=quiet)
     async with Client(
