@@ -29,7 +29,7 @@ OWN_POOL := sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPoo
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test coverage test-deep rows fuzz audit objects check fmt proto proto-check bench bench-peers proxies readers pins clean
+.PHONY: demo test coverage test-deep rows fuzz audit objects seaweedfs azurite versitygw check fmt proto proto-check bench bench-peers proxies readers pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -44,10 +44,16 @@ build/protoc/.ready: requirements/proto.txt
 	touch $@
 
 # Object stores for the tests, below build/objects. Those that cannot be had are left out, and their tests skipped.
-objects: requirements/objects.txt
-	$(PYTHON) -m venv build/objects
-	build/objects/bin/python -m pip install --quiet --require-hashes -r requirements/objects.txt
+objects: seaweedfs azurite versitygw
+
+seaweedfs: requirements/objects.txt
+	-$(PYTHON) -m venv build/objects \
+	  && build/objects/bin/python -m pip install --quiet --require-hashes -r requirements/objects.txt
+
+azurite:
 	-npm install --silent --no-audit --no-fund --ignore-scripts --no-package-lock --prefix build/objects azurite@3.35.0
+
+versitygw:
 	-GOBIN=$(CURDIR)/build/objects/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 demo: $(READY)

@@ -12,7 +12,7 @@ Rule 4: what the client said when it opened the upload holds until its end.
     ENDED      out of order  out of order  out of order  ENDED         ENDED
 
 A stream that ends without a commit leaves the upload as it is: the client may go on with another stream. After any error the
-acceptor is ENDED. PROTOCOL.md, section 9, lists the checks in their order and the error for each; a test compares the two.
+acceptor is ENDED. PROTOCOL.md, section 14, lists the checks in their order and the error for each; a test compares the two.
 """
 
 from __future__ import annotations
