@@ -13,6 +13,7 @@
 #   make proxies     install the proxies that tests run unspool behind, and what checks deploy/
 #   make objects     install the object stores that tests run against
 #   make readers     install the programs that tests read data with through fsspec, beside pyarrow
+#   make site        the documentation as a web site, below build/site/html
 #   make bench       a first throughput figure, beside cp
 #   make bench-peers install what the benchmarks compare with; then: .venv/bin/python -m bench big
 #   make pins        resolve the pinned development requirements again
@@ -29,7 +30,8 @@ OWN_POOL := sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPoo
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test coverage test-deep rows fuzz audit objects seaweedfs azurite versitygw check fmt proto proto-check bench bench-peers proxies readers pins clean
+.PHONY: demo test coverage test-deep rows fuzz audit objects seaweedfs azurite versitygw check fmt proto proto-check bench bench-peers
+.PHONY: proxies readers site pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -139,6 +141,18 @@ build/proxies/.ready: requirements/proxies.txt $(READY)
 readers: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/readers.txt
 
+# A broken link or anchor, a page that is not in the navigation and whatever else Sphinx warns of fails it. Half a minute, so not in CI.
+site: build/site/.ready
+	build/site/env/bin/python tools/pages.py build/site/pages
+	build/site/env/bin/python -m sphinx --quiet --fail-on-warning --keep-going --jobs auto -c docs build/site/pages build/site/html
+	@echo "build/site/html/index.html"
+
+build/site/.ready: requirements/site.txt $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/site/env
+	$(BIN)/uv pip install --quiet --python build/site/env/bin/python --require-hashes -r requirements/site.txt
+	$(BIN)/python -c 'import pathlib; print(pathlib.Path("src").resolve())' >"$$(echo build/site/env/lib/python*/site-packages)/unspool.pth"
+	touch $@
+
 pins: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/dev.txt
@@ -156,6 +170,8 @@ pins: $(READY)
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proxies.txt
 	$(BIN)/uv pip compile requirements/readers.in --constraint requirements/dev.txt --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/readers.txt
+	$(BIN)/uv pip compile pyproject.toml requirements/site.in --all-extras --constraint requirements/dev.txt --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/site.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

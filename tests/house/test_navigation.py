@@ -1,8 +1,16 @@
-"""The list of pages in docs/README.md, which is the navigation of the site."""
+"""The list of pages in docs/README.md, which is the navigation of the site; and what the site is built of."""
 
 from __future__ import annotations
 
-from house.documents import REPO, links, read
+import posixpath
+import re
+
+import pytest
+from tools.pages import layout, page_of, resolved, tracked
+
+import unspool
+from house.documents import REPO, anchors, fenced, links, read
+from unspool.cli import main
 
 LISTED = [link.partition("#")[0] for link in links(read("docs/README.md"))]
 
@@ -22,3 +30,44 @@ def test_every_entry_of_the_navigation_is_there() -> None:
     whole = [link for link in links(read("docs/README.md")) if "#" not in link]
     assert len(whole) == len(set(whole))
     assert set(LISTED) == set(whole)
+
+
+@pytest.fixture(scope="module")
+def site() -> dict[str, str]:
+    """Lay out the site."""
+    if not (REPO / ".git").exists():
+        pytest.skip("not a git checkout")
+    return layout(REPO)
+
+
+def test_links_of_the_site_lead_to_its_pages(site: dict[str, str]) -> None:
+    """What a document links to in the repository is a page of the site, and the heading is there."""
+    for name, text in site.items():
+        if not name.startswith(("docs/", "index.md")) and "/" in name:
+            continue  # code, in which there are no links
+        for link in links(text):
+            target, _, anchor = link.partition("#")
+            if link.startswith(("https://", "mailto:")) or target.endswith(".svg"):
+                continue
+            page = posixpath.normpath(posixpath.join(posixpath.dirname(name), target)) if target else name
+            assert page in site, f"{name}: {link}"
+            assert not anchor or anchor in anchors(site[page]), f"{name}: {link}"
+
+
+def test_the_site_has_the_list_as_its_navigation(site: dict[str, str]) -> None:
+    """The first page has an entry for each page that is listed, and for those that only the site has."""
+    entries = {f"{line}.md" for line in re.findall(r"^(\S+)$", "".join(fenced(site["index.md"], "{toctree}")), re.MULTILINE)}
+    files = tracked(REPO)
+    listed = {page_of(resolved(link, "docs/README.md"), files) for link in LISTED} - {"index.md"}
+    assert entries & set(site) == listed | {"docs/README.md", "reference/help.md", "reference/python.md"}
+    assert set(re.findall(r"^(\S+)$", "".join(fenced(site["docs/decisions/index.md"], "{toctree}")), re.MULTILINE)) >= {
+        path.name for path in (REPO / "docs" / "decisions").glob("*.md")
+    }
+
+
+def test_the_site_shows_the_help_of_every_command_and_the_docstring_of_every_name(site: dict[str, str]) -> None:
+    """The reference has what the program and the package have."""
+    for command in main.every_command:
+        assert f"## unspool {command} --help" in site["reference/help.md"]
+    for name in set(unspool.__all__) - {"__version__"}:
+        assert re.search(rf"^\.\. auto\w+:: unspool\.{name}$", site["reference/python.md"], re.MULTILINE), name
