@@ -5,6 +5,7 @@
 #   make coverage    the same, measured: fails below the floor, and unless all of core/ was run
 #   make test-deep   all tests and their long forms: more examples, bigger files, minutes instead of seconds
 #   make rows        the wheel, installed, with the oldest and with the newest Python and dependencies
+#   make extras      sdist and wheel, installed alone and with each extra
 #   make fuzz        what reads foreign bytes, tried with FUZZ examples each (100,000): half an hour
 #   make audit       the pinned dependencies, looked up among known vulnerabilities; needs the network
 #   make check       lint, types, proto, import directions, generated code, compatibility with the last release
@@ -30,8 +31,8 @@ OWN_POOL := sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPoo
 GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
-.PHONY: demo test coverage test-deep rows fuzz audit objects seaweedfs azurite versitygw check fmt proto proto-check bench bench-peers
-.PHONY: proxies readers site pins clean
+.PHONY: demo test coverage test-deep rows extras fuzz audit objects seaweedfs azurite versitygw check fmt proto proto-check bench
+.PHONY: bench-peers proxies readers site pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -80,6 +81,10 @@ test-deep: $(READY)
 
 rows: $(READY)
 	$(BIN)/python tools/rows.py
+
+# Installs from the network: twenty seconds, or more. Not in CI, where `rows` installs the wheel.
+extras: $(READY)
+	$(BIN)/python -m tools.extras
 
 fuzz: $(READY)
 	UNSPOOL_FUZZ_EXAMPLES=$(or $(FUZZ),100000) $(BIN)/python -m pytest tests/fuzz

@@ -1,4 +1,4 @@
-"""The rows in which the wheel is tested: which Pythons they find."""
+"""The rows in which the wheel is tested, and the extras it is installed with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from tools.extras import USES
 from tools.rows import ROOT, TESTS, find, supported
 
 
@@ -49,3 +50,9 @@ def test_what_is_supported_is_said_once() -> None:
 def test_every_row_has_its_tests() -> None:
     """What the rows run is there."""
     assert [name for name in TESTS if not (ROOT / "tests" / name).exists()] == []
+
+
+def test_every_extra_is_tried() -> None:
+    """`make extras` has a program for each extra of pyproject.toml, in the same order."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert list(USES) == list(extras)
