@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TypeAlias, TypeVar
 
 import forking
 
@@ -25,6 +25,9 @@ UNSPOOL = [sys.executable, "-m", "unspool"]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
 
 T = TypeVar("T")
+
+Running: TypeAlias = subprocess.Popen[bytes] | forking.Command
+"""A process that a test watches."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,19 @@ def running(
     stdout: int | IO[bytes] = subprocess.PIPE,
     stderr: int | IO[bytes] = subprocess.PIPE,
     descriptors: int | None = None,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `unspool ARGUMENTS` beside the test, with so many file descriptors; what is left of it at the end is killed."""
-    with subprocess.Popen(
-        [*UNSPOOL, *map(str, arguments)], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
-    ) as process:
+    anew: bool = DEEP,
+) -> Iterator[Running]:
+    """Run `unspool ARGUMENTS` beside the test; what is left of it at the end is killed.
+
+    With `descriptors` it may have so many. With `anew` it is not forked, so that its memory is its own.
+    """
+    words = [*map(str, arguments)]
+    started: Running
+    if anew or descriptors is not None:
+        started = subprocess.Popen([*UNSPOOL, *words], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+    else:
+        started = forking.Command(words, str(Path.cwd()), ENVIRONMENT, stdout, stderr)
+    with started as process:
         if descriptors is not None:
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
         try:
@@ -87,17 +98,17 @@ def running(
             process.kill()
 
 
-def outcome_of(process: subprocess.Popen[bytes]) -> Outcome:
+def outcome_of(process: Running) -> Outcome:
     """Wait for a running command to end by itself."""
     out, err = process.communicate(timeout=60)
-    return Outcome(process.returncode, out or b"", (err or b"").decode())
+    return Outcome(process.wait(), out or b"", (err or b"").decode())
 
 
 @dataclass(frozen=True)
 class Serving:
     """A running `unspool serve`; `log` is the file its standard error goes to. `address` is the last of `addresses`."""
 
-    process: subprocess.Popen[bytes]
+    process: Running
     addresses: list[str]
     log: Path
 
@@ -129,12 +140,13 @@ def serving(
     listen: str = "127.0.0.1:0",
     log_format: str = "json",
     descriptors: int | None = None,
+    anew: bool = DEEP,
 ) -> Iterator[Serving]:
-    """Run `unspool serve ROOT OPTIONS` while inside, ready when entered."""
+    """Run `unspool serve ROOT OPTIONS` while inside, ready when entered. See `running`."""
     arguments: tuple[str | Path, ...] = ("serve", root, "--listen", listen, "--log-format", log_format, *options)
     with (
         log.open("ab") as stderr,
-        running(*arguments, stderr=stderr, descriptors=descriptors) as process,
+        running(*arguments, stderr=stderr, descriptors=descriptors, anew=anew) as process,
     ):
         assert process.stdout is not None
         ready = process.stdout.readline().decode()

@@ -60,7 +60,7 @@ async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path) 
     (tmp_path / "root" / "small").write_bytes(b"hello")
     patient = TransferOptions(idle_timeout=120.0)
     limits = ("--max-streams", "1100", "--max-streams-per-peer", "1100")
-    with serving(tmp_path / "root", tmp_path / "log", *limits) as server:
+    with serving(tmp_path / "root", tmp_path / "log", *limits, anew=True) as server:
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(Client(server.address, options=patient)) for _ in range(connections)]
             opened = [stack.enter_async_context(clients[n % connections].open("f")) for n in range(streams)]
@@ -134,7 +134,7 @@ async def test_stalled_readers_of_the_tutorials_dialect_are_within_400_mb(tmp_pa
     (tmp_path / "root" / "small").write_bytes(b"hello")
     patient = TransferOptions(idle_timeout=120.0)
     limits = ("--max-streams", "1000", "--max-streams-per-peer", "1000", "--grace", "0")
-    with serving(tmp_path / "root", tmp_path / "log", *limits) as server:
+    with serving(tmp_path / "root", tmp_path / "log", *limits, anew=True) as server:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(Client(server.address, options=patient, dialect="demo"))
             await asyncio.gather(*(stack.enter_async_context(client.open("f")) for _ in range(900)))

@@ -39,7 +39,7 @@ def test_a_gibibyte_needs_little_memory_on_both_sides(destination: str) -> None:
             file.truncate(SIZE)
             file.seek(SIZE // 2)
             file.write(os.urandom(MIB))
-        with serving(root, directory / "log") as server:
+        with serving(root, directory / "log", anew=True) as server:
             out = directory / "out"
             target = str(out) if destination == "file" else destination
             done = subprocess.run(

@@ -58,7 +58,7 @@ async def test_many_slow_uploads_take_little_memory(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     many = ("--max-streams", "2000", "--max-streams-per-peer", "2000", "--max-uploads", "2000")
-    with serving(root, tmp_path / "log", "--write", *many) as server:
+    with serving(root, tmp_path / "log", "--write", *many, anew=True) as server:
         uploads = [Persistent(server.address, f"{number}.bin", bytes(300_000)) for number in range(count)]
         channels = [grpc.aio.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(8)]
         streams = [await upload.begin(channels[number % 8]) for number, upload in enumerate(uploads)]

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from authority import Authority
-from processes import ENVIRONMENT, outcome_of, running, unspool
+from processes import ENVIRONMENT, Running, outcome_of, running, unspool
 from proxies.proxy import TOOLS, program_of
 
 REPO = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ COMMANDS: dict[str, Callable[[], list[str]]] = {
 class Started:
     """A server as a file below deploy/ starts it, and where things are."""
 
-    process: subprocess.Popen[bytes]
+    process: Running
     addresses: Sequence[str]
     ca: Path
     run: Path

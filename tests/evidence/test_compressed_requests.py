@@ -35,7 +35,7 @@ def test_millions_of_entries_are_refused_before_they_are_made(tmp_path: Path) ->
     async def ten(address: str) -> list[grpc.aio.AioRpcError]:
         return await asyncio.gather(*(refused(address) for _ in range(10)))
 
-    with serving(tmp_path / "root", tmp_path / "log") as server:
+    with serving(tmp_path / "root", tmp_path / "log", anew=True) as server:
         status = Path(f"/proc/{server.process.pid}/status")
         before = peak_memory(status)
         errors = asyncio.run(ten(server.address))

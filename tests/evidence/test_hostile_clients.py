@@ -81,7 +81,7 @@ def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> N
     root = tmp_path / "served"
     root.mkdir()
     (root / "a.bin").write_bytes(bytes(100_000))
-    with serving(root, tmp_path / "log", "--bytestream") as server:
+    with serving(root, tmp_path / "log", "--bytestream", anew=True) as server:
         asyncio.run(answered(server.address))
         opened, before = descriptors(server), memory(server)
         waits = sorted(attacked(name, server))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Callable
 from random import Random
 
@@ -12,7 +11,7 @@ import pytest
 
 from crash.roomy import roomy
 from evidence.seeds import DEEP
-from processes import Outcome, Serving, running, serving
+from processes import Outcome, Running, Serving, running, serving
 from unspool.testing.proxy import Proxy
 
 MIB = 1 << 20
@@ -27,10 +26,10 @@ SIZE = (KILLS + 2) * BETWEEN
 BANDWIDTH = 60 * MIB
 
 
-def ended(process: subprocess.Popen[bytes]) -> Outcome:
+def ended(process: Running) -> Outcome:
     """Wait for a command to end, for as long as the test may take."""
     out, err = process.communicate()
-    return Outcome(process.returncode, out, err.decode())
+    return Outcome(process.wait(), out or b"", (err or b"").decode())
 
 
 async def killed(server: Serving, proxy: Proxy, client: asyncio.Task[Outcome], random: Random, known: int) -> None:

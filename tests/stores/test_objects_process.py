@@ -84,6 +84,7 @@ def test_an_object_that_is_replaced_during_a_download_is_fetched_anew(bucket: Se
         client.send_signal(signal.SIGCONT)
         _, err = client.communicate(timeout=60)
     assert client.returncode == 0, err
+    assert err is not None
     assert b"begun again once" in err
     assert (tmp_path / "big.bin").read_bytes() == new
 
