@@ -181,7 +181,7 @@ def test_no_token_is_in_the_list_of_processes(tmp_path: Path) -> None:
     """While a command runs, its arguments, which every user can see, do not contain the token."""
     file = tmp_path / "token"
     file.write_text(ALICE)
-    with running("get", "--wait", "60", "--token-file", file, "localhost:1/a", tmp_path / "a") as process:
+    with running("get", "--wait", "60", "--token-file", file, "localhost:1/a", tmp_path / "a", anew=True) as process:
         cmdline = Path(f"/proc/{process.pid}/cmdline")
         arguments = eventually(lambda: b"--token-file" in (read := cmdline.read_bytes()) and read)  # once it is our program
     assert isinstance(arguments, bytes)
