@@ -32,7 +32,7 @@ GO_CODE := bench/peers/tutorial/demo examples/go/unspoolv1
 HAVE_GO := (cd examples/go && GOTOOLCHAIN=local go list -m) >/dev/null 2>&1
 
 .PHONY: demo test coverage test-deep rows extras fuzz audit objects seaweedfs azurite versitygw check fmt proto proto-check bench
-.PHONY: bench-peers proxies readers site pins clean
+.PHONY: bench-peers go-programs node-program proxies readers site pins clean
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unspool needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -134,6 +134,14 @@ bench: $(READY)
 bench-peers: $(READY)
 	-apt-get install --yes --quiet nginx-light curl aria2 rsync
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bench.txt
+
+# What the programs in Go and in JavaScript are made of, so that no test has to wait for it.
+go-programs:
+	for program in bench/peers/tutorial examples/go; do \
+	  (cd $$program && CGO_ENABLED=0 go build -buildvcs=false -trimpath -o /dev/null .) || exit 1; done
+
+node-program:
+	cd examples/node && npm install --no-audit --no-fund --ignore-scripts
 
 # nginx and HAProxy come from the system's packages: apt-get install nginx-light haproxy.
 proxies: build/proxies/.ready

@@ -72,11 +72,11 @@ def attacked(name: str, server: Serving) -> list[float]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> None:
-    """Every request of a good client is answered soon, and a third attack takes no more memory.
+    """Every request of a good client is answered soon, and in the long form a third attack takes no more memory than two.
 
     Alone on two processors all answers come within a second. Here the attack and other tests share them, so half of the answers
-    have to. Memory that was used once is kept (decision 0011), so another attack may add a tenth to it, or what is within
-    the bounds above.
+    have to. Memory that was used once is kept for a while (decision 0011), so another attack may add a tenth to it, or what is
+    within the bounds above.
     """
     root = tmp_path / "served"
     root.mkdir()
@@ -88,11 +88,13 @@ def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> N
         assert waits[len(waits) // 2] < 1.0, waits
         assert waits[-1] < 10.0, waits
         eventually(lambda: descriptors(server) <= 1.1 * opened)
-        attacked(name, server)
-        twice = memory(server)
-        attacked(name, server)
-        eventually(lambda: descriptors(server) <= 1.1 * opened)
-        assert memory(server) < max(1.1 * twice, before + MOST_KEPT.get(name, 80 * MIB))
+        most: float = before + MOST_KEPT.get(name, 80 * MIB)
+        if DEEP:
+            attacked(name, server)
+            most = max(1.1 * memory(server), most)
+            attacked(name, server)
+            eventually(lambda: descriptors(server) <= 1.1 * opened)
+        assert memory(server) < most
         assert sorted(asyncio.run(answered(server.address)))[5] < 1.0
         assert server.stop() == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
