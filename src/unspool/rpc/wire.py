@@ -60,16 +60,12 @@ _M = TypeVar("_M", bound=Message)
 
 def encode_info(info: FileInfo) -> pb.FileInfo:
     """Return the message for a file's description."""
-    modified = None
     attributes = info.attributes
-    if attributes.modified_ns is not None:
-        seconds, nanos = divmod(attributes.modified_ns, _NS)
-        modified = Timestamp(seconds=seconds, nanos=nanos)
     return pb.FileInfo(
         name=info.name,
         size=info.size,
         revision=info.revision,
-        modified=modified,
+        modified=encode_time(attributes.modified_ns),
         content_type=attributes.content_type,
         crc32c=info.crc32c,
         executable=attributes.executable,  # type: ignore[arg-type]  # the stub does not know that None is absent
@@ -86,7 +82,6 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
             f"{len(revision)} and a media type of {len(content_type)}: "
             f"at most {MAX_NAME_BYTES}, {LONGEST_REVISION} and {_LONGEST_CONTENT_TYPE} are taken"
         )
-    modified = message.modified if message.HasField("modified") else None
     sha256 = message.sha256 if message.HasField("sha256") else None
     if sha256 is not None and len(sha256) != SHA256_BYTES:
         raise errors.ProtocolError(
@@ -97,13 +92,26 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
         message.size,
         revision,
         Attributes(
-            modified.seconds * _NS + modified.nanos if modified is not None else None,
+            decode_time(message.modified) if message.HasField("modified") else None,
             content_type,
             message.executable if message.HasField("executable") else None,
         ),
         message.crc32c if message.HasField("crc32c") else None,
         sha256,
     )
+
+
+def encode_time(nanoseconds: int | None) -> Timestamp | None:
+    """Return the message for a time in nanoseconds since 1970 UTC."""
+    if nanoseconds is None:
+        return None
+    seconds, nanos = divmod(nanoseconds, _NS)
+    return Timestamp(seconds=seconds, nanos=nanos)
+
+
+def decode_time(message: Timestamp) -> int:
+    """Return the time in a message, in nanoseconds since 1970 UTC."""
+    return message.seconds * _NS + message.nanos
 
 
 def encode_stat_request(name: str) -> bytes:

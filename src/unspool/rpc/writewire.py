@@ -7,9 +7,10 @@ field has the same number, so `unspool.rpc.wire` writes and reads it without sup
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.message import Message
 
 from unspool import errors
 from unspool.core.model import Attributes, Block, Frame, Span
@@ -32,23 +33,27 @@ from unspool.core.uploading import (
     WrittenFile,
 )
 from unspool.rpc import status
-from unspool.rpc.entries import has_more_fields, read_any_varint
+from unspool.rpc.entries import check_entries, has_more_fields, read_any_varint
 from unspool.rpc.wire import (
     SHA256_BYTES,
     decode_info,
+    decode_time,
     encode_frame,
     encode_info,
+    encode_time,
     filled,
     parsed,
     read_plain_block,
 )
 from unspool.v1 import file_service_pb2 as pb
 
+_M = TypeVar("_M", bound=Message)
+
 _NS = 1_000_000_000
 
-_LARGEST_OPENING = 600 * 1024
-"""Bytes of a message besides its block: room for a name and 10,000 spans to discard. If all are empty spans, parsing them takes
-25 MiB."""
+_LARGEST = 600 * 1024
+"""Bytes of a message of an upload besides its block: room for a name and 10,000 spans. If all are empty spans, parsing them
+takes 25 MiB."""
 
 _OTHER_FIELDS = 64
 """Fields that a message may have besides its files, to allow for later versions."""
@@ -81,10 +86,8 @@ def decode_upload_request(data: bytes) -> UploadRequest:
     block = read_plain_block(data)
     if block is not None:
         return UploadRequest(block=block)
-    if _is_larger_without_block(data, _LARGEST_OPENING):
-        raise errors.InvalidRequestError(
-            f"a message of {len(data)} bytes that is not a block: at most {_LARGEST_OPENING} are taken"
-        )
+    if _is_larger_without_block(data, _LARGEST):
+        raise errors.InvalidRequestError(f"a message of {len(data)} bytes that is not a block: at most {_LARGEST} are taken")
     message = parsed(pb.WriteFileRequest(), data, errors.InvalidRequestError)
     run = message.block if message.HasField("block") else None
     ends = message.commit if message.HasField("commit") else None
@@ -120,7 +123,7 @@ def _encode_open(opens: UploadOpen) -> pb.UploadOpen:
         size=opens.size,
         crc32c=opens.crc32c,
         sha256=opens.sha256,
-        modified=_encode_time(attributes.modified_ns),
+        modified=encode_time(attributes.modified_ns),
         content_type=attributes.content_type,
         executable=attributes.executable,
         discard=[pb.GoodSpan(start=span.start, length=span.length) for span in opens.discard],
@@ -169,17 +172,9 @@ def _decode_condition(message: pb.UploadOpen | pb.SmallFile) -> Condition:
             return ANYTHING
 
 
-def _encode_time(nanoseconds: int | None) -> Timestamp | None:
-    if nanoseconds is None:
-        return None
-    seconds, nanos = divmod(nanoseconds, _NS)
-    return Timestamp(seconds=seconds, nanos=nanos)
-
-
 def _decode_attributes(message: pb.UploadOpen | pb.SmallFile) -> Attributes:
-    modified = message.modified if message.HasField("modified") else None
     return Attributes(
-        modified.seconds * _NS + modified.nanos if modified is not None else None,
+        decode_time(message.modified) if message.HasField("modified") else None,
         message.content_type,
         message.executable if message.HasField("executable") else None,
     )
@@ -212,7 +207,7 @@ def encode_upload_answer(answer: UploadAnswer) -> bytes:
 
 def decode_upload_answer(data: bytes, *, name: str) -> UploadAnswer:
     """Parse a WriteFileResponse. Raises ProtocolError if it is not one, or makes no sense. `name` is the file's name."""
-    message = parsed(pb.WriteFileResponse(), data, errors.ProtocolError)
+    message = _parsed_answer(pb.WriteFileResponse(), data, name)
     if message.HasField("refused"):
         refused = message.refused
         return UploadRefused(status.decode_upload_error(refused.error, name=name), _decode_goods(refused.good, name))
@@ -223,6 +218,13 @@ def decode_upload_answer(data: bytes, *, name: str) -> UploadAnswer:
     if message.HasField("progress"):
         return UploadProgress(message.progress.received, message.progress.durable)
     return None
+
+
+def _parsed_answer(message: _M, data: bytes, name: str) -> _M:
+    """Parse an answer about an upload, unless it is so long that its spans would take much memory."""
+    if len(data) > _LARGEST:
+        raise errors.ProtocolError(f"{name}: the server answers {len(data)} bytes: at most {_LARGEST} are taken", name=name)
+    return parsed(message, data, errors.ProtocolError)
 
 
 def _encode_good(good: GoodSpan) -> pb.GoodSpan:
@@ -268,7 +270,7 @@ def encode_new_files(files: Iterable[NewFile], *, transfer_id: str = "", attempt
                 name=file.name,
                 if_absent=True if file.condition.absent else None,
                 if_revision=file.condition.revision,
-                modified=_encode_time(file.attributes.modified_ns),
+                modified=encode_time(file.attributes.modified_ns),
                 content_type=file.attributes.content_type,
                 executable=file.attributes.executable,
                 crc32c=file.crc32c,
@@ -319,6 +321,7 @@ def encode_written(results: Iterable[WrittenFile]) -> bytes:
 
 def decode_written(data: bytes, names: Sequence[str]) -> tuple[WrittenFile, ...]:
     """Parse a WriteFilesResponse. Raises ProtocolError if it is not one, or has more results than there are `names`."""
+    check_entries(data)
     message = parsed(pb.WriteFilesResponse(), data, errors.ProtocolError)
     if len(message.results) > len(names):
         raise errors.ProtocolError(f"the server answers {len(message.results)} files, and {len(names)} were left")
@@ -356,7 +359,7 @@ def encode_upload_state(state: UploadState) -> bytes:
 
 def decode_upload_state(data: bytes, *, name: str) -> UploadState:
     """Parse a StatUploadResponse. Raises ProtocolError if it is not one."""
-    message = parsed(pb.StatUploadResponse(), data, errors.ProtocolError)
+    message = _parsed_answer(pb.StatUploadResponse(), data, name)
     if message.HasField("committed"):
         return UploadCommitted(decode_info(message.committed))
     return _decode_opened(message.opened, name) if message.HasField("opened") else None
