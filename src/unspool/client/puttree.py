@@ -14,16 +14,18 @@ Rule 4: nothing is removed at the server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from unspool.client.events import Advanced, Event, FileFailed, Observer, Rechecked, Started, TreeAdvanced
+from unspool.client.events import Observer
 from unspool.client.putbatch import SMALL, Batch
+from unspool.client.puttally import PutTally
 from unspool.client.results import PutTreeResult
 from unspool.client.seams import Seams
+from unspool.client.tally import Relay
 from unspool.client.together import all_done
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
@@ -32,7 +34,6 @@ from unspool.client.uploadstream import Material
 from unspool.client.verify import stat, with_checksum
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest
-from unspool.core.omissions import Omissions
 from unspool.core.tree import below
 from unspool.core.uploadid import upload_id
 from unspool.core.uploading import Condition
@@ -40,9 +41,8 @@ from unspool.core.uptodate import Need, need
 from unspool.errors import AccessError, FileChangedError, NoSpaceError, NotFoundError, UnspoolError, UnsupportedError
 from unspool.local.disk import Disk
 from unspool.local.listed import Listed
-from unspool.local.outcome import Failure
 from unspool.local.source import FileSource
-from unspool.local.walk import Found, LocalFile, Walk
+from unspool.local.walk import LocalFile, Walk
 from unspool.options import MIB, TransferOptions
 
 _BATCH_FILES = 1000
@@ -50,9 +50,6 @@ _BATCH_FILES = 1000
 
 _BATCH_BYTES = 16 * MIB
 """Approximate bytes of one batch. This bounds what a broken stream may have to send again."""
-
-_MOST_FAILURES = 1000
-"""Failures and omitted names that a result keeps. The observer is notified of all failures."""
 
 _Item: TypeAlias = tuple[LocalFile, FileInfo | None]
 """A file to upload, and what the server has if the checksums are to be compared."""
@@ -107,7 +104,8 @@ class PutTree:
         self._listed: Listed | None = None
         self._one_by_one = False  # the server has no batches
         self._listing = Transfer(seams, options, observer)
-        self._tally = _Tally(observer, self._listing.id)
+        self._observer = observer
+        self._tally = PutTally(observer, self._listing.id)
 
     async def run(self) -> PutTreeResult:
         """Upload the tree."""
@@ -207,7 +205,7 @@ class PutTree:
         grown: list[LocalFile] = []
         doubtful: list[tuple[LocalFile, int, int, UnspoolError]] = []
         if not self._one_by_one:
-            transfer = Transfer(seams, self._options, self._tally.observer)
+            transfer = Transfer(seams, self._options, self._observer)
             batch = Batch(
                 [(file, self._below + file.name, there) for file, there in work],
                 transfer,
@@ -215,7 +213,7 @@ class PutTree:
                 condition=self._condition,
                 sent=self._tally.sent,
                 kept=self._tally.keep,
-                failed=self._tally.fail,
+                failed=lambda file, error: self._tally.fail(file.name, error),
                 grown=grown.append,
                 doubtful=lambda *one: doubtful.append(one),
             )
@@ -237,20 +235,20 @@ class PutTree:
 
     async def _settle(self, file: LocalFile, size: int, checksum: int, error: UnspoolError, seams: Seams) -> None:
         """Count a file that was to be absent and is there: if it has our bytes, we have written it, and the answer was lost."""
-        transfer = Transfer(seams, self._options, self._tally.observer)
+        transfer = Transfer(seams, self._options, self._observer)
         name = self._below + file.name
         with suppress(NotFoundError, AccessError, FileChangedError):
             info = await with_checksum(await stat(name, transfer), transfer)
             if (info.size, info.crc32c) == (size, checksum):
                 self._tally.sent(size)
                 return
-        self._tally.fail(file, error)
+        self._tally.fail(file.name, error)
 
     async def _put_large(self, item: _Item, seams: Seams) -> None:
         """Upload a file with an upload of its own."""
         file, there = item
         name = self._below + file.name
-        transfer = Transfer(seams, self._options, _Relay(file.name, self._tally))
+        transfer = Transfer(seams, self._options, Relay(file.name, self._tally, self._observer))
         try:
             source = await self._disk.do(partial(FileSource, file.path))
             material = Material(source, transfer)
@@ -272,123 +270,9 @@ class PutTree:
             if isinstance(error, _ENDS_ALL):
                 raise
             self._tally.forget(file.name)
-            self._tally.fail(file, error)
+            self._tally.fail(file.name, error)
         else:
             self._tally.forget(file.name)
             (self._tally.keep if result.already_there else self._tally.sent)(result.size)
         finally:
             self._tally.bytes_sent += transfer.tally.bytes_sent
-
-
-class _Tally:
-    """The counts of a tree that is uploaded.
-
-    Attributes:
-        observer: notified of progress and failures.
-        bytes_sent: bytes of files sent.
-    """
-
-    def __init__(self, observer: Observer, transfer_id: str) -> None:
-        self.observer = observer
-        self.bytes_sent = 0
-        self.under_way: dict[str, tuple[int, int]] = {}  # of large files: bytes there, and those of an earlier run
-        self._transfer_id = transfer_id
-        self._files = self._size = self._sent = self._kept = self._failed = 0
-        self._good = self._kept_bytes = 0
-        self._found_all = False
-        self._failures: list[Failure] = []
-        self._omissions = Omissions(_MOST_FAILURES)
-
-    def find(self, found: Found) -> None:
-        """Count what was left out, and directories that cannot be read."""
-        for omission in found.omitted:
-            self._omissions.add(omission)
-        for failure in found.failures:
-            self._add_failure(failure.name, failure.error)
-
-    def list(self, files: Sequence[LocalFile]) -> None:
-        """Count files that are wanted."""
-        self._files += len(files)
-        self._size += sum(file.size for file in files)
-
-    def complete(self) -> None:
-        """Note that all files are found."""
-        self._found_all = True
-        self.tell()
-
-    def keep(self, size: int) -> None:
-        """Count a file that the server has already."""
-        self._kept += 1
-        self._good += size
-        self._kept_bytes += size
-
-    def sent(self, size: int) -> None:
-        """Count a file that the server has from this run."""
-        self._sent += 1
-        self._good += size
-
-    def fail(self, file: LocalFile, error: UnspoolError) -> None:
-        """Count a file that failed."""
-        self._add_failure(file.name, error)
-
-    def _add_failure(self, name: str, error: UnspoolError) -> None:
-        self._failed += 1
-        error.__traceback__ = None  # its frames hold the bytes of files
-        if len(self._failures) < _MOST_FAILURES:
-            self._failures.append(Failure(name, error))
-        self.observer.notify(FileFailed(name, error, self._transfer_id))
-
-    def forget(self, name: str) -> None:
-        """Stop counting a large file as being under way."""
-        self.under_way.pop(name, None)
-
-    def tell(self) -> None:
-        """Notify the observer of the progress."""
-        self.observer.notify(
-            TreeAdvanced(
-                files=self._sent + self._kept + self._failed,
-                good=self._good + sum(good for good, _ in self.under_way.values()),
-                kept=self._kept_bytes + sum(kept for _, kept in self.under_way.values()),
-                listed_files=self._files,
-                listed_bytes=self._size,
-                listed_all=self._found_all,
-                transfer=self._transfer_id,
-            )
-        )
-
-    def result(self, prefix: str, path: str, seconds: float) -> PutTreeResult:
-        """Return the result."""
-        return PutTreeResult(
-            prefix=prefix,
-            path=path,
-            files=self._files,
-            size=self._size,
-            sent=self._sent,
-            kept=self._kept,
-            failed=self._failed,
-            omitted=self._omissions.as_tuple(),
-            failures=tuple(self._failures),
-            bytes_sent=self.bytes_sent,
-            seconds=seconds,
-        )
-
-
-class _Relay:
-    """Turns the progress of one upload into progress of the tree, and passes its other events on."""
-
-    def __init__(self, name: str, tally: _Tally) -> None:
-        self._name = name
-        self._tally = tally
-
-    def notify(self, event: Event) -> None:
-        """See `Observer.notify`."""
-        match event:
-            case Started(_, _, resumed_from):
-                self._tally.under_way[self._name] = (resumed_from, resumed_from)
-            case Advanced(good):
-                self._tally.under_way[self._name] = (good, self._tally.under_way.get(self._name, (0, 0))[1])
-                self._tally.tell()
-            case Rechecked():
-                pass
-            case _:
-                self._tally.observer.notify(event)

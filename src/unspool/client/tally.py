@@ -16,48 +16,103 @@ _MOST_FAILURES = 1000
 """Failures and omitted names that a result keeps. The observer is notified of all failures."""
 
 
-class TreeTally:
-    """Counts files and bytes, and notifies the observer.
+class Counts:
+    """What the counts of a tree have in common, whether it is downloaded or uploaded.
 
     Args:
         observer: notified of progress and failures.
         transfer_id: of the listing.
 
     Attributes:
-        listed: files listed in this round.
-        fetched: files fetched in this round.
-        bytes_received: verified bytes received.
-        by_server: the same, of each server.
-        without: replicas that did not have a file at the revision that another one listed.
-        under_way: bytes that are here of each large file being downloaded.
+        listed: files listed.
+        under_way: bytes that have arrived of each large file being transferred.
         resumed: the part of these bytes that an earlier run left.
     """
 
     def __init__(self, observer: Observer, transfer_id: str) -> None:
         self._observer = observer
         self._transfer_id = transfer_id
-        self.bytes_received = 0
-        self.by_server: dict[str, int] = {}
-        self.without: set[str] = set()
         self.under_way: dict[str, int] = {}
         self.resumed: dict[str, int] = {}
-        self._verified: Verified = "file"
-        self._fetched_before = 0
-        self.fetched = 0
         self._begin()
 
     def _begin(self) -> None:
         self.listed = self._listed_bytes = 0
         self._listed_all = False
-        self.fetched = self._kept = self._failed = self._left_out = self._directories = 0
-        self._good = 0  # bytes that are here
-        self._kept_bytes = 0  # bytes of `_good` that were not fetched
+        self._moved = 0  # files that this call has transferred
+        self._kept = self._failed = self._left_out = 0
+        self._good = 0  # bytes that have arrived
+        self._kept_bytes = 0  # bytes of `_good` that were not transferred
         self._failures: list[Failure] = []
         self._omissions = Omissions(_MOST_FAILURES)
 
+    def forget(self, name: str) -> None:
+        """Stop counting a large file as being transferred."""
+        self.under_way.pop(name, None)
+        self.resumed.pop(name, None)
+
+    def complete(self) -> None:
+        """Mark the listing as complete, and notify the observer."""
+        self._listed_all = True
+        self.tell()
+
+    def omit(self, omitted: Iterable[Omission]) -> None:
+        """Add names that are left out."""
+        for omission in omitted:
+            self._omissions.add(omission)
+
+    def fail(self, name: str, error: UnspoolError) -> None:
+        """Add a file that failed."""
+        self._failed += 1
+        _forget_where(error)
+        if len(self._failures) < _MOST_FAILURES:
+            self._failures.append(Failure(name, error))
+        self._observer.notify(FileFailed(name, error, self._transfer_id))
+
+    def tell(self) -> None:
+        """Notify the observer of the progress."""
+        self._observer.notify(
+            TreeAdvanced(
+                files=self._moved + self._kept + self._failed + self._left_out,
+                good=self._good + sum(self.under_way.values()),
+                kept=self._kept_bytes + sum(self.resumed.values()),
+                listed_files=self.listed,
+                listed_bytes=self._listed_bytes,
+                listed_all=self._listed_all,
+                transfer=self._transfer_id,
+            )
+        )
+
+
+class TreeTally(Counts):
+    """The counts of a tree that is downloaded.
+
+    Attributes:
+        bytes_received: verified bytes received.
+        by_server: the same, of each server.
+        without: replicas that did not have a file at the revision that another one listed.
+    """
+
+    def __init__(self, observer: Observer, transfer_id: str) -> None:
+        super().__init__(observer, transfer_id)
+        self.bytes_received = 0
+        self.by_server: dict[str, int] = {}
+        self.without: set[str] = set()
+        self._verified: Verified = "file"
+        self._fetched_before = 0
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._directories = 0
+
+    @property
+    def fetched(self) -> int:
+        """Files fetched in this round."""
+        return self._moved
+
     def again(self) -> None:
         """Begin another round. Files fetched in this round will count as kept in the next."""
-        self._fetched_before += self.fetched
+        self._fetched_before += self._moved
         self._begin()
 
     def add(self, outcome: Outcome) -> None:
@@ -65,7 +120,7 @@ class TreeTally:
         self.listed += outcome.listed
         self._listed_bytes += outcome.listed_bytes
         self._kept += outcome.kept
-        self.fetched += outcome.fetched
+        self._moved += outcome.fetched
         self._good += outcome.kept_bytes + outcome.fetched_bytes
         self._kept_bytes += outcome.kept_bytes
         self._left_out += outcome.left_out
@@ -91,7 +146,7 @@ class TreeTally:
         if result.resumed_from == result.size and not result.bytes_received and not result.restarts:
             self._kept += 1
         else:
-            self.fetched += 1
+            self._moved += 1
             if result.verified != "file":
                 self._verified = "blocks"
         self._good += result.size
@@ -99,43 +154,6 @@ class TreeTally:
         self.add_received(result.bytes_received, result.servers, result.without)
         self.forget(result.name)
         self.tell()
-
-    def forget(self, name: str) -> None:
-        """Stop counting a large file as being downloaded."""
-        self.under_way.pop(name, None)
-        self.resumed.pop(name, None)
-
-    def complete(self) -> None:
-        """Mark the listing as complete, and notify the observer."""
-        self._listed_all = True
-        self.tell()
-
-    def omit(self, omitted: Iterable[Omission]) -> None:
-        """Add names that the server omits."""
-        for omission in omitted:
-            self._omissions.add(omission)
-
-    def fail(self, name: str, error: UnspoolError) -> None:
-        """Add a file that failed."""
-        self._failed += 1
-        _forget_where(error)
-        if len(self._failures) < _MOST_FAILURES:
-            self._failures.append(Failure(name, error))
-        self._observer.notify(FileFailed(name, error, self._transfer_id))
-
-    def tell(self) -> None:
-        """Notify the observer of the progress."""
-        self._observer.notify(
-            TreeAdvanced(
-                files=self.fetched + self._kept + self._failed + self._left_out,
-                good=self._good + sum(self.under_way.values()),
-                kept=self._kept_bytes + sum(self.resumed.values()),
-                listed_files=self.listed,
-                listed_bytes=self._listed_bytes,
-                listed_all=self._listed_all,
-                transfer=self._transfer_id,
-            )
-        )
 
     def result(self, prefix: str, path: str, seconds: float) -> TreeResult:
         """Return the result of the tree."""
@@ -145,7 +163,7 @@ class TreeTally:
             path=path,
             files=self.listed,
             size=self._listed_bytes,
-            fetched=self.fetched + before,
+            fetched=self._moved + before,
             kept=self._kept - before,
             failed=self._failed,
             directories=self._directories,
@@ -161,9 +179,9 @@ class TreeTally:
 
 
 class Relay:
-    """Turns the progress of one download into progress of the tree, and passes its other events on."""
+    """Turns the progress of one transfer into progress of the tree, and passes its other events on."""
 
-    def __init__(self, name: str, tally: TreeTally, observer: Observer) -> None:
+    def __init__(self, name: str, tally: Counts, observer: Observer) -> None:
         self._name = name
         self._tally = tally
         self._observer = observer
