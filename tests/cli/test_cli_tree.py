@@ -16,8 +16,8 @@ from cli.test_cli_progress import STYLE, on_a_terminal
 from gate import Gate
 from processes import eventually, free_port, outcome_of, running, serving, unspool
 from unspool.cli.treeprogress import tree_progress
-from unspool.client.events import FileFailed, Retrying, TreeAdvanced
-from unspool.errors import NotFoundError, StalledError
+from unspool.client.events import FileFailed, Restarting, Retrying, TreeAdvanced
+from unspool.errors import FileChangedError, NotFoundError, StalledError
 
 MIB = 1 << 20
 
@@ -201,6 +201,17 @@ def test_plain_lines_come_every_ten_seconds(capsys: pytest.CaptureFixture[str]) 
     assert lines.after(TreeAdvanced(7, 2 * MIB, 0, 100, 9 * MIB, listed_all=True, transfer="t"), at=19.9) == []
     assert lines.after(TreeAdvanced(8, 3 * MIB, 0, 100, 9 * MIB, listed_all=True, transfer="t"), at=20) == [
         "host/d: 8/100 files, 3.0/9.0 MiB here"
+    ]
+
+
+def test_plain_lines_of_an_upload_say_where_the_files_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """The files of `put -r` are there, not here, and what begins again is what the server has."""
+    lines = Lines(capsys, partial(tree_progress, "host/d", quiet=False, sending=True))
+    assert lines.after(TreeAdvanced(6, 2 * MIB, 0, 100, 9 * MIB, listed_all=True, transfer="t"), at=10) == [
+        "host/d: 6/100 files, 2.0/9.0 MiB there"
+    ]
+    assert lines.after(Restarting(FileChangedError("a: changed"), 0.0, "t"), at=11) == [
+        "host/d: what the server has is not used: a: changed"
     ]
 
 

@@ -16,9 +16,8 @@ from unspool.cli.getcommand import GetCommand
 from unspool.cli.getlog import begin_log, log_option
 from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
-from unspool.cli.sizes import Size
 from unspool.cli.targets import targets
-from unspool.core.counted import counted
+from unspool.cli.transferring import idle_timeout_option, jobs_option, json_option, limit_rate_option
 from unspool.options import OnChange, Security, TransferOptions
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from unspool.core.retry import RetryPolicy
 
 _DEFAULTS = TransferOptions()
-
-MOST_JOBS = 64
-"""Most streams that a user may request. By default a server allows 100 per address."""
 
 
 @click.command(cls=GetCommand)
@@ -59,21 +55,9 @@ MOST_JOBS = 64
 @click.option("--no-record", is_flag=True, help="With -r: keep no record; compare the files in DEST.")
 @click.option("--checksum", is_flag=True, help="With -r: compare every file in DEST, even if the record vouches for it.")
 @click.option("--dry-run", "-n", is_flag=True, help="Print what would be fetched, and its size; write nothing.")
-@click.option(
-    "--jobs",
-    "-j",
-    type=click.IntRange(1, MOST_JOBS),
-    default=None,
-    help="Streams at the same time, each on its own connection (default: as many as make it faster).",
-)
-@click.option(
-    "--idle-timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=_DEFAULTS.idle_timeout,
-    show_default=True,
-    help="Seconds without any message after which an attempt counts as stalled.",
-)
-@click.option("--limit-rate", type=Size(1), default=None, help="Most bytes per second, in all (default: no limit).")
+@jobs_option("Streams at the same time, each on its own connection (default: as many as make it faster).")
+@idle_timeout_option
+@limit_rate_option
 @click.option(
     "--on-change",
     type=click.Choice(["restart", "fail"]),
@@ -93,9 +77,7 @@ MOST_JOBS = 64
 @click.option("--verbose", "-v", is_flag=True, help="With -r: name what the server leaves out.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @log_option
-@click.option(
-    "--json", is_flag=True, help="Print the result as one JSON object (of several files: one a line), and no progress."
-)
+@json_option
 @command
 @security_options
 @heartbeat_option
@@ -253,25 +235,20 @@ async def _get_tree(
     quiet: bool,
     json: bool,
 ) -> None:
-    from unspool.cli.omissions import describe_omission, echo_omissions  # noqa: PLC0415
-    from unspool.cli.treeprogress import describe_failure, tree_progress  # noqa: PLC0415
-    from unspool.errors import IncompleteTreeError  # noqa: PLC0415
+    from unspool.cli.failures import check_tree, describe_tree  # noqa: PLC0415
+    from unspool.cli.omissions import echo_omissions  # noqa: PLC0415
+    from unspool.cli.treeprogress import tree_progress  # noqa: PLC0415
 
     with tree_progress(str(address), quiet=quiet or json) as observer:
         result = await fetch(address.name, directory, observers=[observer])
     if json:
-        failures = [describe_failure(failure) for failure in result.failures]
-        # Not asdict, which would copy the errors deeply.
-        fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-        omitted = [describe_omission(omission) for omission in result.omitted]
         import json as jsons  # noqa: PLC0415 - only this option needs it
 
-        click.echo(jsons.dumps(fields | {"failures": failures, "omitted": omitted}))
+        click.echo(jsons.dumps(describe_tree(result)))
     elif not quiet:
         from unspool.cli.units import say_tree  # noqa: PLC0415
 
         click.echo(printable(say_tree(result)), err=True)
         _warn(result)
         echo_omissions(result.omitted, verbose=verbose)
-    if result.failed:
-        raise IncompleteTreeError(f"{address}: {result.failed} of {counted(result.files, 'file')} failed; the others are here")
+    check_tree(result, address, "here")

@@ -20,8 +20,7 @@ from unspool.cli.getlog import begin_log, log_option
 from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.putcommand import STANDARD_INPUT, PutCommand, Source, placed
 from unspool.cli.security import security_options
-from unspool.cli.sizes import Size
-from unspool.core.counted import counted
+from unspool.cli.transferring import idle_timeout_option, jobs_option, json_option, limit_rate_option
 from unspool.options import Security, TransferOptions
 
 if TYPE_CHECKING:
@@ -30,44 +29,25 @@ if TYPE_CHECKING:
     from unspool.core.filters import Filter
     from unspool.core.retry import RetryPolicy
 
-_DEFAULTS = TransferOptions()
-
-MOST_JOBS = 64
-"""Most streams that a user may request. By default a server allows 100 per address."""
-
 
 @click.command(cls=PutCommand)
 @click.argument("words", nargs=-1, metavar="FILE... URL", shell_complete=complete_paths)
 @click.option("--recursive", "-r", is_flag=True, help="All files below the directory FILE, into the directory URL.")
 @filter_options
 @click.option("--checksum", is_flag=True, help="With -r: compare every file by checksum, even if size and time are the same.")
-@click.option(
-    "--jobs",
-    "-j",
-    type=click.IntRange(1, MOST_JOBS),
-    default=None,
-    help="With -r: batches and large files at the same time (default: 4).",
-)
+@jobs_option("With -r: batches and large files at the same time (default: 4).")
 @click.option("--if-absent", is_flag=True, help="Only if the server has no file of that name.")
 @click.option("--if-revision", metavar="REVISION", default=None, help="Only if the server has the file at this revision.")
 @click.option("--dry-run", "-n", is_flag=True, help="Print what would be sent, and its size; send nothing.")
-@click.option(
-    "--idle-timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=_DEFAULTS.idle_timeout,
-    show_default=True,
-    help="Seconds without any message after which an attempt counts as stalled.",
-)
-@click.option("--limit-rate", type=Size(1), default=None, help="Most bytes per second, in all (default: no limit).")
+@idle_timeout_option
+@limit_rate_option
 @click.option("--resume/--no-resume", default=True, help="Go on with an interrupted upload (default), or begin again.")
 @click.option("--times/--no-times", default=True, help="Give the file at the server the local modification time (default).")
 @click.option("--executable/--no-executable", default=True, help="Give it the local executable bit (default).")
 @click.option("--verbose", "-v", is_flag=True, help="With -r: name what is left out.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @log_option
-@click.option(
-    "--json", is_flag=True, help="Print the result as one JSON object (of several files: one a line), and no progress."
-)
+@json_option
 @command
 @security_options
 @heartbeat_option
@@ -148,7 +128,8 @@ async def _put_all(
     client: Client, files: list[Source], *, if_absent: bool, if_revision: str | None, quiet: bool, json: bool
 ) -> None:
     """Upload one file after another. If one fails, the others are still uploaded, unless the server is gone."""
-    from unspool.errors import IncompleteTreeError, UnspoolError  # noqa: PLC0415
+    from unspool.cli.failures import describe_error, error_of_some  # noqa: PLC0415 - it loads the results of trees
+    from unspool.errors import UnspoolError  # noqa: PLC0415
 
     failed: list[UnspoolError] = []
     for file in files:
@@ -162,11 +143,9 @@ async def _put_all(
             if isinstance(error, ENDS_ALL):
                 raise
             failed.append(error)
-            message = with_flags(error.message)
-            click.echo(in_short(f"unspool: {message}"), err=True)
+            click.echo(in_short(f"unspool: {with_flags(error.message)}"), err=True)
             if json:
-                said = {"url": str(file.address), "error": message, "reason": error.reason, "exit_code": error.exit_code}
-                click.echo(jsons.dumps(said))
+                click.echo(jsons.dumps({"url": str(file.address)} | describe_error(error)))
         else:
             if json:
                 click.echo(jsons.dumps(({"url": str(file.address)} if len(files) > 1 else {}) | dataclasses.asdict(result)))
@@ -175,9 +154,7 @@ async def _put_all(
 
                 click.echo(printable(say_put(result, str(file.address))), err=True)
     if failed:
-        alike = len(failed) == len(files) and len({error.exit_code for error in failed}) == 1
-        kind = type(failed[0]) if alike else IncompleteTreeError
-        raise kind(f"{len(failed)} of {counted(len(files), 'file')} failed" + ("" if alike else "; the others are there"))
+        raise error_of_some(failed, len(files), "there")
 
 
 async def _put(client: Client, file: Source, *, if_absent: bool, if_revision: str | None, quiet: bool) -> PutResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json as jsons
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import click
 
 from unspool.cli.command import printable
-from unspool.cli.omissions import describe_omission, echo_omissions
-from unspool.cli.treeprogress import describe_failure, tree_progress
+from unspool.cli.failures import check_tree, describe_tree
+from unspool.cli.omissions import echo_omissions
+from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_put_tree
 from unspool.client.results import PutTreeResult
 from unspool.core.address import Address
-from unspool.core.counted import counted
-from unspool.errors import IncompleteTreeError
 
 
 async def put_tree(
@@ -41,16 +39,11 @@ async def put_tree(
     Raises:
         IncompleteTreeError: some files failed.
     """
-    with tree_progress(str(address), quiet=quiet or json) as observer:
+    with tree_progress(str(address), quiet=quiet or json, sending=True) as observer:
         result = await upload(directory, address.name.removesuffix("/"), observers=[observer])
     if json:
-        failures = [describe_failure(failure) for failure in result.failures]
-        # Not asdict, which would copy the errors deeply.
-        fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-        omitted = [describe_omission(omission) for omission in result.omitted]
-        click.echo(jsons.dumps(fields | {"failures": failures, "omitted": omitted}))
+        click.echo(jsons.dumps(describe_tree(result)))
     elif not quiet:
         click.echo(printable(say_put_tree(result, str(address))), err=True)
         echo_omissions(result.omitted, verbose=verbose)
-    if result.failed:
-        raise IncompleteTreeError(f"{address}: {result.failed} of {counted(result.files, 'file')} failed; the others are there")
+    check_tree(result, address, "there")

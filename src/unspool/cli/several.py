@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from unspool.cli.advice import with_flags
 from unspool.cli.command import printable
+from unspool.cli.failures import describe_error, error_of_some
 from unspool.cli.targets import Target
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_tree
@@ -18,7 +18,7 @@ from unspool.client.many import get_many
 from unspool.client.results import Result
 from unspool.core.address import Address
 from unspool.core.counted import counted
-from unspool.errors import IncompleteTreeError, UnspoolError
+from unspool.errors import UnspoolError
 from unspool.options import TransferOptions
 
 
@@ -59,12 +59,8 @@ async def get_several(
     if not quiet and not json:
         click.echo(printable(say_tree(dataclasses.replace(result, path=directory))), err=True)
     if failed:
-        alike = len(failed) == len(targets) and len({error.exit_code for error in failed}) == 1
-        kind = type(failed[0]) if alike else IncompleteTreeError
-        raise kind(f"{len(failed)} of {counted(len(targets), 'file')} failed" + ("" if alike else "; the others are here"))
+        raise error_of_some(failed, len(targets), "here")
 
 
 def _describe(outcome: Result | UnspoolError) -> dict[str, object]:
-    if isinstance(outcome, UnspoolError):
-        return {"error": with_flags(outcome.message), "reason": outcome.reason, "exit_code": outcome.exit_code}
-    return dataclasses.asdict(outcome)
+    return describe_error(outcome) if isinstance(outcome, UnspoolError) else dataclasses.asdict(outcome)

@@ -16,24 +16,23 @@ from unspool.cli.progress import LINE_INTERVAL, say, say_trouble
 from unspool.cli.terminal import Terminal, terminal
 from unspool.cli.units import say_amount, say_files
 from unspool.client.events import Event, FileFailed, Observer, Retrying, TreeAdvanced
-from unspool.client.results import Failure
 
 
 @contextmanager
-def tree_progress(name: str, *, quiet: bool, now: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
-    """Show the progress of a tree inside the `with`. Yields its observer. Failures are shown even if `quiet`."""
+def tree_progress(
+    name: str, *, quiet: bool, sending: bool = False, now: Callable[[], float] = time.monotonic
+) -> Iterator[Observer]:
+    """Show the progress of a tree, which may be an upload, inside the `with`. Yields its observer.
+
+    Failures are shown even if `quiet`.
+    """
     if quiet:
         yield _Failures()
     elif (drawable := terminal()) is not None:
-        with _bar(name, drawable) as observer:
+        with _bar(name, drawable, sending=sending) as observer:
             yield observer
     else:
-        yield _Lines(name, now)
-
-
-def describe_failure(failure: Failure) -> dict[str, str]:
-    """Return a failure for JSON."""
-    return {"name": failure.name, "reason": failure.error.reason, "message": with_flags(failure.error.message)}
+        yield _Lines(name, now, sending=sending)
 
 
 def _say_failure(event: FileFailed) -> str:
@@ -54,25 +53,27 @@ class _Failures:
 class _Lines(_Failures):
     """Plain lines: important events at once, the progress at intervals."""
 
-    def __init__(self, name: str, now: Callable[[], float]) -> None:
+    def __init__(self, name: str, now: Callable[[], float], *, sending: bool) -> None:
         self._name = name
+        self._sending = sending
         self._now = now
         self._next = now() + LINE_INTERVAL
 
     def notify(self, event: Event) -> None:
         """See `Observer.notify`."""
         super().notify(event)
-        line = say(event)
+        line = say(event, sending=self._sending)
         if isinstance(event, TreeAdvanced) and self._now() >= self._next:
             amount = say_amount(event.good, event.listed_bytes if event.listed_all else None)
-            line = f"{say_files(event.files, event.listed_files, listed_all=event.listed_all)}, {amount} here"
+            where = "there" if self._sending else "here"
+            line = f"{say_files(event.files, event.listed_files, listed_all=event.listed_all)}, {amount} {where}"
         if line is not None:
             self._next = self._now() + LINE_INTERVAL
             click.echo(in_short(f"{self._name}: {line}"), err=True)
 
 
 @contextmanager
-def _bar(name: str, drawable: Terminal) -> Iterator[Observer]:
+def _bar(name: str, drawable: Terminal, *, sending: bool) -> Iterator[Observer]:
     with bar(printable(name), drawable) as shown:
 
         class OnBar:
@@ -88,7 +89,7 @@ def _bar(name: str, drawable: Terminal) -> Iterator[Observer]:
                         return
                     case Retrying(error, _, wait, _):
                         shown.broke(say_trouble(error), wait)
-                if (line := say(event)) is not None:
+                if (line := say(event, sending=sending)) is not None:
                     shown.say(in_short(f"{name}: {line}"))
 
         yield OnBar()

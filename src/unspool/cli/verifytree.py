@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from unspool.cli.command import printable
+from unspool.cli.failures import describe_failure
 from unspool.cli.omissions import describe_omission, echo_omissions
-from unspool.cli.treeprogress import describe_failure, tree_progress
+from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_bytes
 from unspool.core.counted import counted
 from unspool.errors import VerificationError
