@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -17,19 +16,6 @@ from unspool.rpc import writewire
 from unspool.server import writing
 from unspool.server.report import CallEnd
 from unspool.testing import Recorder, serve
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    """Return the store."""
-    return MemoryStore()
-
-
-@pytest.fixture
-async def address(store: MemoryStore) -> AsyncGenerator[str, None]:
-    """Return the address of a server that takes files."""
-    async with serve(store, ingester=MemoryIngester(store)) as address:
-        yield address
 
 
 async def test_files_are_answered_in_their_order(address: str, store: MemoryStore) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from random import Random
 
 import pytest
@@ -19,19 +18,6 @@ from unspool.testing import serve
 
 MIB = 1 << 20
 DATA = Random(5).randbytes(MIB)
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    """Return the store."""
-    return MemoryStore()
-
-
-@pytest.fixture
-async def address(store: MemoryStore) -> AsyncGenerator[str, None]:
-    """Return the address of a server that takes files."""
-    async with serve(store, ingester=MemoryIngester(store)) as address:
-        yield address
 
 
 async def test_a_message_with_very_many_entries_is_refused_unparsed(address: str) -> None:

@@ -37,19 +37,6 @@ MIB = 1 << 20
 DATA = Random(5).randbytes(2 * MIB + 17)
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    """Return the store."""
-    return MemoryStore()
-
-
-@pytest.fixture
-async def address(store: MemoryStore) -> AsyncGenerator[str, None]:
-    """Return the address of a server that takes files."""
-    async with serve(store, ingester=MemoryIngester(store)) as address:
-        yield address
-
-
 async def unary(address: str, method: str, upload_id: bytes = ID, name: str = "a.bin") -> bytes:
     """Call StatUpload or AbandonUpload."""
     async with grpc.aio.insecure_channel(address) as channel:

@@ -21,12 +21,12 @@ from unspool.core.model import FileInfo
 from unspool.core.names import check_name, is_hidden
 from unspool.core.ours import is_ours
 from unspool.core.uploading import UploadOpen
-from unspool.errors import InvalidNameError, NotAFileError, NotFoundError, PermissionDeniedError
+from unspool.errors import InvalidNameError, NotAFileError, PermissionDeniedError
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
 from unspool.local.entries import READ, status_of, unchanged
 from unspool.stores.localfile import info_of
-from unspool.stores.oserrors import mapped
+from unspool.stores.localwalk import open_root
 from unspool.stores.revisions import RevisionOf
 
 _READ_SIZE = 1 << 20
@@ -142,11 +142,7 @@ class Targets:
     def __init__(self, root: str, *, hidden: bool, revision_of: RevisionOf) -> None:
         self._hidden = hidden
         self._revision_of = revision_of
-        with mapped(root):
-            try:
-                self.descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except NotADirectoryError as error:
-                raise NotFoundError(f"{root}: is not a directory", name=root) from error
+        self.descriptor = open_root(root)
 
     def check(self, name: str) -> tuple[str, ...]:
         """Check a name and return its parts. Raises InvalidNameError."""

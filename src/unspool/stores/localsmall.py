@@ -13,11 +13,12 @@ import math
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from unspool.core.model import FileInfo, NamedSpan
 from unspool.core.names import check_name
@@ -37,47 +38,41 @@ def read_small(
     root: Root, names: Sequence[str], most_bytes: int, known: Sequence[str | None], describe: Describe
 ) -> list[SmallFile]:
     """Implement `Store.read_small`. Call it from a worker thread."""
-    answers: list[SmallFile] = []
-    until = time.monotonic() + _MOMENT
     with _Reader(root, describe) as reader:
-        for name, revision in zip_longest(names, known):
-            try:
-                answer = reader.read(name, most_bytes, revision)
-            except UnspoolError as error:
-                answers.append(error)
-            except OSError as error:
-                answers.append(ours(error, name))
-            else:
-                if answer is None:
-                    break
-                answers.append(answer)
-                most_bytes -= len(answer[1])
-            reader.longest_wait = _MOMENT
-            if time.monotonic() >= until:
-                break
-    return answers
+        reads = ((name, partial(reader.read, name, revision)) for name, revision in zip_longest(names, known))
+        return _as_many_as_fit(reader, reads, most_bytes)
 
 
 def read_spans(root: Root, wanted: Sequence[NamedSpan], most_bytes: int, describe: Describe) -> list[SmallFile]:
     """Implement `Store.read_spans`. Call it from a worker thread."""
+    with _Reader(root, describe) as reader:
+        reads = ((name, partial(reader.read_span, name, start, length)) for name, start, length in wanted)
+        return _as_many_as_fit(reader, reads, most_bytes)
+
+
+_Read: TypeAlias = Callable[[int], tuple[FileInfo, bytes, bool] | None]
+"""Reads a file or a span of at most so many bytes; None if it has more."""
+
+
+def _as_many_as_fit(reader: _Reader, reads: Iterable[tuple[str, _Read]], most_bytes: int) -> list[SmallFile]:
+    """Return the answers of the first reads, as many as fit into so many bytes and a moment."""
     answers: list[SmallFile] = []
     until = time.monotonic() + _MOMENT
-    with _Reader(root, describe) as reader:
-        for name, start, length in wanted:
-            try:
-                answer = reader.read_span(name, start, length, most_bytes)
-            except UnspoolError as error:
-                answers.append(error)
-            except OSError as error:
-                answers.append(ours(error, name))
-            else:
-                if answer is None:
-                    break
-                answers.append((*answer, False))
-                most_bytes -= len(answer[1])
-            reader.longest_wait = _MOMENT
-            if time.monotonic() >= until:
+    for name, read in reads:
+        try:
+            answer = read(most_bytes)
+        except UnspoolError as error:
+            answers.append(error)
+        except OSError as error:
+            answers.append(ours(error, name))
+        else:
+            if answer is None:
                 break
+            answers.append(answer)
+            most_bytes -= len(answer[1])
+        reader.longest_wait = _MOMENT
+        if time.monotonic() >= until:
+            break
     return answers
 
 
@@ -104,7 +99,7 @@ class _Reader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._leave()
 
-    def read(self, name: str, most_bytes: int, known: str | None = None) -> tuple[FileInfo, bytes, bool] | None:
+    def read(self, name: str, known: str | None, most_bytes: int) -> tuple[FileInfo, bytes, bool] | None:
         """Return a file (see `SmallFile`), or None if it is larger than `most_bytes` or the wait for it would be too long.
 
         If it is at the revision `known`, it is returned without its bytes.
@@ -128,10 +123,10 @@ class _Reader:
         finally:
             os.close(descriptor)
 
-    def read_span(self, name: str, start: int, length: int, most_bytes: int) -> tuple[FileInfo, bytes] | None:
+    def read_span(self, name: str, start: int, length: int, most_bytes: int) -> tuple[FileInfo, bytes, bool] | None:
         """Return a span of a file, or None if it is longer than `most_bytes` or the wait for it would be too long.
 
-        Raises as `read`.
+        It is not called steady, because nobody asks that of a span. Raises as `read`.
         """
         file = self._file
         if file is None or file.info.name != name:
@@ -141,11 +136,11 @@ class _Reader:
         if size > most_bytes:
             return None
         if not size:
-            return file.info, b""
+            return file.info, b"", False
         if not self._waited(file.status):
             return None
         try:
-            return file.info, _checked(file.descriptor, file.info, file.status, size, start)
+            return file.info, _checked(file.descriptor, file.info, file.status, size, start), False
         except BaseException:
             self._close_file()  # the next span of it is of the file as it is then
             raise

@@ -32,6 +32,21 @@ WAY_THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLO
 """Flags to open a directory on the way to a file. With O_PATH, on Linux, it must be searchable but need not be readable."""
 
 
+def open_root(path: str) -> int:
+    """Open the directory that is served, for all that is done below it.
+
+    Raises:
+        NotFoundError, PermissionDeniedError: it cannot be opened as a directory.
+    """
+    with mapped(path):
+        try:
+            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{path}: no such directory", name=path) from error
+        except NotADirectoryError as error:
+            raise NotFoundError(f"{path}: is not a directory", name=path) from error
+
+
 class Root:
     """The directory that is served. Call its methods from worker threads, except `close`.
 
@@ -45,13 +60,7 @@ class Root:
 
     def __init__(self, path: str, *, hidden: bool) -> None:
         self._hidden = hidden
-        with mapped(path):
-            try:
-                self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except FileNotFoundError as error:
-                raise NotFoundError(f"{path}: no such directory", name=path) from error
-            except NotADirectoryError as error:
-                raise NotFoundError(f"{path}: is not a directory", name=path) from error
+        self._descriptor = open_root(path)
         self._use = Use(lambda: os.close(self._descriptor))
 
     def close(self) -> None:
