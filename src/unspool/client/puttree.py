@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -26,7 +26,7 @@ from unspool.client.puttally import PutTally
 from unspool.client.results import PutTreeResult
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay
-from unspool.client.together import all_done
+from unspool.client.together import all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.upload import Upload, writing
@@ -118,8 +118,8 @@ class PutTree:
                 await self._list()
                 queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
                 finder = asyncio.create_task(self._find(walk, queue))
-                workers = [asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs)]
-                await all_done([finder, *workers])
+                working = [asyncio.create_task(work) for work in workers(self._jobs, queue, self._put, self._seams)]
+                await all_done([finder, *working])
         finally:
             if self._listed is not None:
                 self._disk.submit(self._listed.close)
@@ -185,19 +185,12 @@ class PutTree:
 
     # The workers
 
-    async def _work(self, queue: asyncio.Queue[_Work | None], *, first: bool) -> None:
-        """Upload from the queue until it ends. Every worker but the first has its own connection."""
-        work = await queue.get()
-        if work is None:
-            return
-        async with nullcontext(self._seams) if first else self._seams.another() as seams:
-            while work is not None:
-                if work[0][0].size > SMALL:
-                    await self._put_large(work[0], seams)
-                else:
-                    await self._put_small(work, seams)
-                self._tally.tell()
-                work = await queue.get()
+    async def _put(self, work: _Work, seams: Seams) -> None:
+        if work[0][0].size > SMALL:
+            await self._put_large(work[0], seams)
+        else:
+            await self._put_small(work, seams)
+        self._tally.tell()
 
     async def _put_small(self, work: _Work, seams: Seams) -> None:
         """Upload a batch. If the server has no batches, upload the files one by one."""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+from unspool.client.seams import Seams
+
+W = TypeVar("W")
 
 
 async def all_done(tasks: Sequence[asyncio.Task[Any]]) -> None:
@@ -23,3 +28,24 @@ async def all_done(tasks: Sequence[asyncio.Task[Any]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def workers(
+    count: int, queue: asyncio.Queue[W | None], do: Callable[[W, Seams], Awaitable[None]], seams: Seams
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yield so many workers, each of which does what it takes from a queue until it takes None.
+
+    Every worker but the first has its own connection, which is made when it has something to do.
+    """
+
+    async def work(*, first: bool) -> None:
+        one = await queue.get()
+        if one is None:
+            return
+        async with nullcontext(seams) if first else seams.another() as own:
+            while one is not None:
+                await do(one, own)
+                one = await queue.get()
+
+    for number in range(count):
+        yield work(first=not number)

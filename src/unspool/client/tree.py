@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
-from contextlib import aclosing, closing, nullcontext, suppress
+from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from unspool.client.events import Observer, Restarting
 from unspool.client.results import TreeResult
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay, TreeTally
-from unspool.client.together import all_done
+from unspool.client.together import all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest, Page
@@ -160,8 +160,8 @@ class _Tree:
         """Fetch the files of one listing; return the error that broke it, if any. The files listed before that are here."""
         queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
         lister = asyncio.create_task(self._list(queue))
-        workers = [asyncio.create_task(self._work(queue, first=not number)) for number in range(self._jobs)]
-        await all_done([lister, *workers])
+        working = [asyncio.create_task(work) for work in workers(self._jobs, queue, self._fetch, self._seams)]
+        await all_done([lister, *working])
         broken = lister.result()
         await self._wait_for_disk(None)
         if self._destination.is_open:
@@ -237,18 +237,11 @@ class _Tree:
 
     # The workers
 
-    async def _work(self, queue: asyncio.Queue[_Work | None], *, first: bool) -> None:
-        """Fetch from the queue until it ends. Every worker but the first has its own connection."""
-        work = await queue.get()
-        if work is None:
-            return
-        async with nullcontext(self._seams) if first else self._seams.another() as seams:
-            while work is not None:
-                if work[0].info.size > SMALL:
-                    await self._fetch_large(work[0], seams)
-                else:
-                    await self._fetch_small(work, seams)
-                work = await queue.get()
+    async def _fetch(self, work: _Work, seams: Seams) -> None:
+        if work[0].info.size > SMALL:
+            await self._fetch_large(work[0], seams)
+        else:
+            await self._fetch_small(work, seams)
 
     async def _fetch_small(self, work: _Work, seams: Seams) -> None:
         """Fetch a batch. If the server does not support batches or refuses this one, fetch the remaining files one by one."""
