@@ -1,4 +1,7 @@
-"""What a server knows of uploads, in memory: the rules of `WriteFile` in a hundred lines, for tests."""
+"""What a server knows of uploads, in memory: the rules of `WriteFile` in a hundred lines, for tests.
+
+Unlike the ingesters, it has segments of a few bytes, a disk that may be damaged, and restarts that lose what was not durable.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from unspool.core.checksum import crc32c
+from unspool.core.condition import check_condition
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.uploading import (
     Condition,
@@ -21,14 +25,7 @@ from unspool.core.uploading import (
     UploadState,
     WrittenFile,
 )
-from unspool.errors import (
-    AlreadyExistsError,
-    BlockCorruptError,
-    FileChangedError,
-    FileMismatchError,
-    SequenceError,
-    UnspoolError,
-)
+from unspool.errors import BlockCorruptError, FileMismatchError, SequenceError, UnspoolError
 from unspool.stores import MemoryStore
 
 
@@ -157,11 +154,10 @@ class UploadBook:
 
     def unmet(self, name: str, condition: Condition) -> UnspoolError | None:
         """Return the error if a condition is not met."""
-        now = self._now(name)
-        if condition.absent and now is not None:
-            return AlreadyExistsError(f"{name}: exists", name=name)
-        if condition.revision is not None and (now is None or now.revision != condition.revision):
-            return FileChangedError(f"{name}: is at another revision", name=name)
+        try:
+            check_condition(name, condition, self._now(name))
+        except UnspoolError as error:
+            return error
         return None
 
     def write_one(self, file: NewFile) -> WrittenFile:

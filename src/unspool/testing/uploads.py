@@ -31,11 +31,7 @@ from unspool.core.uploading import (
     UploadState,
     WrittenFile,
 )
-from unspool.errors import (
-    OverloadedError,
-    TakenOverError,
-    UnreachableError,
-)
+from unspool.errors import OverloadedError, TakenOverError, UnreachableError
 from unspool.rpc import writewire
 from unspool.stores import MemoryStore
 from unspool.testing.faults import StoreTransport
