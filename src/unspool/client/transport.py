@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
-from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, UploadState, WrittenFile
+from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, WrittenFile
 
 
 class Transport(Protocol):
@@ -108,10 +108,6 @@ class WritingTransport(Transport, Protocol):
 
         Raises UnsupportedError if the server has no batches.
         """
-        ...
-
-    async def stat_upload(self, upload_id: bytes, name: str) -> UploadState:
-        """Return what the server has of an upload."""
         ...
 
     async def abandon_upload(self, upload_id: bytes, name: str) -> None:

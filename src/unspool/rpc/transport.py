@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
-from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, UploadState, WrittenFile
+from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, WrittenFile
 from unspool.options import Metadata
 from unspool.rpc import batchwire, wire, writewire
 from unspool.rpc.bearer import Bearer
@@ -75,11 +75,6 @@ class GrpcTransport:
         """See `WritingTransport.write_files`."""
         async with self._connection.exchange(f"/{wire.SERVICE}/WriteFiles") as exchange:
             yield _BatchStream(exchange, transfer_id, attempt)
-
-    async def stat_upload(self, upload_id: bytes, name: str) -> UploadState:
-        """See `WritingTransport.stat_upload`."""
-        request = writewire.encode_upload_name(upload_id, name)
-        return writewire.decode_upload_state(await self._connection.call(f"/{wire.SERVICE}/StatUpload", request), name=name)
 
     async def abandon_upload(self, upload_id: bytes, name: str) -> None:
         """See `WritingTransport.abandon_upload`."""

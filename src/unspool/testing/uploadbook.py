@@ -22,7 +22,6 @@ from unspool.core.uploading import (
     UploadOpened,
     UploadProgress,
     UploadRefused,
-    UploadState,
     WrittenFile,
 )
 from unspool.errors import BlockCorruptError, FileMismatchError, SequenceError, UnspoolError
@@ -91,13 +90,6 @@ class UploadBook:
         self.sync = sync
         self._staged: dict[tuple[bytes, str], Staged] = {}
         self._committed: dict[tuple[bytes, str], FileInfo] = {}
-
-    def state(self, upload_id: bytes, name: str) -> UploadState:
-        """Return what there is of an upload."""
-        key = (upload_id, name)
-        if key in self._committed:
-            return UploadCommitted(self._committed[key])
-        return self.opened(self._staged[key]) if key in self._staged else None
 
     def abandon(self, upload_id: bytes, name: str) -> None:
         """Forget an upload."""

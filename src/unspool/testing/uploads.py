@@ -28,7 +28,6 @@ from unspool.core.uploading import (
     UploadOpened,
     UploadRefused,
     UploadRequest,
-    UploadState,
     WrittenFile,
 )
 from unspool.errors import OverloadedError, TakenOverError, UnreachableError
@@ -109,10 +108,6 @@ class UploadTransport(StoreTransport):
     async def write_files(self, *, transfer_id: str = "", attempt: int = 0) -> AsyncGenerator[_Files, None]:  # noqa: ARG002
         """See `WritingTransport.write_files`."""
         yield _Files(self)
-
-    async def stat_upload(self, upload_id: bytes, name: str) -> UploadState:
-        """See `WritingTransport.stat_upload`."""
-        return self.book.state(upload_id, name)
 
     async def abandon_upload(self, upload_id: bytes, name: str) -> None:
         """See `WritingTransport.abandon_upload`."""
