@@ -19,9 +19,12 @@ PRELUDE = "import os, signal, sys, threading, time\nimport unspool\nurl, here = 
 
 
 def run(program: str, url: str, here: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program of a user's to its end, with warnings as errors."""
+    """Run a program of a user's to its end, with warnings as errors.
+
+    Its output is not buffered, because a fork would double what was not written yet, and a kill lose it.
+    """
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", PRELUDE + program, url, str(here)],
+        [sys.executable, "-u", "-W", "error", "-c", PRELUDE + program, url, str(here)],
         env={**ENVIRONMENT, "GRPC_VERBOSITY": "NONE"},
         capture_output=True,
         text=True,

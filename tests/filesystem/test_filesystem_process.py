@@ -31,12 +31,15 @@ def main():
 
 
 def run(program: str, url: str, **environment: str) -> str:
-    """Run a program of a user's to its end, with warnings as errors; return what it prints."""
+    """Run a program of a user's to its end, with warnings as errors; return what it prints.
+
+    Its output is not buffered, because a fork would double what was not written yet.
+    """
     program = (
         PRELUDE + "".join(f"    {line}\n" for line in program.strip().splitlines()) + "\nif __name__ == '__main__': main()"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, url],
+        [sys.executable, "-u", "-W", "error", "-c", program, url],
         env={**ENVIRONMENT, "GRPC_VERBOSITY": "NONE", **environment},
         capture_output=True,
         text=True,
