@@ -12,7 +12,7 @@ import pytest
 from client.lab import BLOCK, DATA, NAME, NEW, Lab, Wrapper
 from unspool.client.client import Client
 from unspool.client.events import Restarting, Retrying
-from unspool.client.replicas import Connections, Route
+from unspool.client.replicas import ReplicaConnections, Route
 from unspool.client.transport import Transport
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.replicas import Replicas
@@ -66,7 +66,7 @@ class Set:
         self.first = labs[0]
         self.replicas = [Replica(lab.transport) for lab in labs]
         self.servers = {f"{letter}:1": replica for letter, replica in zip("abc", self.replicas, strict=False)}
-        connections = Connections(",".join(self.servers), Replicas(self.servers), self.servers.__getitem__)
+        connections = ReplicaConnections(",".join(self.servers), Replicas(self.servers), self.servers.__getitem__)
         self.client = Client(transport=connections, clock=self.first.clock, options=self.first.options)
 
     async def get(self, destination: Path) -> Any:
@@ -151,7 +151,7 @@ async def test_a_caller_that_leaves_says_nothing_of_the_server() -> None:
     known = Replicas(["a:1", "b:1"])
     servers = {"a:1": Lab().transport, "b:1": Lab().transport}
     lab = Lab()
-    route = Route(Connections("a:1,b:1", known, servers.__getitem__), lab.clock, set())
+    route = Route(ReplicaConnections("a:1,b:1", known, servers.__getitem__), lab.clock, set())
     await route.begin()
     assert route.server == "a:1"
     known.failed("a:1", UnreachableError("gone"), lab.clock.monotonic())

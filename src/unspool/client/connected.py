@@ -14,7 +14,7 @@ from unspool.client.arguments import local_path
 from unspool.client.clock import Clock, SystemClock
 from unspool.client.events import Observer, Observers
 from unspool.client.ratelimit import RateLimit
-from unspool.client.replicas import Connections
+from unspool.client.replicas import ReplicaConnections
 from unspool.client.seams import Seams
 from unspool.client.security import transports
 from unspool.client.transfer import Transfer
@@ -36,7 +36,7 @@ class Connected:
         metadata: Metadata = (),
         observers: Sequence[Observer] = (),
         limit_rate: float | RateLimit | None = None,
-        transport: Transport | Connections | None = None,
+        transport: Transport | ReplicaConnections | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
         upload_key: str | PathLike[str] | None = None,
@@ -47,7 +47,7 @@ class Connected:
         self._closed = False
         self._key_file = None if upload_key is None else local_path(upload_key)
         self._key: bytes | None = None
-        connect: Callable[[], Transport | Connections] | None = None
+        connect: Callable[[], Transport | ReplicaConnections] | None = None
         if transport is None:
             connect = transports(target, dialect, metadata, security)
             transport = connect()

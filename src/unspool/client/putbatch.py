@@ -35,7 +35,7 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.local.disk import Disk
-from unspool.local.walk import LocalFile, SmallContent, read_small
+from unspool.local.walk import FoundFile, SmallContent, read_small
 from unspool.options import MIB
 
 SMALL = MIB
@@ -66,16 +66,16 @@ class Batch:
 
     def __init__(
         self,
-        files: Sequence[tuple[LocalFile, str, FileInfo | None]],
+        files: Sequence[tuple[FoundFile, str, FileInfo | None]],
         transfer: Transfer,
         disk: Disk,
         *,
         condition: Condition = ANYTHING,
         sent: Callable[[int], None],
         kept: Callable[[int], None],
-        failed: Callable[[LocalFile, UnspoolError], None],
-        grown: Callable[[LocalFile], None],
-        doubtful: Callable[[LocalFile, int, int, UnspoolError], None],
+        failed: Callable[[FoundFile, UnspoolError], None],
+        grown: Callable[[FoundFile], None],
+        doubtful: Callable[[FoundFile, int, int, UnspoolError], None],
     ) -> None:
         self._left = {name: (file, there) for file, name, there in files}
         self._transfer = transfer
@@ -91,7 +91,7 @@ class Batch:
         self._transport = writing(transfer.seams.transport)
 
     @property
-    def left(self) -> list[LocalFile]:
+    def left(self) -> list[FoundFile]:
         """The files that have neither arrived nor failed."""
         return [file for file, _ in self._left.values()]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from unspool.client.events import Observer
 from unspool.client.results import PutTreeResult
-from unspool.client.tally import Counts
-from unspool.local.walk import Found, LocalFile
+from unspool.client.tally import TreeCounts
+from unspool.local.walk import FoundFile, Walked
 
 
-class PutTally(Counts):
+class PutTally(TreeCounts):
     """The counts of a tree that is uploaded.
 
     Attributes:
@@ -21,13 +21,13 @@ class PutTally(Counts):
         super().__init__(observer, transfer_id)
         self.bytes_sent = 0
 
-    def find(self, found: Found) -> None:
+    def find(self, found: Walked) -> None:
         """Count what was left out, and directories that cannot be read."""
         self.omit(found.omitted)
         for failure in found.failures:
             self.fail(failure.name, failure.error)
 
-    def list(self, files: Sequence[LocalFile]) -> None:
+    def list(self, files: Sequence[FoundFile]) -> None:
         """Count files that are wanted."""
         self.listed += len(files)
         self._listed_bytes += sum(file.size for file in files)

@@ -42,7 +42,7 @@ from unspool.errors import AccessError, FileChangedError, NoSpaceError, NotFound
 from unspool.local.disk import Disk
 from unspool.local.listed import Listed
 from unspool.local.source import FileSource
-from unspool.local.walk import LocalFile, Walk
+from unspool.local.walk import FoundFile, Walk
 from unspool.options import MIB, TransferOptions
 
 _BATCH_FILES = 1000
@@ -51,7 +51,7 @@ _BATCH_FILES = 1000
 _BATCH_BYTES = 16 * MIB
 """Approximate bytes of one batch. This bounds what a broken stream may have to send again."""
 
-_Item: TypeAlias = tuple[LocalFile, FileInfo | None]
+_Item: TypeAlias = tuple[FoundFile, FileInfo | None]
 """A file to upload, and what the server has if the checksums are to be compared."""
 
 _Work: TypeAlias = list[_Item]
@@ -178,7 +178,7 @@ class PutTree:
         for _ in range(self._jobs):
             await queue.put(None)
 
-    def _find_there(self, files: list[LocalFile]) -> list[_Item]:
+    def _find_there(self, files: list[FoundFile]) -> list[_Item]:
         """Return files with what the server has at their names, in the disk's thread."""
         assert self._listed is not None
         return [(file, self._listed.get(self._below + file.name)) for file in files]
@@ -195,8 +195,8 @@ class PutTree:
     async def _put_small(self, work: _Work, seams: Seams) -> None:
         """Upload a batch. If the server has no batches, upload the files one by one."""
         left = [file for file, _ in work]
-        grown: list[LocalFile] = []
-        doubtful: list[tuple[LocalFile, int, int, UnspoolError]] = []
+        grown: list[FoundFile] = []
+        doubtful: list[tuple[FoundFile, int, int, UnspoolError]] = []
         if not self._one_by_one:
             transfer = Transfer(seams, self._options, self._observer)
             batch = Batch(
@@ -226,7 +226,7 @@ class PutTree:
         for one in doubtful:
             await self._settle(*one, seams)
 
-    async def _settle(self, file: LocalFile, size: int, checksum: int, error: UnspoolError, seams: Seams) -> None:
+    async def _settle(self, file: FoundFile, size: int, checksum: int, error: UnspoolError, seams: Seams) -> None:
         """Count a file that was to be absent and is there: if it has our bytes, we have written it, and the answer was lost."""
         transfer = Transfer(seams, self._options, self._observer)
         name = self._below + file.name

@@ -20,7 +20,7 @@ _LOOK_AGAIN = 5.0
 """Seconds after which replicas are looked up again, at the next failure. (gRPC: at most every 30 s.)"""
 
 
-class Connections:
+class ReplicaConnections:
     """One transport for each replica, made when it is first used.
 
     Args:
@@ -76,9 +76,9 @@ class Route:
         without: see `Round`.
     """
 
-    def __init__(self, to: Transport | Connections, clock: Clock, without: set[str]) -> None:
-        self._several = to if isinstance(to, Connections) else None
-        self._only = None if isinstance(to, Connections) else to
+    def __init__(self, to: Transport | ReplicaConnections, clock: Clock, without: set[str]) -> None:
+        self._several = to if isinstance(to, ReplicaConnections) else None
+        self._only = None if isinstance(to, ReplicaConnections) else to
         self._clock = clock
         self._round = Round(without)
         self._server: str | None = None

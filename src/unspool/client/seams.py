@@ -9,7 +9,7 @@ from random import Random
 
 from unspool.client.clock import Clock
 from unspool.client.ratelimit import RateLimit
-from unspool.client.replicas import Connections
+from unspool.client.replicas import ReplicaConnections
 from unspool.client.transport import Transport
 from unspool.errors import ConnectError, StalledError, UnreachableError, UnspoolError
 
@@ -45,10 +45,10 @@ class Seams:
         limit: the rate limit; None if there is none.
     """
 
-    transport: Transport | Connections
+    transport: Transport | ReplicaConnections
     clock: Clock
     random: Random
-    connect: Callable[[], Transport | Connections] | None = None
+    connect: Callable[[], Transport | ReplicaConnections] | None = None
     contact: Contact = field(default_factory=Contact)
     limit: RateLimit | None = None
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from unspool.client.dialects import connect
-from unspool.client.replicas import Connections
+from unspool.client.replicas import ReplicaConnections
 from unspool.client.transport import Transport
 from unspool.core.address import SECURE_SCHEME, host_with_several_addresses, parse_server, servers_of
 from unspool.core.replicas import Replicas
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from unspool.rpc.certificates import Certificates
 
 
-def transports(target: str, dialect: str, metadata: Metadata, security: Security) -> Callable[[], Transport | Connections]:
+def transports(
+    target: str, dialect: str, metadata: Metadata, security: Security
+) -> Callable[[], Transport | ReplicaConnections]:
     """Return a function that makes transports to a server, or connections to several. They share the certificates.
 
     Args:
@@ -46,9 +48,9 @@ def transports(target: str, dialect: str, metadata: Metadata, security: Security
         if certificates is not None:
             certificates.host = name
         scheme = SECURE_SCHEME if is_tls(target) else ""
-        return partial(Connections, target, Replicas(), to, partial(addresses_of, name, port, scheme))
+        return partial(ReplicaConnections, target, Replicas(), to, partial(addresses_of, name, port, scheme))
     servers = servers_of(target)
-    return partial(to, target) if len(servers) == 1 else partial(Connections, target, Replicas(servers), to)
+    return partial(to, target) if len(servers) == 1 else partial(ReplicaConnections, target, Replicas(servers), to)
 
 
 async def addresses_of(host: str, port: int, scheme: str = "") -> list[str]:

@@ -16,7 +16,7 @@ _MOST_FAILURES = 1000
 """Failures and omitted names that a result keeps. The observer is notified of all failures."""
 
 
-class Counts:
+class TreeCounts:
     """What the counts of a tree have in common, whether it is downloaded or uploaded.
 
     Args:
@@ -84,7 +84,7 @@ class Counts:
         )
 
 
-class TreeTally(Counts):
+class TreeTally(TreeCounts):
     """The counts of a tree that is downloaded.
 
     Attributes:
@@ -181,7 +181,7 @@ class TreeTally(Counts):
 class Relay:
     """Turns the progress of one transfer into progress of the tree, and passes its other events on."""
 
-    def __init__(self, name: str, tally: Counts, observer: Observer) -> None:
+    def __init__(self, name: str, tally: TreeCounts, observer: Observer) -> None:
         self._name = name
         self._tally = tally
         self._observer = observer

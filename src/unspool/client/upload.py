@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from unspool.client.events import Repairing, Started
-from unspool.client.replicas import Connections
+from unspool.client.replicas import ReplicaConnections
 from unspool.client.results import PutResult
 from unspool.client.transfer import Transfer
 from unspool.client.transport import Transport, WritingTransport
@@ -47,14 +47,14 @@ _ABANDONING = 5.0
 """Seconds to tell the server that it may remove the bytes of an upload that cannot go on."""
 
 
-def writing(transport: Transport | Connections) -> WritingTransport:
+def writing(transport: Transport | ReplicaConnections) -> WritingTransport:
     """Return the transport.
 
     Raises:
         UnsupportedError: its dialect cannot write.
         InvalidRequestError: there are several servers. Each of them may have a disk of its own.
     """
-    if isinstance(transport, Connections):
+    if isinstance(transport, ReplicaConnections):
         raise InvalidRequestError(f"{transport.source}: a file is written to one server: name one")
     if not isinstance(transport, WritingTransport):
         raise UnsupportedError(f"{transport.source}: this dialect has no uploads")

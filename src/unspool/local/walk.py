@@ -31,7 +31,7 @@ _READS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFile:
+class FoundFile:
     """A file to upload.
 
     Attributes:
@@ -57,10 +57,10 @@ class SmallContent:
 
 
 @dataclass(slots=True)
-class Found:
+class Walked:
     """Some files, and what was left out or could not be read among them."""
 
-    files: list[LocalFile] = field(default_factory=list)
+    files: list[FoundFile] = field(default_factory=list)
     omitted: list[Omission] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
@@ -87,11 +87,11 @@ class Walk:
         except OSError as error:
             raise _refused(root, error) from error
 
-    def some(self) -> Found:
+    def some(self) -> Walked:
         """Return the next files; nothing at the end."""
-        found = Found()
+        found = Walked()
         for one in islice(self._entries, _AT_ONCE):
-            if isinstance(one, LocalFile):
+            if isinstance(one, FoundFile):
                 found.files.append(one)
             elif isinstance(one, Omission):
                 found.omitted.append(one)
@@ -99,7 +99,7 @@ class Walk:
                 found.failures.append(one)
         return found
 
-    def _below(self, directory: Path, prefix: str) -> Iterator[LocalFile | Omission | Failure]:
+    def _below(self, directory: Path, prefix: str) -> Iterator[FoundFile | Omission | Failure]:
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
@@ -107,7 +107,7 @@ class Walk:
         except OSError as error:
             yield Failure(prefix or ".", _refused(directory, error))
 
-    def _look(self, entry: os.DirEntry[str], name: str) -> Iterator[LocalFile | Omission | Failure]:
+    def _look(self, entry: os.DirEntry[str], name: str) -> Iterator[FoundFile | Omission | Failure]:
         shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         if is_ours(entry.name):
             yield Omission("RESERVED", shown)
@@ -133,7 +133,7 @@ class Walk:
         elif not stat.S_ISREG(status.st_mode):
             yield Omission("SPECIAL", name)
         else:
-            yield LocalFile(name, Path(entry.path), status.st_size, status.st_mtime_ns)
+            yield FoundFile(name, Path(entry.path), status.st_size, status.st_mtime_ns)
 
     def _reason_against(self, link: str, status: os.stat_result) -> str:
         """Return why a symbolic link is left out; "" if it is followed."""

@@ -169,14 +169,14 @@ class Connection:
                 yield message
 
     @asynccontextmanager
-    async def exchange(self, method: str) -> AsyncGenerator[Exchange, None]:
+    async def two_way(self, method: str) -> AsyncGenerator[TwoWayStream, None]:
         """Open a two-way stream. Leaving the block cancels what is still running."""
         shown = await self._shown()
         line = self._open_line()
         make: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = line.channel.stream_stream(method)
         call = make(metadata=(*self._metadata, *shown, *sent_along()))
         async with self._ended(call, line, shown) as course:
-            yield Exchange(call, course)
+            yield TwoWayStream(call, course)
 
     async def aclose(self) -> None:
         """Close the channel. Running calls fail."""
@@ -266,10 +266,10 @@ class Connection:
             self._let_go()
 
 
-class Exchange:
+class TwoWayStream:
     """A two-way stream. Sending and receiving may go on at the same time, each in one task.
 
-    An error of gRPC is raised by `Connection.exchange` when the block is left with it.
+    An error of gRPC is raised by `Connection.two_way` when the block is left with it.
     """
 
     def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes], course: _Course) -> None:

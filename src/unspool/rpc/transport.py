@@ -12,7 +12,7 @@ from unspool.options import Metadata
 from unspool.rpc import batchwire, wire, writewire
 from unspool.rpc.bearer import Bearer
 from unspool.rpc.certificates import Certificates
-from unspool.rpc.connection import Connection, Exchange
+from unspool.rpc.connection import Connection, TwoWayStream
 
 
 class GrpcTransport:
@@ -67,14 +67,14 @@ class GrpcTransport:
     @asynccontextmanager
     async def write(self, name: str) -> AsyncGenerator[_UploadStream, None]:
         """See `WritingTransport.write`."""
-        async with self._connection.exchange(f"/{wire.SERVICE}/WriteFile") as exchange:
-            yield _UploadStream(exchange, name)
+        async with self._connection.two_way(f"/{wire.SERVICE}/WriteFile") as stream:
+            yield _UploadStream(stream, name)
 
     @asynccontextmanager
     async def write_files(self, *, transfer_id: str = "", attempt: int = 0) -> AsyncGenerator[_BatchStream, None]:
         """See `WritingTransport.write_files`."""
-        async with self._connection.exchange(f"/{wire.SERVICE}/WriteFiles") as exchange:
-            yield _BatchStream(exchange, transfer_id, attempt)
+        async with self._connection.two_way(f"/{wire.SERVICE}/WriteFiles") as stream:
+            yield _BatchStream(stream, transfer_id, attempt)
 
     async def abandon_upload(self, upload_id: bytes, name: str) -> None:
         """See `WritingTransport.abandon_upload`."""
@@ -92,41 +92,39 @@ class GrpcTransport:
 class _UploadStream:
     """See `UploadStream`."""
 
-    def __init__(self, exchange: Exchange, name: str) -> None:
-        self._exchange = exchange
+    def __init__(self, stream: TwoWayStream, name: str) -> None:
+        self._stream = stream
         self._name = name
-        self.finish = exchange.finish
+        self.finish = stream.finish
 
     async def send(self, request: UploadRequest) -> bool:
         """See `UploadStream.send`."""
-        return await self._exchange.send(writewire.encode_upload_request(request))
+        return await self._stream.send(writewire.encode_upload_request(request))
 
     async def receive(self) -> UploadAnswer | End:
         """See `UploadStream.receive`."""
-        message = await self._exchange.receive()
+        message = await self._stream.receive()
         return End.OF_STREAM if message is None else writewire.decode_upload_answer(message, name=self._name)
 
 
 class _BatchStream:
     """See `BatchStream`."""
 
-    def __init__(self, exchange: Exchange, transfer_id: str, attempt: int) -> None:
-        self._exchange = exchange
+    def __init__(self, stream: TwoWayStream, transfer_id: str, attempt: int) -> None:
+        self._stream = stream
         self._transfer_id = transfer_id
         self._attempt = attempt
         self._names: deque[str] = deque()  # of the files that have no answer yet
-        self.finish = exchange.finish
+        self.finish = stream.finish
 
     async def send(self, files: Sequence[NewFile]) -> bool:
         """See `BatchStream.send`."""
         self._names.extend(file.name for file in files)
-        return await self._exchange.send(
-            writewire.encode_new_files(files, transfer_id=self._transfer_id, attempt=self._attempt)
-        )
+        return await self._stream.send(writewire.encode_new_files(files, transfer_id=self._transfer_id, attempt=self._attempt))
 
     async def receive(self) -> Sequence[WrittenFile] | End:
         """See `BatchStream.receive`."""
-        message = await self._exchange.receive()
+        message = await self._stream.receive()
         if message is None:
             return End.OF_STREAM
         results = writewire.decode_written(message, self._names)
