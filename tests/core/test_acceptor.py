@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unspool.core import acceptor as module
 from unspool.core.acceptor import TABLE, Acceptor, Event, State, good_spans
 from unspool.core.checksum import crc32c
-from unspool.core.condition import check_condition, may_be
+from unspool.core.condition import check_condition, check_present, may_be
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.segments import Segment, SegmentTable
 from unspool.core.uploading import ANYTHING, IF_ABSENT, Condition, GoodSpan, UploadCommit, UploadOpen
@@ -23,6 +23,7 @@ from unspool.errors import (
     FileMismatchError,
     InvalidRangeError,
     InvalidRequestError,
+    NotFoundError,
     SequenceError,
     TooLargeError,
     UnspoolError,
@@ -264,6 +265,28 @@ def test_a_condition_holds_or_is_an_error(
         with pytest.raises(error, match="a: ") as caught:
             check_condition("a", condition, current)
         assert caught.value.name == "a"
+
+
+@pytest.mark.parametrize(
+    ("revision", "current", "error"),
+    [
+        (None, INFO, None),
+        ("r1", INFO, None),
+        ("r2", INFO, FileChangedError),
+        (None, None, NotFoundError),
+        ("r1", None, NotFoundError),
+    ],
+)
+def test_a_file_that_is_removed_is_the_one_that_was_meant(
+    revision: str | None, current: FileInfo | None, error: type[UnspoolError] | None
+) -> None:
+    """What is not there is not found, whatever the revision; what is there has the revision, if one is given."""
+    if error is None:
+        assert check_present("a", revision, current) is current
+    else:
+        with pytest.raises(error, match="a: ") as caught:
+            check_present("a", revision, current)
+        assert (caught.value.name, type(caught.value)) == ("a", error)
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,22 @@ async def _come_back(directory: Path, opens: UploadOpen, data: bytes, durable: i
     await ingester.aclose()
     assert {path.name for path in (directory / STAGING).iterdir()} == {"done", "locks", "small", "wanted"}
     assert len(list((directory / STAGING / "done").iterdir())) == 1
+
+
+async def test_after_a_power_cut_a_file_is_there_or_deleted(tmp_path: Path) -> None:
+    """A file that was deleted does not come back once that was answered. Before, the name has the whole file or nothing."""
+    lived, before = tmp_path / "lived", {"dir/a": b"all of it"}
+    (lived / "dir").mkdir(parents=True)
+    (lived / "dir/a").write_bytes(before["dir/a"])
+    recorder = Recorder(lived, BELOW)
+    ingester = LocalIngester(lived)
+    with recorder.recording():
+        await ingester.delete("dir/a")
+    await ingester.aclose()
+    assert "remove" in [step.kind for step in recorder.steps]
+    for length in range(len(recorder.steps) + 1):
+        found = {
+            after_power_loss(recorder.steps[:length], {"dir/a": b"all of it"}, Random(seed)).get("dir/a") for seed in range(20)
+        }
+        assert found <= {None, b"all of it"}
+        assert length < len(recorder.steps) or found == {None}, "a deleted file is there again"

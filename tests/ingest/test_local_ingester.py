@@ -8,7 +8,8 @@ from pathlib import Path
 
 from unspool.ingest.local import LocalIngester
 from unspool.stores import LocalStore
-from unspool.testing.ingestcontract import IngestContract, Ingesting
+from unspool.testing.ingestcontract import IngestContract
+from unspool.testing.ingesting import Ingesting
 
 
 class TestLocalIngester(IngestContract):

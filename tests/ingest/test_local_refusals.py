@@ -36,14 +36,14 @@ from unspool.ingest.staging import Staging
 from unspool.ingest.uploadfile import UploadFile
 from unspool.options import IngestOptions
 from unspool.stores import LocalStore
-from unspool.testing.ingestcontract import new, send
+from unspool.testing.ingesting import new, send
 from unspool.testing.stock import BYTES, listed
 
 # What is refused
 
 
 async def test_nothing_is_written_through_a_link_or_outside(tmp_path: Path) -> None:
-    """A link on the way or at the name is refused, wherever it leads; its target stays as it is."""
+    """A link on the way or at the name is refused, wherever it leads; it and its target stay as they are."""
     outside, root = tmp_path / "outside", tmp_path / "root"
     outside.mkdir()
     (root / "inside").mkdir(parents=True)
@@ -61,6 +61,10 @@ async def test_nothing_is_written_through_a_link_or_outside(tmp_path: Path) -> N
                 await opened(ingester, name)
         answers = await ingester.write_small([new("way/new", b"1"), new("link", b"1"), new("dangling", b"1")])
         assert [type(answer) for answer in answers] == [NotAFileError, PermissionDeniedError, PermissionDeniedError]
+        for name, error in (("way/file", NotAFileError), ("link", PermissionDeniedError), ("dangling", PermissionDeniedError)):
+            with pytest.raises(error, match="link"):
+                await ingester.delete(name)
+        assert {path.name for path in root.iterdir() if path.is_symlink()} == {"way", "short", "link", "dangling"}
         # Swapped between the opening and the commit.
         async with aclosing(await opened(ingester, "inside/new")) as upload:
             await send(upload, BYTES)
@@ -79,12 +83,18 @@ async def test_names_that_would_not_be_served_are_refused(tmp_path: Path, *, hid
         for name in (f"{UPLOADS}/x", "a.unspool-part", "dir/.UNSPOOL-uploads/x", ".unspool-tree/lock"):
             with pytest.raises(InvalidNameError):
                 await opened(ingester, name)
+            with pytest.raises(InvalidNameError):
+                await ingester.delete(name)
         for name in (".x", "dir/.x"):
             if hidden:
                 await put(ingester, b"x", name)
+                await ingester.delete(name)
+                await put(ingester, b"x", name, bytes(16))
             else:
                 with pytest.raises(InvalidNameError):
                     await opened(ingester, name)
+                with pytest.raises(InvalidNameError):
+                    await ingester.delete(name)
         await (await opened(ingester)).aclose()
     store = LocalStore(tmp_path, hidden=hidden)
     files, prefixes = await listed(store)
@@ -102,6 +112,12 @@ async def test_special_files_are_not_replaced(tmp_path: Path) -> None:
     async with ingesting(tmp_path) as ingester:
         with pytest.raises(NotAFileError, match="not a regular file"):
             await opened(ingester, "pipe")
+        with pytest.raises(NotAFileError, match="not a regular file"):
+            await ingester.delete("pipe")
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(NotAFileError, match="is a directory"):
+            await ingester.delete("empty")
+        assert (tmp_path / "empty").is_dir()
         async with aclosing(await opened(ingester, "late")) as upload:
             (tmp_path / "late").mkdir()
             with pytest.raises(NotAFileError, match="is a directory"):

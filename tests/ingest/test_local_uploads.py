@@ -28,7 +28,7 @@ from unspool.ingest import local as module
 from unspool.ingest.local import LocalIngester
 from unspool.ingest.uploadfile import UploadFile
 from unspool.local import part as parts
-from unspool.testing.ingestcontract import ID, OTHER_ID, send
+from unspool.testing.ingesting import ID, OTHER_ID, send
 from unspool.testing.stock import BYTES
 
 # What survives

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from unspool.ingest.memory import MemoryIngester
 from unspool.stores import MemoryStore
-from unspool.testing.ingestcontract import IngestContract, Ingesting
+from unspool.testing.ingestcontract import IngestContract
+from unspool.testing.ingesting import Ingesting
 
 
 class TestMemoryIngester(IngestContract):

@@ -13,7 +13,7 @@ from unspool.core.uploading import UploadOpen
 from unspool.ingest.base import Upload
 from unspool.ingest.local import LocalIngester
 from unspool.options import IngestOptions
-from unspool.testing.ingestcontract import ID, send
+from unspool.testing.ingesting import ID, send
 
 DAY = 86400.0
 

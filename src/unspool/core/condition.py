@@ -1,14 +1,16 @@
-"""Decides whether a new file may have its name, and whether the name has its bytes already.
+"""Decides whether a new file may have its name, whether the name has its bytes already, and whether a file may be removed.
 
 Rule 1: the condition comes first. A file that must be absent is refused even if what is there has the same bytes: of two
         clients that create a file, only one succeeds.
+Rule 2: a file that is not there cannot be removed, whatever the condition: who asks again after a lost answer must see that it
+        is gone, and not that it changed.
 """
 
 from __future__ import annotations
 
 from unspool.core.model import FileInfo
 from unspool.core.uploading import Condition, UploadOpen
-from unspool.errors import AlreadyExistsError, FileChangedError
+from unspool.errors import AlreadyExistsError, FileChangedError, NotFoundError
 
 
 def check_condition(name: str, condition: Condition, current: FileInfo | None) -> None:
@@ -29,9 +31,32 @@ def check_condition(name: str, condition: Condition, current: FileInfo | None) -
         return
     if current is None:
         raise FileChangedError(f"{name}: there is no such file, and it was to be at revision {condition.revision}", name=name)
-    if current.revision != condition.revision:
+    _check_revision(name, condition.revision, current)
+
+
+def check_present(name: str, revision: str | None, current: FileInfo | None) -> FileInfo:
+    """Check what is at the name of a file that is to be removed, and return it.
+
+    Args:
+        name: name of the file.
+        revision: the revision that must be there; None for any.
+        current: what is there; None for nothing.
+
+    Raises:
+        NotFoundError: there is no file.
+        FileChangedError: the file is at another revision.
+    """
+    if current is None:
+        raise NotFoundError(f"{name}: no such file", name=name)
+    if revision is not None:
+        _check_revision(name, revision, current)
+    return current
+
+
+def _check_revision(name: str, revision: str, current: FileInfo) -> None:
+    if current.revision != revision:
         raise FileChangedError(
-            f"{name}: the file changed: it is at revision {current.revision} now, not at {condition.revision}", name=name
+            f"{name}: the file changed: it is at revision {current.revision} now, not at {revision}", name=name
         )
 
 

@@ -72,7 +72,7 @@ class Upload(Protocol):
 
 
 class Ingester(Protocol):
-    """Receives files, each under an upload's key until it is committed."""
+    """Receives files, each under an upload's key until it is committed, and removes them."""
 
     @property
     def largest_file(self) -> int | None:
@@ -117,6 +117,26 @@ class Ingester(Protocol):
 
         What is checked and raised is that of `open` and `commit`; BlockCorruptError if a file does not match its checksum. A
         file whose name has these bytes already is not written.
+        """
+        ...
+
+    async def delete(self, name: str, revision: str | None = None) -> FileInfo:
+        """Remove a file, durably when it returns. Return its description as it was.
+
+        Unfinished uploads of the name stay. So do the directories that were made for it. Whoever reads the file reads on, or
+        fails with FileChangedError; a later `open` of the store raises NotFoundError.
+
+        Args:
+            name: name of the file.
+            revision: the file is removed only if it is at this revision, which is checked at the same moment. None removes
+                whatever file is there.
+
+        Raises:
+            InvalidNameError: the name is invalid, reserved, or not served.
+            NotFoundError: there is no such file, whatever the revision.
+            FileChangedError: the file is at another revision.
+            NotAFileError: something other than a file has the name.
+            PermissionDeniedError: the server may not write there, or the name leads through a link.
         """
         ...
 

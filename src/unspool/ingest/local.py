@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from unspool.core.condition import check_condition, may_be
+from unspool.core.condition import check_condition, check_present, may_be
 from unspool.core.counted import counted
 from unspool.core.journal import Journal
 from unspool.core.model import FileInfo
@@ -297,6 +297,19 @@ class LocalIngester:
     async def write_small(self, files: Sequence[NewFile]) -> Sequence[WrittenFile]:
         """See `Ingester.write_small`."""
         return await self._threads.run(lambda: self._small.write(files))
+
+    async def delete(self, name: str, revision: str | None = None) -> FileInfo:
+        """See `Ingester.delete`."""
+        self._targets.check(name)
+        return await self._threads.run(lambda: self._delete(name, revision))
+
+    def _delete(self, name: str, revision: str | None) -> FileInfo:
+        with served(name), self._staging.locked(name), self._targets.at(name) as target:
+            found = None if target is None else target.current()
+            info = check_present(name, revision, found and found[0])
+            assert target is not None
+            target.remove()
+            return info
 
     async def sweep(self) -> int:
         """See `Ingester.sweep`."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from unspool.core.checksum import crc32c
-from unspool.core.condition import check_condition, may_be
+from unspool.core.condition import check_condition, check_present, may_be
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.names import check_name
 from unspool.core.segments import SegmentTable, segment_size_for
@@ -117,6 +117,13 @@ class MemoryIngester:
         if current is not None and (current.size, current.crc32c) == (len(file.data), file.crc32c):
             return current
         return self._store.put(file.name, bytes(file.data), file.attributes)
+
+    async def delete(self, name: str, revision: str | None = None) -> FileInfo:
+        """See `Ingester.delete`."""
+        check_name(name)
+        info = check_present(name, revision, await self._current(name))
+        self._store.remove(name)
+        return info
 
     async def commit(self, key: tuple[bytes, str, str], opens: UploadOpen, size: int) -> FileInfo:
         """Give an upload its name. See `Upload.commit`."""

@@ -24,7 +24,7 @@ from unspool.core.uploading import UploadOpen
 from unspool.errors import InvalidNameError, NotAFileError, PermissionDeniedError
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
-from unspool.local.entries import READ, status_of, unchanged
+from unspool.local.entries import READ, status_of, sync, unchanged
 from unspool.stores.localfile import info_of
 from unspool.stores.localwalk import open_root
 from unspool.stores.revisions import RevisionOf
@@ -57,7 +57,8 @@ class Target:
         if status is None:
             return None
         if stat.S_ISLNK(status.st_mode):
-            raise PermissionDeniedError(f"{self.name}: is a symbolic link, and nothing is written through one", name=self.name)
+            said = f"{self.name}: is a symbolic link: nothing is written through one, and none is removed"
+            raise PermissionDeniedError(said, name=self.name)
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise NotAFileError(f"{self.name}: is {what}", name=self.name)
@@ -66,6 +67,11 @@ class Target:
     def info(self, status: os.stat_result) -> FileInfo:
         """Return the description of the file with a status."""
         return info_of(self.name, status, self._revision_of)
+
+    def remove(self) -> None:
+        """Remove the entry, durably. It must not be a directory."""
+        os.unlink(self.destination.name, dir_fd=self.destination.directory)
+        sync(self.destination.directory)
 
     def has(self, opens: UploadOpen) -> bool:
         """Read the file that is there, and return whether it has the bytes of an upload."""

@@ -25,6 +25,7 @@ __all__ = ["FakeClock", "FaultyStore", "FaultyTransport", "Recorder", "Stock", "
 _HOMES = {"Stock": "unspool.testing.stock", "StoreContract": "unspool.testing.storecontract"}
 
 ASSERTING = (
+    "unspool.testing.deletecontract",
     "unspool.testing.ingestcontract",
     "unspool.testing.stock",
     "unspool.testing.smallcontract",
