@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unspool.client.blocking import (
+        delete,
+        delete_tree,
         exists,
         get,
         get_tree,
@@ -29,7 +31,15 @@ if TYPE_CHECKING:
     from unspool.client.events import Event, Observer
     from unspool.client.progress import Progress
     from unspool.client.reading import Reading
-    from unspool.client.results import Failure, PutResult, PutTreeResult, Result, TreeResult, TreeVerification
+    from unspool.client.results import (
+        DeleteTreeResult,
+        Failure,
+        PutResult,
+        PutTreeResult,
+        Result,
+        TreeResult,
+        TreeVerification,
+    )
     from unspool.client.writer import Writer
     from unspool.core.model import Attributes, Entry, FileInfo, Page, Prefix
     from unspool.core.retry import RetryPolicy
@@ -45,6 +55,7 @@ _HOMES = {
     "CallEnd": "server.report",
     "CallObserver": "server.report",
     "Client": "client.client",
+    "DeleteTreeResult": "client.results",
     "Entry": "core.model",
     "Event": "client.events",
     "Failure": "client.results",
@@ -72,6 +83,8 @@ _HOMES = {
     "TreeVerification": "client.results",
     "UnspoolError": "errors",
     "Writer": "client.writer",
+    "delete": "client.blocking",
+    "delete_tree": "client.blocking",
     "exists": "client.blocking",
     "get": "client.blocking",
     "get_tree": "client.blocking",
@@ -91,6 +104,7 @@ __all__ = [
     "CallEnd",
     "CallObserver",
     "Client",
+    "DeleteTreeResult",
     "Entry",
     "Event",
     "Failure",
@@ -119,6 +133,8 @@ __all__ = [
     "UnspoolError",
     "Writer",
     "__version__",
+    "delete",
+    "delete_tree",
     "exists",
     "get",
     "get_tree",

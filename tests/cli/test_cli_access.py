@@ -39,7 +39,7 @@ def test_a_file_is_checked(rules: Path) -> None:
     assert unspool("access", "check", "-q", "--rules", rules).lines == []
     rules.write_text(RULES.replace("read", "reed"))
     bad = unspool("access", "check", "--rules", rules)
-    said = f"unspool: {rules}: line 4: 'reed' is no right: there are list, read, write and watch"
+    said = f"unspool: {rules}: line 4: 'reed' is no right: there are list, read, write, delete and watch"
     assert (bad.code, bad.complaint) == (2, said)
 
 

@@ -128,5 +128,5 @@ def test_events_of_an_upload_have_words_of_their_own() -> None:
 
 def test_advice_for_an_upload_does_not_speak_of_downloads() -> None:
     """The end of the line says what to do about this command."""
-    assert "get" not in advice(SourceChangedError("a: changed"), "h:1/a", sending=True)
-    assert "without `--if-absent`" in advice(AlreadyExistsError("a: exists"), "h:1/a", sending=True)
+    assert "get" not in advice(SourceChangedError("a: changed"), "h:1/a", command="put")
+    assert "without `--if-absent`" in advice(AlreadyExistsError("a: exists"), "h:1/a", command="put")

@@ -161,7 +161,7 @@ ONE = '[[rule]]\nprefix = "a"\nwho = "b"\nmay = "read"\n'
         (
             f'{ONE}\n[[rule]]\nwho = "d"\nmay = "reign"\nprefix = "c"',
             8,
-            "'reign' is no right: .* list, read, write and watch",
+            "'reign' is no right: .* list, read, write, delete and watch",
         ),
         (ONE.replace('"a"', "3"), 2, "prefix is a string"),
         (ONE.replace('"a"', '"a/../b"'), 2, "prefix: .*directly"),

@@ -20,7 +20,7 @@ from unspool.core.model import Frame
 from unspool.core.names import check_name
 from unspool.core.rules import parse_rules
 from unspool.core.tokens import is_token, parse_tokens
-from unspool.rpc import batchwire, bytestreamwire, demowire, status, wire, writewire
+from unspool.rpc import batchwire, bytestreamwire, deletewire, demowire, status, wire, writewire
 from unspool.v1 import file_service_pb2 as pb
 
 
@@ -137,6 +137,8 @@ READERS: dict[str, Reader] = {
     "batch-request": Reader(lambda data: batchwire.decode_batch_request(data, 1000), BAD_REQUEST),
     "upload-request": Reader(upload_request, BAD_REQUEST),
     "upload-name": Reader(writewire.decode_upload_name, BAD_REQUEST),
+    "delete-request": Reader(deletewire.decode_delete_request, BAD_REQUEST),
+    "deleted": Reader(deletewire.decode_deleted, BAD_ANSWER),
     "new-files": Reader(lambda data: writewire.decode_new_files(data, 1000), BAD_REQUEST),
     "demo-request": Reader(demowire.decode_request, BAD_REQUEST),
     "bytestream-read": Reader(bytestreamwire.decode_read_request, BAD_REQUEST),

@@ -12,6 +12,7 @@ from typing import assert_type
 import unspool
 from unspool import (
     Client,
+    DeleteTreeResult,
     FileInfo,
     LocalStore,
     MemoryStore,
@@ -40,6 +41,8 @@ def from_a_script() -> None:
     assert_type(unspool.get_tree("localhost:50051/models", "here", progress=print), TreeResult)
     assert_type(unspool.put("model.bin", "localhost:50051/model.bin", if_absent=True, progress=print), PutResult)
     assert_type(unspool.put_tree("models", "localhost:50051/models", filters=[("exclude", "*.tmp")]), PutTreeResult)
+    assert_type(unspool.delete("localhost:50051/model.bin", if_revision="r1"), FileInfo | None)
+    assert_type(unspool.delete_tree("localhost:50051/models"), DeleteTreeResult)
     assert_type(unspool.stat("localhost:50051/model.bin"), FileInfo)
     assert_type(unspool.exists("localhost:50051/model.bin"), bool)
     assert_type(unspool.read("localhost:50051/model.bin", start=1, length=2), bytes)

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpc.models import file_infos, sizes, uint32s
-from unspool.core.model import Attributes, Block, Span
+from unspool.core.model import Attributes, Block, FileInfo, Span
 from unspool.core.segments import MAX_SEGMENTS
 from unspool.core.uploading import (
     ANYTHING,
     IF_ABSENT,
     Condition,
+    DeleteRequest,
     GoodSpan,
     NewFile,
     UploadAnswer,
@@ -25,7 +26,7 @@ from unspool.core.uploading import (
     UploadRequest,
 )
 from unspool.errors import FileMismatchError, NoSpaceError, ProtocolError, TakenOverError
-from unspool.rpc import wire, writewire
+from unspool.rpc import deletewire, wire, writewire
 from unspool.rpc.entries import MOST_ENTRIES
 
 TEXT = st.text(max_size=20)
@@ -54,6 +55,7 @@ SECONDS = st.none() | st.integers(0, 1 << 30).map(lambda steps: steps / 512)
 OPENED = st.builds(UploadOpened, GOOD, st.integers(1, 1 << 30), SECONDS)
 COMMITTED = st.builds(UploadCommitted, file_infos)
 ANSWERS = st.none() | OPENED | COMMITTED | st.builds(UploadProgress, sizes, sizes)
+DELETIONS = st.builds(DeleteRequest, TEXT, st.none() | TEXT, TEXT, st.integers(0, 1000))
 NEW = st.builds(NewFile, TEXT, st.binary(max_size=50), uint32s, CONDITIONS, ATTRIBUTES)
 
 
@@ -108,3 +110,17 @@ def test_answers_with_very_many_entries_are_refused_unparsed() -> None:
             decode(opened, name="a")
     with pytest.raises(ProtocolError, match=f"{2 * MOST_ENTRIES + 1} entries or more"):
         writewire.decode_written(b"\x0a\x00" * 1_000_000, ["a"])
+
+
+@given(DELETIONS, file_infos)
+def test_a_deletion_comes_back(request: DeleteRequest, info: FileInfo) -> None:
+    """What is asked, and what was deleted. A revision that is empty is none that is absent."""
+    assert deletewire.decode_delete_request(deletewire.encode_delete_request(request)) == request
+    assert deletewire.decode_deleted(deletewire.encode_deleted(info)) == info
+
+
+def test_an_answer_to_a_deletion_describes_a_file() -> None:
+    """An answer without a file, and one that is no message, is no answer."""
+    for data in (b"", b"\xff"):
+        with pytest.raises(ProtocolError):
+            deletewire.decode_deleted(data)

@@ -113,6 +113,7 @@ async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -
             "/unspool.v1.FileService/WriteFiles",
             "/unspool.v1.FileService/StatUpload",
             "/unspool.v1.FileService/AbandonUpload",
+            "/unspool.v1.FileService/DeleteFile",
             "/demo.Files/GetFile",
             "/google.bytestream.ByteStream/Read",
             "/google.bytestream.ByteStream/Write",

@@ -118,6 +118,7 @@ REQUESTS = {
     "/unspool.v1.FileService/WriteFiles": writewire.encode_new_files([NewFile("a", b"", 0)]),
     "/unspool.v1.FileService/StatUpload": writewire.encode_upload_name(bytes(16), "a"),
     "/unspool.v1.FileService/AbandonUpload": writewire.encode_upload_name(bytes(16), "a"),
+    "/unspool.v1.FileService/DeleteFile": b"\n\x01a",
     "/demo.Files/GetFile": b"\n\x01a",
     "/google.bytestream.ByteStream/Read": b"\n\x01a",
     "/google.bytestream.ByteStream/Write": b"\n\x01a",
@@ -133,6 +134,7 @@ NEEDS = {
     "WriteFiles": ("write", "a"),
     "StatUpload": ("write", "a"),
     "AbandonUpload": ("write", "a"),
+    "DeleteFile": ("delete", "a"),
 }
 """The right that a method needs, and to what, if it is not to read `a`."""
 

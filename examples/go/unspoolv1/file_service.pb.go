@@ -2317,6 +2317,125 @@ func (*AbandonUploadResponse) Descriptor() ([]byte, []int) {
 	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{31}
 }
 
+// Asks for a file to be deleted.
+type DeleteFileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the file. Empty or malformed: INVALID_NAME.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The file is deleted only if it is at this revision, otherwise: FILE_CHANGED. Absent: whatever file is there.
+	IfRevision *string `protobuf:"bytes,2,opt,name=if_revision,json=ifRevision,proto3,oneof" json:"if_revision,omitempty"`
+	// As in UploadOpen.
+	TransferId string `protobuf:"bytes,3,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
+	// As in UploadOpen.
+	Attempt       int32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteFileRequest) Reset() {
+	*x = DeleteFileRequest{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteFileRequest) ProtoMessage() {}
+
+func (x *DeleteFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteFileRequest.ProtoReflect.Descriptor instead.
+func (*DeleteFileRequest) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *DeleteFileRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeleteFileRequest) GetIfRevision() string {
+	if x != nil && x.IfRevision != nil {
+		return *x.IfRevision
+	}
+	return ""
+}
+
+func (x *DeleteFileRequest) GetTransferId() string {
+	if x != nil {
+		return x.TransferId
+	}
+	return ""
+}
+
+func (x *DeleteFileRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// Says what was deleted.
+type DeleteFileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file as it was. Always set. Nobody can ask for its revision any more.
+	Deleted       *FileInfo `protobuf:"bytes,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteFileResponse) Reset() {
+	*x = DeleteFileResponse{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteFileResponse) ProtoMessage() {}
+
+func (x *DeleteFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteFileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteFileResponse) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DeleteFileResponse) GetDeleted() *FileInfo {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
 var File_unspool_v1_file_service_proto protoreflect.FileDescriptor
 
 const file_unspool_v1_file_service_proto_rawDesc = "" +
@@ -2531,7 +2650,17 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\x14AbandonUploadRequest\x12\x1b\n" +
 	"\tupload_id\x18\x01 \x01(\fR\buploadId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\x17\n" +
-	"\x15AbandonUploadResponse2\x87\x05\n" +
+	"\x15AbandonUploadResponse\"\x98\x01\n" +
+	"\x11DeleteFileRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
+	"\vif_revision\x18\x02 \x01(\tH\x00R\n" +
+	"ifRevision\x88\x01\x01\x12\x1f\n" +
+	"\vtransfer_id\x18\x03 \x01(\tR\n" +
+	"transferId\x12\x18\n" +
+	"\aattempt\x18\x04 \x01(\x05R\aattemptB\x0e\n" +
+	"\f_if_revision\"D\n" +
+	"\x12DeleteFileResponse\x12.\n" +
+	"\adeleted\x18\x01 \x01(\v2\x14.unspool.v1.FileInfoR\adeleted2\xd6\x05\n" +
 	"\vFileService\x12G\n" +
 	"\bStatFile\x12\x1b.unspool.v1.StatFileRequest\x1a\x1c.unspool.v1.StatFileResponse\"\x00\x12I\n" +
 	"\bReadFile\x12\x1b.unspool.v1.ReadFileRequest\x1a\x1c.unspool.v1.ReadFileResponse\"\x000\x01\x12L\n" +
@@ -2542,7 +2671,9 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"WriteFiles\x12\x1d.unspool.v1.WriteFilesRequest\x1a\x1e.unspool.v1.WriteFilesResponse\"\x00(\x010\x01\x12M\n" +
 	"\n" +
 	"StatUpload\x12\x1d.unspool.v1.StatUploadRequest\x1a\x1e.unspool.v1.StatUploadResponse\"\x00\x12V\n" +
-	"\rAbandonUpload\x12 .unspool.v1.AbandonUploadRequest\x1a!.unspool.v1.AbandonUploadResponse\"\x00b\x06proto3"
+	"\rAbandonUpload\x12 .unspool.v1.AbandonUploadRequest\x1a!.unspool.v1.AbandonUploadResponse\"\x00\x12M\n" +
+	"\n" +
+	"DeleteFile\x12\x1d.unspool.v1.DeleteFileRequest\x1a\x1e.unspool.v1.DeleteFileResponse\"\x00b\x06proto3"
 
 var (
 	file_unspool_v1_file_service_proto_rawDescOnce sync.Once
@@ -2556,7 +2687,7 @@ func file_unspool_v1_file_service_proto_rawDescGZIP() []byte {
 	return file_unspool_v1_file_service_proto_rawDescData
 }
 
-var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*FileInfo)(nil),              // 0: unspool.v1.FileInfo
 	(*StatFileRequest)(nil),       // 1: unspool.v1.StatFileRequest
@@ -2590,11 +2721,13 @@ var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*StatUploadResponse)(nil),    // 29: unspool.v1.StatUploadResponse
 	(*AbandonUploadRequest)(nil),  // 30: unspool.v1.AbandonUploadRequest
 	(*AbandonUploadResponse)(nil), // 31: unspool.v1.AbandonUploadResponse
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*DeleteFileRequest)(nil),     // 32: unspool.v1.DeleteFileRequest
+	(*DeleteFileResponse)(nil),    // 33: unspool.v1.DeleteFileResponse
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
 }
 var file_unspool_v1_file_service_proto_depIdxs = []int32{
-	32, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
+	34, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
 	0,  // 1: unspool.v1.StatFileResponse.info:type_name -> unspool.v1.FileInfo
 	5,  // 2: unspool.v1.ReadFileResponse.header:type_name -> unspool.v1.Header
 	6,  // 3: unspool.v1.ReadFileResponse.block:type_name -> unspool.v1.Block
@@ -2606,50 +2739,53 @@ var file_unspool_v1_file_service_proto_depIdxs = []int32{
 	6,  // 9: unspool.v1.FilePiece.block:type_name -> unspool.v1.Block
 	7,  // 10: unspool.v1.FilePiece.summary:type_name -> unspool.v1.Summary
 	12, // 11: unspool.v1.FilePiece.error:type_name -> unspool.v1.FileError
-	33, // 12: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
+	35, // 12: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
 	0,  // 13: unspool.v1.ListFilesResponse.files:type_name -> unspool.v1.FileInfo
 	15, // 14: unspool.v1.ListFilesResponse.omitted:type_name -> unspool.v1.Omission
 	17, // 15: unspool.v1.WriteFileRequest.open:type_name -> unspool.v1.UploadOpen
 	6,  // 16: unspool.v1.WriteFileRequest.block:type_name -> unspool.v1.Block
 	19, // 17: unspool.v1.WriteFileRequest.commit:type_name -> unspool.v1.UploadCommit
-	32, // 18: unspool.v1.UploadOpen.modified:type_name -> google.protobuf.Timestamp
+	34, // 18: unspool.v1.UploadOpen.modified:type_name -> google.protobuf.Timestamp
 	18, // 19: unspool.v1.UploadOpen.discard:type_name -> unspool.v1.GoodSpan
 	21, // 20: unspool.v1.WriteFileResponse.opened:type_name -> unspool.v1.UploadOpened
 	22, // 21: unspool.v1.WriteFileResponse.progress:type_name -> unspool.v1.UploadProgress
 	0,  // 22: unspool.v1.WriteFileResponse.committed:type_name -> unspool.v1.FileInfo
 	23, // 23: unspool.v1.WriteFileResponse.refused:type_name -> unspool.v1.UploadRefused
 	18, // 24: unspool.v1.UploadOpened.good:type_name -> unspool.v1.GoodSpan
-	33, // 25: unspool.v1.UploadOpened.expires_after:type_name -> google.protobuf.Duration
+	35, // 25: unspool.v1.UploadOpened.expires_after:type_name -> google.protobuf.Duration
 	12, // 26: unspool.v1.UploadRefused.error:type_name -> unspool.v1.FileError
 	18, // 27: unspool.v1.UploadRefused.good:type_name -> unspool.v1.GoodSpan
 	25, // 28: unspool.v1.WriteFilesRequest.files:type_name -> unspool.v1.SmallFile
-	32, // 29: unspool.v1.SmallFile.modified:type_name -> google.protobuf.Timestamp
+	34, // 29: unspool.v1.SmallFile.modified:type_name -> google.protobuf.Timestamp
 	27, // 30: unspool.v1.WriteFilesResponse.results:type_name -> unspool.v1.WrittenFile
 	0,  // 31: unspool.v1.WrittenFile.committed:type_name -> unspool.v1.FileInfo
 	12, // 32: unspool.v1.WrittenFile.error:type_name -> unspool.v1.FileError
 	21, // 33: unspool.v1.StatUploadResponse.opened:type_name -> unspool.v1.UploadOpened
 	0,  // 34: unspool.v1.StatUploadResponse.committed:type_name -> unspool.v1.FileInfo
-	1,  // 35: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
-	3,  // 36: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
-	8,  // 37: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
-	13, // 38: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
-	16, // 39: unspool.v1.FileService.WriteFile:input_type -> unspool.v1.WriteFileRequest
-	24, // 40: unspool.v1.FileService.WriteFiles:input_type -> unspool.v1.WriteFilesRequest
-	28, // 41: unspool.v1.FileService.StatUpload:input_type -> unspool.v1.StatUploadRequest
-	30, // 42: unspool.v1.FileService.AbandonUpload:input_type -> unspool.v1.AbandonUploadRequest
-	2,  // 43: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
-	4,  // 44: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
-	10, // 45: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
-	14, // 46: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
-	20, // 47: unspool.v1.FileService.WriteFile:output_type -> unspool.v1.WriteFileResponse
-	26, // 48: unspool.v1.FileService.WriteFiles:output_type -> unspool.v1.WriteFilesResponse
-	29, // 49: unspool.v1.FileService.StatUpload:output_type -> unspool.v1.StatUploadResponse
-	31, // 50: unspool.v1.FileService.AbandonUpload:output_type -> unspool.v1.AbandonUploadResponse
-	43, // [43:51] is the sub-list for method output_type
-	35, // [35:43] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	0,  // 35: unspool.v1.DeleteFileResponse.deleted:type_name -> unspool.v1.FileInfo
+	1,  // 36: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
+	3,  // 37: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
+	8,  // 38: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
+	13, // 39: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
+	16, // 40: unspool.v1.FileService.WriteFile:input_type -> unspool.v1.WriteFileRequest
+	24, // 41: unspool.v1.FileService.WriteFiles:input_type -> unspool.v1.WriteFilesRequest
+	28, // 42: unspool.v1.FileService.StatUpload:input_type -> unspool.v1.StatUploadRequest
+	30, // 43: unspool.v1.FileService.AbandonUpload:input_type -> unspool.v1.AbandonUploadRequest
+	32, // 44: unspool.v1.FileService.DeleteFile:input_type -> unspool.v1.DeleteFileRequest
+	2,  // 45: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
+	4,  // 46: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
+	10, // 47: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
+	14, // 48: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
+	20, // 49: unspool.v1.FileService.WriteFile:output_type -> unspool.v1.WriteFileResponse
+	26, // 50: unspool.v1.FileService.WriteFiles:output_type -> unspool.v1.WriteFilesResponse
+	29, // 51: unspool.v1.FileService.StatUpload:output_type -> unspool.v1.StatUploadResponse
+	31, // 52: unspool.v1.FileService.AbandonUpload:output_type -> unspool.v1.AbandonUploadResponse
+	33, // 53: unspool.v1.FileService.DeleteFile:output_type -> unspool.v1.DeleteFileResponse
+	45, // [45:54] is the sub-list for method output_type
+	36, // [36:45] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_unspool_v1_file_service_proto_init() }
@@ -2678,13 +2814,14 @@ func file_unspool_v1_file_service_proto_init() {
 	}
 	file_unspool_v1_file_service_proto_msgTypes[27].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[29].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_unspool_v1_file_service_proto_rawDesc), len(file_unspool_v1_file_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	FileService_WriteFiles_FullMethodName    = "/unspool.v1.FileService/WriteFiles"
 	FileService_StatUpload_FullMethodName    = "/unspool.v1.FileService/StatUpload"
 	FileService_AbandonUpload_FullMethodName = "/unspool.v1.FileService/AbandonUpload"
+	FileService_DeleteFile_FullMethodName    = "/unspool.v1.FileService/DeleteFile"
 )
 
 // FileServiceClient is the client API for FileService service.
@@ -62,6 +63,8 @@ type FileServiceClient interface {
 	StatUpload(ctx context.Context, in *StatUploadRequest, opts ...grpc.CallOption) (*StatUploadResponse, error)
 	// Removes the bytes of an upload that is not committed. Of an unknown upload: OK.
 	AbandonUpload(ctx context.Context, in *AbandonUploadRequest, opts ...grpc.CallOption) (*AbandonUploadResponse, error)
+	// Deletes a file. Whoever reads it reads on, or is told that it changed. A file that is not there: FILE_NOT_FOUND.
+	DeleteFile(ctx context.Context, in *DeleteFileRequest, opts ...grpc.CallOption) (*DeleteFileResponse, error)
 }
 
 type fileServiceClient struct {
@@ -185,6 +188,16 @@ func (c *fileServiceClient) AbandonUpload(ctx context.Context, in *AbandonUpload
 	return out, nil
 }
 
+func (c *fileServiceClient) DeleteFile(ctx context.Context, in *DeleteFileRequest, opts ...grpc.CallOption) (*DeleteFileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteFileResponse)
+	err := c.cc.Invoke(ctx, FileService_DeleteFile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FileServiceServer is the server API for FileService service.
 // All implementations must embed UnimplementedFileServiceServer
 // for forward compatibility.
@@ -213,6 +226,8 @@ type FileServiceServer interface {
 	StatUpload(context.Context, *StatUploadRequest) (*StatUploadResponse, error)
 	// Removes the bytes of an upload that is not committed. Of an unknown upload: OK.
 	AbandonUpload(context.Context, *AbandonUploadRequest) (*AbandonUploadResponse, error)
+	// Deletes a file. Whoever reads it reads on, or is told that it changed. A file that is not there: FILE_NOT_FOUND.
+	DeleteFile(context.Context, *DeleteFileRequest) (*DeleteFileResponse, error)
 	mustEmbedUnimplementedFileServiceServer()
 }
 
@@ -246,6 +261,9 @@ func (UnimplementedFileServiceServer) StatUpload(context.Context, *StatUploadReq
 }
 func (UnimplementedFileServiceServer) AbandonUpload(context.Context, *AbandonUploadRequest) (*AbandonUploadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AbandonUpload not implemented")
+}
+func (UnimplementedFileServiceServer) DeleteFile(context.Context, *DeleteFileRequest) (*DeleteFileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteFile not implemented")
 }
 func (UnimplementedFileServiceServer) mustEmbedUnimplementedFileServiceServer() {}
 func (UnimplementedFileServiceServer) testEmbeddedByValue()                     {}
@@ -369,6 +387,24 @@ func _FileService_AbandonUpload_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FileService_DeleteFile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteFileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FileServiceServer).DeleteFile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FileService_DeleteFile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FileServiceServer).DeleteFile(ctx, req.(*DeleteFileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FileService_ServiceDesc is the grpc.ServiceDesc for FileService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -387,6 +423,10 @@ var FileService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AbandonUpload",
 			Handler:    _FileService_AbandonUpload_Handler,
+		},
+		{
+			MethodName: "DeleteFile",
+			Handler:    _FileService_DeleteFile_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

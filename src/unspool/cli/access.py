@@ -48,7 +48,7 @@ async def check(*, rules: str, quiet: bool) -> None:
 @_rules_option
 @command
 async def explain(*, who: str, what: str, name: str, rules: str) -> None:
-    """Say whether WHO may do WHAT (list, read, write or watch) with NAME, and which line decides. Exit code 4 if not.
+    """Say whether WHO may do WHAT (list, read, write, delete or watch) with NAME, and which line decides. Exit code 4 if not.
 
     WHO is a caller as the server's log names it, or @anyone for one that shows nothing.
     """

@@ -53,6 +53,16 @@ _PUT_ADVICE: dict[type[UnspoolError], str] = _ADVICE | {
 }
 """The same for `unspool put`."""
 
+_RM_ADVICE: dict[type[UnspoolError], str] = _ADVICE | {
+    NotAFileError: "`unspool rm -r` deletes the files of a directory",
+    UnsupportedError: "it may be older, or serve read-only",
+    FileChangedError: "`unspool stat` shows its revision",
+    TransferError: "run the same command again",
+}
+"""The same for `unspool rm`."""
+
+_OF_COMMAND = {"put": _PUT_ADVICE, "rm": _RM_ADVICE}
+
 _WORDS: dict[str, str] = {
     "get it again with resume=False": "run it again with --no-resume",
     "upload it with put_tree": "add --recursive",
@@ -85,13 +95,13 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 """The variables in which gRPC looks for a proxy, in its order."""
 
 
-def advice(error: UnspoolError, url: str | None, *, sending: bool = False) -> str:
+def advice(error: UnspoolError, url: str | None, *, command: str = "get") -> str:
     """Return the whole line for an error: what happened, to which file, and what to do next.
 
     Args:
         error: its message names the file, unless the error is about the connection or a proxy.
         url: the URL given to the command; None if there is none, or several.
-        sending: whether the command is `put`.
+        command: the name of the command.
     """
     line = abridged(with_flags(error.message))
     if isinstance(error, UnauthenticatedError) and "client certificate" in line:  # the same is so
@@ -100,7 +110,7 @@ def advice(error: UnspoolError, url: str | None, *, sending: bool = False) -> st
         return line + (_through_a_proxy(url) if url is not None else "")
     if url is not None and isinstance(error, TransferError | AccessError | UnsupportedError) and not _is_named(line, url):
         line = f"{url}: {line}"
-    advices = _PUT_ADVICE if sending else _ADVICE
+    advices = _OF_COMMAND.get(command, _ADVICE)
     for kind in type(error).__mro__:
         if kind in advices and url is not None:
             return f"{line}; {advices[kind]}"

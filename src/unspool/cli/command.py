@@ -59,7 +59,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except UnspoolError as error:
             if isinstance(error.__cause__, BrokenPipeError):
                 end_quietly()
-            fail(advice(error, url, sending="sources" in arguments), error.exit_code, error.reason)
+            fail(advice(error, url, command=work.__name__), error.exit_code, error.reason)
         except KeyboardInterrupt:
             fail(_interrupted(arguments, "interrupted"), INTERRUPTED, "INTERRUPTED")
         except asyncio.CancelledError:

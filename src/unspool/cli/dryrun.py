@@ -1,4 +1,4 @@
-"""`--dry-run` of `get` and `put`: prints what would be fetched or sent. Creates and writes nothing."""
+"""`--dry-run` of `get`, `put` and `rm`: prints what would be fetched, sent or deleted. Creates and writes nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from unspool.cli.targets import Target
 from unspool.cli.units import say_bytes
 from unspool.client.client import Client
 from unspool.core.address import Address
+from unspool.core.condition import check_present
 from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.errors import (
@@ -36,13 +37,13 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """The files that `get` would fetch, or `put` would send, printed as they become known.
+    """The files that `get` would fetch, `put` would send, or `rm` would delete, printed as they become known.
 
     Args:
         quiet: print no totals.
         json: print objects, one a line, the last one with the totals.
         verb: what would be done with the files.
-        place: where those are that are complete.
+        place: where those are that are complete; "" if there can be none.
     """
 
     def __init__(self, *, quiet: bool, json: bool, verb: str = "fetch", place: str = "here") -> None:
@@ -53,7 +54,7 @@ class Plan:
         self._files = self._size = self._kept = self._failed = 0
 
     def fetch(self, target: str, info: FileInfo) -> None:
-        """Print and count a file that would be fetched from `target`, or sent to it."""
+        """Print and count a file that would be fetched from `target`, sent to it, or deleted there."""
         self._files += 1
         self._size += info.size
         if self._json:
@@ -79,7 +80,8 @@ class Plan:
         elif not self._quiet:
             failed = f", {self._failed} would fail" if self._failed else ""
             files = f"{counted(self._files, 'file')}, {say_bytes(self._size)}"
-            click.echo(f"would {self._verb} {files}; {self._kept} already {self._place}{failed}", err=True)
+            kept = f"; {self._kept} already {self._place}" if self._place else ""
+            click.echo(f"would {self._verb} {files}{kept}{failed}", err=True)
         if self._failed:
             raise IncompleteTreeError(f"{counted(self._failed, 'file')} would fail")
 
@@ -144,6 +146,16 @@ async def plan_uploads(client: Client, files: Sequence[Source], plan: Plan) -> N
         except LocalFileError as error:
             plan.fail(file.path, error)
     plan.end()
+
+
+async def plan_deletion(client: Client, address: Address, revision: str | None, plan: Plan, *, recursive: bool) -> None:
+    """Print what `rm` would delete. Raises what it would raise, as far as is known without deleting."""
+    if recursive:
+        async for page in client.pages(address.name, recursive=True):
+            for info in page.files:
+                plan.fetch(address.target, info)
+        return
+    plan.fetch(address.target, check_present(address.name, revision, await client.stat(address.name)))
 
 
 async def _look(client: Client, target: Target, plan: Plan, *, to_output: bool = False) -> None:

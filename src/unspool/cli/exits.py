@@ -15,7 +15,7 @@ EXIT_CODES: dict[int, str] = {
     2: "usage: the command, a name or a range makes no sense, or the server does not speak this",
     3: "not found",
     4: "unauthenticated or permission denied",
-    5: "the file changed: with --on-change fail, or again and again; or put's condition is not met",
+    5: "the file changed: with --on-change fail, or again and again; or the condition of put or rm is not met",
     6: "verification failed",
     7: "unreachable, stalled or cut, and the retry budget is spent; progress is kept",
     8: "local file error: disk full, no permission, exists",

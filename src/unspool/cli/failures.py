@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from unspool.cli.advice import with_flags
 from unspool.cli.omissions import describe_omission
-from unspool.client.results import Failure, PutTreeResult, TreeResult
+from unspool.client.results import DeleteTreeResult, Failure, PutTreeResult, TreeResult
 from unspool.core.address import Address
 from unspool.core.counted import counted
 from unspool.errors import IncompleteTreeError, UnspoolError
@@ -33,7 +33,7 @@ def describe_failure(failure: Failure) -> dict[str, str]:
     return {"name": failure.name, "reason": failure.error.reason, "message": with_flags(failure.error.message)}
 
 
-def describe_tree(result: TreeResult | PutTreeResult) -> dict[str, object]:
+def describe_tree(result: TreeResult | PutTreeResult | DeleteTreeResult) -> dict[str, object]:
     """Return the result of a tree, for JSON."""
     # Not asdict, which would copy the errors deeply.
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
@@ -43,7 +43,7 @@ def describe_tree(result: TreeResult | PutTreeResult) -> dict[str, object]:
     }
 
 
-def check_tree(result: TreeResult | PutTreeResult, address: Address, where: str) -> None:
+def check_tree(result: TreeResult | PutTreeResult | DeleteTreeResult, address: Address, where: str) -> None:
     """Raise IncompleteTreeError if files of a tree failed; the others are `where`."""
     if result.failed:
         said = f"{address}: {result.failed} of {counted(result.files, 'file')} failed; the others are {where}"

@@ -16,7 +16,10 @@ from unspool.cli.command import end_quietly
 from unspool.cli.exits import INTERRUPTED
 from unspool.errors import LocalFileError
 
-COMMANDS = ("access", "cat", "completion", "conformance", "demo", "get", "ls", "put", "serve", "stat", "token", "top", "verify")
+COMMANDS = (
+    *("access", "cat", "completion", "conformance", "demo", "get", "ls"),
+    *("put", "rm", "serve", "stat", "token", "top", "verify"),
+)
 """The commands. Each is in the module of its name in `unspool.cli`."""
 
 

@@ -22,7 +22,7 @@ from unspool.client.events import Observer
 from unspool.client.portal import portal
 from unspool.client.progress import Progress
 from unspool.client.remotefile import BUFFER, RemoteFile
-from unspool.client.results import PutResult, PutTreeResult, Result, TreeResult, TreeVerification
+from unspool.client.results import DeleteTreeResult, PutResult, PutTreeResult, Result, TreeResult, TreeVerification
 from unspool.client.writer import Writer
 from unspool.core.address import Address, parse_address
 from unspool.core.filters import Filter
@@ -114,6 +114,29 @@ def put_tree(
         return client.put_tree(directory, name, filters=filters, checksum=checksum, if_absent=if_absent, progress=progress)
 
     return _ask(url, upload, options, observers, upload_key=upload_key, **security)
+
+
+def delete(
+    url: str,
+    *,
+    if_revision: str | None = None,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
+) -> FileInfo | None:
+    """Delete a file: `unspool.delete("host:50051/model.bin")`. See `Client.delete`."""
+    return _ask(url, lambda client, name: client.delete(name, if_revision=if_revision), options, observers, **security)
+
+
+def delete_tree(
+    url: str,
+    *,
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
+) -> DeleteTreeResult:
+    """Delete all files below a prefix. See `Client.delete_tree`."""
+    return _ask(url, lambda client, name: client.delete_tree(name), options, observers, **security)
 
 
 def get_tree(

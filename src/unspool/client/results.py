@@ -1,4 +1,4 @@
-"""The results of a download and of a tree."""
+"""The results of downloads, of uploads, and of trees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unspool.core.value import value
 from unspool.core.whole import Verified
 from unspool.local.outcome import Failure
 
-__all__ = ["Failure", "PutResult", "PutTreeResult", "Result", "TreeResult", "TreeVerification"]
+__all__ = ["DeleteTreeResult", "Failure", "PutResult", "PutTreeResult", "Result", "TreeResult", "TreeVerification"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,31 @@ class TreeVerification:
     same: int
     failed: int
     left_out: int
+    omitted: tuple[Omission, ...]
+    failures: tuple[Failure, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTreeResult:
+    """The result of deleting a tree. Each listed file is counted once: deleted or failed.
+
+    Attributes:
+        prefix: on the server.
+        files: number of files listed below the prefix.
+        size: of these files, in bytes.
+        deleted: files that are gone, also those that somebody else has deleted since they were listed.
+        failed: files that are still there.
+        omitted: names that the server omits, and which stay, as in `TreeResult`.
+        failures: the first thousand failures.
+        seconds: duration.
+    """
+
+    prefix: str
+    files: int
+    size: int
+    deleted: int
+    failed: int
     omitted: tuple[Omission, ...]
     failures: tuple[Failure, ...]
     seconds: float

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
-from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, WrittenFile
+from unspool.core.uploading import DeleteRequest, End, NewFile, UploadAnswer, UploadRequest, WrittenFile
 
 
 class Transport(Protocol):
@@ -112,4 +112,8 @@ class WritingTransport(Transport, Protocol):
 
     async def abandon_upload(self, upload_id: bytes, name: str) -> None:
         """Have the server remove what it has of an upload that is not committed."""
+        ...
+
+    async def delete(self, request: DeleteRequest) -> FileInfo:
+        """Have the server delete a file, and return the file as it was. Raises the server's error."""
         ...

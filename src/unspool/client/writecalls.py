@@ -1,4 +1,4 @@
-"""The client's calls that write: put, put_tree."""
+"""The client's calls that write: put, put_tree, delete, delete_tree."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from unspool.client.arguments import local_path
 from unspool.client.connected import Connected
 from unspool.client.events import Observer
 from unspool.client.progress import Progress, observers_of
-from unspool.client.results import PutResult, PutTreeResult
+from unspool.client.results import DeleteTreeResult, PutResult, PutTreeResult
 from unspool.client.transfer import Transfer
 from unspool.core.filters import Filter, Filters
+from unspool.core.model import FileInfo
 from unspool.core.names import check_name, check_prefix
 from unspool.core.uploadid import KEY_BYTES, upload_id
 from unspool.core.uploading import UPLOAD_ID_BYTES, Condition
@@ -149,6 +150,59 @@ class WriteCalls(Connected):
             checksum=checksum,
             condition=Condition(if_absent),
         )
+        return await tree.run()
+
+    async def delete(
+        self,
+        name: str,
+        *,
+        if_revision: str | None = None,
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> FileInfo | None:
+        """Delete a file, durably, and return its description as it was.
+
+        None: the answer to an attempt was lost, and the file is not there any more. Without `if_revision` an attempt whose
+        answer was lost is made again, and deletes what has the name by then: give the revision if somebody else may create
+        the file again at once.
+
+        Args:
+            name: name of the file.
+            if_revision: only if the server has the file at this revision.
+
+        Raises:
+            NotFoundError: there is no such file.
+            FileChangedError: the file is at another revision.
+            UnsupportedError: the server, or the dialect, takes no files.
+            UnspoolError: see `unspool.errors`.
+        """
+        from unspool.client.deleting import delete  # noqa: PLC0415 - most clients only read
+
+        check_name(name)
+        transfer = self._transfer(options, observers)
+        with transfer.told("delete", name):
+            return await delete(name, if_revision, transfer)
+
+    async def delete_tree(
+        self, prefix: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()
+    ) -> DeleteTreeResult:
+        """Delete all files below a prefix, each at the revision at which it was listed.
+
+        A file that changes meanwhile stays, and is a failure, as is one that the caller may not delete; the others are still
+        deleted. Names that the server does not list stay, and so do directories. Call it again after an interruption.
+
+        Args:
+            prefix: a name used as a directory; "" is the whole server. The name of a file deletes that file.
+
+        Raises:
+            NotFoundError: the prefix does not exist.
+            UnsupportedError: the server, or the dialect, takes no files.
+            UnspoolError: an error that stops all files, such as a server that is gone.
+        """
+        from unspool.client.deleting import DeleteTree  # noqa: PLC0415 - only this call needs it
+
+        check_prefix(prefix)
+        tree = DeleteTree(prefix, self._open_seams(), options or self.options, self._observers(observers))
         return await tree.run()
 
 

@@ -8,11 +8,11 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from unspool.core.value import value
 
-Right: TypeAlias = Literal["list", "read", "write", "watch"]
+Right: TypeAlias = Literal["list", "read", "write", "delete", "watch"]
 """What a caller may do with a name: see it in listings (`list`), read and stat the file (`read`), create and replace it
-(`write`), or see who else does that at the moment (`watch`)."""
+(`write`), delete it (`delete`), or see who else does that at the moment (`watch`)."""
 
-RIGHTS: tuple[Right, ...] = ("list", "read", "write", "watch")
+RIGHTS: tuple[Right, ...] = ("list", "read", "write", "delete", "watch")
 
 Extent: TypeAlias = Literal["all", "some", "none"]
 """Whether a caller has a right to all names below a prefix, to some, or to none."""

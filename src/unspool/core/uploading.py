@@ -1,4 +1,4 @@
-"""The data types of writing: uploads, the messages of their streams, and batches of small files.
+"""The data types of writing: uploads, the messages of their streams, batches of small files, and deletions.
 
 Offsets, sizes and lengths are in bytes. These types do not depend on how they are sent or stored. Reading has `core/model.py`.
 """
@@ -178,3 +178,19 @@ class NewFile:
 
 WrittenFile: TypeAlias = FileInfo | UnspoolError
 """The answer for one small file: its description at the server, or why it was not written."""
+
+
+@value
+class DeleteRequest:
+    """Asks for a file to be deleted.
+
+    Attributes:
+        name: name of the file.
+        revision: the file is deleted only if it is at this revision. None: whatever file is there.
+        transfer_id, attempt: for logs only.
+    """
+
+    name: str
+    revision: str | None = None
+    transfer_id: str = ""
+    attempt: int = 0

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
-from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, WrittenFile
+from unspool.core.uploading import DeleteRequest, End, NewFile, UploadAnswer, UploadRequest, WrittenFile
 from unspool.options import Metadata
-from unspool.rpc import batchwire, wire, writewire
+from unspool.rpc import batchwire, deletewire, wire, writewire
 from unspool.rpc.bearer import Bearer
 from unspool.rpc.certificates import Certificates
 from unspool.rpc.connection import Connection, TwoWayStream
@@ -79,6 +79,11 @@ class GrpcTransport:
     async def abandon_upload(self, upload_id: bytes, name: str) -> None:
         """See `WritingTransport.abandon_upload`."""
         await self._connection.call(f"/{wire.SERVICE}/AbandonUpload", writewire.encode_upload_name(upload_id, name))
+
+    async def delete(self, request: DeleteRequest) -> FileInfo:
+        """See `WritingTransport.delete`."""
+        answer = await self._connection.call(f"/{wire.SERVICE}/DeleteFile", deletewire.encode_delete_request(request))
+        return deletewire.decode_deleted(answer)
 
     def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`."""

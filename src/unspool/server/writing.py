@@ -1,4 +1,4 @@
-"""The methods of `unspool.v1.FileService` that write: uploads, one stream each, and batches of small files.
+"""The methods of `unspool.v1.FileService` that write: uploads, one stream each, batches of small files, and deletions.
 
 Rule 1: a refusal and a success are messages. A status that ends a two-way stream early is lost in gRPC (grpc#36066), so after
         the last message the server reads on until the client has ended its side, for a limited time, and ends with OK.
@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from unspool.core.counted import counted
 from unspool.core.uploading import (
+    DeleteRequest,
     NewFile,
     UploadAnswer,
     UploadCommitted,
@@ -29,7 +30,7 @@ from unspool.errors import InvalidRequestError, UnreachableError, UnspoolError, 
 from unspool.ingest.base import Ingester
 from unspool.ingest.taking import Taking, state_of
 from unspool.options import ServiceOptions
-from unspool.rpc import status, writewire
+from unspool.rpc import deletewire, status, writewire
 from unspool.server.entry import Asked, Call, Method, Sent
 from unspool.server.outlet import ClientGoneError, Outlet
 from unspool.server.streams import Streams
@@ -69,6 +70,7 @@ class Writing:
             Method("WriteFiles", self._decode_first_files, _asked_of_first, self._write_files, refuses=self._refuse_files),
             Method("StatUpload", self._decode_name, _asked_of_name, self._stat_upload, streams=False),
             Method("AbandonUpload", self._decode_name, _asked_of_name, self._abandon_upload, streams=False),
+            Method("DeleteFile", self._decode_delete, _asked_of_delete, self._delete_file, streams=False),
         )
 
     def _taking_files(self) -> Ingester:
@@ -104,6 +106,15 @@ class Writing:
     async def _abandon_upload(self, wanted: tuple[bytes, str], call: Call) -> bytes:
         await self._taking_files().abandon(_key(wanted, call))
         return b""
+
+    def _decode_delete(self, request: bytes) -> DeleteRequest:
+        self._taking_files()
+        return deletewire.decode_delete_request(request)
+
+    async def _delete_file(self, wanted: DeleteRequest, call: Call) -> bytes:
+        info = await self._taking_files().delete(wanted.name, wanted.revision)
+        call.served[0] = info.revision, None
+        return deletewire.encode_deleted(info)
 
     async def _write_file(self, wanted: UploadRequest, call: Call) -> None:
         async with self._streams.outlet(call, writewire.encode_upload_answer(None), self._options.heartbeat) as outlet:
@@ -298,3 +309,7 @@ def _asked_of_first(wanted: _FirstFiles) -> Asked:
 
 def _asked_of_name(wanted: tuple[bytes, str]) -> Asked:
     return Asked((wanted[1],), right="write")
+
+
+def _asked_of_delete(wanted: DeleteRequest) -> Asked:
+    return Asked((wanted.name,), 0, wanted.transfer_id, wanted.attempt, right="delete")

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from unspool.core.checksum import crc32c
-from unspool.core.condition import check_condition
+from unspool.core.condition import check_condition, check_present
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.uploading import (
     Condition,
+    DeleteRequest,
     GoodSpan,
     NewFile,
     UploadAnswer,
@@ -161,6 +162,12 @@ class UploadBook:
             return now
         error = self.unmet(file.name, file.condition)
         return error or self.store.put(file.name, bytes(file.data), file.attributes)
+
+    def delete(self, request: DeleteRequest) -> FileInfo:
+        """Delete a file, and return it as it was. Raises the server's error."""
+        deleted = check_present(request.name, request.revision, self._now(request.name))
+        self.store.remove(request.name)
+        return deleted
 
     def _now(self, name: str) -> FileInfo | None:
         entry = self.store.revision_of(name)

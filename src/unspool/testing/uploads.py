@@ -17,8 +17,9 @@ from contextlib import asynccontextmanager
 
 from unspool.client.clock import Clock, SystemClock
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block
+from unspool.core.model import Block, FileInfo
 from unspool.core.uploading import (
+    DeleteRequest,
     End,
     GoodSpan,
     NewFile,
@@ -43,7 +44,8 @@ LETTERS = ".xlzrt!dfgweh"
 class UploadTransport(StoreTransport):
     """A transport that takes uploads into a store in memory, with faults.
 
-    Each message of the client but heartbeats, in any attempt, uses up one letter of the script. So does each message of files.
+    Each message of the client but heartbeats, in any attempt, uses up one letter of the script. So does each message of files,
+    and each deletion.
 
         .   the message passes
         x   the connection breaks before the server has seen the message
@@ -113,6 +115,26 @@ class UploadTransport(StoreTransport):
         """See `WritingTransport.abandon_upload`."""
         self.abandoned.append(upload_id)
         self.book.abandon(upload_id, name)
+
+    async def delete(self, request: DeleteRequest) -> FileInfo:
+        """See `WritingTransport.delete`."""
+        letter = self.letter()
+        if letter in "xlzrw":
+            self.fire(letter)
+        match letter:
+            case "x":
+                raise UnreachableError(f"{request.name}: the connection broke")
+            case "r":
+                raise OverloadedError(f"{request.name}: the server is busy", retry_after=0.0)
+            case "w":
+                self.change()
+        deleted = self.book.delete(request)
+        match letter:
+            case "l":
+                raise UnreachableError(f"{request.name}: the connection broke")
+            case "z":
+                await self.stall()
+        return deleted
 
     def letter(self) -> str:
         """Return the letter for the next message."""

@@ -359,3 +359,21 @@ class AbandonUploadRequest(_message.Message):
 class AbandonUploadResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class DeleteFileRequest(_message.Message):
+    __slots__ = ("name", "if_revision", "transfer_id", "attempt")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IF_REVISION_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    if_revision: str
+    transfer_id: str
+    attempt: int
+    def __init__(self, name: _Optional[str] = ..., if_revision: _Optional[str] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class DeleteFileResponse(_message.Message):
+    __slots__ = ("deleted",)
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    deleted: FileInfo
+    def __init__(self, deleted: _Optional[_Union[FileInfo, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,38 @@
+"""`unspool rm -r`: the deletion of a tree, and its output."""
+
+from __future__ import annotations
+
+import json as jsons
+from typing import TYPE_CHECKING
+
+import click
+
+from unspool.cli.command import printable
+from unspool.cli.failures import check_tree, describe_tree
+from unspool.cli.omissions import echo_omissions
+from unspool.cli.treeprogress import tree_progress
+from unspool.cli.units import say_bytes
+from unspool.core.counted import counted
+
+if TYPE_CHECKING:
+    from unspool.client.client import Client
+    from unspool.client.results import DeleteTreeResult
+    from unspool.core.address import Address
+
+
+async def rm_tree(client: Client, address: Address, *, verbose: bool, quiet: bool, json: bool) -> None:
+    """Delete all files below a URL. Raises IncompleteTreeError if some failed; each has had its line."""
+    with tree_progress(str(address), quiet=True) as observer:  # a failure is a line; there are no bytes to show
+        result = await client.delete_tree(address.name, observers=[observer])
+    if json:
+        click.echo(jsons.dumps(describe_tree(result)))
+    elif not quiet:
+        click.echo(printable(_say(result, str(address))), err=True)
+        echo_omissions(result.omitted, verbose=verbose)
+    check_tree(result, address, "deleted")
+
+
+def _say(result: DeleteTreeResult, url: str) -> str:
+    failed = f", {result.failed} failed" if result.failed else ""
+    files = f"{counted(result.files, 'file')}, {say_bytes(result.size)}"
+    return f"{url}: {files} in {result.seconds:.1f} s: {result.deleted} deleted{failed}"

@@ -1,0 +1,161 @@
+"""Deletes a file, and all files below a prefix.
+
+Rule 1: an answer may be lost after the server has deleted the file. So FILE_NOT_FOUND in answer to a later attempt means that
+        it is gone, if an earlier one may have been processed.
+Rule 2: of a tree, each file is deleted at the revision that was listed. A file that changed since then stays, and is a failure.
+        The whole listing is read first, because a listing that breaks has to begin again from the start.
+Rule 3: if one file fails, the others are still deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from functools import partial
+
+from unspool.client.events import Observer
+from unspool.client.results import DeleteTreeResult
+from unspool.client.seams import Seams
+from unspool.client.tally import TreeCounts
+from unspool.client.together import all_done
+from unspool.client.transfer import Transfer
+from unspool.client.tree import ENDS_ALL
+from unspool.client.upload import writing
+from unspool.core.model import FileInfo, ListRequest
+from unspool.core.uploading import DeleteRequest
+from unspool.errors import (
+    ConnectError,
+    NotAFileError,
+    NotFoundError,
+    OverloadedError,
+    TokenRefusedError,
+    UnspoolError,
+)
+from unspool.local.disk import Disk
+from unspool.local.spool import ListingSpool
+from unspool.options import TransferOptions
+
+_JOBS = 8
+"""Files that are deleted at the same time, unless the options say otherwise. A server waits for its disk with each."""
+
+_AT_ONCE = 500
+"""Entries of the listing that are read from the disk at once."""
+
+_NOT_PROCESSED = (ConnectError, OverloadedError, TokenRefusedError)
+"""Errors of attempts that certainly deleted nothing: the server was not reached, or did not let the call in."""
+
+
+async def delete(name: str, revision: str | None, transfer: Transfer) -> FileInfo | None:
+    """Delete a file; see `Client.delete`."""
+    transport = writing(transfer.seams.transport)
+    may_be_gone = False
+    async for attempt in transfer.attempts():
+        with attempt:
+            request = DeleteRequest(name, revision, transfer.id, attempt.number)
+            try:
+                return await transfer.bounded(transport.delete(request), lambda: name)
+            except NotFoundError as error:
+                if may_be_gone and not isinstance(error, NotAFileError):
+                    return None
+                raise
+        may_be_gone = may_be_gone or not isinstance(attempt.error, _NOT_PROCESSED)
+    raise AssertionError("an attempt that ends well has an answer")
+
+
+class DeleteTree:
+    """Deletes all files below a prefix; see `Client.delete_tree`."""
+
+    def __init__(self, prefix: str, seams: Seams, options: TransferOptions, observer: Observer) -> None:
+        self._prefix = prefix
+        self._seams = seams
+        self._transfer = Transfer(seams, options, observer)
+        self._tally = _Tally(observer, self._transfer.id)
+        self._jobs = options.jobs or _JOBS
+        self._disk = Disk()
+
+    async def run(self) -> DeleteTreeResult:
+        """Delete them."""
+        clock = self._seams.clock
+        started = clock.monotonic()
+        writing(self._seams.transport)  # before anything is listed
+        listed = ListingSpool()
+        try:
+            with self._transfer.told("delete_tree", self._prefix):
+                await self._list(listed)
+                queue: asyncio.Queue[FileInfo | None] = asyncio.Queue(self._jobs)
+                reader = asyncio.create_task(self._read(listed, queue))
+                await all_done([reader, *(asyncio.create_task(self._work(queue)) for _ in range(self._jobs))])
+        finally:
+            self._disk.close()
+            listed.close()
+        self._tally.tell()
+        return self._tally.result(self._prefix, clock.monotonic() - started)
+
+    async def _list(self, listed: ListingSpool) -> None:
+        async for attempt in self._transfer.attempts():
+            with attempt:
+                self._tally.again()
+                await self._disk.do(listed.clear)
+                async with aclosing(self._transfer.pages(ListRequest(self._prefix, recursive=True))) as pages:
+                    async for page in pages:
+                        self._tally.omit(page.omitted)
+                        self._tally.list(page.files)
+                        await self._disk.do(partial(listed.add, page.files))
+        self._tally.complete()
+
+    async def _read(self, listed: ListingSpool, queue: asyncio.Queue[FileInfo | None]) -> None:
+        await self._disk.do(listed.rewind)
+        while infos := await self._disk.do(partial(listed.read, _AT_ONCE)):
+            for info in infos:
+                await queue.put(info)
+            self._tally.tell()
+        for _ in range(self._jobs):
+            await queue.put(None)
+
+    async def _work(self, queue: asyncio.Queue[FileInfo | None]) -> None:
+        while (info := await queue.get()) is not None:
+            try:
+                await delete(info.name, info.revision, self._transfer.beside(self._seams))
+            except NotFoundError as error:
+                if isinstance(error, NotAFileError):
+                    self._tally.fail(info.name, error)
+                else:  # somebody else has deleted it since it was listed
+                    self._tally.delete(info.size)
+            except UnspoolError as error:
+                if isinstance(error, ENDS_ALL):
+                    raise
+                self._tally.fail(info.name, error)
+            else:
+                self._tally.delete(info.size)
+
+
+class _Tally(TreeCounts):
+    """The counts of a tree that is deleted."""
+
+    def again(self) -> None:
+        """Begin to list again."""
+        self._begin()
+
+    def list(self, files: Sequence[FileInfo]) -> None:
+        """Count files that are to be deleted."""
+        self.listed += len(files)
+        self._listed_bytes += sum(file.size for file in files)
+
+    def delete(self, size: int) -> None:
+        """Count a file that is gone."""
+        self._moved += 1
+        self._good += size
+
+    def result(self, prefix: str, seconds: float) -> DeleteTreeResult:
+        """Return the result."""
+        return DeleteTreeResult(
+            prefix=prefix,
+            files=self.listed,
+            size=self._listed_bytes,
+            deleted=self._moved,
+            failed=self._failed,
+            omitted=self._omissions.as_tuple(),
+            failures=tuple(self._failures),
+            seconds=seconds,
+        )
