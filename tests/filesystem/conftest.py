@@ -15,6 +15,7 @@ import pytest
 from processes import eventually
 from unspool import CallEnd, LocalStore
 from unspool.filesystem import UnspoolFileSystem
+from unspool.ingest.local import LocalIngester
 from unspool.options import ServerOptions
 from unspool.testing import Recorder, serve
 
@@ -49,7 +50,7 @@ class Served:
 
 
 @contextmanager
-def served_in_a_thread(root: Path, options: ServerOptions | None = None) -> Iterator[Served]:
+def served_in_a_thread(root: Path, options: ServerOptions | None = None, *, writable: bool = False) -> Iterator[Served]:
     """Serve a directory while inside."""
     ended: Recorder[CallEnd] = Recorder()
     address: list[str] = []
@@ -59,10 +60,13 @@ def served_in_a_thread(root: Path, options: ServerOptions | None = None) -> Iter
 
     async def main() -> None:
         store = LocalStore(root)
-        async with serve(store, options, [ended]) as where:
+        ingester = LocalIngester(root) if writable else None
+        async with serve(store, options, [ended], ingester) as where:
             address.append(where)
             ready.set()
             await leave.wait()
+        if ingester is not None:
+            await ingester.aclose()
         await store.aclose()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
@@ -86,6 +90,14 @@ def served(tmp_path: Path) -> Iterator[Served]:
     (root / "dir" / "b.txt").write_bytes(b"one\ntwo\nthree")
     (root / "dir" / "deep" / "c").write_bytes(b"")
     with served_in_a_thread(root) as served:
+        yield served
+
+
+@pytest.fixture
+def writable(tmp_path: Path) -> Iterator[Served]:
+    """Serve an empty directory that takes files."""
+    (tmp_path / "written").mkdir()
+    with served_in_a_thread(tmp_path / "written", writable=True) as served:
         yield served
 
 

@@ -17,10 +17,12 @@ from processes import serving
 BLOCKS = fenced(read("docs/data.md"), "python")
 
 PRINTED = {
-    "fsspec.open(": "first\n\n['ADDRESS/models/notes.txt', 'ADDRESS/models/table.parquet']\n"
+    "fs.glob(": "first\n\n['ADDRESS/models/notes.txt', 'ADDRESS/models/table.parquet']\n"
     "['ADDRESS/models/table.parquet']\nb'end\\n'\n",
-    "read_table(": "1000 ['b']\n",
+    'columns=["b"]': "1000 ['b']\n",
     "fs.get(": "",
+    "write_table(": "2\n",
+    "fs.transaction": "",
     "ObspecStore(": "10\n[b'fir', b't\\ne']\n['models/notes.txt', 'models/table.parquet']\n",
 }
 """What each block is known by, and what it prints."""
@@ -33,13 +35,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (root / "models").mkdir()
     (root / "models" / "notes.txt").write_text("first\nend\n")
     parquet.write_table(pa.table({"a": range(1000), "b": range(1000)}), root / "models" / "table.parquet")
-    with serving(root, tmp_path_factory.mktemp("log") / "log") as server:
+    with serving(root, tmp_path_factory.mktemp("log") / "log", "--write") as server:
         yield server.address
 
 
 @pytest.mark.parametrize(("mark", "printed"), PRINTED.items())
 def test_a_block_of_the_guide_runs(tmp_path: Path, address: str, mark: str, printed: str) -> None:
     """Run by itself, with warnings as errors, it ends well and prints what belongs to it."""
+    (tmp_path / "upload").mkdir()
     (block,) = [each for each in BLOCKS if mark in each]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", block.replace("localhost:50051", address)],
@@ -51,7 +54,7 @@ def test_a_block_of_the_guide_runs(tmp_path: Path, address: str, mark: str, prin
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == printed.replace("ADDRESS", address)
     if mark == "fs.get(":
-        assert sorted(path.name for path in tmp_path.rglob("*")) == ["here", "notes.txt", "table.parquet", "table.parquet"]
+        assert [path.name for path in sorted(tmp_path.rglob("*.*"))] == ["notes.txt", "table.parquet", "table.parquet"]
 
 
 def test_every_block_is_run() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -223,31 +222,6 @@ def test_a_tree_with_a_file_that_fails_says_so(served: Served, fs: UnspoolFileSy
     with pytest.raises(IncompleteTreeError, match=r"1 of 2 files failed, first dir/b\.txt"):
         fs.get(served.url("dir") + "/", str(tmp_path / "here"), recursive=True)
     assert (tmp_path / "here" / "deep" / "c").exists()
-
-
-def test_writing_is_refused_with_a_sentence(served: Served, fs: UnspoolFileSystem, tmp_path: Path) -> None:
-    """Every way to write raises the same clear error, and changes nothing."""
-    (tmp_path / "local").write_bytes(b"x")
-    url = served.url("a.bin")
-    writes: list[Callable[[], object]] = [
-        lambda: fs.open(url, "wb"),
-        lambda: fs.open(url, "ab"),
-        lambda: fs.pipe(url, b"x"),
-        lambda: fs.put(str(tmp_path / "local"), url),
-        lambda: fs.rm(url),
-        lambda: fs.rm(served.url("dir"), recursive=True),
-        lambda: fs.rm_file(url),
-        lambda: fs.mkdir(served.url("new")),
-        lambda: fs.makedirs(served.url("new")),
-        lambda: fs.rmdir(served.url("empty")),
-        lambda: fs.touch(url),
-        lambda: fs.cp_file(url, served.url("b")),
-        lambda: fs.mv(url, served.url("b")),
-    ]
-    for write in writes:
-        with pytest.raises(UnsupportedError, match="read-only"):
-            write()
-    assert sorted(path.name for path in served.root.iterdir()) == ["a.bin", "dir", "empty"]
 
 
 def test_times(served: Served, fs: UnspoolFileSystem) -> None:

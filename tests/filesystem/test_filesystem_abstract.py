@@ -1,77 +1,67 @@
-"""fsspec's own tests of downloads, for all that its file systems have in common."""
+"""fsspec's own tests, for all that its file systems have in common: downloads, uploads, copies, and files in exclusive mode."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.tests.abstract import AbstractFixtures
+from fsspec.tests.abstract.copy import AbstractCopyTests
 from fsspec.tests.abstract.get import AbstractGetTests
+from fsspec.tests.abstract.open import AbstractOpenTests
+from fsspec.tests.abstract.pipe import AbstractPipeTests
+from fsspec.tests.abstract.put import AbstractPutTests
 
 from filesystem.conftest import served_in_a_thread
 from unspool.filesystem import UnspoolFileSystem
 
 
-class Prepared(UnspoolFileSystem):
-    """A file system whose writing goes to the served directory, behind the server: so fsspec's tests prepare their files."""
+class Removing(UnspoolFileSystem):
+    """A file system that removes files in the served directory, behind the server: so fsspec's tests tidy up."""
 
     cachable = False
     root: Path
 
-    def _here(self, path: str) -> Path:
-        return self.root / str(self._strip_protocol(path)).partition("/")[2]
-
-    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+    def rm(self, path: str | list[str], recursive: bool = False) -> None:
         """Do it behind the server."""
-        self._here(path).mkdir(parents=True, exist_ok=exist_ok)
-
-    def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
-        """Do it behind the server."""
-        self._here(path).mkdir(parents=create_parents)
-
-    def touch(self, path: str, **_: Any) -> None:  # type: ignore[override]
-        """Do it behind the server."""
-        self.pipe(path, b"")
-
-    def pipe(self, path: str, value: bytes) -> None:
-        """Do it behind the server."""
-        here = self._here(path)
-        here.parent.mkdir(parents=True, exist_ok=True)
-        here.write_bytes(value)
-
-    def rm(self, path: str, recursive: bool = False) -> None:
-        """Do it behind the server."""
-        assert recursive
-        shutil.rmtree(self._here(path))
+        for one in [path] if isinstance(path, str) else path:
+            here = self.root / str(self._strip_protocol(one)).partition("/")[2]
+            if recursive and here.is_dir():
+                shutil.rmtree(here)
+            else:
+                here.unlink()
+            with suppress(OSError):  # others are in it
+                here.parent.rmdir()
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prepared, str]]:
-    """Serve an empty directory."""
+def removing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Removing, str]]:
+    """Serve an empty directory that takes files."""
     root = tmp_path_factory.mktemp("served")
-    with served_in_a_thread(root) as served:
-        fs = Prepared()
+    with served_in_a_thread(root, writable=True) as served:
+        fs = Removing()
         fs.root = root
         yield fs, served.address
 
 
-class TestGet(AbstractFixtures, AbstractGetTests):
-    """What fsspec expects of `get`, against a real server."""
+class Fixtures(AbstractFixtures):
+    """What fsspec's tests are told of the file system."""
 
     @pytest.fixture
-    def fs(self, prepared: tuple[Prepared, str]) -> Prepared:
+    def fs(self, removing: tuple[Removing, str]) -> Removing:
         """See fsspec."""
-        return prepared[0]
+        return removing[0]
 
     @pytest.fixture
-    def fs_path(self, prepared: tuple[Prepared, str]) -> str:
+    def fs_path(self, removing: tuple[Removing, str]) -> str:
         """See fsspec."""
-        return prepared[1]
+        return removing[1]
 
     @pytest.fixture
     def fs_join(self) -> Any:
@@ -87,3 +77,29 @@ class TestGet(AbstractFixtures, AbstractGetTests):
     def local_path(self, tmp_path: Path) -> str:
         """See fsspec."""
         return str(tmp_path)
+
+    @pytest.fixture
+    def supports_empty_directories(self) -> bool:
+        """See fsspec. A directory is there when it has a file."""
+        return False
+
+
+class TestGet(Fixtures, AbstractGetTests):
+    """What fsspec expects of `get`, against a real server."""
+
+
+class TestPut(Fixtures, AbstractPutTests):
+    """What fsspec expects of `put`."""
+
+
+@pytest.mark.deep
+class TestCopy(Fixtures, AbstractCopyTests):
+    """What fsspec expects of `cp`."""
+
+
+class TestPipe(Fixtures, AbstractPipeTests):
+    """What fsspec expects of `pipe_file`."""
+
+
+class TestOpen(Fixtures, AbstractOpenTests):
+    """What fsspec expects of files that are opened exclusively."""

@@ -98,6 +98,21 @@ print(len(future.result()))
     assert third == "3000000"
 
 
+def test_a_fork_while_a_file_is_written(writable: Served) -> None:
+    """The parent's file is whole after a fork; the child gets a sentence."""
+    program = """
+with fs.open(url, "wb", block_size=1 << 20) as file:
+    file.write(bytes(3_000_000))
+    assert not fs.exists(url)  # connected by now
+    in_a_child(lambda: fs.cat_file(url))
+    file.write(b"end")
+print(fs.size(url))
+"""
+    done = run(program, writable.url("a"), GRPC_ENABLE_FORK_SUPPORT="false")  # as above
+    assert done.startswith("InvalidRequestError this process was forked while a client or server of its parent was open")
+    assert done.endswith("\n3000003\n")
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_other_processes_get_files_by_pickle(served: Served, method: str) -> None:
     """A pool of processes, however started, reads through the file system that it is given."""
@@ -123,3 +138,16 @@ with multiprocessing.get_context("{method}").Pool(2) as pool:
 def test_the_end_of_the_interpreter_is_quiet(served: Served, last_words: str) -> None:
     """A program that ends with connections open ends at once, without a word."""
     assert run(last_words, served.url("a.bin")) == ""
+
+
+def test_a_file_that_is_open_for_writing_does_not_hold_up_the_end(writable: Served) -> None:
+    """A program that ends in the middle of a file ends at once, and the file is not written."""
+    program = """
+import warnings
+warnings.simplefilter("ignore")
+global file
+file = fs.open(url, "wb", block_size=1 << 20)
+file.write(bytes(3_000_000))
+"""
+    assert run(program, writable.url("a")) == ""
+    assert not (writable.root / "a").exists()

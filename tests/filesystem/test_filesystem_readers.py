@@ -1,4 +1,4 @@
-"""Programs that people read data with, through fsspec from a real server, with the bytes and requests counted.
+"""Programs that people read and write data with, through fsspec at a real server, with the bytes and requests counted.
 
 Those that are not installed are left out; `make readers` installs them.
 """
@@ -201,3 +201,54 @@ def test_a_copy_is_a_download(table: Served, tmp_path: Path) -> None:
     fs.get(table.url("table.parquet"), str(tmp_path / "copy.parquet"))
     assert (tmp_path / "copy.parquet").read_bytes() == (table.root / "table.parquet").read_bytes()
     assert spent(table) == (1, size_of(table))
+
+
+def test_pyarrow_writes_what_it_reads(writable: Served, fs: UnspoolFileSystem) -> None:
+    """A Parquet file, and a dataset in directories, are the same when they are read back."""
+    table = pa.table({"a": list(range(100_000)), "part": [number % 3 for number in range(100_000)]})
+    parquet.write_table(table, writable.path("one.parquet"), filesystem=fs)
+    assert parquet.read_table(writable.path("one.parquet"), filesystem=fs) == table
+    dataset.write_dataset(table, writable.path("many"), format="parquet", partitioning=["part"], filesystem=fs)
+    many = dataset.dataset(writable.path("many"), partitioning=["part"], filesystem=fs)
+    assert len(many.files) == 3
+    assert many.to_table().sort_by("a")["a"] == table["a"]
+
+
+def test_pandas_writes_what_it_reads(writable: Served) -> None:
+    """`to_parquet` and `to_csv` take the URL, compressed too."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": range(1000), "b": [str(number) for number in range(1000)]})
+    frame.to_parquet(writable.url("a.parquet"))
+    assert pandas.read_parquet(writable.url("a.parquet")).equals(frame)
+    frame.to_csv(writable.url("a.csv.gz"), index=False)
+    assert pandas.read_csv(writable.url("a.csv.gz"), dtype={"b": str}).equals(frame)
+
+
+def test_polars_writes_what_it_reads(writable: Served, fs: UnspoolFileSystem) -> None:
+    """`write_parquet` takes an open file."""
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"a": range(1000)})
+    with fs.open(writable.url("a.parquet"), "wb") as file:
+        frame.write_parquet(file)
+    assert polars.read_parquet(writable.url("a.parquet"), use_pyarrow=True).equals(frame)
+
+
+def test_zarr_writes_what_it_reads(writable: Served) -> None:
+    """An array that zarr makes at a URL has the values that were assigned."""
+    zarr = pytest.importorskip("zarr")
+    numpy = pytest.importorskip("numpy")
+    array = zarr.create_array(writable.url("a.zarr"), shape=(100, 100), chunks=(50, 50), dtype="i8")
+    array[10:60] = 7
+    read = zarr.open_array(writable.url("a.zarr"), mode="r")[:]
+    assert (read[10:60] == 7).all()
+    assert int(numpy.sum(read)) == 50 * 100 * 7
+
+
+def test_duckdb_writes_what_it_reads(writable: Served, fs: UnspoolFileSystem) -> None:
+    """`copy ... to` takes the URL of a file."""
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.register_filesystem(fs)
+        connection.sql("create table t as select range as a from range(100000)")
+        connection.sql(f"copy t to '{writable.url('a.parquet')}' (format parquet)")
+        assert connection.sql(f"select sum(a) from '{writable.url('a.parquet')}'").fetchall() == [(4_999_950_000,)]

@@ -32,8 +32,9 @@ from unspool.filesystem.file import UnspoolFile
 from unspool.filesystem.hosts import Hosts
 from unspool.filesystem.listings import Listings
 from unspool.filesystem.paths import described, file_of
-from unspool.filesystem.readonly import ReadOnly, refuse
 from unspool.filesystem.trees import Trees
+from unspool.filesystem.writes import Writes
+from unspool.filesystem.written import WrittenFile
 from unspool.options import Security, TransferOptions
 from unspool.rpc import forks
 
@@ -42,12 +43,13 @@ STREAMS = 8
 100 from one peer, and a download may use 8 streams for its file."""
 
 
-class UnspoolFileSystem(ReadOnly, Listings, Trees, AsyncFileSystem):
-    """Files on unspool servers: `fsspec.open("unspool://HOST:PORT/NAME")`. Read-only.
+class UnspoolFileSystem(Writes, Listings, Trees, AsyncFileSystem):
+    """Files on unspool servers: `fsspec.open("unspool://HOST:PORT/NAME")`.
 
     Args:
         options: how transfers behave.
         streams: most calls at the same time, in each event loop.
+        upload_key: see `Client`. A `put` goes on with what an earlier process has sent with the same key.
         tls, ca, cert, key, token, token_in_clear: see `unspool.options.Security`. They are for all servers.
         asynchronous, loop, batch_size, skip_instance_cache: see fsspec.
     """
@@ -62,6 +64,7 @@ class UnspoolFileSystem(ReadOnly, Listings, Trees, AsyncFileSystem):
         *,
         options: TransferOptions | None = None,
         streams: int = STREAMS,
+        upload_key: str | None = None,
         tls: bool = False,
         asynchronous: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -74,7 +77,7 @@ class UnspoolFileSystem(ReadOnly, Listings, Trees, AsyncFileSystem):
                 security[key] = security_and_more.pop(key)
         super().__init__(asynchronous=asynchronous, loop=loop, batch_size=batch_size, **security_and_more)
         self._streams = streams
-        self._hosts = Hosts(partial(_connect, self._secure, options, security), streams)
+        self._hosts = Hosts(partial(_connect, self._secure, options, upload_key, security), streams)
         finalize(self, self._hosts.dismiss).atexit = False
 
     # What it is
@@ -235,9 +238,9 @@ class UnspoolFileSystem(ReadOnly, Listings, Trees, AsyncFileSystem):
         info = await self._stat(path)
         return [resolve(start, end, info.size) for start, end in asked], info.revision
 
-    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any) -> UnspoolFile:
+    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any) -> UnspoolFile | WrittenFile:
         if mode != "rb":
-            refuse(path)
+            return self._open_to_write(path, mode, block_size, **kwargs)
         kwargs.pop("autocommit", None)
         kwargs.pop("size", None)  # it was another revision's, perhaps
         info = sync(self.loop, self._stat, path)
@@ -276,5 +279,5 @@ class _Discreet(dict[str, Any]):
         return repr({key: "..." if key == "token" else value for key, value in self.items()})
 
 
-def _connect(secure: bool, options: TransferOptions | None, security: Security, host: str) -> Client:
-    return Client(f"unspools://{host}" if secure else host, options=options, **security)
+def _connect(secure: bool, options: TransferOptions | None, upload_key: str | None, security: Security, host: str) -> Client:
+    return Client(f"unspools://{host}" if secure else host, options=options, upload_key=upload_key, **security)

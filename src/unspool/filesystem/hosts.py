@@ -1,6 +1,7 @@
 """The clients of a file system: one for each server, in each event loop that uses it.
 
-Rule 1: calls at the same time have a limit, however many coroutines fsspec starts.
+Rule 1: calls at the same time have a limit, however many coroutines fsspec starts. A file that is being written does not count:
+        it lasts as long as the program likes, and the program may open others meanwhile.
 Rule 2: before a fork, calls may end and others wait, and then the clients are closed, because gRPC does not survive a fork
         while it is in use. They are made again at the next call, in the parent and in the child.
 """
@@ -46,17 +47,19 @@ class Hosts:
         Raises:
             InvalidRequestError: `host` does not name a server, or this process was forked while gRPC was in use.
         """
-        self._be_here()
-        loop = asyncio.get_running_loop()
-        if (here := self._loops.get(loop)) is None:
-            for one in list(self._loops):
-                if one.is_closed():
-                    self._loops.pop(one, None)
-            here = self._loops[loop] = _Here(self._streams)
+        here = self._here()
         async with here.room:
-            if (client := here.clients.get(host)) is None:
-                client = here.clients[host] = self._connect(host)
-            yield client
+            yield here.client(host, self._connect)
+
+    @asynccontextmanager
+    async def hold(self, host: str) -> AsyncGenerator[Client, None]:
+        """Give the client of a server for as long as it takes, however many calls there are. Raises as `call`."""
+        here = self._here()
+        here.held += 1
+        try:
+            yield here.client(host, self._connect)
+        finally:
+            here.held -= 1
 
     async def aclose(self) -> None:
         """Close the clients of this event loop. They are made again when they are needed."""
@@ -90,11 +93,19 @@ class Hosts:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(here.close_soon)
 
-    def _be_here(self) -> None:
+    def _here(self) -> _Here:
+        """Return what there is in this event loop."""
         if self._pid != os.getpid():
             forks.check()
             _parents.append(self._loops)
             self._pid, self._loops = os.getpid(), {}
+        loop = asyncio.get_running_loop()
+        if (here := self._loops.get(loop)) is None:
+            for one in list(self._loops):
+                if one.is_closed():
+                    self._loops.pop(one, None)
+            here = self._loops[loop] = _Here(self._streams)
+        return here
 
 
 class _Here:
@@ -104,24 +115,31 @@ class _Here:
         self.clients: dict[str, Client] = {}
         self.room = asyncio.Semaphore(streams)
         self._streams = streams
-        self._held = 0
+        self._taken = 0
+        self.held = 0  # clients that are used without taking room
         self._closing: asyncio.Task[None] | None = None
+
+    def client(self, host: str, connect: Callable[[str], Client]) -> Client:
+        """Return the client of a server, which is made if there is none."""
+        if (client := self.clients.get(host)) is None:
+            client = self.clients[host] = connect(host)
+        return client
 
     async def rest(self) -> None:
         """Take all the room as calls end, and close the clients when there are none. Those that wait go on after `resume`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                while self._held < self._streams:
+                while self._taken < self._streams:
                     await self.room.acquire()
-                    self._held += 1
-        if self._held == self._streams:
+                    self._taken += 1
+        if self._taken == self._streams and not self.held:
             await self.close()
 
     def resume(self) -> None:
         """Give back the room."""
-        for _ in range(self._held):
+        for _ in range(self._taken):
             self.room.release()
-        self._held = 0
+        self._taken = 0
 
     async def close(self) -> None:
         """Close the clients."""

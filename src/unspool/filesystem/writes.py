@@ -1,0 +1,141 @@
+"""What changes something on a server: each file appears whole, or the name has what it had."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fsspec.asyn import AsyncFileSystem
+from fsspec.compression import compr
+from fsspec.core import get_compression
+
+from unspool.errors import AlreadyExistsError, InvalidRequestError, NotAFileError, NotFoundError, UnsupportedError
+from unspool.filesystem.paths import file_of, server_of
+from unspool.filesystem.written import Compressed, Feed, WrittenFile, WrittenText
+
+if TYPE_CHECKING:
+    from unspool.filesystem.hosts import Hosts
+
+_TEXT = ("encoding", "errors", "newline")
+
+
+def is_create(mode: str) -> bool:
+    """Return whether a mode of `put` and `pipe` allows no file of that name to be there.
+
+    Raises:
+        InvalidRequestError: it is not one of fsspec's modes.
+    """
+    if mode not in {"create", "overwrite"}:
+        raise InvalidRequestError(f"mode {mode!r}: it is 'create' or 'overwrite'")
+    return mode == "create"
+
+
+class Writes(AsyncFileSystem):
+    """The methods that write, but for those that upload local files; see `UnspoolFileSystem`."""
+
+    _hosts: Hosts
+
+    # Files
+
+    async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+        """Write a file. With the mode "create", the server must have none of that name."""
+        host, name = file_of(self._strip_protocol(path))
+        async with self._hosts.call(host) as client:
+            await client.put(io.BytesIO(value), name, if_absent=is_create(mode))
+
+    async def _begin_upload(self, path: str, feed: Feed, *, absent: bool) -> asyncio.Task[None]:
+        """Begin to upload what comes through a feed. The task ends when the file has its name."""
+        host, name = file_of(path)
+
+        async def upload() -> None:
+            try:
+                async with self._hosts.hold(host) as client:
+                    await client.put(feed, name, if_absent=absent)
+            finally:
+                feed.close()
+
+        return asyncio.create_task(upload())
+
+    def open(
+        self, path: str, mode: str = "rb", block_size: int | None = None, compression: str | None = None, **more: Any
+    ) -> Any:
+        """Open a file, see fsspec. One that is written gets its name when it is closed; see `WrittenFile`.
+
+        Raises:
+            UnsupportedError: the mode is "ab". A file is written as a whole.
+        """
+        if "r" in mode:
+            return super().open(path, mode, block_size=block_size, compression=compression, **more)
+        text = {key: more.pop(key) for key in _TEXT if key in more}
+        file: Any = super().open(path, mode.replace("t", "").replace("b", "") + "b", block_size=block_size, **more)
+        if compression is not None:
+            file = Compressed(compr[get_compression(file.path, compression)](file, mode=mode[0]), file)
+        return file if "b" in mode else WrittenText(file, **text)
+
+    def _open_to_write(self, path: str, mode: str, block_size: int | None, **more: Any) -> WrittenFile:
+        if mode not in {"wb", "xb"}:
+            raise UnsupportedError(f"{path}: mode {mode!r}: a file is written as a whole, with mode 'wb' or 'xb'", name=path)
+        file_of(path)
+        if mode == "xb" and self.isfile(path):  # it may appear later, too: the server looks again at the end
+            raise AlreadyExistsError(f"{path}: there is a file of this name", name=path)
+        return WrittenFile(self, path, mode, block_size=block_size, **more)
+
+    def touch(self, path: str, truncate: bool = True, **_: Any) -> None:
+        """Write an empty file. With `truncate=False`, only if there is none.
+
+        Raises:
+            UnsupportedError: there is one, and it is not to be truncated: nothing sets only its time.
+        """
+        try:
+            self.pipe_file(path, b"", mode="overwrite" if truncate else "create")
+        except AlreadyExistsError:
+            raise UnsupportedError(f"{path}: is there, and nothing sets only the time of a file", name=path) from None
+
+    async def _cp_file(self, path1: str, path2: str, **_: Any) -> None:
+        """Copy a file, through a temporary file on this machine: servers do not copy. For a directory, do nothing."""
+        path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
+        host, name = server_of(path1)
+        to, new = file_of(path2)
+        with TemporaryDirectory(prefix="unspool-copy-") as directory:
+            copy = Path(directory) / "copy"
+            try:
+                async with self._hosts.call(host) as client:
+                    await client.get(name, copy)
+            except (NotFoundError, NotAFileError):
+                if await self._isdir(path1):
+                    return
+                raise
+            async with self._hosts.call(to) as client:
+                await client.put(copy, new)
+
+    # Directories: a file's name makes those that it is in
+
+    async def _mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
+        """Do nothing, as where files are in buckets: a directory is there when it has a file."""
+        server_of(self._strip_protocol(path))
+
+    async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Do nothing, as `mkdir`."""
+        server_of(self._strip_protocol(path))
+
+    # What is not there
+
+    async def _mv_file(self, path1: str, path2: str, **_: Any) -> NoReturn:
+        _refuse(path1)
+
+    async def _rm_file(self, path: str, **_: Any) -> NoReturn:
+        _refuse(path)
+
+    async def _rm(self, path: Any, *_: Any, **__: Any) -> NoReturn:
+        _refuse(path)
+
+    def rmdir(self, path: str, **_: Any) -> NoReturn:
+        """Raise UnsupportedError."""
+        _refuse(path)
+
+
+def _refuse(path: object) -> NoReturn:
+    raise UnsupportedError(f"{path}: nothing can be moved or deleted at unspool://", name=str(path))
