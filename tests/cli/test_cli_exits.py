@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,25 @@ def test_8_is_an_output_that_takes_nothing(served: Served, command: str) -> None
             check=False,
         )
     assert_complaint(Outcome(done.returncode, b"", done.stderr.decode()), 8, "no space left on device")
+
+
+LEAVING = "import atexit, sys; from unspool.cli.program import leaving\nwith leaving(): {}"
+
+
+def test_what_is_left_to_the_end_is_done() -> None:
+    """A process that ends at once has called what is to be called at its end, and written what was printed."""
+    program = LEAVING.format("atexit.register(print, 'ended'); print('said'); sys.exit(3)")
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "said\nended\n")
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, 8), (3, 3)])
+def test_8_is_an_output_that_takes_nothing_at_the_end(code: int, told: int) -> None:
+    """What is printed and cannot be written when the process ends is a failure, unless there was another."""
+    with Path("/dev/full").open("w") as full:
+        program = LEAVING.format(f"print('said'); sys.exit({code})")
+        done = subprocess.run([sys.executable, "-E", "-c", program], check=False, stdout=full)
+        assert done.returncode == told
 
 
 def test_9_is_a_second_download_to_one_destination(served: Served, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import gc
 import os
 import signal
 import sys
@@ -19,10 +18,6 @@ from unspool.core.abridged import abridged
 from unspool.errors import IncompleteTreeError, LocalFileError, UnspoolError
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_COLLECTIONS = 20_000, 20, 100
-"""Thresholds of Python's garbage collector (default: 700, 10, 10). Commands create few cycles. With the defaults, collections
-took a tenth of the processor time of fetching a tree (measured)."""
 
 _ENDED = {signal.SIGTERM: ("terminated", TERMINATED), signal.SIGHUP: ("hung up", HUNG_UP)}
 """The word and the exit code for each signal that ends a command."""
@@ -42,7 +37,6 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         from unspool.cli.descriptors import fill_standard, raise_limit  # noqa: PLC0415
         from unspool.loops import keep_freed_memory, run  # noqa: PLC0415
 
-        gc.set_threshold(*_COLLECTIONS)
         url = arguments.get("url")
         fail = _Failing(debug=debug, json=arguments.get("json", False), elsewhere=arguments.get("dest") == "-")
         if not debug:

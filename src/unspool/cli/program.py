@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -91,20 +92,23 @@ class Program(click.Group):
 
 @contextmanager
 def leaving() -> Iterator[None]:
-    """End the process at once when the `with` exits it, if it has used an object store.
+    """End the process at once when the `with` exits it.
 
-    obstore's threads may abort the interpreter while it ends (SIGABRT; PyO3/pyo3-async-runtimes#40). Exit codes are a promise.
+    The interpreter would free every module and object first: a seventh of the processor time of a small `get` (measured). mypy
+    does the same as we. And obstore's threads may abort it meanwhile (SIGABRT; PyO3/pyo3-async-runtimes#40).
     """
     try:
         yield
     except SystemExit as ended:
-        if "obstore" not in sys.modules:
-            raise
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        atexit._run_exitfuncs()  # as the interpreter would
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                with suppress(OSError):
+            try:
+                if stream is not None:
                     stream.flush()
-        os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+            except OSError:
+                code = code or LocalFileError.exit_code
+        os._exit(code)
 
 
 def _usage(error: click.UsageError) -> str:
