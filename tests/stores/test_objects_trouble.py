@@ -30,7 +30,8 @@ from unspool.errors import (
 )
 from unspool.options import MIB
 from unspool.stores import open_store
-from unspool.stores.objects import CHECKSUM_KEY, ObjectStore
+from unspool.stores.objectinfo import CHECKSUM_KEY
+from unspool.stores.objects import ObjectStore
 from unspool.stores.readahead import DEPTH, PART, SMALL_PART, Budget, Parts
 from unspool.testing.stock import BYTES, good, listed, read, read_file
 

@@ -20,7 +20,7 @@ from datetime import timedelta
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from unspool.core.model import Attributes, FileInfo, ListRequest, NamedSpan, Page
+from unspool.core.model import FileInfo, ListRequest, NamedSpan, Page
 from unspool.core.names import check_name, check_prefix, is_hidden
 from unspool.core.ours import is_ours
 from unspool.errors import (
@@ -33,7 +33,6 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.stores.base import SmallFile
-from unspool.stores.contenttypes import content_type_of
 from unspool.stores.readahead import Budget
 from unspool.stores.revisions import check_revision
 
@@ -43,6 +42,7 @@ try:
 
     from unspool.stores.objecterrors import mapped, other_bytes
     from unspool.stores.objectfile import ObjectFile
+    from unspool.stores.objectinfo import described, info_of
     from unspool.stores.objectlist import Listing
 except ModuleNotFoundError as error:
     if error.name != "obstore":
@@ -50,7 +50,7 @@ except ModuleNotFoundError as error:
     raise UnsupportedError("object stores need the package obstore: install `unspool[objects]`") from error
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta
+    from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as Objects
 
@@ -70,10 +70,6 @@ _RETRY: RetryConfig = {
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 """Less patient than obstore's ten retries in three minutes: the client retries too, and another replica may do better."""
-
-CHECKSUM_KEY = "unspool_crc32c"
-"""The object's metadata that has the CRC32C of its bytes, as 8 hexadecimal digits, if unspool wrote it. It is an identifier,
-because Azure takes no other names."""
 
 _SETTLING = 0.1
 """Seconds to wait at the end of the process. If it ends within milliseconds of a failed or cancelled request of obstore, it may
@@ -104,7 +100,7 @@ class ObjectStore:
         self._objects = objects
         self._hidden = hidden
         self._budget = Budget(read_ahead)
-        self._listing = Listing(objects, _info_of, self._look_up, hidden=hidden)
+        self._listing = Listing(objects, info_of, self._look_up, hidden=hidden)
         self._proven = False
         self._small_size = 64 << 10  # the usual size of the small objects here, as far as seen
         if not ObjectStore._at_exit:
@@ -196,7 +192,7 @@ class ObjectStore:
     async def _look_up(self, name: str) -> FileInfo:
         with mapped(name):
             answer = await self._objects.get_async(name, options={"head": True})
-        return _described(answer.meta, answer.attributes)[0]
+        return described(answer.meta, answer.attributes)[0]
 
     async def _head(self, name: str) -> tuple[FileInfo, str]:
         """Return what an object is, and its entity tag."""
@@ -205,7 +201,7 @@ class ObjectStore:
                 answer = await self._objects.get_async(name, options={"head": True})
         except NotFoundError as error:
             raise await self._missing(name, error) from None
-        return _described(answer.meta, answer.attributes)
+        return described(answer.meta, answer.attributes)
 
     async def _missing(self, name: str, error: NotFoundError) -> NotFoundError:
         """Return the error for a name that no object has: NotAFileError if there are objects below it."""
@@ -240,7 +236,7 @@ class ObjectStore:
     async def _get_small(self, name: str, most_bytes: int) -> SmallFile | None:
         with mapped(name):
             answer = await self._objects.get_async(name)
-            info, _ = _described(answer.meta, answer.attributes)
+            info, _ = described(answer.meta, answer.attributes)
             if info.size > most_bytes:
                 return None
             data = bytes(await answer.bytes_async())
@@ -270,7 +266,7 @@ class ObjectStore:
         try:
             with mapped(name):
                 answer = await self._objects.get_async(name, options={"range": (start, start + length)})
-                info, _ = _described(answer.meta, answer.attributes)
+                info, _ = described(answer.meta, answer.attributes)
                 data = bytes(await answer.bytes_async())
         except ServerError:
             info, _ = await self._head(name)
@@ -301,39 +297,16 @@ async def _gathered(works: Sequence[Coroutine[Any, Any, SmallFile | None]]) -> S
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _described(meta: ObjectMeta, attributes: Any) -> tuple[FileInfo, str]:
-    """Return what an object is, and its entity tag as the store writes it. Raises DataLossError if it has none."""
-    info = _info_of(meta)
-    tag = meta["e_tag"]
-    if info is None or tag is None:
-        name = meta["path"]
-        raise DataLossError(f"{name}: the object store gives it no entity tag: two versions could not be told apart", name=name)
-    said = attributes.get(CHECKSUM_KEY)
-    if isinstance(said, str) and len(said) == 8:  # noqa: PLR2004 - hexadecimal digits of 32 bits
-        try:
-            return FileInfo(info.name, info.size, info.revision, info.attributes, int(said, 16)), tag
-        except ValueError:
-            pass
-    return info, tag
-
-
-def _info_of(meta: ObjectMeta) -> FileInfo | None:
-    """Return what an object is, from a listing or an answer; None if it has no entity tag, or only a weak one."""
-    tag = meta["e_tag"]
-    if not tag or tag.startswith("W/"):
-        return None
-    name = meta["path"]
-    modified_ns = int(meta["last_modified"].timestamp()) * 1_000_000_000  # some listings have fractions, answers have none
-    # Some stores quote the tag in one answer and not in another.
-    return FileInfo(name, meta["size"], tag.strip('"'), Attributes(modified_ns, content_type_of(name)))
+def open_objects(url: str, *, allow_http: bool = False) -> Objects:
+    """Return obstore's store for the bucket at a URL, such as `s3://BUCKET/PREFIX`. It makes no request."""
+    try:
+        return obstore.store.from_url(url, client_options={**_CLIENT, "allow_http": allow_http}, retry_config=_RETRY)
+    except Exception as error:  # obstore raises many kinds for a URL or a configuration that it does not understand
+        raise InvalidRequestError(f"{url}: is not the URL of an object store, or its configuration is incomplete") from error
 
 
 def open_url(url: str, *, hidden: bool = False, allow_http: bool = False) -> ObjectStore:
     """Open the bucket at a URL, such as `s3://BUCKET/PREFIX`. Blocks until the store has answered a first request."""
-    try:
-        objects = obstore.store.from_url(url, client_options={**_CLIENT, "allow_http": allow_http}, retry_config=_RETRY)
-    except Exception as error:  # obstore raises many kinds for a URL or a configuration that it does not understand
-        raise InvalidRequestError(f"{url}: is not the URL of an object store, or its configuration is incomplete") from error
-    store = ObjectStore(objects, hidden=hidden)
+    store = ObjectStore(open_objects(url, allow_http=allow_http), hidden=hidden)
     store.check(url)
     return store

@@ -1,0 +1,270 @@
+"""An object store as the place of uploads: the bucket that an object store's `ObjectStore` serves.
+
+Rule 1: everything that survives is in the store. Another server over the same bucket goes on with an upload as this one would.
+Rule 2: a store that does not enforce conditions is refused at the start: a file that is to be the first of its name could
+        replace another.
+Rule 3: what comes from an earlier opening is looked at again before it is used: the store is asked which parts it has, and the
+        beginning of an incomplete part is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+from weakref import WeakValueDictionary
+
+from unspool.core.condition import check_condition, may_be
+from unspool.core.counted import counted
+from unspool.core.model import FileInfo
+from unspool.core.segments import SegmentTable
+from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
+from unspool.core.uploadparts import MOST_PARTS
+from unspool.core.uploadrecord import decode
+from unspool.errors import InvalidRequestError, NoSpaceError, TooLargeError
+from unspool.ingest.base import Known
+from unspool.ingest.bucket import Bucket, Found
+from unspool.ingest.multipart import Multipart
+from unspool.ingest.newnames import check_new_name
+from unspool.ingest.objectparts import Home
+from unspool.ingest.objectplace import Kept, Place, home_of, owner_home
+from unspool.ingest.objectprobe import probe
+from unspool.ingest.objectresume import known, resume
+from unspool.ingest.objectsmall import SmallObjects
+from unspool.ingest.objectsweep import sweep
+from unspool.ingest.objectupload import ObjectUpload
+from unspool.ingest.s3 import S3Multipart
+from unspool.options import IngestOptions
+from unspool.stores.objects import open_objects
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore as Objects
+
+_DISK, _SENDERS = 8, 16
+"""Most threads that use spools, which rarely wait, and that send parts, which wait for the network: four uploads send all they
+can."""
+
+_WHOLE = 8
+"""Most files at a time that fit into one part and are written at once: at most 128 MiB are in memory."""
+
+
+_WRITABLE = ("s3", "s3a")
+"""The URL schemes of what files can be written into."""
+
+
+class ObjectIngester:
+    """Receives files into an object store. See `Ingester`.
+
+    Uploads are kept below `.unspool-uploads/` in the bucket, and their parts in the store's own keeping. Several servers may
+    receive into one bucket.
+
+    Args:
+        objects: an obstore store.
+        multipart: sends parts into the same bucket.
+        options: what is taken, and how long it is kept.
+        hidden: whether dotfiles may be written, as the store has it.
+        clock: returns the seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        multipart: Multipart,
+        options: IngestOptions | None = None,
+        *,
+        hidden: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._options = options or IngestOptions()
+        self._hidden = hidden
+        self._clock = clock
+        self._bucket = Bucket(objects)
+        self._home = Home(self._bucket, multipart, disk=_DISK, senders=_SENDERS, whole=_WHOLE)
+        self._naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._small = SmallObjects(self._bucket, self._lock_of, hidden=hidden)
+        self._live: dict[str, ObjectUpload] = {}
+
+    async def check(self) -> None:
+        """Try what uploads need. Raises UnsupportedError if the store does not enforce conditions, and other errors."""
+        await probe(self._home)
+
+    @property
+    def largest_file(self) -> int | None:
+        """See `Ingester.largest_file`."""
+        most = self._home.multipart.largest_object
+        return most if self._options.largest_file is None else min(self._options.largest_file, most)
+
+    @property
+    def expires_after(self) -> float | None:
+        """See `Ingester.expires_after`."""
+        return self._options.keep
+
+    def _lock_of(self, name: str) -> asyncio.Lock:
+        """Return the lock under which what is at a name is compared and replaced.
+
+        A store may do both at once for whole objects, and not for those made of parts (SeaweedFS).
+        """
+        return self._naming.setdefault(name, asyncio.Lock())
+
+    # Opening
+
+    async def open(self, opens: UploadOpen, owner: str) -> ObjectUpload | FileInfo:
+        """See `Ingester.open`."""
+        name = opens.name
+        check_new_name(name, hidden=self._hidden)
+        if (opens.size or 0) > (most := self.largest_file or 0):
+            said = f"{name}: has {counted(opens.size or 0, 'byte')}, and this server takes files of at most {most}"
+            raise TooLargeError(said, name=name)
+        place = Place(self._bucket, UploadKey(opens.upload_id, name, owner))
+        async with self._opening.setdefault(place.mark, asyncio.Lock()):
+            if (older := self._live.get(place.mark)) is not None:
+                await older.give_up()
+            done, kept, current = await asyncio.gather(place.remembered(), place.load(), self._bucket.current(name))
+            if done is not None:
+                return done
+            if current is not None and (info := await self._there_already(opens, place, kept, current)) is not None:
+                await self._remove(name, place, kept)
+                return info
+            check_condition(name, opens.condition, None if current is None else current.info)
+            if kept.record is None:
+                await self._check_room(place, opens, owner)
+            upload = await self._opened(opens, place, kept)
+            self._live[place.mark] = upload
+            return upload
+
+    async def _there_already(self, opens: UploadOpen, place: Place, kept: Kept, current: Found) -> FileInfo | None:
+        """Return the file at the name if this upload was committed, or if it has the bytes of the upload already."""
+        if current.mark.startswith(f"{place.mark}."):  # whoever committed it did not live to remember it
+            info = await self._with_checksum(current)
+            if info.crc32c is None and kept.record is not None:
+                table = SegmentTable(kept.record.part_size, kept.record.segments())
+                info = replace(info, crc32c=table.checksum(info.size))
+            await place.remember(info)
+            return info
+        check_condition(opens.name, opens.condition, current.info)
+        if opens.sha256 is None and may_be(opens, current.info):
+            info = await self._with_checksum(current)
+            if info.crc32c == opens.crc32c:
+                return info
+        return None
+
+    async def _with_checksum(self, found: Found) -> FileInfo:
+        """Return what an object is, with the store's checksum if there is one."""
+        if found.info.crc32c is not None:
+            return found.info
+        multipart, name = self._home.multipart, found.info.name
+        said = await self._home.senders.run(lambda: multipart.checksum(name))
+        return replace(found.info, crc32c=said[1]) if said and said[0].strip('"') == found.info.revision else found.info
+
+    async def _check_room(self, place: Place, opens: UploadOpen, owner: str) -> None:
+        """Raise NoSpaceError if the owner has too much that is unfinished."""
+        name, home = opens.name, owner_home(owner)
+        listed = {f"{home}/{below}" for below in await self._bucket.directories(home)}
+        others = (listed | {home_of(mark) for mark in self._live if home_of(mark).startswith(f"{home}/")}) - {
+            home_of(place.mark)
+        }
+        if len(others) >= self._options.uploads:
+            said = f"{counted(len(others), 'unfinished upload')} of yours are kept, and no more: finish or abandon some"
+            raise NoSpaceError(f"{name}: {said}", name=name)
+        if self._options.bytes is None:
+            return
+        used = sum(kept.size for kept in await self._bucket.keys(home) if not kept.key.endswith("/record"))
+        for got in await asyncio.gather(*(self._bucket.get(f"{other}/record") for other in others)):
+            record = None if got is None else decode(got[0])
+            used += sum(part.length for part in record.parts.values()) if record is not None else 0
+        if used + (opens.size or 0) > self._options.bytes:
+            said = f"your unfinished uploads may have {counted(self._options.bytes, 'byte')}, of which {used} are used"
+            raise NoSpaceError(f"{name}: {said}", name=name)
+
+    async def _opened(self, opens: UploadOpen, place: Place, kept: Kept) -> ObjectUpload:
+        """Go on with what is kept of an upload."""
+        record = kept.record
+        if record is not None and -(-(opens.size or 0) // record.part_size) > MOST_PARTS:
+            await self._remove(opens.name, place, kept)
+            kept = Kept(None, None, ())
+        sent, spools = await resume(opens, self._home, place, kept)
+        naming = self._lock_of(opens.name)
+        return ObjectUpload(opens, self._home, place, sent, spools, naming=naming, let_go=partial(self._forget, place.mark))
+
+    # Other ways to an upload
+
+    async def stat(self, key: UploadKey) -> Known:
+        """See `Ingester.stat`."""
+        check_new_name(key.name, hidden=self._hidden)
+        place = Place(self._bucket, key)
+        if (live := self._live.get(place.mark)) is not None:
+            return live.known()
+        done, kept = await asyncio.gather(place.remembered(), place.load())
+        return done or known(kept)
+
+    async def abandon(self, key: UploadKey) -> None:
+        """See `Ingester.abandon`."""
+        check_new_name(key.name, hidden=self._hidden)
+        place = Place(self._bucket, key)
+        async with self._opening.setdefault(place.mark, asyncio.Lock()):
+            if (live := self._live.get(place.mark)) is not None:
+                await live.give_up()
+            await self._remove(key.name, place, await place.load())
+
+    async def _remove(self, name: str, place: Place, kept: Kept) -> None:
+        """Remove what is kept of an upload."""
+        if kept.record is not None and (upload := kept.record.multipart):
+            multipart = self._home.multipart
+            await self._home.senders.run(lambda: multipart.abort(name, upload))
+        if kept.tag is not None or kept.tails:
+            await place.forget()
+
+    async def write_small(self, files: Sequence[NewFile]) -> Sequence[WrittenFile]:
+        """See `Ingester.write_small`."""
+        return await self._small.write(files)
+
+    async def sweep(self) -> int:
+        """See `Ingester.sweep`."""
+        return await sweep(self._home, self._options, self._clock(), self._live.keys())
+
+    def _forget(self, mark: str, upload: ObjectUpload) -> None:
+        if self._live.get(mark) is upload:
+            del self._live[mark]
+
+    async def aclose(self) -> None:
+        """See `Ingester.aclose`."""
+        for upload in list(self._live.values()):
+            await upload.aclose()
+        self._home.close()
+
+
+def open_url(
+    url: str,
+    environment: Mapping[str, str],
+    options: IngestOptions | None = None,
+    *,
+    hidden: bool = False,
+    allow_http: bool = False,
+) -> ObjectIngester:
+    """Open the bucket at a URL, `s3://BUCKET` or `s3://BUCKET/PREFIX`, for writing. It makes no request: see `check`.
+
+    Args:
+        url: the URL that `open_store` is given.
+        environment: what configures the access: `os.environ`. obstore reads the environment of the process itself.
+        options: what is taken, and how long it is kept.
+        hidden: whether dotfiles may be written, as the store has it.
+        allow_http: whether the endpoint may be `http://`, in clear.
+
+    Raises:
+        InvalidRequestError: this is no URL of a bucket that can be written to, or the configuration is incomplete.
+        UnsupportedError: the extra `objects` is not installed.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _WRITABLE:
+        raise InvalidRequestError(
+            f"{url}: files can be written below a directory and into buckets of S3 or what speaks its protocol (s3://BUCKET), "
+            "not into other object stores"
+        )
+    objects = open_objects(url, allow_http=allow_http)
+    multipart = S3Multipart(parts.netloc, unquote(parts.path).strip("/"), environment)
+    return ObjectIngester(objects, multipart, options, hidden=hidden)

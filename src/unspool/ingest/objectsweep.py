@@ -1,0 +1,54 @@
+"""Removes uploads into an object store that nobody goes on with, and what is remembered of committed ones.
+
+Rule 1: only what a record names is removed. Uploads of parts that other programs began in the same bucket are theirs.
+Rule 2: age is counted from the last thing that was written of an upload, by the store's clock. What is open here stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from unspool.core.ours import UPLOADS
+from unspool.core.uploadrecord import decode
+from unspool.ingest.objectparts import Home
+from unspool.ingest.objectplace import home_of
+from unspool.options import IngestOptions
+
+_PROBE = 3600.0
+"""Seconds after which an object that a server tried the store with is of a process that died."""
+
+
+async def sweep(home: Home, options: IngestOptions, now: float, live: Collection[str]) -> int:
+    """Remove what expired before `now`, in seconds since 1970; return how many uploads were removed or forgotten.
+
+    Args:
+        home: what the ingester's uploads share.
+        options: how long what is kept.
+        now: the time.
+        live: the marks of the uploads that are open.
+    """
+    bucket = home.bucket
+    used = {home_of(mark) for mark in live}
+    last: dict[str, float] = {}
+    keys: dict[str, list[str]] = {}
+    for kept in await bucket.keys(f"{UPLOADS}/open"):
+        place = kept.key.rpartition("/")[0]
+        last[place] = max(last.get(place, 0.0), kept.written)
+        keys.setdefault(place, []).append(kept.key)
+    expired = [place for place, written in last.items() if written < now - options.keep and place not in used]
+    for place in expired:
+        await _abort(home, f"{place}/record")
+        await bucket.remove(keys[place])
+    done = [kept.key for kept in await bucket.keys(f"{UPLOADS}/done") if kept.written < now - options.remember]
+    await bucket.remove(done)
+    await bucket.remove(kept.key for kept in await bucket.keys(f"{UPLOADS}/probe") if kept.written < now - _PROBE)
+    return len(expired) + len(done)
+
+
+async def _abort(home: Home, key: str) -> None:
+    """Remove the parts that a record names."""
+    got = await home.bucket.get(key)
+    record = None if got is None else decode(got[0])
+    if record is not None and record.multipart:
+        name, upload = record.name, record.multipart
+        await home.senders.run(lambda: home.multipart.abort(name, upload))

@@ -1,0 +1,231 @@
+"""S3's uploads in parts, through botocore: obstore has no upload that another process could go on with.
+
+Rule 1: what obstore is configured with configures this too: the same names in the environment.
+Rule 2: no text of botocore's reaches a message: it has URLs, and what the store says. Only the code and the HTTP status are
+        taken from it.
+Rule 3: each part is sent with its CRC32C, which the store checks; so is the whole, if the store can (FULL_OBJECT). The payload
+        is not hashed once more for the signature: the header with the checksum is signed.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from unspool.core.uploadparts import LARGEST_OBJECT
+from unspool.core.uploadrecord import SentPart
+from unspool.errors import (
+    InvalidRequestError,
+    OverloadedError,
+    PermissionDeniedError,
+    ServerError,
+    UnspoolError,
+    UnsupportedError,
+)
+from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
+from unspool.ingest.spool import Body
+
+try:
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+except ModuleNotFoundError as error:
+    if error.name != "botocore":
+        raise
+    raise UnsupportedError("writing to S3 needs the package botocore: install `unspool[objects]`") from error
+
+_ATTEMPTS = 5
+"""Tries of one request, as obstore has them here (`stores.objects`)."""
+
+_CONNECTIONS = 32
+"""Connections that are kept: more than there are threads that send parts."""
+
+_TIMEOUT = 60.0
+"""Seconds without an answer, or in which no piece of a part could be sent (botocore's default)."""
+
+_REGION = "us-east-1"
+"""Without one in the environment, as obstore has it."""
+
+_GONE = ("NoSuchUpload",)
+_LOST = ("InvalidPart", "InvalidPartOrder", "BadDigest", "EntityTooSmall", "XAmzContentChecksumMismatch")
+_UNMET = ("PreconditionFailed", "ConditionalRequestConflict")
+_NO_CHECKSUMS = ("NotImplemented", "InvalidArgument", "InvalidRequest")
+
+_PRECONDITION_FAILED, _NOT_FOUND, _THROTTLED, _REFUSED = 412, 404, (429, 503), (401, 403)
+
+
+class S3Multipart:
+    """See `Multipart`.
+
+    Args:
+        bucket: name of the bucket.
+        prefix: of the keys; "" for none.
+        environment: where the configuration comes from, as the environment of a process.
+
+    Raises:
+        InvalidRequestError: the configuration makes no sense.
+    """
+
+    largest_object = LARGEST_OBJECT
+
+    def __init__(self, bucket: str, prefix: str, environment: Mapping[str, str]) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._checksums = True  # whether the store takes the checksum of a whole object
+        try:
+            self._client = _client(environment)
+        except (BotoCoreError, ValueError) as error:
+            raise InvalidRequestError(f"s3://{bucket}: the configuration is incomplete, or makes no sense") from error
+
+    def _named(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def begin(self, key: str, metadata: Mapping[str, str], content_type: str) -> str:
+        """See `Multipart.begin`."""
+        said: dict[str, Any] = {"Metadata": dict(metadata), **({"ContentType": content_type} if content_type else {})}
+        if self._checksums:
+            kind = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"}
+            try:
+                with _mapped(key, *_NO_CHECKSUMS):
+                    return str(self._client.create_multipart_upload(**self._named(key), **said, **kind)["UploadId"])
+            except ClientError:
+                self._checksums = False
+        with _mapped(key):
+            return str(self._client.create_multipart_upload(**self._named(key), **said)["UploadId"])
+
+    def send(self, key: str, upload: str, number: int, body: Body, crc32c: int) -> str:
+        """See `Multipart.send`."""
+        checked = {"ChecksumCRC32C": _encoded(crc32c)} if self._checksums else {}
+        with _mapped(key):
+            answer = self._client.upload_part(
+                **self._named(key), UploadId=upload, PartNumber=number + 1, Body=body, ContentLength=len(body), **checked
+            )
+        return str(answer["ETag"])
+
+    def parts(self, key: str, upload: str) -> Mapping[int, tuple[int, str]]:
+        """See `Multipart.parts`."""
+        found: dict[int, tuple[int, str]] = {}
+        more: dict[str, Any] = {}
+        while True:
+            with _mapped(key):
+                page = self._client.list_parts(**self._named(key), UploadId=upload, **more)
+            found |= {part["PartNumber"] - 1: (part["Size"], part["ETag"]) for part in page.get("Parts", ())}
+            marker = page.get("NextPartNumberMarker")
+            if not page.get("IsTruncated") or marker in (None, more.get("PartNumberMarker")):
+                return found
+            more = {"PartNumberMarker": marker}
+
+    def complete(self, key: str, upload: str, parts: Sequence[SentPart], crc32c: int, only_if: str | None) -> str:
+        """See `Multipart.complete`."""
+        checked: dict[str, Any] = {}
+        if self._checksums:
+            checked = {"ChecksumCRC32C": _encoded(crc32c), "ChecksumType": "FULL_OBJECT"}
+        if only_if is not None:
+            checked |= {"IfMatch": only_if} if only_if else {"IfNoneMatch": "*"}
+        listed = [
+            {"PartNumber": number, "ETag": part.tag} | ({"ChecksumCRC32C": _encoded(part.crc32c)} if self._checksums else {})
+            for number, part in enumerate(parts, 1)
+        ]
+        with _mapped(key, complete=bool(only_if)):
+            answer = self._client.complete_multipart_upload(
+                **self._named(key), UploadId=upload, MultipartUpload={"Parts": listed}, **checked
+            )
+        return str(answer["ETag"])
+
+    def abort(self, key: str, upload: str) -> None:
+        """See `Multipart.abort`."""
+        with suppress(GoneError), _mapped(key):
+            self._client.abort_multipart_upload(**self._named(key), UploadId=upload)
+
+    def checksum(self, key: str) -> tuple[str, int] | None:
+        """See `Multipart.checksum`."""
+        try:
+            with _mapped(key):
+                answer = self._client.head_object(**self._named(key), ChecksumMode="ENABLED")
+        except UnspoolError:
+            return None
+        said = answer.get("ChecksumCRC32C", "")
+        if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT" or not said or "-" in said:
+            return None
+        return str(answer["ETag"]), int.from_bytes(base64.b64decode(said))
+
+    def close(self) -> None:
+        """See `Multipart.close`."""
+        self._client.close()
+
+
+def _encoded(crc32c: int) -> str:
+    return base64.b64encode(crc32c.to_bytes(4)).decode()
+
+
+def _client(environment: Mapping[str, str]) -> Any:
+    """Return a client with the configuration that obstore has from the same environment."""
+    session = botocore.session.Session()
+    style = "virtual" if _is_set(environment, "AWS_VIRTUAL_HOSTED_STYLE_REQUEST") else "path"
+    endpoint = _first(environment, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    config = Config(
+        signature_version=botocore.UNSIGNED if _is_set(environment, "AWS_SKIP_SIGNATURE") else "s3v4",
+        connect_timeout=_TIMEOUT,
+        read_timeout=_TIMEOUT,
+        max_pool_connections=_CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": style if endpoint else "auto", "payload_signing_enabled": False},
+    )
+    return session.create_client(
+        "s3",
+        region_name=_first(environment, "AWS_REGION", "AWS_DEFAULT_REGION") or _REGION,
+        endpoint_url=endpoint,
+        aws_access_key_id=_first(environment, "AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=_first(environment, "AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=_first(environment, "AWS_SESSION_TOKEN", "AWS_TOKEN"),
+        config=config,
+    )
+
+
+def _first(environment: Mapping[str, str], *names: str) -> str | None:
+    return next((environment[name] for name in names if environment.get(name)), None)
+
+
+def _is_set(environment: Mapping[str, str], name: str) -> bool:
+    return environment.get(name, "").lower() in {"1", "true", "yes", "on"}
+
+
+@contextmanager
+def _mapped(name: str, *but: str, complete: bool = False) -> Iterator[None]:
+    """Turn an error of botocore about the file `name` into one of `unspool.errors` or `ingest.multipart`.
+
+    Args:
+        name: the file.
+        but: codes of errors that are not mapped.
+        complete: whether an object must be there, so that none is an unmet condition.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in but:
+            raise
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        raise _ours(name, code[:60], status, complete=complete) from None  # the cause would show what the store says
+    except BotoCoreError as error:
+        raise ServerError(f"{name}: the object store cannot be reached ({type(error).__name__})", name=name) from None
+
+
+def _ours(name: str, code: str, status: int, *, complete: bool) -> Exception:
+    if code in _GONE:
+        return GoneError()
+    if code in _LOST:
+        return LostPartError()
+    if code in _UNMET or status == _PRECONDITION_FAILED or (complete and status == _NOT_FOUND):
+        return UnmetError()
+    if status in _THROTTLED:
+        said = "the object store asks for fewer requests: try again"
+        return OverloadedError(f"{name}: {said}", name=name, retry_after=1.0)
+    if status in _REFUSED:
+        said = "the object store denies access to it; check the server's credentials there"
+        return PermissionDeniedError(f"{name}: {said}", name=name)
+    return ServerError(f"{name}: the object store failed (HTTP {status} {code})", name=name)
