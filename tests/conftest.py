@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -38,3 +39,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deep = [item for item in items if item.get_closest_marker("deep")]
     config.hook.pytest_deselected(items=deep)
     items[:] = [item for item in items if not item.get_closest_marker("deep")]
+
+
+@pytest.fixture(scope="session")
+def weed_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a SeaweedFS with one bucket, started once."""
+    from stores.objectservers import seaweedfs  # noqa: PLC0415 - few tests need obstore
+
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def gateway_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a versitygw with one bucket, started once."""
+    from stores.objectservers import versitygw  # noqa: PLC0415 - few tests need obstore
+
+    with versitygw(tmp_path_factory.mktemp("versitygw")) as port:
+        yield port

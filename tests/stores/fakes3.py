@@ -33,6 +33,7 @@ class Misbehaviour:
         listed_tag: the same in listings.
         cut: number of answers whose body ends early.
         statuses: the statuses of the next answers.
+        code: the code of the errors of these answers.
         first_byte: seconds before an answer.
     """
 
@@ -43,6 +44,7 @@ class Misbehaviour:
     listed_tag: str | None = '"{}"'
     cut: int = 0
     statuses: list[int] = field(default_factory=list)
+    code: str = "SlowDown"
     first_byte: float = 0.0
 
 
@@ -101,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         if wrong.first_byte:
             time.sleep(wrong.first_byte)
         if wrong.statuses:
-            self._answer(wrong.statuses.pop(0), b"<Error><Code>SlowDown</Code><Resource>secret</Resource></Error>")
+            self._refuse()
             return
         url = urllib.parse.urlsplit(self.path)
         _, _, key = urllib.parse.unquote(url.path).lstrip("/").partition("/")
@@ -111,6 +113,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._list(dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True)))
 
     do_HEAD = do_GET  # noqa: N815 - as http.server wants it
+
+    def do_POST(self) -> None:
+        """Answer a part of an upload in parts: it is refused if that is wanted, and else begun, taken and thrown away."""
+        self.server.requests.append((self.command, self.path, dict(self.headers)))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.wrong.statuses:
+            self._refuse()
+        else:
+            body = "<InitiateMultipartUploadResult><UploadId>begun</UploadId></InitiateMultipartUploadResult>"
+            self._answer(200, body.encode(), {"ETag": '"tag"'})
+
+    do_PUT = do_DELETE = do_POST  # noqa: N815 - as http.server wants it
+
+    def _refuse(self) -> None:
+        wrong = self.server.wrong
+        self._answer(wrong.statuses.pop(0), f"<Error><Code>{wrong.code}</Code><Resource>secret</Resource></Error>".encode())
 
     def _read(self, key: str) -> None:
         wrong = self.server.wrong

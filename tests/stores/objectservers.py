@@ -100,6 +100,16 @@ def s3_store(port: int, bucket: str = BUCKET, prefix: str | None = None, retry_c
     )
 
 
+def s3_environment(port: int) -> dict[str, str]:
+    """Return the environment that names a server on this machine, as programs have it."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+    }
+
+
 def azure_store(port: int, prefix: str | None = None) -> AzureStore:
     """Return obstore's store for an Azurite on this machine."""
     return AzureStore(

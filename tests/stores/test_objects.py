@@ -11,7 +11,7 @@ import pytest
 from obstore.store import MemoryStore as Memory
 from obstore.store import ObjectStore as Objects
 
-from stores.objectservers import azure_store, azurite, s3_store, seaweedfs, versitygw
+from stores.objectservers import azure_store, azurite, s3_store
 from unspool.stores.objects import ObjectStore
 from unspool.testing.stock import Stock
 from unspool.testing.storecontract import StoreContract
@@ -41,13 +41,6 @@ class TestMemory(ObjectContract):
         return stocked(Memory())
 
 
-@pytest.fixture(scope="session")
-def weed_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a SeaweedFS."""
-    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as port:
-        yield port
-
-
 class TestSeaweedFS(ObjectContract):
     """SeaweedFS, over HTTP. Each test has a prefix of its own."""
 
@@ -58,13 +51,6 @@ class TestSeaweedFS(ObjectContract):
     def stocked(self, directory: Path) -> AbstractAsyncContextManager[Stock]:
         """See `StoreContract.stocked`."""
         return stocked(s3_store(self.port, prefix=f"contract-{next(_numbers)}"))
-
-
-@pytest.fixture(scope="session")
-def gateway_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a versitygw."""
-    with versitygw(tmp_path_factory.mktemp("versitygw")) as port:
-        yield port
 
 
 class TestVersityGateway(ObjectContract):

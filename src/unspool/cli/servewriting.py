@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,11 +11,11 @@ import click
 
 from unspool.cli.durations import Duration
 from unspool.cli.sizes import Size
-from unspool.errors import InvalidRequestError
 from unspool.options import IngestOptions
 
 if TYPE_CHECKING:
     from unspool.ingest.base import Ingester
+    from unspool.ingest.objects import ObjectIngester
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,26 +67,46 @@ class WriteSettings:
     max_uploads: int = _DEFAULTS.uploads
     max_upload_bytes: int | None = None
 
-    def ingester(self, root: str, *, hidden: bool) -> Ingester | None:
+    async def ingester(self, root: str, *, hidden: bool, allow_http: bool) -> Ingester | None:
         """Open what receives files for the store at `root`; None if clients may not write.
 
         Raises:
             InvalidRequestError: see `check_writable`.
-            NotFoundError, PermissionDeniedError: the directory cannot be opened.
+            NotFoundError, PermissionDeniedError: the directory cannot be opened, or the object store denies access.
             LocalFileError: the directory for uploads cannot be made or used.
+            UnsupportedError: the object store cannot be written to safely, or the extra `objects` is not installed.
+            ServerError: the object store cannot be reached.
         """
         if not self.write:
             return None
-        self.check_writable(root)
-        from unspool.ingest.local import LocalIngester  # noqa: PLC0415
+        if _is_directory(root):
+            from unspool.ingest.local import LocalIngester  # noqa: PLC0415
 
-        options = IngestOptions(
+            return LocalIngester(root.removeprefix("file://"), self._ingest_options(), hidden=hidden)
+        ingester = self._into_objects(root, hidden=hidden, allow_http=allow_http)
+        try:
+            await ingester.check()
+        except BaseException:
+            await ingester.aclose()
+            raise
+        return ingester
+
+    def _into_objects(self, root: str, *, hidden: bool, allow_http: bool) -> ObjectIngester:
+        from unspool.ingest.objects import open_url  # noqa: PLC0415
+
+        return open_url(root, os.environ, self._ingest_options(), hidden=hidden, allow_http=allow_http)
+
+    def _ingest_options(self) -> IngestOptions:
+        return IngestOptions(
             largest_file=self.max_file_size, uploads=self.max_uploads, bytes=self.max_upload_bytes, keep=self.keep_uploads
         )
-        return LocalIngester(root.removeprefix("file://"), options, hidden=hidden)
 
-    def check_writable(self, root: str) -> None:
-        """Raise InvalidRequestError if clients may write, and the store at `root` is not a directory."""
-        scheme, separator, _ = root.partition("://")
-        if self.write and separator and scheme != "file":
-            raise InvalidRequestError(f"{root}: files can be written below a directory only, not into an object store")
+    async def check_writable(self, root: str, *, allow_http: bool) -> None:
+        """Raise InvalidRequestError if clients may write, and the store at `root` cannot be written to. Makes no request."""
+        if self.write and not _is_directory(root):
+            await self._into_objects(root, hidden=False, allow_http=allow_http).aclose()
+
+
+def _is_directory(root: str) -> bool:
+    scheme, separator, _ = root.partition("://")
+    return not separator or scheme == "file"

@@ -89,7 +89,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
     # Reports an error once instead of once per worker.
-    if (ingester := settings.receiver()) is not None:
+    if (ingester := await settings.receiver()) is not None:
         await ingester.aclose()
     await settings.store().aclose()
     settings.check_checksums()
@@ -153,7 +153,7 @@ async def _serve(
     siblings: Siblings | None = None,
 ) -> None:
     settings.listeners()  # for an error that names its line; the server parses them again
-    ingester = settings.receiver()
+    ingester = await settings.receiver()
     store, observers = settings.store(), []
     if counts is not None:
         store, observers = counts.watched(store), [counts]

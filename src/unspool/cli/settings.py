@@ -111,10 +111,10 @@ class Settings(AccessSettings, WriteSettings):
                 checksums=self.checksums if kept else None,
             )
 
-    def receiver(self) -> Ingester | None:
+    async def receiver(self) -> Ingester | None:
         """Open what receives files; None if clients may not write."""
         with self.at("write"):
-            return self.ingester(self.root, hidden=self.hidden)
+            return await self.ingester(self.root, hidden=self.hidden, allow_http=_has_plain_endpoint())
 
     def listeners(self) -> Sequence[Listener]:
         """Return where the server listens. Raises InvalidRequestError if that makes no sense."""
@@ -150,7 +150,7 @@ class Settings(AccessSettings, WriteSettings):
             self.check_exposure(listener, exposed=exposed)
         await self.store(kept=False).aclose()
         with self.at("write"):
-            self.check_writable(self.root)
+            await self.check_writable(self.root, allow_http=_has_plain_endpoint())
         self.check_certificates()
         self.access(audit=False)
         with self.at("audit"):

@@ -8,5 +8,11 @@ localupload.py   one upload that is open; uploadfile.py: its part file, with a j
 staging.py       the directory that holds what has no final name yet
 target.py        the place of a file below the root, reached without following links
 small.py         many small files at once
-sweep.py         removes what expired; refusals.py: maps errors
+sweep.py         removes what expired; refusals.py: maps errors; newnames.py: which names new files may have
+
+objects.py       into an object store: opens, commits and finds uploads; objectprobe.py tries the store first
+objectupload.py  one upload that is open; spool.py: the bytes of a part that is not complete; objectparts.py: the parts that were sent
+objectplace.py   what is kept of uploads in the store; objectresume.py goes on from there; objectsweep.py removes what expired
+objectcommit.py  gives an object its name; objectsmall.py: many small files at once
+bucket.py        whole objects, through obstore; multipart.py: the contract of uploads in parts; s3.py: those of S3
 """

@@ -43,12 +43,17 @@ class Upload(Protocol):
         ...
 
     async def checksum(self, span: Span) -> int:
-        """Return the CRC32C of bytes that were written, as they can be read."""
+        """Return the CRC32C of bytes that were written, as they can be read.
+
+        Raises:
+            SequenceError: they cannot be read before the commit, because an object store has them.
+        """
         ...
 
     async def sync(self) -> int:
         """Make durable what was written before the call. Return how many bytes of the upload would survive a power cut.
 
+        Less than a segment of what was written may be left out, if a segment became durable since the call before.
         That number never falls, in any opening of the upload, unless spans of it are discarded.
         """
         ...

@@ -18,10 +18,9 @@ from pathlib import Path
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
-from unspool.core.names import check_name, is_hidden
-from unspool.core.ours import is_ours
 from unspool.core.uploading import UploadOpen
-from unspool.errors import InvalidNameError, NotAFileError, PermissionDeniedError
+from unspool.errors import NotAFileError, PermissionDeniedError
+from unspool.ingest.newnames import check_new_name
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
 from unspool.local.entries import READ, status_of, sync, unchanged
@@ -152,12 +151,7 @@ class Targets:
 
     def check(self, name: str) -> tuple[str, ...]:
         """Check a name and return its parts. Raises InvalidNameError."""
-        parts = check_name(name)
-        if any(map(is_ours, parts)):
-            raise InvalidNameError(f"{name}: unspool keeps something of its own under such names", name=name)
-        if not self._hidden and is_hidden(name):
-            raise InvalidNameError(f"{name}: would not be served: part of the name begins with a dot", name=name)
-        return parts
+        return check_new_name(name, hidden=self._hidden)
 
     @contextmanager
     def places(self) -> Iterator[Places]:
