@@ -33,7 +33,7 @@ def test_each_call_is_a_line_and_stalled_ones_come_first() -> None:
     running = Running(CALLS, left_out=3, workers=2)
     assert heading("h:1", running) == "h:1: 7 calls, 1.0 MiB/s, 1 stalled; 2 workers"
     assert lines(running) == [
-        "CALL       WHO                                  SENT   DONE          RATE  TRY      TIME  NAME",
+        "CALL       WHO                                 BYTES   DONE          RATE  TRY      TIME  NAME",
         "ReadFile   [::1]                               0/0 B  100 %       stalled    1      0:30  b\\x1b[2J",
         "ReadFile   10.0.0.7                    24.0/96.0 MiB   25 %     1.0 MiB/s    2      1:05  big.bin",
         "ReadFiles  alice-of-the-very...                100 B   25 %        50 B/s    1      0:02  a and 39 more",

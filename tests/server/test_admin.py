@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from server.uploading import uploader
 from unspool import Client, MemoryStore, Server, ServerOptions, ServiceOptions
 from unspool.access import TokenFile
 from unspool.client.running import running
@@ -19,6 +20,7 @@ from unspool.core.rules import parse_rules
 from unspool.core.running import Running, RunningCall
 from unspool.core.tokens import ListedToken, digest_of, write_token
 from unspool.errors import PermissionDeniedError, UnauthenticatedError, UnreachableError, UnsupportedError
+from unspool.ingest.memory import MemoryIngester
 from unspool.options import Security
 from unspool.server.entry import Asked, Call, Method, Sent
 from unspool.server.running import RunningCalls
@@ -232,3 +234,20 @@ async def test_workers_tell_each_other_and_count_who_is_silent(tmp_path: Path, m
             await gone.wait()
     async with Siblings(tmp_path / "nowhere", 1, 2) as alone:
         assert (await alone.everywhere()).silent == 1
+
+
+async def test_an_upload_is_shown_with_what_is_to_come_of_it() -> None:
+    """Of an upload that goes on, the first byte that is missing, how many are, and how many have come."""
+    store = MemoryStore()
+    options = ServerOptions(service=ServiceOptions(dialects=("unspool", "admin")), grace=0)
+    async with Server(store, options=options, ingester=MemoryIngester(store)) as server:
+        for start in (0, 100):
+            async with uploader(server.address, "up.bin") as one:
+                await one.open(size=1000, attempt=2, transfer_id="t")
+                await one.block(start, bytes(100))
+                call = None
+                while call is None or not call.sent:
+                    (said,) = [one async for one in running(server.address, None, Security())]
+                    call = next((call for call in said.calls if call.method == "WriteFile"), None)
+                assert (call.name, call.start, call.length, call.sent, call.attempt) == ("up.bin", start, 1000 - start, 100, 2)
+                await one.end()

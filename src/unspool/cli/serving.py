@@ -157,6 +157,7 @@ async def _serve(
     store, observers = settings.store(), []
     if counts is not None:
         store, observers = counts.watched(store), [counts]
+        ingester = ingester and counts.receiving(ingester)
     try:
         access = settings.access()
         settings.check_certificates()

@@ -7,7 +7,7 @@ from unspool.cli.units import say_amount, say_bytes, say_duration, say_share
 from unspool.core.counted import counted
 from unspool.core.running import Running, RunningCall
 
-_COLUMNS = f"{'CALL':9}  {'WHO':20}  {'SENT':>19}  {'DONE':>5}  {'RATE':>12}  {'TRY':>3}  {'TIME':>8}  NAME"
+_COLUMNS = f"{'CALL':9}  {'WHO':20}  {'BYTES':>19}  {'DONE':>5}  {'RATE':>12}  {'TRY':>3}  {'TIME':>8}  NAME"
 
 _LEAST_ROWS = 4
 

@@ -146,7 +146,7 @@ class Ingester(Protocol):
         ...
 
     async def sweep(self) -> int:
-        """Remove uploads that expired, and forget what was committed long ago. Return how many. What is open stays."""
+        """Remove uploads that expired; return how many. What is open stays. Forget what was committed long ago."""
         ...
 
     async def aclose(self) -> None:

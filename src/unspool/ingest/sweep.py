@@ -25,7 +25,7 @@ _SMALL = 3600.0
 
 
 def sweep(staging: Staging, options: IngestOptions, now: float) -> int:
-    """Remove what expired before `now`, in seconds since 1970; return how many uploads were removed or forgotten."""
+    """Remove what expired before `now`, in seconds since 1970; return how many unfinished uploads that were."""
     count = 0
     for name in _older(staging.descriptor, now - options.keep):
         if name.endswith(PART_SUFFIX):
@@ -35,7 +35,6 @@ def sweep(staging: Staging, options: IngestOptions, now: float) -> int:
     for directory, age in ((staging.done, options.remember), (staging.wanted, _WANTED), (staging.small, _SMALL)):
         for name in _older(directory, now - age):
             remove(name, directory)
-            count += directory == staging.done
     return count
 
 

@@ -109,7 +109,7 @@ class Call:
         caller: the client that makes the call.
         context: gRPC's context of the call.
         asked: what the call asks for; empty until the request is decoded.
-        bytes: file bytes handed to gRPC.
+        bytes: file bytes handed to gRPC, or received by a call that writes.
         sent: what was handed to gRPC of each file of a batch, by its index. Files that were not begun are missing.
         credentials: what the caller showed. Not for logs.
         refusal: why the caller could not be identified; None if it could, or showed nothing.
@@ -117,6 +117,7 @@ class Call:
         extent: how much the caller may see of a listing.
         verdicts: what was decided about each name asked for, as far as it was decided.
         served: the revision and the span that are served of each name, by its index.
+        coming: the span from the first byte that is missing of an upload to its end; None if that is not known.
         decided_at: the version of tokens and rules by which that was decided.
         recheck: decides again, if something has changed. None if nothing is decided about calls.
         earlier: how many files of a batch were answered and forgotten, and how many of these failed: a stream that writes has a
@@ -146,6 +147,7 @@ class Call:
         self.extent: Extent = "all"
         self.verdicts: list[Verdict] = []
         self.served: dict[int, tuple[str, tuple[int, int] | None]] = {}
+        self.coming: tuple[int, int] | None = None
         self.decided_at: tuple[object, ...] = ()
         self.recheck: Callable[[], Awaitable[None]] | None = None
         self.earlier = (0, 0)

@@ -15,10 +15,17 @@ from unspool.server.report import CallEnd
 INTERVAL = 1.0
 """Seconds between two looks at the running calls, while there are any."""
 
+_RECEIVING = frozenset(("WriteFile", "WriteFiles"))
 
-def sends_bytes(call: Call) -> bool:
-    """Whether a call is to send bytes of files. A listing is not."""
+
+def moves_bytes(call: Call) -> bool:
+    """Whether a call is to send bytes of files, or to receive some. A listing is not."""
     return call.streams and call.method != "ListFiles"
+
+
+def receives_bytes(call: Call) -> bool:
+    """Whether a call receives bytes of files instead of sending them."""
+    return call.method in _RECEIVING
 
 
 class RunningCalls:
@@ -79,11 +86,11 @@ class _Followed:
     def __init__(self, call: Call, now: float) -> None:
         self.call = call
         self.began = now
-        self.movement = Movement(now, stalls=sends_bytes(call))
+        self.movement = Movement(now, stalls=moves_bytes(call))
 
     def shown(self, number: str, now: float) -> RunningCall:
         call, asked, seconds = self.call, self.call.asked, now - self.began
-        _, span = call.served.get(0, ("", None)) if not asked.batch else ("", None)
+        _, span = call.served.get(0, ("", call.coming)) if not asked.batch else ("", None)
         return RunningCall(
             number,
             call.method,

@@ -245,6 +245,9 @@ class _Stream:
             answer = await taking.open(request.open)
             if isinstance(answer, UploadCommitted):
                 return answer
+            if request.open.size is not None:
+                have = sum(good.span.stop - good.span.start for good in answer.good)
+                self._call.coming = have, request.open.size
             await self._say(answer)
         if request.block is not None:
             size = len(request.block.data)

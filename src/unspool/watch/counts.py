@@ -17,12 +17,14 @@ from typing import Any
 from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.core.resent import Read
 from unspool.core.running import Movement
+from unspool.ingest.base import Ingester
 from unspool.rpc.certificates import Certificates
 from unspool.server.entry import Call
 from unspool.server.report import CallEnd
-from unspool.server.running import sends_bytes
+from unspool.server.running import moves_bytes, receives_bytes
 from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
 from unspool.watch.figures import Figures, Histogram, Key
+from unspool.watch.uploads import WatchedIngester
 
 INTERVAL = 1.0
 """Seconds between two looks at the running calls. Prometheus asks every 15 s in most set-ups, and every minute by default."""
@@ -62,6 +64,10 @@ class Counts:
         """Return the same store, whose answers are timed. Closing it closes the store."""
         return _WatchedStore(store, self._figures)
 
+    def receiving(self, ingester: Ingester) -> Ingester:
+        """Return the same ingester, counted and timed. Closing it closes the ingester."""
+        return WatchedIngester(ingester, self._figures)
+
     def begin(self, call: Call) -> Callable[[CallEnd], None]:
         """See `CallWatcher.begin`."""
         self._methods.add(call.method)
@@ -77,7 +83,7 @@ class Counts:
         figures.count("unspool_calls_ended_total", method, event.outcome)
         figures.observe(event.seconds, "unspool_call_seconds", method)
         if event.bytes:
-            figures.count("unspool_sent_bytes_total", method, by=event.bytes)
+            figures.count(_moved(running.call), method, by=event.bytes)
         if event.limit:
             figures.count("unspool_limits_hit_total", event.limit)
         broken = event.outcome != "OK"
@@ -105,7 +111,7 @@ class Counts:
                 counters["unspool_stalls_total",] = mine.counters["unspool_stalls_total",]
             gauges["unspool_streams_stalled",] += running.movement.stalled
             gauges["unspool_calls_running", method] += 1
-            sent = "unspool_sent_bytes_total", method
+            sent = _moved(running.call), method
             counters[sent] = counters.get(sent, 0) + running.call.bytes
             if (read := running.read(now, broken=True)) is not None:
                 unended.append(read)
@@ -128,6 +134,11 @@ class Counts:
         self.publish()
 
 
+def _moved(call: Call) -> str:
+    """Return the counter of the bytes of a call."""
+    return "unspool_received_bytes_total" if receives_bytes(call) else "unspool_sent_bytes_total"
+
+
 class _Running:
     """A call that is running, and how its bytes move."""
 
@@ -136,13 +147,13 @@ class _Running:
     def __init__(self, call: Call, now: float) -> None:
         self.call = call
         self.began = now
-        self.movement = Movement(now, stalls=sends_bytes(call))
+        self.movement = Movement(now, stalls=moves_bytes(call))
         self._transfer = ""
 
     def read(self, now: float, *, broken: bool) -> Read | None:
-        """Return what was read of a file until now, if anything was; None for a batch, and without a transfer's id."""
+        """Return what was read of a file until now, if anything was; None for a batch, an upload, and without an id."""
         asked = self.call.asked
-        if not self.call.bytes or not asked.transfer_id or asked.batch:
+        if not self.call.bytes or not asked.transfer_id or asked.batch or receives_bytes(self.call):
             return None
         if not self._transfer:
             # A digest: names and ids may be long, and both are what a client chose.

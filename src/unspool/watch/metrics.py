@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from unspool._version import __version__
 from unspool.core.resent import Ledger, Read
+from unspool.ingest.base import Ingester
 from unspool.rpc.certificates import Certificates
 from unspool.server.entry import Call
 from unspool.server.report import CallEnd
@@ -34,20 +35,40 @@ SERVER = (
     Described("unspool_sent_bytes_total", "counter", ("method",), "Bytes of files that were sent, also by calls that run."),
     Described("unspool_sent_again_bytes_total", "counter", (), "Of these, bytes that their transfer had been sent before."),
     Described("unspool_resumes_total", "counter", (), "Reads that went on where an earlier one of their transfer broke off."),
-    Described("unspool_streams_stalled", "gauge", (), "Streams that are running, and have sent no byte of a file for 10 s."),
-    Described("unspool_stalls_total", "counter", (), "How often a stream sent no byte of a file for 10 s."),
+    Described("unspool_received_bytes_total", "counter", ("method",), "Bytes of files that came, also by calls that run."),
+    Described("unspool_received_again_bytes_total", "counter", (), "Of these, bytes that the server had already."),
+    Described("unspool_uploads_resumed_total", "counter", (), "Openings of uploads of which the server had bytes."),
+    Described("unspool_uploads_expired_total", "counter", (), "Unfinished uploads that were removed because of their age."),
+    Described(
+        "unspool_files_received_total", "counter", ("method",), "Files that got their name; small ones also if they were there."
+    ),
+    Described("unspool_files_deleted_total", "counter", (), "Files that clients deleted."),
+    Described(
+        "unspool_conditions_failed_total",
+        "counter",
+        ("reason",),
+        "How often a file was not to be replaced or deleted as it was.",
+    ),
+    Described("unspool_streams_stalled", "gauge", (), "Streams that are running, and have moved no byte of a file for 10 s."),
+    Described("unspool_stalls_total", "counter", (), "How often a stream moved no byte of a file for 10 s."),
     Described("unspool_limits_hit_total", "counter", ("limit",), "Calls that a limit of the server refused or ended."),
     Described(
         "unspool_certificate_expires_timestamp_seconds", "gauge", (), "When the certificate in use expires, in Unix time."
     ),
     Described("unspool_certificates_refused_total", "counter", (), "How often new files of certificates were bad."),
-    Described("unspool_store_seconds", "histogram", ("operation",), "How long calls waited for the store."),
+    Described(
+        "unspool_store_seconds", "histogram", ("operation",), "How long calls waited for the store, or for what receives files."
+    ),
 )
 """The metrics of a server."""
 
-ALWAYS: tuple[Key, ...] = tuple((one.name,) for one in SERVER if one.kind == "counter" and not one.labels) + tuple(
-    ("unspool_limits_hit_total", limit)
-    for limit in ("streams", "streams_per_peer", "connections", "requests", "stream_age", "waiting", "descriptors")
+ALWAYS: tuple[Key, ...] = (
+    *((one.name,) for one in SERVER if one.kind == "counter" and not one.labels),
+    *(
+        ("unspool_limits_hit_total", limit)
+        for limit in ("streams", "streams_per_peer", "connections", "requests", "stream_age", "waiting", "descriptors")
+    ),
+    *(("unspool_conditions_failed_total", reason) for reason in ("ALREADY_EXISTS", "FILE_CHANGED")),
 )
 """What is shown even while it is 0, so that a first event is seen as an increase."""
 
@@ -112,6 +133,10 @@ class ServerMetrics(Collector):
     def watched(self, store: Store) -> Store:
         """Return the store, whose answers are timed from now on."""
         return self._counts.watched(store)
+
+    def receiving(self, ingester: Ingester) -> Ingester:
+        """Return the ingester, counted and timed from now on."""
+        return self._counts.receiving(ingester)
 
     def serving(self, certificates: Certificates | None) -> None:
         """Take `Server.certificates` of a server that has started, so that their end is among the metrics."""
