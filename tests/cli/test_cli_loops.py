@@ -56,3 +56,60 @@ def test_freed_memory_is_given_back() -> None:
         "run(main())\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_garbage_is_freed() -> None:
+    """Objects in cycles, which Python would keep until there are as many new ones again, are freed within the interval."""
+    program = (
+        "import asyncio, gc\n"
+        "from unspool.loops import giving_back_memory, run\n"
+        "class Cycle:\n"
+        "    left = 0\n"
+        "    def __init__(self):\n"
+        "        self.me = self\n"
+        "        Cycle.left += 1\n"
+        "    def __del__(self):\n"
+        "        Cycle.left -= 1\n"
+        "async def main():\n"
+        "    gc.disable()\n"
+        "    async with giving_back_memory(0.01):\n"
+        "        await asyncio.sleep(0)\n"
+        "        for _ in range(100_000):\n"
+        "            Cycle()\n"
+        "        assert Cycle.left == 100_000\n"
+        "        while Cycle.left:\n"
+        "            await asyncio.sleep(0.01)\n"
+        "run(main())\n"
+    )
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("only with glibc is memory given back")
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_threads_share_one_heap() -> None:
+    """After `use_one_heap`, threads that allocate have no heap of their own; glibc would begin each at a multiple of 64 MiB."""
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from unspool.loops import use_one_heap\n"
+        "if sys.argv[1:]:\n"
+        "    use_one_heap()\n"
+        "barrier, held = threading.Barrier(9), []\n"
+        "def allocate():\n"
+        "    held.append(bytes(100_000))\n"
+        "    barrier.wait()\n"
+        "    barrier.wait()\n"
+        "for _ in range(8):\n"
+        "    threading.Thread(target=allocate).start()\n"
+        "barrier.wait()\n"
+        "maps = Path('/proc/self/maps').read_text().splitlines()\n"
+        "barrier.wait()\n"
+        "print(sum(int(line.split('-')[0], 16) % (64 << 20) == 0 for line in maps))\n"
+    )
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("only glibc is told to")
+    counts = [
+        int(subprocess.run([sys.executable, "-c", program, *one], check=True, capture_output=True, timeout=60).stdout)
+        for one in ([], ["one"])
+    ]
+    assert counts == [8, 0]

@@ -22,9 +22,12 @@ SECONDS = 10.0 if DEEP else 1.0
 
 MIB = 1 << 20
 
-MOST_KEPT = {"large-metadata": 256 * MIB}
-"""Bytes of memory that a server may keep after an attack; 80 MiB after others. Measured: 240 to 250 MiB in all after any number
-of rounds of large metadata, which gRPC reads to its end before it refuses it, and 60 to 105 after others."""
+MOST_KEPT = {"large-metadata": 128 * MIB}
+"""Bytes of memory that a server may have more right after an attack; 64 MiB after others. Measured: 90 MiB after large
+metadata, which gRPC reads to its end before it refuses it, and 15 to 30 MiB after others."""
+
+LEFT = 1.35
+"""Memory some time after attacks, compared with that of a server that was just started. Measured: 1.08 to 1.28, decision 0011."""
 
 
 def attack(name: str, address: str, seconds: float = SECONDS) -> subprocess.Popen[bytes]:
@@ -72,11 +75,10 @@ def attacked(name: str, server: Serving) -> list[float]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> None:
-    """Every request of a good client is answered soon, and in the long form a third attack takes no more memory than two.
+    """Every request of a good client is answered soon; in the long form, memory comes back after three attacks.
 
     Alone on two processors all answers come within a second. Here the attack and other tests share them, so half of the answers
-    have to. Memory that was used once is kept for a while (decision 0011), so another attack may add a tenth to it, or what is
-    within the bounds above.
+    have to.
     """
     root = tmp_path / "served"
     root.mkdir()
@@ -88,13 +90,12 @@ def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> N
         assert waits[len(waits) // 2] < 1.0, waits
         assert waits[-1] < 10.0, waits
         eventually(lambda: descriptors(server) <= 1.1 * opened)
-        most: float = before + MOST_KEPT.get(name, 80 * MIB)
+        assert memory(server) < before + MOST_KEPT.get(name, 64 * MIB)
         if DEEP:
             attacked(name, server)
-            most = max(1.1 * memory(server), most)
             attacked(name, server)
             eventually(lambda: descriptors(server) <= 1.1 * opened)
-        assert memory(server) < most
+            eventually(lambda: memory(server) <= LEFT * before)
         assert sorted(asyncio.run(answered(server.address)))[5] < 1.0
         assert server.stop() == 0
     assert "Traceback" not in (tmp_path / "log").read_text()

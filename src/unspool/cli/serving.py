@@ -32,7 +32,7 @@ from unspool.cli.workers import Workers
 from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
 from unspool.errors import InvalidRequestError, LocalFileError
-from unspool.loops import giving_back_memory
+from unspool.loops import giving_back_memory, use_one_heap
 from unspool.options import ServerOptions
 from unspool.server.exposure import warning
 from unspool.server.ports import held
@@ -152,6 +152,7 @@ async def _serve(
     share_port: bool = False,
     siblings: Siblings | None = None,
 ) -> None:
+    use_one_heap()
     settings.listeners()  # for an error that names its line; the server parses them again
     ingester = await settings.receiver()
     store, observers = settings.store(), []
