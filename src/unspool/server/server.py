@@ -41,6 +41,10 @@ _CLOSING = 2.0
 """Seconds that cut streams have to send their status to the client before connections are closed."""
 
 
+_UNCOMPRESSED = 1
+"""The set of gRPC's compression algorithms of which "identity" is the only member: decision 0079."""
+
+
 class Server:
     """Serves a store. As an async context manager it listens inside the block, and drains and closes at the end.
 
@@ -178,6 +182,7 @@ class Server:
                 ("grpc.max_allowed_incoming_connections", room(options.limits).most),
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
                 ("grpc.server_handshake_timeout_ms", int(options.handshake_timeout * 1000)),
+                ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED),
             ]
         )
         forks.note(self._server)
