@@ -12,7 +12,7 @@ from stores.objectservers import BUCKET, s3_environment, s3_store
 from unspool.ingest.objects import ObjectIngester
 from unspool.ingest.s3 import S3Multipart
 from unspool.stores import ObjectStore
-from unspool.testing.ingestcontract import Ingesting
+from unspool.testing.ingesting import Ingesting
 from unspool.testing.multipart import MemoryMultipart
 
 

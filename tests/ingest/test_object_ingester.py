@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ingest.objecting import in_memory, in_s3
-from unspool.testing.ingestcontract import IngestContract, Ingesting
+from unspool.testing.ingestcontract import IngestContract
+from unspool.testing.ingesting import Ingesting
 
 _numbers = count()
 

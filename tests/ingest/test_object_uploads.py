@@ -37,9 +37,10 @@ from unspool.ingest.base import Upload
 from unspool.ingest.objectplace import Place
 from unspool.ingest.spool import Spool
 from unspool.options import IngestOptions
-from unspool.testing.ingestcontract import ID, OTHER_ID, Ingesting, send
+from unspool.stores import ObjectStore
+from unspool.testing.ingesting import ID, OTHER_ID, Ingesting, send
 from unspool.testing.multipart import MemoryMultipart
-from unspool.testing.stock import BYTES, read_file
+from unspool.testing.stock import BYTES, listed, read_file
 
 DAY = 86400.0
 BIG = Random(7).randbytes(2 * PART_SIZE + 1000)
@@ -500,6 +501,17 @@ async def test_a_damaged_record_is_none() -> None:
         assert (await read_file(there.store, "a.bin"))[1] == BIG
 
 
+async def test_a_listing_may_have_what_is_in_the_metadata() -> None:
+    """With `metadata`, a listing has the client's times and checksums, so that `put -r` skips what is there."""
+    objects = Memory()
+    async with in_memory(objects) as there:
+        info = await put(there, BYTES, attributes=Attributes(1_500_000_000_000_000_001, executable=True))
+        objects.put("dir/other", b"1")
+    files = [(await listed(ObjectStore(objects, metadata=metadata)))[0]["a.bin"] for metadata in (True, False)]
+    assert files[0] == info
+    assert (files[1].crc32c, files[1].revision) == (None, info.revision)
+
+
 async def test_a_checksum_is_known_without_reading() -> None:
     """What the metadata says of an object that unspool wrote is its checksum: a file that is there is not sent again."""
     async with in_memory() as there:
@@ -507,3 +519,20 @@ async def test_a_checksum_is_known_without_reading() -> None:
         assert (await there.store.stat("a.bin")).crc32c == info.crc32c == crc32c(BYTES)
         opens = UploadOpen(OTHER_ID, "a.bin", size=len(BYTES), crc32c=info.crc32c)
         assert await there.ingester.open(opens, "") == info
+
+
+async def test_a_file_that_is_replaced_while_it_is_deleted_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store checks the revision of a deletion, at the moment when the object goes."""
+    objects = Memory()
+    real = MemoryMultipart.delete
+
+    def late(self: MemoryMultipart, key: str, only_if: str) -> None:
+        objects.put(key, b"theirs")
+        real(self, key, only_if)
+
+    monkeypatch.setattr(MemoryMultipart, "delete", late)
+    async with in_memory(objects) as there:
+        info = await put(there, BYTES)
+        with pytest.raises(FileChangedError):
+            await there.ingester.delete("a.bin", info.revision)
+        assert (await read_file(there.store, "a.bin"))[1] == b"theirs"

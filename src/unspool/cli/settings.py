@@ -109,6 +109,8 @@ class Settings(AccessSettings, WriteSettings):
                 allow_http=_has_plain_endpoint(),
                 revision=self.revision,
                 checksums=self.checksums if kept else None,
+                metadata=self.write,  # what `put -r` compares
+                environment=os.environ,
             )
 
     async def receiver(self) -> Ingester | None:

@@ -11,7 +11,7 @@ small.py         many small files at once
 sweep.py         removes what expired; refusals.py: maps errors; newnames.py: which names new files may have
 
 objects.py       into an object store: opens, commits and finds uploads; objectprobe.py tries the store first
-objectupload.py  one upload that is open; spool.py: the bytes of a part that is not complete; objectparts.py: the parts that were sent
+objectupload.py  one upload that is open; objectparts.py: the parts that were sent; spool.py: the bytes of an incomplete one
 objectplace.py   what is kept of uploads in the store; objectresume.py goes on from there; objectsweep.py removes what expired
 objectcommit.py  gives an object its name; objectsmall.py: many small files at once
 bucket.py        whole objects, through obstore; multipart.py: the contract of uploads in parts; s3.py: those of S3

@@ -1,4 +1,4 @@
-"""The contract of what an object store offers for files that are sent in parts. The docstrings are it.
+"""The contract of what obstore does not do: objects that are sent in parts, and a few requests more. The docstrings are it.
 
 Its methods block, and raise only errors of `unspool.errors` and those below.
 """
@@ -25,7 +25,7 @@ class UnmetError(Exception):
 
 
 class Multipart(Protocol):
-    """Uploads in parts, into one bucket. `key` is that of the new object, without the prefix that is served."""
+    """Requests to one bucket. `key` is that of the new object, without the prefix that is served."""
 
     @property
     def largest_object(self) -> int:
@@ -71,6 +71,14 @@ class Multipart(Protocol):
 
     def abort(self, key: str, upload: str) -> None:
         """Remove an upload and its parts. One that the store does not know is no error."""
+        ...
+
+    def delete(self, key: str, only_if: str) -> None:
+        """Remove an object that has this entity tag. One that is not there is no error.
+
+        Raises:
+            UnmetError: it has another one.
+        """
         ...
 
     def checksum(self, key: str) -> tuple[str, int] | None:

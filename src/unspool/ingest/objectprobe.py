@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from unspool.core.checksum import crc32c
 from unspool.core.ours import UPLOADS
 from unspool.core.uploadrecord import SentPart
-from unspool.errors import ServerError, UnsupportedError
+from unspool.errors import ServerError, UnspoolError, UnsupportedError
 from unspool.ingest.bucket import ABSENT
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.objectparts import Home
@@ -34,6 +34,16 @@ async def probe(home: Home) -> None:
         ServerError: it cannot be reached, or does not take objects in parts.
     """
     key = f"{UPLOADS}/probe/{secrets.token_hex(8)}"
+    try:
+        await _probe(home, key)
+    except BaseException:
+        with suppress(UnspoolError):  # what went wrong first is what matters
+            await home.bucket.remove([key])
+        raise
+    await home.bucket.remove([key])
+
+
+async def _probe(home: Home, key: str) -> None:
     bucket = home.bucket
     try:
         tag = await bucket.put(key, _DATA, {}, ABSENT)
@@ -47,8 +57,6 @@ async def probe(home: Home) -> None:
         raise UnsupportedError("the object store refuses a condition that holds: it cannot be written to safely") from None
     except (GoneError, LostPartError):
         raise ServerError("the object store does not keep the parts of an upload: it cannot be written to") from None
-    finally:
-        await bucket.remove([key])
 
 
 async def _probe_parts(home: Home, key: str) -> None:

@@ -15,20 +15,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 from weakref import WeakValueDictionary
 
-from unspool.core.condition import check_condition, may_be
+from unspool.core.condition import check_condition, check_present, may_be
 from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.core.segments import SegmentTable
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
 from unspool.core.uploadparts import MOST_PARTS
 from unspool.core.uploadrecord import decode
-from unspool.errors import InvalidRequestError, NoSpaceError, TooLargeError
+from unspool.errors import FileChangedError, InvalidRequestError, NoSpaceError, TooLargeError
 from unspool.ingest.base import Known
 from unspool.ingest.bucket import Bucket, Found
-from unspool.ingest.multipart import Multipart
+from unspool.ingest.multipart import Multipart, UnmetError
 from unspool.ingest.newnames import check_new_name
 from unspool.ingest.objectparts import Home
 from unspool.ingest.objectplace import Kept, Place, home_of, owner_home
@@ -39,7 +38,7 @@ from unspool.ingest.objectsweep import sweep
 from unspool.ingest.objectupload import ObjectUpload
 from unspool.ingest.s3 import S3Multipart
 from unspool.options import IngestOptions
-from unspool.stores.objects import open_objects
+from unspool.stores.objects import bucket_of, open_objects
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Objects
@@ -50,10 +49,6 @@ can."""
 
 _WHOLE = 8
 """Most files at a time that fit into one part and are written at once: at most 128 MiB are in memory."""
-
-
-_WRITABLE = ("s3", "s3a")
-"""The URL schemes of what files can be written into."""
 
 
 class ObjectIngester:
@@ -223,6 +218,25 @@ class ObjectIngester:
         """See `Ingester.write_small`."""
         return await self._small.write(files)
 
+    async def delete(self, name: str, revision: str | None = None) -> FileInfo:
+        """See `Ingester.delete`."""
+        check_new_name(name, hidden=self._hidden)
+        multipart = self._home.multipart
+        async with self._lock_of(name):
+            current = await self._bucket.current(name)
+            info = check_present(name, revision, None if current is None else current.info)
+            if current is None or revision is None:
+                await self._bucket.remove([name])
+                return info
+            tag = current.tag
+            try:
+                await self._home.senders.run(lambda: multipart.delete(name, tag))
+            except UnmetError:
+                raise FileChangedError(
+                    f"{name}: the file changed: it is not at revision {revision} any more", name=name
+                ) from None
+            return info
+
     async def sweep(self) -> int:
         """See `Ingester.sweep`."""
         return await sweep(self._home, self._options, self._clock(), self._live.keys())
@@ -259,12 +273,12 @@ def open_url(
         InvalidRequestError: this is no URL of a bucket that can be written to, or the configuration is incomplete.
         UnsupportedError: the extra `objects` is not installed.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _WRITABLE:
+    bucket = bucket_of(url)
+    if bucket is None:
         raise InvalidRequestError(
             f"{url}: files can be written below a directory and into buckets of S3 or what speaks its protocol (s3://BUCKET), "
             "not into other object stores"
         )
     objects = open_objects(url, allow_http=allow_http)
-    multipart = S3Multipart(parts.netloc, unquote(parts.path).strip("/"), environment)
+    multipart = S3Multipart(*bucket, environment)
     return ObjectIngester(objects, multipart, options, hidden=hidden)

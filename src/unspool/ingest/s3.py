@@ -1,9 +1,8 @@
-"""S3's uploads in parts, through botocore: obstore has no upload that another process could go on with.
+"""S3's uploads in parts, through botocore: obstore has no upload that another process could go on with. And what else it lacks.
 
-Rule 1: what obstore is configured with configures this too: the same names in the environment.
-Rule 2: no text of botocore's reaches a message: it has URLs, and what the store says. Only the code and the HTTP status are
+Rule 1: no text of botocore's reaches a message: it has URLs, and what the store says. Only the code and the HTTP status are
         taken from it.
-Rule 3: each part is sent with its CRC32C, which the store checks; so is the whole, if the store can (FULL_OBJECT). The payload
+Rule 2: each part is sent with its CRC32C, which the store checks; so is the whole, if the store can (FULL_OBJECT). The payload
         is not hashed once more for the signature: the header with the checksum is signed.
 """
 
@@ -17,36 +16,13 @@ from typing import Any
 from unspool.core.uploadparts import LARGEST_OBJECT
 from unspool.core.uploadrecord import SentPart
 from unspool.errors import (
-    InvalidRequestError,
     OverloadedError,
     PermissionDeniedError,
     ServerError,
-    UnspoolError,
-    UnsupportedError,
 )
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.spool import Body
-
-try:
-    import botocore.session
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-except ModuleNotFoundError as error:
-    if error.name != "botocore":
-        raise
-    raise UnsupportedError("writing to S3 needs the package botocore: install `unspool[objects]`") from error
-
-_ATTEMPTS = 5
-"""Tries of one request, as obstore has them here (`stores.objects`)."""
-
-_CONNECTIONS = 32
-"""Connections that are kept: more than there are threads that send parts."""
-
-_TIMEOUT = 60.0
-"""Seconds without an answer, or in which no piece of a part could be sent (botocore's default)."""
-
-_REGION = "us-east-1"
-"""Without one in the environment, as obstore has it."""
+from unspool.stores.s3 import BotoCoreError, ClientError, checksum_of, client
 
 _GONE = ("NoSuchUpload",)
 _LOST = ("InvalidPart", "InvalidPartOrder", "BadDigest", "EntityTooSmall", "XAmzContentChecksumMismatch")
@@ -74,10 +50,7 @@ class S3Multipart:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._checksums = True  # whether the store takes the checksum of a whole object
-        try:
-            self._client = _client(environment)
-        except (BotoCoreError, ValueError) as error:
-            raise InvalidRequestError(f"s3://{bucket}: the configuration is incomplete, or makes no sense") from error
+        self._client = client(bucket, environment)
 
     def _named(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
@@ -139,17 +112,14 @@ class S3Multipart:
         with suppress(GoneError), _mapped(key):
             self._client.abort_multipart_upload(**self._named(key), UploadId=upload)
 
+    def delete(self, key: str, only_if: str) -> None:
+        """See `Multipart.delete`."""
+        with suppress(ClientError), _mapped(key, "NoSuchKey"):
+            self._client.delete_object(**self._named(key), IfMatch=only_if)
+
     def checksum(self, key: str) -> tuple[str, int] | None:
         """See `Multipart.checksum`."""
-        try:
-            with _mapped(key):
-                answer = self._client.head_object(**self._named(key), ChecksumMode="ENABLED")
-        except UnspoolError:
-            return None
-        said = answer.get("ChecksumCRC32C", "")
-        if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT" or not said or "-" in said:
-            return None
-        return str(answer["ETag"]), int.from_bytes(base64.b64decode(said))
+        return checksum_of(self._client, **self._named(key))
 
     def close(self) -> None:
         """See `Multipart.close`."""
@@ -158,40 +128,6 @@ class S3Multipart:
 
 def _encoded(crc32c: int) -> str:
     return base64.b64encode(crc32c.to_bytes(4)).decode()
-
-
-def _client(environment: Mapping[str, str]) -> Any:
-    """Return a client with the configuration that obstore has from the same environment."""
-    session = botocore.session.Session()
-    style = "virtual" if _is_set(environment, "AWS_VIRTUAL_HOSTED_STYLE_REQUEST") else "path"
-    endpoint = _first(environment, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    config = Config(
-        signature_version=botocore.UNSIGNED if _is_set(environment, "AWS_SKIP_SIGNATURE") else "s3v4",
-        connect_timeout=_TIMEOUT,
-        read_timeout=_TIMEOUT,
-        max_pool_connections=_CONNECTIONS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": style if endpoint else "auto", "payload_signing_enabled": False},
-    )
-    return session.create_client(
-        "s3",
-        region_name=_first(environment, "AWS_REGION", "AWS_DEFAULT_REGION") or _REGION,
-        endpoint_url=endpoint,
-        aws_access_key_id=_first(environment, "AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=_first(environment, "AWS_SECRET_ACCESS_KEY"),
-        aws_session_token=_first(environment, "AWS_SESSION_TOKEN", "AWS_TOKEN"),
-        config=config,
-    )
-
-
-def _first(environment: Mapping[str, str], *names: str) -> str | None:
-    return next((environment[name] for name in names if environment.get(name)), None)
-
-
-def _is_set(environment: Mapping[str, str], name: str) -> bool:
-    return environment.get(name, "").lower() in {"1", "true", "yes", "on"}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -68,6 +68,8 @@ def open_store(
     allow_http: bool = False,
     revision: RevisionKind = "stat",
     checksums: str | PathLike[str] | None = None,
+    metadata: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Store:
     """Open the store at a URL. Blocks until the store has answered.
 
@@ -78,6 +80,10 @@ def open_store(
         allow_http: whether the endpoint of an object store may be `http://`, in clear.
         revision: what the revisions of a directory's files are made of: `stat`, inode, size and times; or `content`, their
             SHA-256, so that copies of the directory on several machines have the same revisions.
+        metadata: whether listings of an object store have what unspool wrote into the metadata of its objects, for one request
+            more each; see `ObjectStore`.
+        environment: `os.environ`, with which S3 is asked for the checksums of objects that unspool wrote in parts, if botocore
+            is installed; None does not ask. obstore reads the environment of the process itself.
         checksums: for `content`, a file (SQLite) that keeps the SHA-256 for the next start; see `Server`.
 
     Raises:
@@ -98,7 +104,7 @@ def open_store(
         return open_url(url, hidden=hidden, revision=revision, checksums=checksums)
     if revision == "content":
         raise InvalidRequestError(f"{url}: an object store has revisions of its own: leave out the revision (content)")
-    return open_url(url, hidden=hidden, allow_http=allow_http)
+    return open_url(url, hidden=hidden, allow_http=allow_http, metadata=metadata, environment=environment)
 
 
 def __getattr__(name: str) -> object:

@@ -55,6 +55,7 @@ class Listing:
         info_of: describes an object from its entry in a listing; None if the entry does not say enough.
         look_up: describes an object by asking for it. Raises NotFoundError if there is none.
         hidden: whether to list dotfiles.
+        metadata: whether each object is looked up.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class Listing:
         look_up: Callable[[str], Awaitable[FileInfo]],
         *,
         hidden: bool,
+        metadata: bool = False,
     ) -> None:
         self._objects = objects
         self._info_of = info_of
         self._look_up = look_up
         self._hidden = hidden
+        self._metadata = metadata
 
     async def pages(self, directory: str, page_size: int, *, recursive: bool) -> AsyncGenerator[Page, None]:
         """Yield what is below a directory ("" is the whole store), in pages of at most `page_size` entries."""
@@ -210,7 +213,7 @@ class Listing:
                 entries.append(checked)
                 continue
             info = self._info_of(meta)
-            if info is None or not info.size:
+            if info is None or not info.size or self._metadata:
                 doubtful.append(len(entries))
             entries.append(name if info is None else info)
         for at in range(0, len(doubtful), _LOOK_UPS):

@@ -14,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote, urlsplit
 
 from unspool.core.model import FileInfo, ListRequest, NamedSpan, Page
 from unspool.core.names import check_name, check_prefix, is_hidden
@@ -42,7 +45,7 @@ try:
 
     from unspool.stores.objecterrors import mapped, other_bytes
     from unspool.stores.objectfile import ObjectFile
-    from unspool.stores.objectinfo import described, info_of
+    from unspool.stores.objectinfo import MARK_KEY, described, info_of
     from unspool.stores.objectlist import Listing
 except ModuleNotFoundError as error:
     if error.name != "obstore":
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as Objects
+
+    from unspool.stores.s3 import S3Checksums
 
 READ_AHEAD = 256 << 20
 """Bytes that all reads together may request ahead: eight streams at full depth."""
@@ -75,6 +80,9 @@ _SETTLING = 0.1
 """Seconds to wait at the end of the process. If it ends within milliseconds of a failed or cancelled request of obstore, it may
 be aborted (SIGABRT; PyO3/pyo3-async-runtimes#40). Measured: 30 % of the runs, none of 60 with this."""
 
+_ASKED = 10_000
+"""Objects whose checksum at the store is remembered, as many as the checksums that a server remembers."""
+
 _TRIED = 10
 """Objects among which one with bytes is looked for when the store is tried."""
 
@@ -92,15 +100,28 @@ class ObjectStore:
         objects: an obstore store.
         hidden: whether to serve objects with a part of their name that begins with a dot.
         read_ahead: most bytes that all reads together request ahead, beside 1 MiB for each.
+        metadata: whether listings have what unspool wrote into the metadata of objects (modification time, executable bit,
+            checksum), as `stat` has it. That takes one request more for each object, several at the same time.
+        checksums: asked for the checksum of an object that unspool wrote in parts: its metadata has none.
     """
 
     _at_exit: ClassVar[bool] = False
 
-    def __init__(self, objects: Objects, *, hidden: bool = False, read_ahead: int = READ_AHEAD) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        hidden: bool = False,
+        read_ahead: int = READ_AHEAD,
+        metadata: bool = False,
+        checksums: S3Checksums | None = None,
+    ) -> None:
         self._objects = objects
         self._hidden = hidden
         self._budget = Budget(read_ahead)
-        self._listing = Listing(objects, info_of, self._look_up, hidden=hidden)
+        self._listing = Listing(objects, info_of, self._look_up, hidden=hidden, metadata=metadata)
+        self._checksums = checksums
+        self._asked: OrderedDict[tuple[str, str], int | None] = OrderedDict()
         self._proven = False
         self._small_size = 64 << 10  # the usual size of the small objects here, as far as seen
         if not ObjectStore._at_exit:
@@ -180,6 +201,8 @@ class ObjectStore:
 
     async def aclose(self) -> None:
         """See `Store.aclose`. obstore closes its connections when they are no longer used."""
+        if self._checksums is not None:
+            self._checksums.close()
 
     def _check(self, name: str) -> None:
         """Raise an error unless this is the name of something that is served."""
@@ -201,7 +224,20 @@ class ObjectStore:
                 answer = await self._objects.get_async(name, options={"head": True})
         except NotFoundError as error:
             raise await self._missing(name, error) from None
-        return described(answer.meta, answer.attributes)
+        info, tag = described(answer.meta, answer.attributes)
+        if self._checksums is not None and info.crc32c is None and info.size and answer.attributes.get(MARK_KEY) is not None:
+            return replace(info, crc32c=await self._checksum(self._checksums, info)), tag
+        return info, tag
+
+    async def _checksum(self, checksums: S3Checksums, info: FileInfo) -> int | None:
+        """Ask the store for the checksum of an object, once for each revision."""
+        key = info.name, info.revision
+        if key not in self._asked:
+            said = await asyncio.to_thread(checksums.of, info.name)
+            self._asked[key] = said[1] if said is not None and said[0].strip('"') == info.revision else None
+            while len(self._asked) > _ASKED:
+                self._asked.popitem(last=False)
+        return self._asked[key]
 
     async def _missing(self, name: str, error: NotFoundError) -> NotFoundError:
         """Return the error for a name that no object has: NotAFileError if there are objects below it."""
@@ -305,8 +341,43 @@ def open_objects(url: str, *, allow_http: bool = False) -> Objects:
         raise InvalidRequestError(f"{url}: is not the URL of an object store, or its configuration is incomplete") from error
 
 
-def open_url(url: str, *, hidden: bool = False, allow_http: bool = False) -> ObjectStore:
-    """Open the bucket at a URL, such as `s3://BUCKET/PREFIX`. Blocks until the store has answered a first request."""
-    store = ObjectStore(open_objects(url, allow_http=allow_http), hidden=hidden)
+def open_url(
+    url: str,
+    *,
+    hidden: bool = False,
+    allow_http: bool = False,
+    metadata: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> ObjectStore:
+    """Open the bucket at a URL, such as `s3://BUCKET/PREFIX`. Blocks until the store has answered a first request.
+
+    Args:
+        url: the URL.
+        hidden: see `ObjectStore`.
+        allow_http: whether the endpoint may be `http://`.
+        metadata: see `ObjectStore`.
+        environment: configures who asks S3 for checksums of objects that were written in parts; None asks nobody.
+    """
+    objects = open_objects(url, allow_http=allow_http)
+    checksums = None if environment is None else _checksums(url, environment)
+    store = ObjectStore(objects, hidden=hidden, metadata=metadata, checksums=checksums)
     store.check(url)
     return store
+
+
+def bucket_of(url: str) -> tuple[str, str] | None:
+    """Return the bucket and the prefix of a URL, if it is one of S3."""
+    parts = urlsplit(url)
+    return (parts.netloc, unquote(parts.path).strip("/")) if parts.scheme in {"s3", "s3a"} else None
+
+
+def _checksums(url: str, environment: Mapping[str, str]) -> S3Checksums | None:
+    """Return what asks for checksums at a URL, if there is such a thing for it, and botocore is installed."""
+    bucket = bucket_of(url)
+    if bucket is None:
+        return None
+    try:
+        from unspool.stores.s3 import S3Checksums  # noqa: PLC0415 - not everywhere
+    except UnsupportedError:
+        return None
+    return S3Checksums(*bucket, environment)

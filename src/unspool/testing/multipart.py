@@ -115,6 +115,17 @@ class MemoryMultipart:
         """See `Multipart.abort`."""
         self.uploads.pop(upload, None)
 
+    def delete(self, key: str, only_if: str) -> None:
+        """See `Multipart.delete`."""
+        with self._lock:
+            try:
+                tag = self._objects.head(key)["e_tag"]
+            except FileNotFoundError:
+                return
+            if tag != only_if and not self.ignores_conditions:
+                raise UnmetError
+            self._objects.delete(key)
+
     def checksum(self, key: str) -> tuple[str, int] | None:  # noqa: ARG002 - there is none
         """See `Multipart.checksum`. This store keeps none."""
         return None

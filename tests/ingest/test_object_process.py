@@ -1,0 +1,90 @@
+"""`unspool serve s3://... --write` as a user runs it, over a real object store."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from processes import ENVIRONMENT, eventually, running, serving, unspool
+from stores.fakes3 import fake_s3
+from stores.objectservers import BUCKET, SECRET, s3_environment, s3_store
+from unspool.core.ours import UPLOADS
+from unspool.core.uploadrecord import decode
+
+BIG = Random(3).randbytes(1 << 20) * 90
+ROOT = f"s3://{BUCKET}/process"
+
+
+@pytest.fixture(params=["weed_port", "gateway_port"])
+def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
+    """The port of SeaweedFS, and of versitygw, with an empty bucket; the environment names it."""
+    found: int = request.getfixturevalue(request.param)
+    for name, said in {**s3_environment(found), "XDG_STATE_HOME": str(tmp_path / "state")}.items():
+        monkeypatch.setitem(ENVIRONMENT, name, said)
+    yield found
+    objects = s3_store(found, prefix="process")
+    for page in objects.list():
+        objects.delete([meta["path"] for meta in page])
+
+
+def parts_of(port: int) -> int:
+    """Return how many parts are recorded."""
+    objects = s3_store(port, prefix="process")
+    records = [meta["path"] for page in objects.list(f"{UPLOADS}/open") for meta in page if meta["path"].endswith("record")]
+    if not records:
+        return 0
+    record = decode(bytes(objects.get(records[0]).bytes()))
+    return 0 if record is None else len(record.parts)
+
+
+def test_the_main_job_into_a_bucket(port: int, tmp_path: Path) -> None:
+    """An upload whose server is killed goes on at another server over the bucket, and ends with the file, whole."""
+    source = tmp_path / "big.bin"
+    source.write_bytes(BIG)
+    with ExitStack() as stack:
+        first = stack.enter_context(serving(ROOT, tmp_path / "first.log", "--write"))
+        second = stack.enter_context(serving(ROOT, tmp_path / "second.log", "--write"))
+        with running("put", "--quiet", "--limit-rate", "30M", source, f"{first.address}/dir/big.bin") as client:
+            eventually(lambda: parts_of(port) >= 2)
+            first.process.send_signal(signal.SIGKILL)
+            client.send_signal(signal.SIGKILL)
+            client.wait(30)
+        done = unspool("put", source, f"{second.address}/dir/big.bin")
+        assert done.code == 0, done.err
+        resumed = re.search(r"resumed at (\d+) %, the whole file verified$", done.err.strip())
+        assert resumed is not None, done.err
+        assert int(resumed[1]) >= 35
+        again = unspool("put", "--if-absent", source, f"{second.address}/dir/big.bin")
+        assert (again.code, "already there" in again.complaint) == (0, True)
+        assert unspool("get", f"{second.address}/dir/big.bin", tmp_path / "back").code == 0
+        assert (tmp_path / "back").read_bytes() == BIG
+        tree = {f"d{number % 7}/{number}": b"%d" % number * 200 for number in range(300)}
+        for name, data in tree.items():
+            (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "tree" / name).write_bytes(data)
+        for words in ("300 sent, 0 already there", "0 sent, 300 already there"):
+            done = unspool("put", "-r", tmp_path / "tree", f"{second.address}/tree")
+            assert done.code == 0, done.err
+            assert words in done.complaint
+        assert unspool("get", "-r", f"{second.address}/tree", tmp_path / "copy").code == 0
+        assert {name: (tmp_path / "copy" / name).read_bytes() for name in tree} == tree
+        assert unspool("rm", f"{second.address}/dir/big.bin").code == 0
+        assert unspool("stat", f"{second.address}/dir/big.bin").code == 3
+
+
+def test_stores_that_cannot_be_written_to_are_one_line_and_a_code(tmp_path: Path) -> None:
+    """Stores of others, and one that ignores conditions, are refused at the start, without credentials in the line."""
+    done = unspool("serve", "gs://bucket", "--write", "--listen", "127.0.0.1:0")
+    assert (done.code, "not into other object stores" in done.complaint) == (2, True)
+    with fake_s3() as server:
+        done = unspool(
+            "serve", ROOT, "--write", "--listen", "127.0.0.1:0", environment={**ENVIRONMENT, **s3_environment(server.port)}
+        )
+    assert (done.code, "ignores If-None-Match of PutObject" in done.complaint) == (2, True), done.err
+    assert SECRET not in done.err
