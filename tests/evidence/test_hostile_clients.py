@@ -27,7 +27,7 @@ MOST_KEPT = {"large-metadata": 128 * MIB}
 metadata, which gRPC reads to its end before it refuses it, and 15 to 30 MiB after others."""
 
 LEFT = 1.35
-"""Memory some time after attacks, compared with that of a server that was just started. Measured: 1.08 to 1.28, decision 0011."""
+"""Memory some time after attacks, over that of a server that was just started. Measured: 1.08 to 1.28, decision 0011."""
 
 
 def attack(name: str, address: str, seconds: float = SECONDS) -> subprocess.Popen[bytes]:
