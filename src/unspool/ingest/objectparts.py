@@ -31,12 +31,13 @@ class Home:
         multipart: sends parts.
         disk: most threads that use spools.
         senders: most threads that send parts.
-        whole: most files at a time that fit into one part and are written at once: they are in memory meanwhile.
+        whole: most objects at a time that are in memory while they are written.
 
     Attributes:
         bucket, multipart: as given.
         disk, senders: the threads.
-        whole: held by those that write such a file.
+        sending: held by those that send a complete part, so that parts which wait for a thread wait in their clients.
+        whole: held by those that write such an object.
     """
 
     def __init__(self, bucket: Bucket, multipart: Multipart, *, disk: int, senders: int, whole: int) -> None:
@@ -44,6 +45,7 @@ class Home:
         self.multipart = multipart
         self.disk = Threads(disk)
         self.senders = Threads(senders)
+        self.sending = asyncio.Semaphore(senders)
         self.whole = asyncio.Semaphore(whole)
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ _DISK, _SENDERS = 8, 16
 can."""
 
 _WHOLE = 8
-"""Most files at a time that fit into one part and are written at once: at most 128 MiB are in memory."""
+"""Most objects at a time that are in memory while they are written: files that fit into one part, so at most 128 MiB."""
 
 
 class ObjectIngester:

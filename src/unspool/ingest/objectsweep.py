@@ -19,7 +19,7 @@ _PROBE = 3600.0
 
 
 async def sweep(home: Home, options: IngestOptions, now: float, live: Collection[str]) -> int:
-    """Remove what expired before `now`, in seconds since 1970; return how many uploads were removed or forgotten.
+    """Remove what expired before `now`, in seconds since 1970; return how many unfinished uploads that were.
 
     Args:
         home: what the ingester's uploads share.
@@ -39,10 +39,9 @@ async def sweep(home: Home, options: IngestOptions, now: float, live: Collection
     for place in expired:
         await _abort(home, f"{place}/record")
         await bucket.remove(keys[place])
-    done = [kept.key for kept in await bucket.keys(f"{UPLOADS}/done") if kept.written < now - options.remember]
-    await bucket.remove(done)
-    await bucket.remove(kept.key for kept in await bucket.keys(f"{UPLOADS}/probe") if kept.written < now - _PROBE)
-    return len(expired) + len(done)
+    for below, age in (("done", options.remember), ("probe", _PROBE)):
+        await bucket.remove(kept.key for kept in await bucket.keys(f"{UPLOADS}/{below}") if kept.written < now - age)
+    return len(expired)
 
 
 async def _abort(home: Home, key: str) -> None:

@@ -1,7 +1,8 @@
 """One upload into an object store, while it is open.
 
 Rule 1: the bytes of a part are spooled in a file of the server's, and sent when the part is complete. A few parts are sent at a
-        time; a block that completes one more waits. So memory and the disk are bounded, and a slow store slows the client down.
+        time, of one upload and of all; a block that completes one more waits. So memory and the disk are bounded, and a slow
+        store slows the clients down.
 Rule 2: the beginning of an incomplete part is kept as an object of its own, if no part became durable since the last time, and
         when the upload is closed.
 Rule 3: a file that fits into one part is one object, written at the commit. Other files are made of their parts. The store
@@ -35,6 +36,10 @@ log = logging.getLogger("unspool.ingest")
 
 _DEPTH = 4
 """Parts of one upload that are sent at the same time, as parts are read (`stores.readahead.DEPTH`)."""
+
+
+_TAIL = 4 << 20
+"""Bytes of an incomplete part that are kept with one request: they are in memory meanwhile."""
 
 
 class ObjectUpload:
@@ -115,7 +120,7 @@ class ObjectUpload:
         if not is_whole and spool.length == full_length(number, self._part_size, size):
             while len(self._sending) >= _DEPTH:
                 await asyncio.wait(self._sending.values(), return_when=asyncio.FIRST_COMPLETED)
-            self._check()
+            await self._home.sending.acquire()
             self._sending[number] = asyncio.create_task(self._send(number, spool))
 
     async def _forget(self, number: int) -> None:
@@ -143,6 +148,7 @@ class ObjectUpload:
         except UnspoolError as error:
             self._failed = self._failed or error
         finally:
+            self._home.sending.release()
             del self._sending[number]
 
     async def _all_sent(self) -> None:
@@ -186,13 +192,15 @@ class ObjectUpload:
         for number in list(self._spools):
             async with self._keeping:
                 spool = self._spools.get(number)
-                if spool is None or number in self._sending or spool.kept == spool.length:
-                    continue
-                start, stop = spool.kept, spool.length
-                with served(self._opens.name):
-                    data = await self._home.disk.run(partial(spool.read, start, stop))
-                await self._place.keep_tail(number * self._part_size + start, data)
-                spool.kept = stop
+                stop = 0 if spool is None or number in self._sending else spool.length
+                while spool is not None and (start := spool.kept) < stop:
+                    end = min(start + _TAIL, stop)
+                    async with self._home.whole:
+                        with served(self._opens.name):
+                            data = await self._home.disk.run(partial(spool.read, start, end))
+                        await self._place.keep_tail(number * self._part_size + start, data)
+                        del data
+                    spool.kept = end
 
     # Ending
 
