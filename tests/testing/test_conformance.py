@@ -15,9 +15,10 @@ from unspool.errors import NotFoundError, VerificationError
 from unspool.rpc import batchwire
 from unspool.stores.memory import _MemoryFile
 from unspool.testing import serve
-from unspool.testing.conformance import POINTS, check
+from unspool.testing.conformance import check
 from unspool.testing.faultserver import FaultServer
 from unspool.testing.http2 import Http2Connection
+from unspool.testing.readingpoints import POINTS
 
 DATA = Random(0).randbytes(300_000)
 

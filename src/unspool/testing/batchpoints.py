@@ -9,7 +9,7 @@ from unspool.testing.points import LARGEST_MESSAGE, Points
 from unspool.testing.probe import LARGEST_SAMPLE, Answer, PointSkippedError, Probe, must
 from unspool.v1 import file_service_pb2 as pb
 
-BATCH_POINTS = Points()
+BATCH_POINTS: Points[Probe] = Points()
 
 
 @BATCH_POINTS.add("batch", "a batch answers its files in order, each with a header, the bytes in checked blocks, and a summary")

@@ -128,7 +128,7 @@ class Probe:
                 method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(f"/{SERVICE}/StatFile")
                 data = await method(pb.StatFileRequest(name=name).SerializeToString())
         except grpc.aio.AioRpcError as error:
-            _note(answer, error)
+            note(answer, error)
             return None, answer
         return pb.StatFileResponse.FromString(data).info, answer
 
@@ -143,7 +143,7 @@ class Probe:
                 while isinstance(message := await call.read(), bytes):
                     yield message
         except grpc.aio.AioRpcError as error:
-            _note(answer, error)
+            note(answer, error)
         except TimeoutError:
             raise PointFailedError(f"{method} was not done after {_PATIENCE:g} s") from None
         finally:
@@ -155,7 +155,8 @@ class Probe:
         must(answer.reason == reason, f"expected the reason {reason}, got {answer.reason}")
 
 
-def _note(answer: Answer, error: grpc.aio.AioRpcError) -> None:
+def note(answer: Answer, error: grpc.aio.AioRpcError) -> None:
+    """Keep the status of a call, and the reason in its details."""
     answer.code, answer.text = error.code(), error.details() or ""
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
