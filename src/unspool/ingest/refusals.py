@@ -43,19 +43,24 @@ def served(name: str) -> Iterator[None]:
     """Turn an error of the operating system, or of `local/`, into one about the file `name`."""
     try:
         yield
-    except DestinationExistsError:
-        raise AlreadyExistsError(f"{name}: exists already", name=name) from None
-    except LocalFileError as error:
+    except (UnspoolError, OSError) as error:
+        meaning = told(error, name)
+        if meaning is error:
+            raise
+        raise meaning from error
+
+
+def told(error: UnspoolError | OSError, name: str) -> UnspoolError:
+    """Return what a client is told for an error of the operating system, or of `local/`, about the file `name`."""
+    if isinstance(error, DestinationExistsError):
+        return AlreadyExistsError(f"{name}: exists already", name=name)
+    if isinstance(error, LocalFileError):
         cause = error.__cause__
-        raise served_error(cause, name) if isinstance(cause, OSError) else _gone(error, name) from error
-    except UnspoolError:
-        raise
-    except OSError as error:
-        raise served_error(error, name) from error
+        return _told_of(cause, name) if isinstance(cause, OSError) else _gone(error, name)
+    return error if isinstance(error, UnspoolError) else _told_of(error, name)
 
 
-def served_error(error: OSError, name: str) -> UnspoolError:
-    """Return the error that a client is told for one of the operating system about the file `name`."""
+def _told_of(error: OSError, name: str) -> UnspoolError:
     kind, said = _MEANINGS.get(error.errno or 0, (None, ""))
     if kind is not None:
         return kind(f"{name}: {said}", name=name)

@@ -49,6 +49,11 @@ def key_of(key: UploadKey) -> str:
     return f"{owner_digest(key.owner)}-{digest.hexdigest()[:_KEY_DIGITS]}"
 
 
+def lock_number(name: str) -> int:
+    """Return the number of the lock that is held while what is at a name is compared and replaced."""
+    return hashlib.sha256(name.encode()).digest()[0] % _LOCKS
+
+
 class Staging:
     """The directory, open.
 
@@ -82,7 +87,12 @@ class Staging:
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """Hold the lock on a name, which it shares with some other names."""
-        number = hashlib.sha256(name.encode()).digest()[0] % _LOCKS
+        with self.lock(lock_number(name)):
+            yield
+
+    @contextmanager
+    def lock(self, number: int) -> Iterator[None]:
+        """Hold the lock of all names with a `lock_number`."""
         with self._mine[number]:  # threads of this process have one descriptor, which does not lock them out
             lock = self._lock_files.get(number)
             if lock is None:

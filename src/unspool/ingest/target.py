@@ -37,13 +37,19 @@ class Target:
 
     Attributes:
         name: name of the file.
-        destination: its place. It does not own the directory.
+        directory, base: the open directory, which belongs to `Places`, and the last part of the name.
     """
 
-    def __init__(self, name: str, directory: int, revision_of: RevisionOf) -> None:
+    def __init__(self, name: str, directory: int, base: str, revision_of: RevisionOf) -> None:
         self.name = name
-        self.destination = Destination(directory, Path(name))
+        self.directory = directory
+        self.base = base
         self._revision_of = revision_of
+
+    @property
+    def destination(self) -> Destination:
+        """The place, as part files know it."""
+        return Destination(self.directory, Path(self.name))
 
     def current(self) -> tuple[FileInfo, int] | None:
         """Return the file that is there and its inode number; None if nothing is there.
@@ -52,29 +58,32 @@ class Target:
             NotAFileError: something else is there.
             PermissionDeniedError: a link is there.
         """
-        status = status_of(self.destination.name, self.destination.directory)
-        if status is None:
-            return None
+        status = self.status()
+        return None if status is None else (self.info(status), status.st_ino)
+
+    def status(self) -> os.stat_result | None:
+        """Return the status of the file that is there; None if nothing is there. Raises what `current` raises."""
+        status = status_of(self.base, self.directory)
+        if status is None or stat.S_ISREG(status.st_mode):
+            return status
         if stat.S_ISLNK(status.st_mode):
             said = f"{self.name}: is a symbolic link: nothing is written through one, and none is removed"
             raise PermissionDeniedError(said, name=self.name)
-        if not stat.S_ISREG(status.st_mode):
-            what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise NotAFileError(f"{self.name}: is {what}", name=self.name)
-        return info_of(self.name, status, self._revision_of), status.st_ino
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise NotAFileError(f"{self.name}: is {what}", name=self.name)
 
-    def info(self, status: os.stat_result) -> FileInfo:
-        """Return the description of the file with a status."""
-        return info_of(self.name, status, self._revision_of)
+    def info(self, status: os.stat_result, checksum: int | None = None) -> FileInfo:
+        """Return the description of the file with a status, and with a CRC32C if it is known."""
+        return info_of(self.name, status, self._revision_of, checksum)
 
     def remove(self) -> None:
         """Remove the entry, durably. It must not be a directory."""
-        os.unlink(self.destination.name, dir_fd=self.destination.directory)
-        sync(self.destination.directory)
+        os.unlink(self.base, dir_fd=self.directory)
+        sync(self.directory)
 
     def has(self, opens: UploadOpen) -> bool:
         """Read the file that is there, and return whether it has the bytes of an upload."""
-        descriptor = os.open(self.destination.name, READ, dir_fd=self.destination.directory)
+        descriptor = os.open(self.base, READ, dir_fd=self.directory)
         with closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
             before = os.fstat(descriptor)
             checksum, digest = 0, hashlib.sha256()
@@ -98,23 +107,19 @@ class Places:
 
     def find(self, name: str, *, make: bool = False) -> Target | None:
         """Find the place of a file. None if its directory does not exist and is not to be made."""
-        directory, _, _ = name.rpartition("/")
+        directory, _, base = name.rpartition("/")
         descriptor = self._directories.find(directory, make=make)
         if descriptor is None:
             return None
         if make:
             self._named.add(directory)
-        return Target(name, descriptor, self._revision_of)
+        return Target(name, descriptor, base, self._revision_of)
 
     def made(self, name: str) -> Target:
         """Find the place of a file, and make its directory if it does not exist."""
         target = self.find(name, make=True)
         assert target is not None
         return target
-
-    def forget(self) -> None:
-        """Forget which directories were missing."""
-        self._directories.forget()
 
     @property
     def grown(self) -> set[str]:

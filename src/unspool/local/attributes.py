@@ -19,24 +19,28 @@ _READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _RUN = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
-def apply(attributes: Attributes, descriptor: int, *, takes_back: bool = False) -> None:
+def apply(attributes: Attributes, descriptor: int, *, takes_back: bool = False, new: bool = False) -> None:
     """Set the attributes of an open file. A file that has them already is not changed.
 
     Args:
         attributes: the attributes to set; those that are None are not changed.
         descriptor: the open file.
         takes_back: whether unspool made the file executable and so may undo that (rule 2).
+        new: whether the caller has just made the file. Then it is looked at only if that is needed.
     """
-    status = os.fstat(descriptor)
-    mode = stat.S_IMODE(status.st_mode)
-    wanted = mode
-    if attributes.executable:
-        wanted |= (mode & _READ) >> 2
-    elif takes_back and attributes.executable is not None:
-        wanted &= ~_RUN
-    if wanted != mode:
-        with contextlib.suppress(OSError):  # not our file, or a file system without permissions
-            os.fchmod(descriptor, wanted)
-    if attributes.modified_ns not in (None, status.st_mtime_ns):
+    modified = None
+    if not new or attributes.executable or takes_back:
+        status = os.fstat(descriptor)
+        modified = status.st_mtime_ns
+        mode = stat.S_IMODE(status.st_mode)
+        wanted = mode
+        if attributes.executable:
+            wanted |= (mode & _READ) >> 2
+        elif takes_back and attributes.executable is not None:
+            wanted &= ~_RUN
+        if wanted != mode:
+            with contextlib.suppress(OSError):  # not our file, or a file system without permissions
+                os.fchmod(descriptor, wanted)
+    if attributes.modified_ns not in (None, modified):
         with contextlib.suppress(OSError, OverflowError):  # not our file, or a time that the file system cannot store
             os.utime(descriptor, ns=(attributes.modified_ns, attributes.modified_ns))

@@ -271,7 +271,7 @@ def check_regular(name: str, status: os.stat_result) -> None:
         raise NotAFileError(f"{name}: is not a regular file", name=name)
 
 
-def info_of(name: str, status: os.stat_result, revision_of: RevisionOf) -> FileInfo:
-    """Return the information about a file with a status."""
+def info_of(name: str, status: os.stat_result, revision_of: RevisionOf, checksum: int | None = None) -> FileInfo:
+    """Return the information about a file with a status, and with a CRC32C if it is known."""
     attributes = Attributes(status.st_mtime_ns, content_type_of(name), executable=bool(status.st_mode & stat.S_IXUSR))
-    return FileInfo(name, status.st_size, revision_of(status), attributes)
+    return FileInfo(name, status.st_size, revision_of(status), attributes, checksum)
