@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -235,14 +236,14 @@ async def test_filters_choose(tmp_path: Path) -> None:
 async def test_a_file_that_grows_is_uploaded_as_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was small when it was found and is not any more: its bytes arrive all the same."""
     lab = Lab(tmp_path)
-    listed = Listed.get
+    find = Listed.find
 
-    def grow(self: Listed, name: str) -> FileInfo | None:
-        if name == "there/d1/001":
+    def grow(self: Listed, names: Sequence[str]) -> dict[str, FileInfo]:
+        if "there/d1/001" in names:
             lab.write("d1/001", LARGE["large.bin"])
-        return listed(self, name)
+        return find(self, names)
 
-    monkeypatch.setattr(Listed, "get", grow)
+    monkeypatch.setattr(Listed, "find", grow)
     await lab.put()
     assert lab.there()["d1/001"] == LARGE["large.bin"]
 
@@ -287,11 +288,11 @@ def test_a_small_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path
     changes = iter([False, False, False, True])
     monkeypatch.setattr("unspool.local.walk.unchanged", lambda *_: next(changes))
     with pytest.raises(SourceChangedError):
-        read_small(path, 10)
-    content = read_small(path, 10)
+        read_small(str(path), 10)
+    content = read_small(str(path), 10)
     assert content is not None
     assert content.data == b"bytes"
-    assert read_small(path, 4) is None
+    assert read_small(str(path), 4) is None
 
 
 def test_a_directory_below_that_cannot_be_read_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,20 +319,20 @@ def test_what_is_no_small_file_any_more_cannot_be_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, said in (("none", "No such file"), ("pipe", "not a regular file any more")):
         with pytest.raises(LocalFileError, match=said):
-            read_small(tmp_path / name, 10)
+            read_small(str(tmp_path / name), 10)
 
 
 async def test_a_file_that_vanishes_is_a_failure_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small one and a large one that are gone when they are to be read: the others are uploaded."""
     lab = Lab(tmp_path)
-    listed = Listed.get
+    find = Listed.find
 
-    def vanish(self: Listed, name: str) -> FileInfo | None:
-        if name in ("there/d1/001", "there/large.bin"):
+    def vanish(self: Listed, names: Sequence[str]) -> dict[str, FileInfo]:
+        for name in {"there/d1/001", "there/large.bin"}.intersection(names):
             (lab.root / name.removeprefix("there/")).unlink()
-        return listed(self, name)
+        return find(self, names)
 
-    monkeypatch.setattr(Listed, "get", vanish)
+    monkeypatch.setattr(Listed, "find", vanish)
     result = await lab.put()
     assert sorted(failure.name for failure in result.failures) == ["d1/001", "large.bin"]
     assert (result.sent, result.failed) == (249, 2)

@@ -181,7 +181,8 @@ class PutTree:
     def _find_there(self, files: list[FoundFile]) -> list[_Item]:
         """Return files with what the server has at their names, in the disk's thread."""
         assert self._listed is not None
-        return [(file, self._listed.get(self._below + file.name)) for file in files]
+        there = self._listed.find([self._below + file.name for file in files])
+        return [(file, there.get(self._below + file.name)) for file in files]
 
     # The workers
 
@@ -243,7 +244,7 @@ class PutTree:
         name = self._below + file.name
         transfer = Transfer(seams, self._options, Relay(file.name, self._tally, self._observer))
         try:
-            source = await self._disk.do(partial(FileSource, file.path))
+            source = await self._disk.do(partial(FileSource, Path(file.path)))
             material = Material(source, transfer)
             try:
                 with transfer.told("put", name):
@@ -254,7 +255,7 @@ class PutTree:
                         partial(upload_id, self._key, name, source.size, source.attributes.modified_ns or 0),
                         condition=self._condition,
                         attributes=self._options.kept(source.attributes),
-                        path=str(file.path),
+                        path=file.path,
                         look=there is not None,
                     ).run()
             finally:

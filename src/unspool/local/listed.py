@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from unspool.core.model import Attributes, FileInfo
+from unspool.local.record import AT_ONCE
 
 
 class Listed:
@@ -26,13 +27,16 @@ class Listed:
         )
         self._database.execute("COMMIT")
 
-    def get(self, name: str) -> FileInfo | None:
-        """Return what is listed at a name."""
-        row = self._database.execute("SELECT size, modified, crc32c, revision FROM files WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            return None
-        size, modified, checksum, revision = row
-        return FileInfo(name, size, revision, Attributes(modified), checksum)
+    def find(self, names: Sequence[str]) -> dict[str, FileInfo]:
+        """Return what is listed at these names. Names that are not listed are left out."""
+        found = {}
+        for at in range(0, len(names), AT_ONCE):
+            some = names[at : at + AT_ONCE]
+            marks = ",".join("?" * len(some))
+            rows = self._database.execute(f"SELECT * FROM files WHERE name IN ({marks})", some)  # noqa: S608
+            for name, size, modified, checksum, revision in rows:
+                found[name] = FileInfo(name, size, revision, Attributes(modified), checksum)
+        return found
 
     def close(self) -> None:
         """Remove the database."""

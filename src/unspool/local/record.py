@@ -48,7 +48,7 @@ _HEAD_SPANS = slice(0, 16), slice(18, 20), slice(60, 64), slice(68, 72)
 _POINTER = bytes.fromhex("d9d505f920a163d7")
 """The end of a journal that names a super-journal, which SQLite would remove. Ours never does: there is only one database."""
 
-_AT_ONCE = 100
+AT_ONCE = 100
 """Rows per statement. Measured per row: 2.0 us to find and 2.0 us to add; one by one 3.2 and 2.9; more gain little."""
 
 _STATEMENTS = 8
@@ -317,8 +317,8 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _runs(items: list[T]) -> Iterator[list[T]]:
-    for at in range(0, len(items), _AT_ONCE):
-        yield items[at : at + _AT_ONCE]
+    for at in range(0, len(items), AT_ONCE):
+        yield items[at : at + AT_ONCE]
 
 
 def _restore_access(descriptor: int) -> None:

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, Omission
 from unspool.core.names import check_name
 from unspool.core.ours import is_ours
+from unspool.core.value import value
 from unspool.errors import InvalidNameError, LocalFileError, SourceChangedError, UnspoolError
 from unspool.local.entries import unchanged
 from unspool.local.outcome import Failure
@@ -30,7 +32,7 @@ _READS = 3
 """How often a small file that changes while it is read is read again."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FoundFile:
     """A file to upload.
 
@@ -42,12 +44,12 @@ class FoundFile:
     """
 
     name: str
-    path: Path
+    path: str
     size: int
     modified_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SmallContent:
     """The bytes of a small file, which did not change while they were read."""
 
@@ -68,6 +70,13 @@ class Walked:
         return bool(self.files or self.omitted or self.failures)
 
 
+class _NoFile(Enum):
+    """What an entry is that is neither uploaded nor reported."""
+
+    DIRECTORY = auto()
+    REMOVED = auto()
+
+
 class Walk:
     """Walks through a directory. Its methods block.
 
@@ -79,13 +88,12 @@ class Walk:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
         self._real = os.path.realpath(root)
+        self._entries = self._below(str(root), "")
         try:
-            self._entries = self._below(root, "")
             os.scandir(root).close()
         except OSError as error:
-            raise _refused(root, error) from error
+            raise _refused(str(root), error) from error
 
     def some(self) -> Walked:
         """Return the next files; nothing at the end."""
@@ -99,50 +107,46 @@ class Walk:
                 found.failures.append(one)
         return found
 
-    def _below(self, directory: Path, prefix: str) -> Iterator[FoundFile | Omission | Failure]:
+    def _below(self, directory: str, prefix: str) -> Iterator[FoundFile | Omission | Failure]:
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
-                    yield from self._look(entry, prefix + entry.name)
+                    found = self._look(entry, prefix + entry.name)
+                    if found is _NoFile.DIRECTORY:
+                        yield from self._below(entry.path, f"{prefix}{entry.name}/")
+                    elif found is not _NoFile.REMOVED:
+                        yield found
         except OSError as error:
             yield Failure(prefix or ".", _refused(directory, error))
 
-    def _look(self, entry: os.DirEntry[str], name: str) -> Iterator[FoundFile | Omission | Failure]:
-        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        if is_ours(entry.name):
-            yield Omission("RESERVED", shown)
-            return
-        try:
-            check_name(name)
-        except InvalidNameError:
-            yield Omission("NAME", shown)
-            return
+    def _look(self, entry: os.DirEntry[str], name: str) -> FoundFile | Omission | Failure | _NoFile:
+        """Return what an entry is."""
+        if reason := _reason_against_name(entry.name, name):
+            return Omission(reason, _shown(name))
         try:
             if entry.is_dir(follow_symlinks=False):
-                yield from self._below(Path(entry.path), f"{name}/")
-                return
+                return _NoFile.DIRECTORY
             status = entry.stat()
         except OSError as error:
             if entry.is_symlink():
-                yield Omission("LINK_NOWHERE", name)
-            elif not isinstance(error, FileNotFoundError):  # otherwise it was removed just now
-                yield Failure(name, _refused(Path(entry.path), error))
-            return
-        if entry.is_symlink() and (reason := self._reason_against(entry.path, status)):
-            yield Omission(reason, name)
-        elif not stat.S_ISREG(status.st_mode):
-            yield Omission("SPECIAL", name)
-        else:
-            yield FoundFile(name, Path(entry.path), status.st_size, status.st_mtime_ns)
+                return Omission("LINK_NOWHERE", name)
+            removed = isinstance(error, FileNotFoundError)
+            return _NoFile.REMOVED if removed else Failure(name, _refused(entry.path, error))
+        if reason := self._reason_against(entry, status):
+            return Omission(reason, name)
+        return FoundFile(name, entry.path, status.st_size, status.st_mtime_ns)
 
-    def _reason_against(self, link: str, status: os.stat_result) -> str:
-        """Return why a symbolic link is left out; "" if it is followed."""
-        if stat.S_ISDIR(status.st_mode):
-            return "LINK_TO_DIRECTORY"
-        return "" if os.path.realpath(link).startswith(self._real.rstrip("/") + "/") else "LINK_OUTSIDE"
+    def _reason_against(self, entry: os.DirEntry[str], status: os.stat_result) -> str:
+        """Return why an entry that is no directory is left out; "" if it is a file, or a link to one that is followed."""
+        if entry.is_symlink():
+            if stat.S_ISDIR(status.st_mode):
+                return "LINK_TO_DIRECTORY"
+            if not os.path.realpath(entry.path).startswith(self._real.rstrip("/") + "/"):
+                return "LINK_OUTSIDE"
+        return "" if stat.S_ISREG(status.st_mode) else "SPECIAL"
 
 
-def read_small(path: Path, most: int) -> SmallContent | None:
+def read_small(path: str, most: int) -> SmallContent | None:
     """Return the bytes of a file; None if it has more than `most` by now. Blocks.
 
     Raises:
@@ -152,16 +156,18 @@ def read_small(path: Path, most: int) -> SmallContent | None:
     try:
         for _ in range(_READS):
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-            with os.fdopen(descriptor, "rb", buffering=0) as file:
+            try:
                 before = os.fstat(descriptor)
                 if not stat.S_ISREG(before.st_mode):
                     raise LocalFileError(f"{path}: is not a regular file any more")
                 if before.st_size > most:
                     return None
-                data = file.read(before.st_size + 1) or b""
+                data = os.read(descriptor, before.st_size + 1)
                 if len(data) == before.st_size and unchanged(before, os.fstat(descriptor)):
                     executable = bool(before.st_mode & stat.S_IXUSR)
                     return SmallContent(data, crc32c(data), Attributes(before.st_mtime_ns, executable=executable))
+            finally:
+                os.close(descriptor)
     except UnspoolError:
         raise
     except OSError as error:
@@ -169,7 +175,23 @@ def read_small(path: Path, most: int) -> SmallContent | None:
     raise SourceChangedError(f"{path}: changed whenever it was read: upload it when nothing writes to it")
 
 
-def _refused(path: Path, error: OSError) -> LocalFileError:
+def _reason_against_name(base: str, name: str) -> str:
+    """Return why an entry is left out for its name; "" if it is not."""
+    if is_ours(base):
+        return "RESERVED"
+    try:
+        check_name(name)
+    except InvalidNameError:
+        return "NAME"
+    return ""
+
+
+def _shown(name: str) -> str:
+    """Return a name that may not be UTF-8, for people."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _refused(path: str, error: OSError) -> LocalFileError:
     refused = LocalFileError(f"{path}: cannot be read: {error.strerror}")
     refused.errno = error.errno
     return refused
