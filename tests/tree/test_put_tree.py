@@ -36,7 +36,7 @@ from unspool.local.walk import Walk, read_small
 from unspool.options import MIB, TransferOptions
 from unspool.stores import MemoryStore
 from unspool.testing import FakeClock
-from unspool.testing.uploads import UploadTransport
+from unspool.testing.uploads import UploadTransport, _Files
 
 FILES = {f"d{number % 3}/{number:03}": Random(number).randbytes(number * 10) for number in range(250)}
 LARGE = {"large.bin": Random(1).randbytes(MIB + 5)}
@@ -189,6 +189,27 @@ async def test_a_busy_server_is_asked_again_and_then_the_files_fail(tmp_path: Pa
     result = await lab.put()
     assert (result.sent, result.failed) == (250, 1)
     assert len(tries) == 5
+
+
+@pytest.mark.parametrize(("block_size", "most"), [(None, 2 * MIB), (4096, 4096 + 2500)])
+async def test_a_message_has_few_files_and_no_more_bytes_than_a_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_size: int | None, most: int
+) -> None:
+    """A message stays below what gRPC takes. Where blocks are to be small, as over a slow connection, it is small too."""
+    lab = Lab(tmp_path, block_size=block_size, jobs=1)
+    sizes: list[list[int]] = []
+    send = _Files.send
+
+    async def count(self: _Files, files: Sequence[NewFile]) -> bool:
+        sizes.append([len(file.data) for file in files])
+        return await send(self, files)
+
+    monkeypatch.setattr(_Files, "send", count)
+    result = await lab.put()
+    assert result.sent == 251
+    assert max(map(sum, sizes)) < most
+    assert max(map(len, sizes)) <= 250
+    assert sum(sizes[0]) < MIB // 4 + 2500  # the first one is not waited for
 
 
 async def test_a_server_that_says_it_wrote_something_else_is_not_believed(
