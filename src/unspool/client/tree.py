@@ -217,7 +217,8 @@ class _Tree:
 
     def _as_kept(self, info: FileInfo) -> FileInfo:
         """Return a file's description with only those attributes that the local file should get."""
-        return replace(info, attributes=self._options.kept(info.attributes))
+        kept = self._options.kept(info.attributes)
+        return info if kept is info.attributes else replace(info, attributes=kept)
 
     async def _next(self, pages: AsyncGenerator[Page, None]) -> tuple[Page | None, UnspoolError | None]:
         """Return the next page; or None, and the error that broke the listing, if there is one and it is retryable."""

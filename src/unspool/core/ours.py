@@ -62,10 +62,15 @@ def is_unfinished(name: str) -> bool:
     return name.lower().endswith((PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX))
 
 
+def may_have_ours(name: str) -> bool:
+    """Whether a part of a name may be reserved. If not, none is."""
+    return _MARK in name.lower()
+
+
 def is_ours(name: str) -> bool:
     """Whether a name is reserved for unspool's own files."""
     # A fast check first: this is called for every entry of a listing, and the answer is nearly always no.
-    return _MARK in name.lower() and (is_unfinished(name) or is_home(name) or name.lower() == UPLOADS)
+    return may_have_ours(name) and (is_unfinished(name) or is_home(name) or name.lower() == UPLOADS)
 
 
 def is_home(name: str) -> bool:

@@ -108,7 +108,7 @@ class Staging:
                     written += os.write(descriptor, memoryview(block)[written:])
             if wanted.mode is not None:
                 os.fchmod(descriptor, wanted.mode)
-            return _Staged(name, wanted, vouched(descriptor, wanted.info, one.crc32c, takes_back=wanted.takes_back))
+            return _Staged(name, wanted, vouched(descriptor, wanted.info, one.crc32c, takes_back=wanted.takes_back, new=True))
         except BaseException:
             self._home.drop(name)
             raise
@@ -233,8 +233,8 @@ def ends_everything(error: LocalFileError) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FATAL
 
 
-def vouched(descriptor: int, info: FileInfo, checksum: int, *, takes_back: bool) -> Kept:
+def vouched(descriptor: int, info: FileInfo, checksum: int, *, takes_back: bool, new: bool = False) -> Kept:
     """Set the attributes of the open file (see `apply`), and return its entry for the record."""
-    apply(info.attributes, descriptor, takes_back=takes_back)
+    apply(info.attributes, descriptor, takes_back=takes_back, new=new)
     status = os.fstat(descriptor)
     return Kept(info.revision, info.size, checksum, status.st_mtime_ns, status.st_ino, info.attributes)
