@@ -15,7 +15,7 @@ from unspool.core.ours import UPLOADS
 from unspool.errors import AccessError, UnspoolError
 from unspool.ingest import small
 from unspool.ingest.staging import lock_number
-from unspool.testing.ingestcontract import new
+from unspool.testing.ingesting import new
 
 
 async def test_while_one_thread_syncs_another_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
