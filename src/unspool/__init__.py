@@ -31,15 +31,8 @@ if TYPE_CHECKING:
     from unspool.client.events import Event, Observer
     from unspool.client.progress import Progress
     from unspool.client.reading import Reading
-    from unspool.client.results import (
-        DeleteTreeResult,
-        Failure,
-        PutResult,
-        PutTreeResult,
-        Result,
-        TreeResult,
-        TreeVerification,
-    )
+    from unspool.client.results import PutResult, Result
+    from unspool.client.treeresults import DeleteTreeResult, Failure, PutTreeResult, TreeResult, TreeVerification
     from unspool.client.writer import Writer
     from unspool.core.model import Attributes, Entry, FileInfo, Page, Prefix
     from unspool.core.retry import RetryPolicy
@@ -55,10 +48,10 @@ _HOMES = {
     "CallEnd": "server.report",
     "CallObserver": "server.report",
     "Client": "client.client",
-    "DeleteTreeResult": "client.results",
+    "DeleteTreeResult": "client.treeresults",
     "Entry": "core.model",
     "Event": "client.events",
-    "Failure": "client.results",
+    "Failure": "client.treeresults",
     "FileInfo": "core.model",
     "FileService": "server.service",
     "LimitOptions": "options",
@@ -70,7 +63,7 @@ _HOMES = {
     "Prefix": "core.model",
     "Progress": "client.progress",
     "PutResult": "client.results",
-    "PutTreeResult": "client.results",
+    "PutTreeResult": "client.treeresults",
     "Reading": "client.reading",
     "Result": "client.results",
     "RetryPolicy": "core.retry",
@@ -79,8 +72,8 @@ _HOMES = {
     "ServiceOptions": "options",
     "Store": "stores",
     "TransferOptions": "options",
-    "TreeResult": "client.results",
-    "TreeVerification": "client.results",
+    "TreeResult": "client.treeresults",
+    "TreeVerification": "client.treeresults",
     "UnspoolError": "errors",
     "Writer": "client.writer",
     "delete": "client.blocking",

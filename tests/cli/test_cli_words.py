@@ -19,7 +19,8 @@ from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
 from unspool.cli.units import say_bytes, say_result, say_share, say_tree, say_without
-from unspool.client.results import Result, TreeResult
+from unspool.client.results import Result
+from unspool.client.treeresults import TreeResult
 from unspool.errors import UnspoolError
 
 ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, UnspoolError)]

@@ -12,7 +12,8 @@ from unspool.client import many
 from unspool.client.client import Client
 from unspool.client.events import Event, FileFailed, TreeAdvanced
 from unspool.client.many import get_many
-from unspool.client.results import Result, TreeResult
+from unspool.client.results import Result
+from unspool.client.treeresults import TreeResult
 from unspool.core.address import Address
 from unspool.core.retry import RetryPolicy
 from unspool.errors import LocalFileError, UnreachableError, UnspoolError

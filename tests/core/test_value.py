@@ -6,7 +6,8 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 
 import pytest
 
-from unspool.client.results import Result, TreeResult
+from unspool.client.results import Result
+from unspool.client.treeresults import TreeResult
 from unspool.core.model import Attributes, FileInfo, Page
 from unspool.core.value import value
 from unspool.local.outcome import Failure

@@ -101,11 +101,15 @@ def test_what_needs_no_network_does_not_load_it(program: str) -> None:
             "from unspool.cli import main; main(['get', '--help'], standalone_mode=False)",
             {"unspool.cli.serve", "unspool.cli.conformance", "unspool.cli.token", "json", "importlib.metadata"},
         ),
+        (
+            "import unspool.cli.get, unspool.client.client, unspool.rpc.transport",
+            {"unspool.core.uploading", "unspool.core.tree", "unspool.rpc.certificates", "google.rpc", "hashlib", "fractions"},
+        ),
     ],
-    ids=["--version", "get"],
+    ids=["--version", "get --help", "get"],
 )
 def test_a_command_loads_nothing_of_others(program: str, unneeded: set[str]) -> None:
-    """`--version` needs no parser of command lines, and a command no other command."""
+    """`--version` needs no parser of command lines, and a command no other command. A download has no trees."""
     done = subprocess.run(
         [sys.executable, "-SIc", f"import sys; sys.path[:0] = {sys.path!r}; {program}; print(*sys.modules)"],
         capture_output=True,

@@ -14,8 +14,8 @@ import pytest
 from client.lab import Wrapper
 from tree.treelab import FILES, TreeLab, files_in
 from unspool.client.client import Client
-from unspool.client.results import TreeResult
 from unspool.client.transport import Transport
+from unspool.client.treeresults import TreeResult
 from unspool.core.ours import HOME
 from unspool.errors import BusyError, LocalFileError
 from unspool.local import home

@@ -17,10 +17,10 @@ from tree.treelab import FILES, Batchless, TreeLab, files_in
 from unspool.client.batchedchecksums import add_checksums
 from unspool.client.client import Client
 from unspool.client.events import FileFailed, TreeAdvanced
-from unspool.client.results import TreeVerification
 from unspool.client.seams import Seams
 from unspool.client.transfer import Transfer
 from unspool.client.transport import Transport
+from unspool.client.treeresults import TreeVerification
 from unspool.core.model import BatchRequest, FileInfo, ListRequest, Page, Piece
 from unspool.errors import (
     FileMismatchError,

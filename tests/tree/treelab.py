@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from client.lab import Wrapper
 from unspool.client.client import Client
 from unspool.client.events import Event
-from unspool.client.results import TreeResult
 from unspool.client.transport import Transport
+from unspool.client.treeresults import TreeResult
 from unspool.core.model import Attributes, BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
 from unspool.core.ours import HOME
 from unspool.core.retry import RetryPolicy

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unspool.core.tokens import looks_like_token
 from unspool.errors import InvalidRequestError, LocalFileError
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ def token_of(file: str | None) -> Token | None:
         LocalFileError: the file cannot be read.
     """
     if file is not None:
+        from unspool.core.tokens import looks_like_token  # noqa: PLC0415 - it loads hashlib
+
         if looks_like_token(file):
             raise InvalidRequestError("--token-file names a file; a token on the command line can be seen by others: revoke it")
         _read(file)  # an error now is better than one in the middle

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from unspool.cli.advice import with_flags
 from unspool.cli.omissions import describe_omission
-from unspool.client.results import DeleteTreeResult, Failure, PutTreeResult, TreeResult
+from unspool.client.treeresults import DeleteTreeResult, Failure, PutTreeResult, TreeResult
 from unspool.core.address import Address
 from unspool.core.counted import counted
 from unspool.errors import IncompleteTreeError, UnspoolError

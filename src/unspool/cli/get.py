@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from unspool.client.client import Client
-    from unspool.client.results import Result, TreeResult
+    from unspool.client.results import Result
+    from unspool.client.treeresults import TreeResult
     from unspool.core.address import Address
     from unspool.core.filters import Filter
     from unspool.core.retry import RetryPolicy
@@ -120,11 +121,12 @@ async def get(
 
     Run it again after any interruption and it goes on from the last good byte.
     """
-    from unspool.cli.dryrun import Plan, plan_file, plan_files, plan_tree  # noqa: PLC0415
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.client.ratelimit import RateLimit  # noqa: PLC0415
     from unspool.core.address import parse_address  # noqa: PLC0415
 
+    if dry_run:
+        from unspool.cli.dryrun import Plan, plan_file, plan_files, plan_tree  # noqa: PLC0415
     options = TransferOptions(
         retry=retry,
         heartbeat_limit=heartbeat_limit,

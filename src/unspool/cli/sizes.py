@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import click
@@ -53,6 +52,8 @@ class Size(IntType):
         found = _SIZE.fullmatch(text)
         if found is None:
             self.fail(f"{text!r} is not a size: write bytes, or a number with K, M, G or T, as in 64K or 1.5G.", param, ctx)
+        from fractions import Fraction  # noqa: PLC0415 - most sizes are defaults
+
         power = _UNITS.index(found[2].upper()) + 1 if found[2] else 0
         size = int(Fraction(found[1]) * _STEP**power)
         if size < self._least:

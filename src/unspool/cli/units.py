@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from unspool.core.counted import counted
 
 if TYPE_CHECKING:
-    from unspool.client.results import PutResult, PutTreeResult, Result, TreeResult
+    from unspool.client.results import PutResult, Result
+    from unspool.client.treeresults import PutTreeResult, TreeResult
 
 _VERIFIED = {
     "file": "the whole file verified",

@@ -19,7 +19,7 @@ from unspool.errors import VerificationError
 
 if TYPE_CHECKING:
     from unspool.client.client import Client
-    from unspool.client.results import TreeVerification
+    from unspool.client.treeresults import TreeVerification
     from unspool.core.address import Address
     from unspool.core.filters import Filter
 

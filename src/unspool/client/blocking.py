@@ -22,7 +22,8 @@ from unspool.client.events import Observer
 from unspool.client.portal import portal
 from unspool.client.progress import Progress
 from unspool.client.remotefile import BUFFER, RemoteFile
-from unspool.client.results import DeleteTreeResult, PutResult, PutTreeResult, Result, TreeResult, TreeVerification
+from unspool.client.results import PutResult, Result
+from unspool.client.treeresults import DeleteTreeResult, PutTreeResult, TreeResult, TreeVerification
 from unspool.client.writer import Writer
 from unspool.core.address import Address, parse_address
 from unspool.core.filters import Filter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from os import PathLike
 from random import Random
@@ -19,7 +18,6 @@ from unspool.client.seams import Seams
 from unspool.client.security import transports
 from unspool.client.transfer import Transfer
 from unspool.client.transport import Transport
-from unspool.core.uploadid import KEY_BYTES
 from unspool.errors import InvalidRequestError
 from unspool.options import Dialect, Metadata, Security, TransferOptions
 
@@ -90,6 +88,9 @@ class Connected:
             LocalFileError: the file can be neither read nor made.
         """
         if self._key is None:
+            import secrets  # noqa: PLC0415 - most clients only read
+
+            from unspool.core.uploadid import KEY_BYTES  # noqa: PLC0415 - as below
             from unspool.local.uploadkey import upload_key  # noqa: PLC0415 - most clients only read
 
             path = self._key_file

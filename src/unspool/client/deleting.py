@@ -15,12 +15,12 @@ from contextlib import aclosing
 from functools import partial
 
 from unspool.client.events import Observer
-from unspool.client.results import DeleteTreeResult
 from unspool.client.seams import Seams
 from unspool.client.tally import TreeCounts
 from unspool.client.together import all_done
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL
+from unspool.client.treeresults import DeleteTreeResult
 from unspool.client.upload import writing
 from unspool.core.model import FileInfo, ListRequest
 from unspool.core.uploading import DeleteRequest

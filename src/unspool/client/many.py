@@ -18,10 +18,11 @@ from pathlib import Path
 from unspool.client.client import Client
 from unspool.client.clock import SystemClock
 from unspool.client.events import Event, Observer, Started
-from unspool.client.results import Result, TreeResult
+from unspool.client.results import Result
 from unspool.client.tally import Relay, TreeTally
 from unspool.client.together import all_done
 from unspool.client.tree import ENDS_ALL, JOBS
+from unspool.client.treeresults import TreeResult
 from unspool.core.address import Address
 from unspool.errors import LocalFileError, UnspoolError
 from unspool.local.outcome import Outcome

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from unspool.client.events import Observer
-from unspool.client.results import TreePreviewPage
 from unspool.client.seams import Seams
 from unspool.client.transfer import Transfer
+from unspool.client.treeresults import TreePreviewPage
 from unspool.core.filters import Filters
 from unspool.core.model import ListRequest
 from unspool.core.tree import below

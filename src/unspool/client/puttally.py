@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unspool.client.events import Observer
-from unspool.client.results import PutTreeResult
 from unspool.client.tally import TreeCounts
+from unspool.client.treeresults import PutTreeResult
 from unspool.local.walk import FoundFile, Walked
 
 

@@ -23,12 +23,12 @@ from typing import TypeAlias
 from unspool.client.events import Observer
 from unspool.client.putbatch import SMALL, Batch
 from unspool.client.puttally import PutTally
-from unspool.client.results import PutTreeResult
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay
 from unspool.client.together import all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
+from unspool.client.treeresults import PutTreeResult
 from unspool.client.upload import Upload, writing
 from unspool.client.uploadstream import Material
 from unspool.client.verify import stat, with_checksum

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from unspool.client.events import Advanced, Event, FileFailed, Observer, Rechecked, Started, TreeAdvanced
-from unspool.client.results import Result, TreeResult
+from unspool.client.results import Result
+from unspool.client.treeresults import TreeResult
 from unspool.core.model import Omission
 from unspool.core.omissions import Omissions
 from unspool.core.whole import Verified

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
-from unspool.core.uploading import DeleteRequest, End, NewFile, UploadAnswer, UploadRequest, WrittenFile
+
+if TYPE_CHECKING:
+    from unspool.core.uploading import DeleteRequest, End, NewFile, UploadAnswer, UploadRequest, WrittenFile
 
 
 class Transport(Protocol):
@@ -72,7 +74,7 @@ class UploadStream(Protocol):
         ...
 
 
-Answers: TypeAlias = Sequence[WrittenFile] | End
+Answers: TypeAlias = "Sequence[WrittenFile] | End"
 """The answers for the next files of a batch, or the end of the stream. Without any it is a heartbeat."""
 
 

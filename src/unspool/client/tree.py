@@ -28,11 +28,11 @@ from unspool.client.batches import FILES, SmallFile, fetch_batch
 from unspool.client.clock import Timer
 from unspool.client.download import download
 from unspool.client.events import Observer, Restarting
-from unspool.client.results import TreeResult
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay, TreeTally
 from unspool.client.together import all_done, workers
 from unspool.client.transfer import Transfer
+from unspool.client.treeresults import TreeResult
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest, Page
 from unspool.core.tree import below

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from os import PathLike
+from typing import TYPE_CHECKING
 
 from unspool.client.arguments import local_path
 from unspool.client.connected import Connected
 from unspool.client.events import Observer
 from unspool.client.progress import Progress, observers_of
-from unspool.client.results import TreePreviewPage, TreeResult, TreeVerification
-from unspool.core.filters import Filter, Filters
 from unspool.core.names import check_prefix
 from unspool.options import TransferOptions
+
+if TYPE_CHECKING:
+    from unspool.client.treeresults import TreePreviewPage, TreeResult, TreeVerification
+    from unspool.core.filters import Filter
 
 
 class TreeCalls(Connected):
@@ -57,6 +60,7 @@ class TreeCalls(Connected):
             UnspoolError: an error that stops all files, such as a full disk. Files and progress so far are kept.
         """
         from unspool.client.tree import get_tree  # noqa: PLC0415 - loads in 10 ms, and only this call needs it
+        from unspool.core.filters import Filters  # noqa: PLC0415 - as above
 
         check_prefix(prefix)
         return await get_tree(
@@ -86,6 +90,7 @@ class TreeCalls(Connected):
         the listing. A file that `get_tree` would have to compare in another way counts as to be fetched. Errors as `get_tree`.
         """
         from unspool.client.preview import preview_tree  # noqa: PLC0415 - as above
+        from unspool.core.filters import Filters  # noqa: PLC0415 - as above
 
         check_prefix(prefix)
         pages = preview_tree(
@@ -131,6 +136,7 @@ class TreeCalls(Connected):
             UnspoolError: an error that stops all files, such as a server that is gone.
         """
         from unspool.client.verifytree import verify_tree  # noqa: PLC0415 - as above
+        from unspool.core.filters import Filters  # noqa: PLC0415 - as above
 
         check_prefix(prefix)
         return await verify_tree(

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from unspool.client.batchedchecksums import add_checksums
 from unspool.client.events import Observer
-from unspool.client.results import TreeVerification
 from unspool.client.seams import Seams
 from unspool.client.tally import TreeTally
 from unspool.client.together import all_done
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
+from unspool.client.treeresults import TreeVerification
 from unspool.client.verify import compare, verify
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest

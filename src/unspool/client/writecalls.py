@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike
+from typing import TYPE_CHECKING
 
 from unspool.client.arguments import local_path
 from unspool.client.connected import Connected
 from unspool.client.events import Observer
 from unspool.client.progress import Progress, observers_of
-from unspool.client.results import DeleteTreeResult, PutResult, PutTreeResult
 from unspool.client.transfer import Transfer
-from unspool.core.filters import Filter, Filters
-from unspool.core.model import FileInfo
 from unspool.core.names import check_name, check_prefix
-from unspool.core.uploadid import KEY_BYTES, upload_id
-from unspool.core.uploading import UPLOAD_ID_BYTES, Condition
 from unspool.errors import InvalidRequestError
-from unspool.local.source import FileSource, Source
-from unspool.local.streamsource import Reader, StreamSource, check_reader
 from unspool.options import TransferOptions
+
+if TYPE_CHECKING:
+    from unspool.client.results import PutResult
+    from unspool.client.treeresults import DeleteTreeResult, PutTreeResult
+    from unspool.core.filters import Filter
+    from unspool.core.model import FileInfo
+    from unspool.local.source import Source
+    from unspool.local.streamsource import Reader
 
 
 class WriteCalls(Connected):
@@ -67,8 +68,14 @@ class WriteCalls(Connected):
             UnsupportedError: the server, or the dialect, takes no files.
             UnspoolError: see `unspool.errors`. The server keeps what it has of the file.
         """
-        from unspool.client.upload import Upload  # noqa: PLC0415 - most clients only read
+        import secrets  # noqa: PLC0415 - most clients only read
+
+        from unspool.client.upload import Upload  # noqa: PLC0415 - as above
         from unspool.client.uploadstream import Material  # noqa: PLC0415 - as above
+        from unspool.core.uploadid import KEY_BYTES, upload_id  # noqa: PLC0415 - as above
+        from unspool.core.uploading import UPLOAD_ID_BYTES, Condition  # noqa: PLC0415 - as above
+        from unspool.local.source import FileSource  # noqa: PLC0415 - as above
+        from unspool.local.streamsource import StreamSource, check_reader  # noqa: PLC0415 - as above
 
         check_name(name)
         if if_absent and if_revision is not None:
@@ -76,16 +83,16 @@ class WriteCalls(Connected):
         options = options or self.options
         transfer = Transfer(self._open_seams(), options, self._observers(observers_of(observers, progress)))
         opened: Source
-        ids: Callable[[int], bytes] = _random_id
         if isinstance(source, (str, PathLike)):
             opened = file = await asyncio.to_thread(FileSource, local_path(source))
             path = str(file.path)
             key = await self._upload_key() if options.resume else secrets.token_bytes(KEY_BYTES)
             modified = file.attributes.modified_ns or 0
-            ids = partial(upload_id, key, name, file.size, modified)
+            ids: Callable[[int], bytes] = partial(upload_id, key, name, file.size, modified)
         else:
             check_reader(source)
             opened, path = StreamSource(source, name), None
+            ids = lambda _: secrets.token_bytes(UPLOAD_ID_BYTES)  # noqa: E731 - two ways to the same name
         material = Material(opened, transfer)
         try:
             with transfer.told("put", name):
@@ -137,6 +144,8 @@ class WriteCalls(Connected):
             UnspoolError: an error that stops all files, such as a server that is gone or has no space.
         """
         from unspool.client.puttree import PutTree  # noqa: PLC0415 - only this call needs it
+        from unspool.core.filters import Filters  # noqa: PLC0415 - as above
+        from unspool.core.uploading import Condition  # noqa: PLC0415 - as above
 
         check_prefix(prefix)
         tree = PutTree(
@@ -204,7 +213,3 @@ class WriteCalls(Connected):
         check_prefix(prefix)
         tree = DeleteTree(prefix, self._open_seams(), options or self.options, self._observers(observers))
         return await tree.run()
-
-
-def _random_id(_: int) -> bytes:
-    return secrets.token_bytes(UPLOAD_ID_BYTES)

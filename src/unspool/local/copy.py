@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import threading
@@ -49,6 +48,8 @@ class LocalCopy:
 
     def checksums(self, enough: threading.Event, *, sha256: bool = False) -> tuple[int, bytes]:
         """Return the CRC32C of the file, and its SHA-256 if wanted. If `enough` is set, they are of the bytes read so far."""
+        import hashlib  # noqa: PLC0415 - most downloads find no local file
+
         checksum = 0
         digest = hashlib.sha256(usedforsecurity=False)
         with self._readable():

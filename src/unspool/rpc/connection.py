@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -22,10 +23,11 @@ from unspool.options import Metadata
 from unspool.rpc import forks, status
 from unspool.rpc.along import sent_along
 from unspool.rpc.bearer import Bearer, Header
-from unspool.rpc.certificates import Certificates, Pems
 from unspool.rpc.connecting import explain, is_no_grpc, may_be_tls
 from unspool.rpc.tls import open_channel
-from unspool.rpc.tlsprobe import find_fault
+
+if TYPE_CHECKING:
+    from unspool.rpc.certificates import Certificates, Pems
 
 # These settings take effect with any server.
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
@@ -217,6 +219,8 @@ class Connection:
             fault = None
             # A server that has answered before may only be restarting.
             if not self._answered and may_be_tls(details):
+                from unspool.rpc.tlsprobe import find_fault  # noqa: PLC0415 - it loads ssl and certificates
+
                 fault = await asyncio.to_thread(find_fault, self.target, self._certificates)
             return fault or ConnectError(explain(self.target, details))
         if not metadata and _PING_TIMEOUT in details:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
 
 from unspool import errors
 from unspool.v1 import file_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from google.rpc.error_details_pb2 import ErrorInfo
 
 DOMAIN = "unspool"
 """The domain of every ErrorInfo that unspool sends (AIP-193)."""
@@ -143,6 +145,9 @@ _NUMBERED = {code.value[0]: code for code in grpc.StatusCode}
 
 def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
     """Return the status code, the message and the trailing metadata for an error."""
+    from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # noqa: PLC0415 - most calls end well
+    from google.rpc.status_pb2 import Status  # noqa: PLC0415 - as above
+
     code = code_of(error)
     info = ErrorInfo(domain=DOMAIN, reason=error.reason)
     if error.name is not None and len(name := error.name.encode(errors="replace")) <= _LONGEST_ERROR:
@@ -228,6 +233,9 @@ def decode_error(
 
 def _decode_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[ErrorInfo | None, float | None, str]:
     """Return the ErrorInfo, the seconds of the RetryInfo and the message, as far as they are there."""
+    from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # noqa: PLC0415 - most calls end well
+    from google.rpc.status_pb2 import Status  # noqa: PLC0415 - as above
+
     info: ErrorInfo | None = None
     retry_after: float | None = None
     text = ""

@@ -6,11 +6,14 @@ gRPC accepts only TLS 1.2 and 1.3, and has no setting for older versions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import grpc
 
 from unspool.core.tls import Guard, without_scheme
-from unspool.rpc.certificates import Certificates, Pems
+
+if TYPE_CHECKING:
+    from unspool.rpc.certificates import Certificates, Pems
 
 
 def open_channel(

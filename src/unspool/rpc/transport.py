@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
-from unspool.core.uploading import DeleteRequest, End, NewFile, UploadAnswer, UploadRequest, WrittenFile
 from unspool.options import Metadata
-from unspool.rpc import batchwire, deletewire, wire, writewire
+from unspool.rpc import batchwire, wire
 from unspool.rpc.bearer import Bearer
-from unspool.rpc.certificates import Certificates
-from unspool.rpc.connection import Connection, TwoWayStream
+from unspool.rpc.connection import Connection
+
+if TYPE_CHECKING:
+    from unspool.core.uploading import DeleteRequest
+    from unspool.rpc.certificates import Certificates
+    from unspool.rpc.uploadstreams import GrpcBatchStream, GrpcUploadStream
 
 
 class GrpcTransport:
@@ -65,23 +68,31 @@ class GrpcTransport:
                 yield batchwire.decode_pieces(message, request.files)
 
     @asynccontextmanager
-    async def write(self, name: str) -> AsyncGenerator[_UploadStream, None]:
+    async def write(self, name: str) -> AsyncGenerator[GrpcUploadStream, None]:
         """See `WritingTransport.write`."""
+        from unspool.rpc.uploadstreams import GrpcUploadStream  # noqa: PLC0415 - most clients only read
+
         async with self._connection.two_way(f"/{wire.SERVICE}/WriteFile") as stream:
-            yield _UploadStream(stream, name)
+            yield GrpcUploadStream(stream, name)
 
     @asynccontextmanager
-    async def write_files(self, *, transfer_id: str = "", attempt: int = 0) -> AsyncGenerator[_BatchStream, None]:
+    async def write_files(self, *, transfer_id: str = "", attempt: int = 0) -> AsyncGenerator[GrpcBatchStream, None]:
         """See `WritingTransport.write_files`."""
+        from unspool.rpc.uploadstreams import GrpcBatchStream  # noqa: PLC0415 - as above
+
         async with self._connection.two_way(f"/{wire.SERVICE}/WriteFiles") as stream:
-            yield _BatchStream(stream, transfer_id, attempt)
+            yield GrpcBatchStream(stream, transfer_id, attempt)
 
     async def abandon_upload(self, upload_id: bytes, name: str) -> None:
         """See `WritingTransport.abandon_upload`."""
+        from unspool.rpc import writewire  # noqa: PLC0415 - as above
+
         await self._connection.call(f"/{wire.SERVICE}/AbandonUpload", writewire.encode_upload_name(upload_id, name))
 
     async def delete(self, request: DeleteRequest) -> FileInfo:
         """See `WritingTransport.delete`."""
+        from unspool.rpc import deletewire  # noqa: PLC0415 - as above
+
         answer = await self._connection.call(f"/{wire.SERVICE}/DeleteFile", deletewire.encode_delete_request(request))
         return deletewire.decode_deleted(answer)
 
@@ -92,47 +103,3 @@ class GrpcTransport:
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
         await self._connection.aclose()
-
-
-class _UploadStream:
-    """See `UploadStream`."""
-
-    def __init__(self, stream: TwoWayStream, name: str) -> None:
-        self._stream = stream
-        self._name = name
-        self.finish = stream.finish
-
-    async def send(self, request: UploadRequest) -> bool:
-        """See `UploadStream.send`."""
-        return await self._stream.send(writewire.encode_upload_request(request))
-
-    async def receive(self) -> UploadAnswer | End:
-        """See `UploadStream.receive`."""
-        message = await self._stream.receive()
-        return End.OF_STREAM if message is None else writewire.decode_upload_answer(message, name=self._name)
-
-
-class _BatchStream:
-    """See `BatchStream`."""
-
-    def __init__(self, stream: TwoWayStream, transfer_id: str, attempt: int) -> None:
-        self._stream = stream
-        self._transfer_id = transfer_id
-        self._attempt = attempt
-        self._names: deque[str] = deque()  # of the files that have no answer yet
-        self.finish = stream.finish
-
-    async def send(self, files: Sequence[NewFile]) -> bool:
-        """See `BatchStream.send`."""
-        self._names.extend(file.name for file in files)
-        return await self._stream.send(writewire.encode_new_files(files, transfer_id=self._transfer_id, attempt=self._attempt))
-
-    async def receive(self) -> Sequence[WrittenFile] | End:
-        """See `BatchStream.receive`."""
-        message = await self._stream.receive()
-        if message is None:
-            return End.OF_STREAM
-        results = writewire.decode_written(message, self._names)
-        for _ in results:
-            self._names.popleft()
-        return results

@@ -1,0 +1,154 @@
+"""The results of fetching, uploading, comparing and deleting a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from unspool.core.model import FileInfo, Omission
+from unspool.core.value import value
+from unspool.core.whole import Verified
+from unspool.local.outcome import Failure
+
+__all__ = ["DeleteTreeResult", "Failure", "PutTreeResult", "TreePreviewPage", "TreeResult", "TreeVerification"]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeResult:
+    """The result of fetching a tree. Each listed file is counted once: fetched, kept, failed or left out.
+
+    Attributes:
+        prefix: on the server.
+        path: the local directory.
+        files: number of files listed below the prefix.
+        size: of these files, in bytes.
+        fetched: files that this call fetched and verified.
+        kept: files that were already here, according to the record or a checksum.
+        failed: files that are missing here or differ from the server's.
+        directories: the server's empty directories that exist here.
+        left_out: files that are the record of another tree (`.unspool-tree`).
+        omitted: names that the server omits: the first thousand by name, the others counted by reason.
+        failures: the first thousand failures.
+        verified: how much was verified of every fetched file, see `Verified`.
+        bytes_received: verified bytes that this call received.
+        seconds: duration.
+        servers: the bytes of `bytes_received` that each server sent.
+        without: replicas that did not have a file at the revision that another one listed.
+    """
+
+    prefix: str
+    path: str
+    files: int
+    size: int
+    fetched: int
+    kept: int
+    failed: int
+    directories: int
+    left_out: int
+    omitted: tuple[Omission, ...]
+    failures: tuple[Failure, ...]
+    verified: Verified
+    bytes_received: int
+    seconds: float
+    servers: Mapping[str, int] = field(default_factory=dict, hash=False)
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PutTreeResult:
+    """The result of uploading a tree. Each local file is counted once: sent, kept or failed.
+
+    Attributes:
+        prefix: on the server.
+        path: the local directory.
+        files: number of files found below the directory.
+        size: of these files, in bytes.
+        sent: files that the server has from this call.
+        kept: files that the server had already: by size and modification time, or by checksum.
+        failed: files that the server does not have as they are here, and directories that cannot be read.
+        omitted: names that were left out: the first thousand by name, the others counted by reason, as in a listing.
+        failures: the first thousand failures.
+        bytes_sent: bytes that this call sent; bytes sent twice count twice.
+        seconds: duration.
+    """
+
+    prefix: str
+    path: str
+    files: int
+    size: int
+    sent: int
+    kept: int
+    failed: int
+    omitted: tuple[Omission, ...]
+    failures: tuple[Failure, ...]
+    bytes_sent: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TreeVerification:
+    """The result of comparing a directory with a tree. Each listed file is counted once: same, failed or left out.
+
+    Attributes:
+        prefix: on the server.
+        path: the local directory.
+        files: number of files listed below the prefix.
+        size: of these files, in bytes.
+        same: files whose local bytes are the server's.
+        failed: files that are missing here, differ from the server's, or could not be compared.
+        left_out: files that are the record of another tree (`.unspool-tree`).
+        omitted: names that the server omits, as in `TreeResult`.
+        failures: the first thousand failures.
+        seconds: duration.
+    """
+
+    prefix: str
+    path: str
+    files: int
+    size: int
+    same: int
+    failed: int
+    left_out: int
+    omitted: tuple[Omission, ...]
+    failures: tuple[Failure, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTreeResult:
+    """The result of deleting a tree. Each listed file is counted once: deleted or failed.
+
+    Attributes:
+        prefix: on the server.
+        files: number of files listed below the prefix.
+        size: of these files, in bytes.
+        deleted: files that are gone, also those that somebody else has deleted since they were listed.
+        failed: files that are still there.
+        omitted: names that the server omits, and which stay, as in `TreeResult`.
+        failures: the first thousand failures.
+        seconds: duration.
+    """
+
+    prefix: str
+    files: int
+    size: int
+    deleted: int
+    failed: int
+    omitted: tuple[Omission, ...]
+    failures: tuple[Failure, ...]
+    seconds: float
+
+
+@value
+class TreePreviewPage:
+    """What `get_tree` would do with the files of one page of a listing.
+
+    Attributes:
+        wanted: files that would be fetched. An unfinished file of an earlier run counts with its whole size.
+        kept: number of files that are already here.
+        failures: files that could not be written to the destination in its present state.
+    """
+
+    wanted: tuple[FileInfo, ...]
+    kept: int
+    failures: tuple[Failure, ...]
