@@ -10,6 +10,7 @@ from client.lab import BLOCK, DATA, NAME
 from contract.transport_contract import frames_of, until
 from unspool.client.client import Client
 from unspool.core.model import ReadRequest
+from unspool.core.windows import FEW
 from unspool.errors import InvalidRequestError
 from unspool.options import TransferOptions
 from unspool.rpc.transport import GrpcTransport
@@ -27,7 +28,7 @@ async def given_up(transport: GrpcTransport) -> None:
             await frames_of(transport, REQUEST)
 
 
-@pytest.mark.parametrize("streams", [1, 5])
+@pytest.mark.parametrize("streams", [1, FEW])
 async def test_a_stall_is_followed_by_another_connection(streams: int) -> None:
     """However many transfers find the connection silent, there is one new connection, and all transfers succeed on it."""
     async with serve(MemoryStore({NAME: DATA})) as address, Proxy(address) as proxy:

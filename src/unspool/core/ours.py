@@ -7,8 +7,6 @@ Rule 2: they fit wherever the destination's own name fits, and no two destinatio
 
 from __future__ import annotations
 
-import hashlib
-
 from unspool.core.value import value
 
 HOME = ".unspool-tree"
@@ -50,6 +48,8 @@ def beside(name: str, name_max: int) -> Beside:
     """
     raw = name.encode(errors="surrogateescape")
     if len(raw) + len(SCRATCH_SUFFIX) > name_max:
+        import hashlib  # noqa: PLC0415 - few names are so long
+
         # Cut between characters, and add a digest of the whole name so that the result is unique.
         digest = hashlib.sha256(raw).hexdigest()[:_DIGITS]
         kept = raw[: name_max - len(SCRATCH_SUFFIX) - _DIGITS - 1].decode(errors="ignore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from unspool.core import windows
 from unspool.core.address import is_loopback
 from unspool.errors import (
     ConnectError,
@@ -77,6 +79,27 @@ def slow_options(window: int) -> list[tuple[str, int]]:
     ]
 
 
+def bounded_options(window: int) -> list[tuple[str, int]]:
+    """Return the options of a channel each of whose calls receives at most `window` bytes ahead."""
+    return [("grpc.http2.lookahead_bytes", window), ("grpc.http2.bdp_probe", 0)]
+
+
+class _Running:
+    """Counts the running calls of the process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()  # each event loop may have a thread of its own
+
+    def add(self, calls: int) -> None:
+        """Count calls that began, or with a negative number calls that ended."""
+        with self._lock:
+            self.count += calls
+
+
+running = _Running()
+
+
 class Connection:
     """A gRPC channel to one server. Calls take and return serialised messages, and raise errors of `unspool.errors` only.
 
@@ -119,12 +142,18 @@ class Connection:
         pems = None if self._certificates is None else self._certificates.current()
         if self._line is not None and self._line.pems is not pems:
             self._replace_line()
+        present = None if self._line is None else self._line.window
+        window = windows.window(running.count, present) if self._window is None else None
+        if window != present:
+            self._replace_line()
         if self._line is None:
             options: list[tuple[str, int | str]] = [*CHANNEL_OPTIONS]
             if self._window is not None:
                 options += slow_options(self._window)
             elif self._replica:
                 options += REPLICA_OPTIONS
+            if window is not None:
+                options += bounded_options(window)
             if self._certificates is not None and self._certificates.host is not None:
                 options.append(("grpc.ssl_target_name_override", self._certificates.host))
             if is_loopback(self.target):
@@ -132,7 +161,7 @@ class Connection:
             forks.check()
             channel = open_channel(self.target, pems, options)
             forks.note(channel)
-            self._line = _Line(channel, loop, pems)
+            self._line = _Line(channel, loop, pems, window)
         return self._line
 
     def renew(self, window: int | None = None) -> None:
@@ -243,6 +272,7 @@ class Connection:
     async def _ended(self, call: grpc.aio.Call, line: _Line, shown: tuple[Header, ...]) -> AsyncGenerator[_Course, None]:
         """Cancel the call when the block is left, and raise the error that its status stands for."""
         line.calls += 1
+        running.add(1)
         course = _Course(shown)
         try:
             yield course
@@ -267,6 +297,7 @@ class Connection:
         finally:
             call.cancel()
             line.calls -= 1
+            running.add(-1)
             self._let_go()
 
 
@@ -338,6 +369,7 @@ class _Line:
     Attributes:
         loop: the event loop that it was made in, the only one it works in.
         pems: the certificates that it uses; None if it is without TLS.
+        window: how many bytes each call receives ahead; None if gRPC decides that.
         calls: the number of running calls.
         given_up: whether a caller stopped waiting for one of its calls.
     """
@@ -345,6 +377,7 @@ class _Line:
     channel: grpc.aio.Channel
     loop: asyncio.AbstractEventLoop
     pems: Pems | None
+    window: int | None = None
     calls: int = 0
     given_up: bool = False
 
