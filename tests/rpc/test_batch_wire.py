@@ -131,6 +131,27 @@ def test_large_pieces_are_read_by_hand_as_the_generated_code_reads_them(
         assert read_by_hand(cut) == parsed_by_protobuf(cut)
 
 
+@given(framed, st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=2))
+def test_a_large_frame_is_read_by_hand_as_the_generated_code_reads_it(piece: Piece, changes: list[tuple[int, int]]) -> None:
+    """For any frame, and for messages with a few bytes changed, both ways of reading a response find the same."""
+    assert piece.frame is not None
+
+    def found(decode: Callable[[bytes], Frame], data: bytes) -> object:
+        try:
+            return decode(data)
+        except ProtocolError:
+            return ProtocolError
+
+    data = bytearray(wire.encode_frame(piece.frame))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batchwire, "_LARGE_PIECE", 1)
+        assert batchwire.decode_frame(bytes(data)) == piece.frame
+        for at, byte in changes:
+            data[at % (len(data) or 1) : at % (len(data) or 1) + 1] = bytes([byte])
+        for cut in (bytes(data), bytes(data[:-1])):
+            assert found(batchwire.decode_frame, cut) == found(wire.decode_frame, cut)
+
+
 def test_spans_are_read_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """The way by hand is taken for spans of 64 KiB as a server sends them; a description is decoded once for a file."""
     info = FileInfo("a", 1 << 40, "r1", crc32c=5)

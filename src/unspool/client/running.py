@@ -31,9 +31,10 @@ async def running(target: str, interval: float | None, security: Security) -> As
     connection = Connection(target, (), certificates, bearer_of(target, security))
     request = adminwire.encode_watch_request(interval)
     try:
-        async with aclosing(connection.stream(f"/{adminwire.SERVICE}/{adminwire.WATCH_CALLS}", request)) as messages:
+        method = f"/{adminwire.SERVICE}/{adminwire.WATCH_CALLS}"
+        async with aclosing(connection.stream(method, request, adminwire.decode_running)) as messages:
             async for message in messages:
-                yield adminwire.decode_running(message)
+                yield message
     except UnsupportedError as error:
         raise UnsupportedError(f"{target}: this server does not tell which calls it is answering (AdminService)") from error
     finally:

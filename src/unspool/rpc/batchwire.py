@@ -7,12 +7,13 @@ ReadFileResponse. Serialised fields may be concatenated, so a piece is written b
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from google.protobuf.message import DecodeError
 
 from unspool import errors
 from unspool.core.model import HEARTBEAT, BatchRequest, Block, Bytes, FileInfo, Frame, Header, Piece, Summary, WantedFile
-from unspool.rpc import status
+from unspool.rpc import status, wire
 from unspool.rpc.entries import check_entries, check_number, has_more_fields
 from unspool.rpc.wire import (
     decode_info,
@@ -119,6 +120,16 @@ def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> tuple[Piece,
     message = parsed(pb.ReadFilesResponse(), data, errors.ProtocolError)
     check_number(len(message.pieces))
     return tuple([_decode_piece(piece, files) for piece in message.pieces])
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Parse a ReadFileResponse as `wire.decode_frame` does. A large one with a header is read as a piece without an index."""
+    if len(data) >= _LARGE_PIECE and data[0] != wire.PLAIN_BLOCK:
+        with suppress(IndexError):  # it ends within a number
+            piece = _large_piece(data, 0, len(data))
+            if piece is not None and piece.frame is not None and not piece.index:
+                return piece.frame
+    return wire.decode_frame(data)
 
 
 def _decode_piece(message: pb.FilePiece, files: Sequence[WantedFile]) -> Piece:

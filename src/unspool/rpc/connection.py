@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 
@@ -30,6 +31,8 @@ from unspool.rpc.tls import open_channel
 
 if TYPE_CHECKING:
     from unspool.rpc.certificates import Certificates, Pems
+
+T = TypeVar("T")
 
 # These settings take effect with any server.
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
@@ -185,19 +188,19 @@ class Connection:
         line = self._open_line()
         make: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = line.channel.unary_unary(method)
         call = make(request, metadata=(*self._metadata, *shown, *sent_along()))
-        async with self._ended(call, line, shown):
+        async with _Course(self, call, line, shown):
             return await call
 
-    async def stream(self, method: str, request: bytes) -> AsyncGenerator[bytes, None]:
-        """Yield a stream's messages. Closing the generator cancels the call."""
+    async def stream(self, method: str, request: bytes, decode: Callable[[bytes], T]) -> AsyncGenerator[T, None]:
+        """Yield a stream's messages, decoded. Closing the generator cancels the call."""
         shown = await self._shown()
         line = self._open_line()
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(method)
         call = make(request, metadata=(*self._metadata, *shown, *sent_along()))
-        async with self._ended(call, line, shown) as course:
+        async with _Course(self, call, line, shown) as course:
             while isinstance(message := await call.read(), bytes):  # anything else is grpc.aio.EOF
                 course.answered = True
-                yield message
+                yield decode(message)
 
     @asynccontextmanager
     async def two_way(self, method: str) -> AsyncGenerator[TwoWayStream, None]:
@@ -206,7 +209,7 @@ class Connection:
         line = self._open_line()
         make: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = line.channel.stream_stream(method)
         call = make(metadata=(*self._metadata, *shown, *sent_along()))
-        async with self._ended(call, line, shown) as course:
+        async with _Course(self, call, line, shown) as course:
             yield TwoWayStream(call, course)
 
     async def aclose(self) -> None:
@@ -268,38 +271,6 @@ class Connection:
     def _closed_error(self) -> UnspoolError:
         return InvalidRequestError(f"{self.target}: the client is closed: make a new one")
 
-    @asynccontextmanager
-    async def _ended(self, call: grpc.aio.Call, line: _Line, shown: tuple[Header, ...]) -> AsyncGenerator[_Course, None]:
-        """Cancel the call when the block is left, and raise the error that its status stands for."""
-        line.calls += 1
-        running.add(1)
-        course = _Course(shown)
-        try:
-            yield course
-            self._answered = True
-        except grpc.aio.AioRpcError as error:
-            raise await self._meaning(error, line, course) from error
-        except GeneratorExit:
-            line.given_up = True
-            raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if (task is not None and task.cancelling()) or not call.done():
-                line.given_up = True
-                raise  # the caller was cancelled
-            # grpc.aio also raises CancelledError when the channel was closed, or (older versions) when the server cancelled.
-            if self._closed:
-                raise self._closed_error() from error
-            metadata = await call.trailing_metadata()
-            raise status.decode_error(
-                grpc.StatusCode.CANCELLED, await call.details(), metadata or (), server=self.target
-            ) from error
-        finally:
-            call.cancel()
-            line.calls -= 1
-            running.add(-1)
-            self._let_go()
-
 
 class TwoWayStream:
     """A two-way stream. Sending and receiving may go on at the same time, each in one task.
@@ -349,17 +320,58 @@ def _look_at(coming: asyncio.Future[object]) -> None:
         coming.exception()
 
 
-@dataclass(slots=True)
 class _Course:
-    """The state of one call.
+    """One call, from its beginning to its end. Leaving it cancels the call, and raises the error that its status stands for.
 
     Attributes:
         shown: the metadata with the token that was sent; empty without a token.
         answered: whether a message has arrived, which shows that the other side speaks gRPC.
     """
 
-    shown: tuple[Header, ...] = ()
-    answered: bool = False
+    __slots__ = ("_call", "_connection", "_line", "answered", "shown")
+
+    def __init__(self, connection: Connection, call: grpc.aio.Call, line: _Line, shown: tuple[Header, ...]) -> None:
+        self._connection = connection
+        self._call = call
+        self._line = line
+        self.shown = shown
+        self.answered = False
+
+    async def __aenter__(self) -> Self:
+        self._line.calls += 1
+        running.add(1)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._connection._answered = True
+            elif isinstance(error, grpc.aio.AioRpcError):
+                raise await self._connection._meaning(error, self._line, self) from error
+            elif isinstance(error, GeneratorExit):
+                self._line.given_up = True
+            elif isinstance(error, asyncio.CancelledError):
+                await self._cancelled(error)
+        finally:
+            self._call.cancel()
+            self._line.calls -= 1
+            running.add(-1)
+            self._connection._let_go()
+
+    async def _cancelled(self, error: asyncio.CancelledError) -> None:
+        """Raise the error of a call that others cancelled. Return if the caller was cancelled."""
+        task = asyncio.current_task()
+        if (task is not None and task.cancelling()) or not self._call.done():
+            self._line.given_up = True
+            return
+        # grpc.aio also raises CancelledError when the channel was closed, or (older versions) when the server cancelled.
+        if self._connection._closed:
+            raise self._connection._closed_error() from error
+        metadata, details = await self._call.trailing_metadata(), await self._call.details()
+        server = self._connection.target
+        raise status.decode_error(grpc.StatusCode.CANCELLED, details, metadata or (), server=server) from error
 
 
 @dataclass(slots=True, eq=False)

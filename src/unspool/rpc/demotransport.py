@@ -79,7 +79,7 @@ class DemoTransport:
         header: Header | None = Header(None, request.start, None)
         first, short = True, False
         messages = self._connection.stream(
-            f"/{SERVICE}/GetFile", pb.Request(name=request.name, start_at=number).SerializeToString()
+            f"/{SERVICE}/GetFile", pb.Request(name=request.name, start_at=number).SerializeToString(), bytes
         )
         async with aclosing(messages):
             async for data in messages:

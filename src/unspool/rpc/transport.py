@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from unspool.core.model import BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
@@ -46,26 +47,19 @@ class GrpcTransport:
         answer = await self._connection.call(f"/{wire.SERVICE}/StatFile", wire.encode_stat_request(name))
         return wire.decode_stat_response(answer)
 
-    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
+    def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Transport.list`."""
-        messages = self._connection.stream(f"/{wire.SERVICE}/ListFiles", wire.encode_list_request(request))
-        async with aclosing(messages):
-            async for message in messages:
-                yield wire.decode_page(message)
+        return self._connection.stream(f"/{wire.SERVICE}/ListFiles", wire.encode_list_request(request), wire.decode_page)
 
-    async def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
+    def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`."""
-        messages = self._connection.stream(f"/{wire.SERVICE}/ReadFile", wire.encode_read_request(request))
-        async with aclosing(messages):
-            async for message in messages:
-                yield wire.decode_frame(message)
+        return self._connection.stream(f"/{wire.SERVICE}/ReadFile", wire.encode_read_request(request), batchwire.decode_frame)
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
         """See `Transport.read_files`."""
-        messages = self._connection.stream(f"/{wire.SERVICE}/ReadFiles", batchwire.encode_batch_request(request))
-        async with aclosing(messages):
-            async for message in messages:
-                yield batchwire.decode_pieces(message, request.files)
+        asked = batchwire.encode_batch_request(request)
+        decode = partial(batchwire.decode_pieces, files=request.files)
+        return self._connection.stream(f"/{wire.SERVICE}/ReadFiles", asked, decode)
 
     @asynccontextmanager
     async def write(self, name: str) -> AsyncGenerator[GrpcUploadStream, None]:

@@ -42,6 +42,9 @@ _NS = 1_000_000_000
 _MORE = 0x80
 """The bit of a varint's byte that says that another byte follows."""
 
+PLAIN_BLOCK = 0x12
+"""The first byte of a message that is only a block: the tag of ReadFileResponse.block."""
+
 _ONE_BYTE = [bytes([value]) for value in range(_MORE)]
 
 LONGEST_REVISION = 1024
@@ -297,7 +300,7 @@ def _encode_tail(summary: Summary | None) -> bytes:
 
 def read_plain_block(data: bytes) -> Block | None:
     """Read a message that is only a block, encoded as `encode_frame` does; return None for any other message."""
-    if data[:1] != b"\x12":
+    if not data or data[0] != PLAIN_BLOCK:
         return None
     length, at = _read_varint(data, 1)
     if length != len(data) - at:
