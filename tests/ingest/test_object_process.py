@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from processes import ENVIRONMENT, eventually, running, serving, unspool
+from processes import DEEP, ENVIRONMENT, eventually, running, serving, unspool
 from stores.fakes3 import fake_s3
-from stores.objectservers import BUCKET, SECRET, s3_environment, s3_store
+from stores.objectservers import BUCKET, SECRET, free_ports, s3_environment, s3_store
 from unspool.core.ours import UPLOADS
 from unspool.core.uploadrecord import decode
 
 BIG = Random(3).randbytes(1 << 20) * 90
 ROOT = f"s3://{BUCKET}/process"
 
+KILLS = 60 if DEEP else 2
+
 
 @pytest.fixture(params=["weed_port", "gateway_port"])
 def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
-    """The port of SeaweedFS, and of versitygw, with an empty bucket; the environment names it."""
+    """The port of SeaweedFS, and of versitygw, with nothing below the prefix; the environment names it."""
     found: int = request.getfixturevalue(request.param)
-    for name, said in {**s3_environment(found), "XDG_STATE_HOME": str(tmp_path / "state")}.items():
+    with _named(found, monkeypatch, tmp_path):
+        yield found
+
+
+@pytest.fixture
+def gateway(gateway_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
+    """The port of versitygw, as `port` is."""
+    with _named(gateway_port, monkeypatch, tmp_path):
+        yield gateway_port
+
+
+@contextmanager
+def _named(port: int, monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[None]:
+    for name, said in {**s3_environment(port), "XDG_STATE_HOME": str(directory / "state")}.items():
         monkeypatch.setitem(ENVIRONMENT, name, said)
-    yield found
-    objects = s3_store(found, prefix="process")
+    yield
+    objects = s3_store(port, prefix="process")
     for page in objects.list():
         objects.delete([meta["path"] for meta in page])
 
@@ -76,6 +92,29 @@ def test_the_main_job_into_a_bucket(port: int, tmp_path: Path) -> None:
         assert {name: (tmp_path / "copy" / name).read_bytes() for name in tree} == tree
         assert unspool("rm", f"{second.address}/dir/big.bin").code == 0
         assert unspool("stat", f"{second.address}/dir/big.bin").code == 3
+
+
+def test_servers_of_a_bucket_that_are_killed_again_and_again(gateway: int, tmp_path: Path) -> None:
+    """A client goes on while its server is killed at random moments; in the end the object is whole, and nothing is left."""
+    source, random = tmp_path / "big.bin", Random(1)
+    source.write_bytes(random.randbytes(1 << 20) * (1000 if DEEP else 80))
+    (port,) = free_ports(1)
+    with ExitStack() as stack:
+        for number in range(KILLS):
+            with serving(ROOT, tmp_path / f"{number}.log", "--write", listen=f"127.0.0.1:{port}") as server:
+                if not number:
+                    put = running("put", "--limit-rate", "10M" if DEEP else "40M", source, f"127.0.0.1:{port}/big.bin")
+                    client = stack.enter_context(put)
+                time.sleep(random.uniform(0.1, 2.0))
+                server.process.send_signal(signal.SIGKILL)
+                server.process.wait(30)
+            assert client.poll() is None, "it was complete before the last kill"
+        with serving(ROOT, tmp_path / "last.log", "--write", listen=f"127.0.0.1:{port}"):
+            _, err = client.communicate(timeout=200)
+        assert client.returncode == 0, err
+    objects = s3_store(gateway, prefix="process")
+    assert bytes(objects.get("big.bin").bytes()) == source.read_bytes()
+    assert [meta["path"] for page in objects.list(f"{UPLOADS}/open") for meta in page] == []
 
 
 def test_stores_that_cannot_be_written_to_are_one_line_and_a_code(tmp_path: Path) -> None:
