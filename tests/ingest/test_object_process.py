@@ -21,7 +21,7 @@ from unspool.core.uploadrecord import decode
 BIG = Random(3).randbytes(1 << 20) * 90
 ROOT = f"s3://{BUCKET}/process"
 
-KILLS = 60 if DEEP else 2
+KILLS = 20 if DEEP else 2
 
 
 @pytest.fixture(params=["weed_port", "gateway_port"])
@@ -97,15 +97,16 @@ def test_the_main_job_into_a_bucket(port: int, tmp_path: Path) -> None:
 def test_servers_of_a_bucket_that_are_killed_again_and_again(gateway: int, tmp_path: Path) -> None:
     """A client goes on while its server is killed at random moments; in the end the object is whole, and nothing is left."""
     source, random = tmp_path / "big.bin", Random(1)
-    source.write_bytes(random.randbytes(1 << 20) * (1000 if DEEP else 80))
+    source.write_bytes(random.randbytes(1 << 20) * (3000 if DEEP else 160))
     (port,) = free_ports(1)
     with ExitStack() as stack:
         for number in range(KILLS):
             with serving(ROOT, tmp_path / f"{number}.log", "--write", listen=f"127.0.0.1:{port}") as server:
                 if not number:
-                    put = running("put", "--limit-rate", "10M" if DEEP else "40M", source, f"127.0.0.1:{port}/big.bin")
+                    put = running("put", "--limit-rate", "40M", source, f"127.0.0.1:{port}/big.bin")
                     client = stack.enter_context(put)
-                time.sleep(random.uniform(0.1, 2.0))
+                    eventually(lambda: parts_of(gateway) > 0)
+                time.sleep(random.uniform(2.0, 4.0) if DEEP else random.uniform(0.2, 2.0))
                 server.process.send_signal(signal.SIGKILL)
                 server.process.wait(30)
             assert client.poll() is None, "it was complete before the last kill"

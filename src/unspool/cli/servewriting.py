@@ -85,7 +85,7 @@ class WriteSettings:
             return LocalIngester(root.removeprefix("file://"), self._ingest_options(), hidden=hidden)
         ingester = self._into_objects(root, hidden=hidden, allow_http=allow_http)
         try:
-            await ingester.check()
+            await ingester.check(root)
         except BaseException:
             await ingester.aclose()
             raise

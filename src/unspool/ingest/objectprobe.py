@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from unspool.core.checksum import crc32c
 from unspool.core.ours import UPLOADS
 from unspool.core.uploadrecord import SentPart
-from unspool.errors import ServerError, UnspoolError, UnsupportedError
+from unspool.errors import NotFoundError, ServerError, UnspoolError, UnsupportedError
 from unspool.ingest.bucket import ABSENT
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.objectparts import Home
@@ -25,10 +25,15 @@ _OTHER = '"00000000000000000000000000000000"'
 _DATA = b"unspool"
 
 
-async def probe(home: Home) -> None:
+async def probe(home: Home, where: str) -> None:
     """Try an object store.
 
+    Args:
+        home: what the ingester's uploads share.
+        where: names the store in messages.
+
     Raises:
+        NotFoundError: there is no such bucket.
         UnsupportedError: it does not enforce the conditions of new objects.
         PermissionDeniedError: the server's account may not write there.
         ServerError: it cannot be reached, or does not take objects in parts.
@@ -36,11 +41,13 @@ async def probe(home: Home) -> None:
     key = f"{UPLOADS}/probe/{secrets.token_hex(8)}"
     try:
         await _probe(home, key)
-    except BaseException:
+        await home.bucket.remove([key])
+    except NotFoundError:
+        raise NotFoundError(f"{where}: there is no such bucket") from None
+    except UnspoolError as error:
         with suppress(UnspoolError):  # what went wrong first is what matters
             await home.bucket.remove([key])
-        raise
-    await home.bucket.remove([key])
+        raise type(error)(f"{where}: {error.message.removeprefix(f'{key}: ')}") from None
 
 
 async def _probe(home: Home, key: str) -> None:

@@ -84,9 +84,14 @@ class ObjectIngester:
         self._small = SmallObjects(self._bucket, self._lock_of, hidden=hidden)
         self._live: dict[str, ObjectUpload] = {}
 
-    async def check(self) -> None:
-        """Try what uploads need. Raises UnsupportedError if the store does not enforce conditions, and other errors."""
-        await probe(self._home)
+    async def check(self, where: str = "the bucket") -> None:
+        """Try what uploads need, with a few objects that are removed again. `where` begins the message of an error.
+
+        Raises:
+            UnsupportedError: the store does not enforce conditions.
+            NotFoundError, PermissionDeniedError, ServerError: it cannot be written to.
+        """
+        await probe(self._home, where)
 
     @property
     def largest_file(self) -> int | None:
