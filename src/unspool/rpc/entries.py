@@ -55,6 +55,8 @@ def has_more_fields(data: bytes, most: int) -> bool:
 
 def read_any_varint(data: bytes, at: int) -> tuple[int, int]:
     """Return the number at `at`, with superfluous bytes or without, and its end; if it has none, the end of the message."""
+    if at < len(data) and (byte := data[at]) < _MORE:
+        return byte, at + 1  # a fast path: nearly all are tags
     value = shift = 0
     for byte in data[at : at + 10]:
         value |= (byte & ~_MORE) << shift

@@ -41,6 +41,8 @@ from unspool.rpc.wire import (
     encode_frame,
     encode_info,
     encode_time,
+    fill_info,
+    fill_time,
     filled,
     parsed,
     read_plain_block,
@@ -262,25 +264,30 @@ def _decode_goods(messages: Iterable[pb.GoodSpan], name: str) -> tuple[GoodSpan,
 
 def encode_new_files(files: Iterable[NewFile], *, transfer_id: str = "", attempt: int = 0) -> bytes:
     """Serialise a WriteFilesRequest. Without files it is a heartbeat."""
-    return filled(
-        pb.WriteFilesRequest,
-        files=[
-            filled(
-                pb.SmallFile,
-                name=file.name,
-                if_absent=True if file.condition.absent else None,
-                if_revision=file.condition.revision,
-                modified=encode_time(file.attributes.modified_ns),
-                content_type=file.attributes.content_type,
-                executable=file.attributes.executable,
-                crc32c=file.crc32c,
-                data=bytes(file.data),
-            )
-            for file in files
-        ],
-        transfer_id=transfer_id,
-        attempt=attempt,
-    ).SerializeToString()
+    message = filled(pb.WriteFilesRequest, transfer_id=transfer_id, attempt=attempt)
+    for file in files:
+        try:
+            _fill_file(message.files.add(), file)
+        except (ValueError, TypeError) as error:
+            raise errors.InvalidRequestError(f"cannot be put into a request: {error}") from error
+    return message.SerializeToString()
+
+
+def _fill_file(message: pb.SmallFile, file: NewFile) -> None:
+    """Put a small file into a message that is empty, see `fill_info`."""
+    condition, attributes = file.condition, file.attributes
+    message.name = file.name
+    message.crc32c = file.crc32c
+    message.data = bytes(file.data)
+    message.content_type = attributes.content_type
+    if attributes.modified_ns is not None:
+        fill_time(message.modified, attributes.modified_ns)
+    if attributes.executable is not None:
+        message.executable = attributes.executable
+    if condition.revision is not None:
+        message.if_revision = condition.revision
+    elif condition.absent:
+        message.if_absent = True
 
 
 def decode_new_files(data: bytes, most_files: int | None = None) -> tuple[NewFile, ...]:
@@ -309,14 +316,13 @@ def decode_transfer(data: bytes) -> tuple[str, int]:
 
 def encode_written(results: Iterable[WrittenFile]) -> bytes:
     """Serialise a WriteFilesResponse. Without results it is a heartbeat."""
-    return pb.WriteFilesResponse(
-        results=[
-            pb.WrittenFile(error=status.encode_file_error(result))
-            if isinstance(result, errors.UnspoolError)
-            else pb.WrittenFile(committed=encode_info(result))
-            for result in results
-        ]
-    ).SerializeToString()
+    message = pb.WriteFilesResponse()
+    for result in results:
+        if isinstance(result, errors.UnspoolError):
+            message.results.add().error.CopyFrom(status.encode_file_error(result))
+        else:
+            fill_info(message.results.add().committed, result)
+    return message.SerializeToString()
 
 
 def decode_written(data: bytes, names: Sequence[str]) -> tuple[WrittenFile, ...]:
