@@ -82,7 +82,6 @@ test-deep: $(READY)
 rows: $(READY)
 	$(BIN)/python tools/rows.py
 
-# Installs from the network: twenty seconds, or more. Not in CI, where `rows` installs the wheel.
 extras: $(READY)
 	$(BIN)/python -m tools.extras
 

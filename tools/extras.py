@@ -18,7 +18,7 @@ WORK = ROOT / "build" / "extras"
 
 USES = {
     "objects": "from unspool.stores import ObjectStore; ObjectStore('memory://')",
-    "fsspec": "import fsspec; fsspec.filesystem('unspool')",
+    "fsspec": "import unspool.filesystem, fsspec; fsspec.filesystem('unspool')",
     "jwt": "from unspool.access.jwtkeys import JwtKeys; JwtKeys('keys.json', audience='a', issuer='i')",
     "testing": "import unspool; from unspool.testing import faultserver; faultserver.FaultServer(unspool.MemoryStore())",
     "metrics": "from unspool.watch.metrics import ServerMetrics; list(ServerMetrics().collect())",
@@ -65,6 +65,8 @@ def main() -> None:
         without = subprocess.run([alone / "python", "-c", USES[extra]], cwd=WORK, capture_output=True, text=True, check=False)
         if without.returncode == 0:
             sys.exit(f"{extra}: works without its packages")
+        if f"run pip install 'unspool[{extra}]'" not in without.stderr.splitlines()[-1]:
+            sys.exit(f"{extra}: does not say that it is missing: {without.stderr}")
         run(installed(extra, f"{wheel}[{extra}]") / "python", "-W", "error", "-c", USES[extra], cwd=WORK)
         print(f"-- {extra}: works with its packages; without: {without.stderr.splitlines()[-1]}", flush=True)
 

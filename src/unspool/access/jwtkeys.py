@@ -19,8 +19,9 @@ from typing import Any
 
 from unspool.access.files import FromFile, WatchedFile
 from unspool.core.access import Credentials, Principal, by_certificate
+from unspool.core.extras import extra
 from unspool.core.tokens import digest_of
-from unspool.errors import InvalidRequestError, UnauthenticatedError, UnsupportedError
+from unspool.errors import InvalidRequestError, UnauthenticatedError
 
 KIND = "jwt:"
 """What the name of a principal begins with; the subject follows."""
@@ -65,7 +66,7 @@ class JwtKeys(FromFile[list[_Key]]):
         clock: seconds since 1970.
 
     Raises:
-        UnsupportedError: PyJWT is not installed.
+        MissingExtraError: PyJWT is not installed.
         LocalFileError: the file cannot be read.
         InvalidRequestError: it has no keys, or others than public ones.
     """
@@ -73,10 +74,9 @@ class JwtKeys(FromFile[list[_Key]]):
     def __init__(
         self, path: str | os.PathLike[str], *, audience: str, issuer: str, clock: Callable[[], float] = time.time
     ) -> None:
-        try:
+        with extra("jwt"):
+            import cryptography  # noqa: F401, PLC0415 - as above
             import jwt  # noqa: PLC0415 - an extra
-        except ImportError:
-            raise UnsupportedError("JWTs need PyJWT, which is not installed: pip install 'unspool[jwt]'") from None
         self._jwt = jwt
         self._audience, self._issuer = audience, issuer
         self._clock = clock

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from unspool.core.address import HostPort, parse_listen
+from unspool.core.extras import extra
 from unspool.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -136,13 +137,11 @@ def parse_metrics_address(text: str) -> HostPort:
 
 
 def check_metrics(text: str) -> None:
-    """Check the address for metrics, and that their package is installed. Raises InvalidRequestError."""
+    """Check the address for metrics, and that their package is installed. Raises InvalidRequestError, MissingExtraError."""
     parse_metrics_address(text)
     _require()
 
 
 def _require() -> None:
-    try:
+    with extra("metrics"):
         import prometheus_client  # noqa: F401, PLC0415
-    except ImportError:
-        raise InvalidRequestError("metrics need the package prometheus_client: pip install 'unspool[metrics]'") from None

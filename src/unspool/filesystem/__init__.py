@@ -3,6 +3,9 @@
 fsspec finds these classes by the scheme of a URL, `unspool://HOST:PORT/NAME` or `unspools://HOST:PORT/NAME`.
 """
 
-from unspool.filesystem.filesystem import SecureUnspoolFileSystem, UnspoolFileSystem
+from unspool.core.extras import extra
+
+with extra("fsspec"):
+    from unspool.filesystem.filesystem import SecureUnspoolFileSystem, UnspoolFileSystem
 
 __all__ = ["SecureUnspoolFileSystem", "UnspoolFileSystem"]

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from obstore.exceptions import AlreadyExistsError, PreconditionError
-
+from unspool.core.extras import extra
 from unspool.core.model import Bytes, FileInfo
 from unspool.core.value import value
 from unspool.errors import NotAFileError, NotFoundError
@@ -20,6 +19,9 @@ from unspool.ingest.multipart import UnmetError
 from unspool.stores.contenttypes import content_type_of
 from unspool.stores.objecterrors import mapped
 from unspool.stores.objectinfo import MARK_KEY, described
+
+with extra("objects"):
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 if TYPE_CHECKING:
     from obstore import PutMode

@@ -23,6 +23,7 @@ from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+from unspool.core.extras import extra
 from unspool.core.model import FileInfo, ListRequest, NamedSpan, Page
 from unspool.core.names import check_name, check_prefix, is_hidden
 from unspool.core.ours import is_ours
@@ -39,7 +40,7 @@ from unspool.stores.base import SmallFile
 from unspool.stores.readahead import Budget
 from unspool.stores.revisions import check_revision
 
-try:
+with extra("objects"):
     import obstore
     from obstore.exceptions import PreconditionError
 
@@ -47,10 +48,6 @@ try:
     from unspool.stores.objectfile import ObjectFile
     from unspool.stores.objectinfo import MARK_KEY, described, info_of
     from unspool.stores.objectlist import Listing
-except ModuleNotFoundError as error:
-    if error.name != "obstore":
-        raise
-    raise UnsupportedError("object stores need the package obstore: install `unspool[objects]`") from error
 
 if TYPE_CHECKING:
     from obstore import GetOptions

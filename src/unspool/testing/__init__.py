@@ -10,6 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from unspool.core.extras import extra
 from unspool.testing.clock import FakeClock
 from unspool.testing.faults import FaultyTransport, StoreTransport
 from unspool.testing.loopback import serve
@@ -39,7 +40,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import pytest  # noqa: PLC0415 - see above
+    with extra("contract"):
+        import pytest  # noqa: PLC0415 - see above
 
     pytest.register_assert_rewrite(*(module for module in ASSERTING if module not in sys.modules))
     return getattr(import_module(home), name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-import pytest
-
+from unspool.core.extras import extra
 from unspool.core.uploading import IF_ABSENT, Condition
 from unspool.errors import FileChangedError, NotFoundError
 from unspool.testing.ingesting import OTHER_ID, Ingesting, IngestTests, send
 from unspool.testing.stock import BYTES, listed, read_file
+
+with extra("contract"):
+    import pytest
 
 
 class DeleteContract(IngestTests):

@@ -31,12 +31,11 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from h2.errors import ErrorCodes
-from h2.exceptions import H2Error
 
 from unspool.answers.batch import check_numbers
 from unspool.answers.frames import unchanged
 from unspool.core.checksum import crc32c
+from unspool.core.extras import extra
 from unspool.core.model import Block, Frame, Piece, ReadRequest, WantedFile
 from unspool.errors import UnspoolError, UnsupportedError
 from unspool.rpc import batchwire, status, wire
@@ -44,6 +43,10 @@ from unspool.stores.base import Store
 from unspool.testing.faults import StoreTransport
 from unspool.testing.faultscript import BEFORE_ANYTHING, ON_BLOCKS, Fault
 from unspool.testing.http2 import Http2Connection, framed
+
+with extra("testing"):
+    from h2.errors import ErrorCodes
+    from h2.exceptions import H2Error
 
 SCRIPT_KEY = "unspool-test-script"
 """The metadata key that selects a script."""

@@ -8,21 +8,24 @@ import struct
 from collections.abc import Awaitable, Callable
 
 import grpc
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import (
-    ConnectionTerminated,
-    DataReceived,
-    Event,
-    RemoteSettingsChanged,
-    RequestReceived,
-    StreamEnded,
-    StreamReset,
-    WindowUpdated,
-)
-from h2.exceptions import H2Error
 
+from unspool.core.extras import extra
 from unspool.rpc.status import DETAILS_KEY
+
+with extra("testing"):
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.events import (
+        ConnectionTerminated,
+        DataReceived,
+        Event,
+        RemoteSettingsChanged,
+        RequestReceived,
+        StreamEnded,
+        StreamReset,
+        WindowUpdated,
+    )
+    from h2.exceptions import H2Error
 
 _HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 

@@ -11,10 +11,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from unspool.core.acceptor import good_spans
 from unspool.core.checksum import crc32c
+from unspool.core.extras import extra
 from unspool.core.model import Attributes, Block, FileInfo, Span
 from unspool.core.segments import SEGMENT_SIZE, SegmentTable
 from unspool.core.uploading import IF_ABSENT, Condition, GoodSpan, NewFile, UploadKey, UploadOpen
@@ -30,6 +29,9 @@ from unspool.errors import (
 from unspool.testing.deletecontract import DeleteContract
 from unspool.testing.ingesting import ID, OTHER_ID, Ingesting, new, send
 from unspool.testing.stock import BYTES, NOT_NAMES, listed, read_file
+
+with extra("contract"):
+    import pytest
 
 
 class IngestContract(DeleteContract):

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from unspool.core.checksum import crc32c
+from unspool.core.extras import extra
 from unspool.core.model import NO_ATTRIBUTES, Attributes, Block, FileInfo
 from unspool.core.uploading import ANYTHING, Condition, NewFile, UploadOpen
 from unspool.ingest.base import Ingester, Upload
 from unspool.stores.base import Store
+
+with extra("contract"):
+    import pytest
 
 ID, OTHER_ID = bytes(range(16)), bytes(16)
 

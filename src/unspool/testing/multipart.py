@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from obstore.exceptions import AlreadyExistsError, PreconditionError
-
+from unspool.core.extras import extra
 from unspool.core.uploadparts import LARGEST_OBJECT
 from unspool.core.uploadrecord import SentPart
 from unspool.errors import UnspoolError
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.spool import Body
+
+with extra("objects"):
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 if TYPE_CHECKING:
     from obstore import PutMode

@@ -6,10 +6,7 @@ import asyncio
 from contextlib import suppress
 from itertools import count
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
+from unspool.core.extras import extra
 from unspool.errors import InvalidNameError, InvalidRequestError, NotAFileError, NotFoundError, UnspoolError
 from unspool.stores.base import SmallFile
 from unspool.testing.stock import (
@@ -25,6 +22,11 @@ from unspool.testing.stock import (
     read_all_small,
     read_file,
 )
+
+with extra("contract"):
+    import pytest
+    from hypothesis import given
+    from hypothesis import strategies as st
 
 _numbers = count()
 

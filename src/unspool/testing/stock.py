@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-
+from unspool.core.extras import extra
 from unspool.core.model import FileInfo, ListRequest, Span
 from unspool.errors import UnspoolError
 from unspool.stores.base import OpenFile, SmallFile, Store
+
+with extra("contract"):
+    import pytest
+    from hypothesis import HealthCheck, settings
+    from hypothesis import strategies as st
 
 
 @dataclass(frozen=True)

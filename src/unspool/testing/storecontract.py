@@ -18,11 +18,8 @@ import asyncio
 from contextlib import aclosing, suppress
 from itertools import count
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from unspool.core.checksum import crc32c
+from unspool.core.extras import extra
 from unspool.core.model import ListRequest, Span
 from unspool.errors import FileChangedError, NotAFileError, NotFoundError
 from unspool.testing.smallcontract import NameContract, SmallFileContract, SpanContract
@@ -39,6 +36,11 @@ from unspool.testing.stock import (
     spans,
     trees,
 )
+
+with extra("contract"):
+    import pytest
+    from hypothesis import given
+    from hypothesis import strategies as st
 
 
 class StoreContract(NameContract, SmallFileContract, SpanContract):

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
 from unspool.client.events import AttemptBegan, Event, Repairing, Restarting, Retrying, Started, TransferBegan, TransferEnded
+from unspool.core.extras import extra
 from unspool.errors import StalledError, UnspoolError, VerificationError
 from unspool.watch.families import Described, families
 from unspool.watch.figures import Figures, Key
+
+with extra("metrics"):
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
 CLIENT = (
     Described("unspool_client_transfers_running", "gauge", (), "Transfers that are running."),

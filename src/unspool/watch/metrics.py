@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
 from unspool._version import __version__
+from unspool.core.extras import extra
 from unspool.core.resent import Ledger, Read
 from unspool.ingest.base import Ingester
 from unspool.rpc.certificates import Certificates
@@ -24,6 +22,10 @@ from unspool.stores.base import Store
 from unspool.watch.counts import Counts
 from unspool.watch.families import Described, families
 from unspool.watch.figures import Figures, Key, added
+
+with extra("metrics"):
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
 SERVER = (
     Described("unspool_build_info", "gauge", ("version",), "1; the version of the server is the label."),

@@ -10,11 +10,13 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import make_wsgi_app
-from prometheus_client.registry import Collector, CollectorRegistry
-
 from unspool.core.address import HostPort
+from unspool.core.extras import extra
 from unspool.errors import InvalidRequestError
+
+with extra("metrics"):
+    from prometheus_client import make_wsgi_app
+    from prometheus_client.registry import Collector, CollectorRegistry
 
 _PATIENCE = 10.0
 """Seconds that a client may take to send its request: Prometheus gives a scrape 10 s, by default."""

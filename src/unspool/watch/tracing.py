@@ -13,9 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
-
 from unspool._version import __version__
 from unspool.client.events import (
     AttemptBegan,
@@ -27,11 +24,16 @@ from unspool.client.events import (
     TransferBegan,
     TransferEnded,
 )
+from unspool.core.extras import extra
 from unspool.options import Metadata
 from unspool.rpc.along import send_along, sent_along
 from unspool.rpc.status import STATUS
 from unspool.server.entry import Call
 from unspool.server.report import CallEnd
+
+with extra("otel"):
+    from opentelemetry import propagate, trace
+    from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 
 _Attributes: TypeAlias = Mapping[str, str | int | float]
 
