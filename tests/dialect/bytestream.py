@@ -75,8 +75,8 @@ async def status_refused(client: Peer, name: str) -> tuple[grpc.StatusCode, str]
     raise AssertionError("it was answered")
 
 
-def write_refused(address: str, requests: Iterator[pb.WriteRequest]) -> tuple[grpc.StatusCode, str]:
-    """Write; return the status of the failure.
+def write(address: str, requests: Iterator[pb.WriteRequest]) -> int:
+    """Write; return how much was committed. Raises grpc.RpcError.
 
     By gRPC without asyncio: that of asyncio tells a client INTERNAL if the answer comes while it sends.
     """
@@ -86,8 +86,17 @@ def write_refused(address: str, requests: Iterator[pb.WriteRequest]) -> tuple[gr
             request_serializer=pb.WriteRequest.SerializeToString,
             response_deserializer=pb.WriteResponse.FromString,
         )
-        error = write.future(requests).exception()
-    assert isinstance(error, grpc.RpcError)
+        return write(requests).committed_size
+
+
+def write_refused(address: str, requests: Iterator[pb.WriteRequest]) -> tuple[grpc.StatusCode, str]:
+    """Write; return the status of the failure."""
+    try:
+        size = write(address, requests)
+    except grpc.RpcError as refused:
+        error = refused
+    else:
+        raise AssertionError(f"it wrote {size} bytes")
     assert isinstance(error, grpc.Call)
     return error.code(), error.details() or ""
 

@@ -137,7 +137,7 @@ _DEFAULTS = ServerOptions()
 @write_options
 @click.option("--hidden", is_flag=True, help="Serve dotfiles too: files and directories whose names begin with a dot.")
 @click.option("--demo/--no-demo", default=True, help="Also answer the tutorial's demo.Files (default: yes).")
-@click.option("--bytestream/--no-bytestream", default=False, help="Also answer google.bytestream's Read (default: no).")
+@click.option("--bytestream/--no-bytestream", default=False, help="Also speak google.bytestream.ByteStream (default: no).")
 @click.option("--admin", is_flag=True, help="Also answer `unspool top`, to callers that have the right `watch`.")
 @click.option("--metrics", metavar="HOST:PORT", default=None, help="Show metrics to Prometheus there; PORT is on 127.0.0.1.")
 @click.option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True, help="Of the log.")

@@ -29,3 +29,17 @@ def upload_id(key: bytes, name: str, size: int, modified_ns: int, generation: in
     """
     what = f"{size} {modified_ns} {generation} {name}".encode()
     return hashlib.blake2b(what, key=key, digest_size=UPLOAD_ID_BYTES, person=b"unspool upload").digest()
+
+
+def id_by_name(name: str, revision: str, generation: int) -> bytes:
+    """Return the id of an upload whose client gives it none: it is known by its name, and by what it replaces.
+
+    So an upload that was committed has another id than the next one to its name.
+
+    Args:
+        name: name that the file gets.
+        revision: of the file that is there now; "" if there is none.
+        generation: 0, or more if an upload with the same name and revision was committed before.
+    """
+    what = f"{generation} {revision} {name}".encode()
+    return hashlib.blake2b(what, digest_size=UPLOAD_ID_BYTES, person=b"unspool by name").digest()

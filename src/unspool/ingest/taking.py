@@ -117,6 +117,10 @@ class Taking:
         self._acceptor.commit(ends)
         return UploadCommitted(await upload.commit(ends.size))
 
+    async def settle(self) -> int:
+        """Make durable what is written. Return how many bytes that is. May run beside anything else while it is open."""
+        return await self._opened().sync()
+
     def heartbeat(self) -> None:
         """Take a message without parts."""
         self._acceptor.heartbeat()

@@ -1,4 +1,4 @@
-"""Decodes the requests of `google.bytestream.ByteStream`, and encodes the responses to its reads.
+"""Decodes the requests of `google.bytestream.ByteStream`, and encodes the responses.
 
 A read has a name, the first byte wanted and the most bytes wanted; the response is a stream of bytes. There is no size,
 revision, checksum or end marker.
@@ -14,6 +14,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from unspool.core.model import Bytes, ReadRequest
+from unspool.core.parts import WritePart
 from unspool.errors import InvalidRangeError, InvalidRequestError, StartPastEndError
 from unspool.rpc.bytestream import bytestream_pb2 as pb
 from unspool.rpc.wire import varint
@@ -46,14 +47,25 @@ def decode_read_request(data: bytes) -> ReadRequest:
     return ReadRequest(name, start=start, length=limit or None)
 
 
-def decode_write_request(data: bytes) -> str:
-    """Parse a WriteRequest. Returns the name. Raises InvalidRequestError if it is malformed."""
-    return _decode(pb.WriteRequest, data).resource_name
+def decode_write_request(data: bytes) -> WritePart:
+    """Parse a WriteRequest. Raises InvalidRequestError if it is malformed."""
+    message = _decode(pb.WriteRequest, data)
+    return WritePart(message.resource_name, message.write_offset, message.finish_write, message.data)
 
 
 def decode_status_request(data: bytes) -> str:
     """Parse a QueryWriteStatusRequest. Returns the name. Raises InvalidRequestError if it is malformed."""
     return _decode(pb.QueryWriteStatusRequest, data).resource_name
+
+
+def encode_write_response(committed: int) -> bytes:
+    """Serialise a WriteResponse."""
+    return pb.WriteResponse(committed_size=committed).SerializeToString()
+
+
+def encode_status_response(committed: int, *, complete: bool) -> bytes:
+    """Serialise a QueryWriteStatusResponse."""
+    return pb.QueryWriteStatusResponse(committed_size=committed, complete=complete).SerializeToString()
 
 
 def encode_read_response(data: Bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The server's side of `google.bytestream.ByteStream`, the dialect of build caches. It reads; it does not write."""
+"""The server's side of `google.bytestream.ByteStream`, the dialect of build caches: Read. bytestreamwriting.py has the rest."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from contextlib import aclosing
 
 from unspool.answers.frames import runs_of, span_of, stopped_short_error
 from unspool.core.model import ReadRequest
-from unspool.errors import UnsupportedError
+from unspool.ingest.base import Ingester
 from unspool.options import ServiceOptions
 from unspool.rpc import bytestreamwire as wire
+from unspool.server.bytestreamwriting import ByteStreamWriting
 from unspool.server.entry import Asked, Call, Method
 from unspool.server.streams import Streams
 from unspool.stores.base import Store
@@ -25,12 +26,14 @@ class ByteStream:
         store: where the bytes come from. The dialect does not close it.
         streams: how much each stream may send.
         options: sizes and intervals.
+        ingester: where files that are written go; None refuses them.
     """
 
     service = wire.SERVICE
     pool = wire.POOL
 
-    def __init__(self, store: Store, streams: Streams, options: ServiceOptions) -> None:
+    def __init__(self, store: Store, streams: Streams, options: ServiceOptions, ingester: Ingester | None = None) -> None:
+        self._writing = ByteStreamWriting(store, ingester, streams, options)
         self._store = store
         self._streams = streams
         self._options = options
@@ -39,8 +42,7 @@ class ByteStream:
         """See `Dialect.methods`."""
         return (
             Method("Read", wire.decode_read_request, lambda wanted: Asked((wanted.name,), wanted.start), self._read),
-            Method("Write", wire.decode_write_request, lambda name: Asked((name,)), _refuse, streams=False),
-            Method("QueryWriteStatus", wire.decode_status_request, lambda name: Asked((name,)), _refuse, streams=False),
+            *self._writing.methods(),
         )
 
     async def _read(self, wanted: ReadRequest, call: Call) -> None:
@@ -58,10 +60,3 @@ class ByteStream:
             if position != span.stop:
                 # Without this error, the end of the stream would tell the client that the file ends here.
                 raise stopped_short_error(file.info, position, span.stop)
-
-
-async def _refuse(name: str, call: Call) -> None:
-    raise UnsupportedError(
-        f"{name}: this server does not write, so it has no {call.method}; of google.bytestream.ByteStream it has Read",
-        name=name,
-    )

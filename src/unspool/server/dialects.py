@@ -46,7 +46,7 @@ def make(
         streams: how much each stream may send.
         options: sizes and intervals.
         kept: for the one that has checksums of whole files.
-        ingester: for the one that writes.
+        ingester: for those that write.
         everywhere: for `admin`: returns the running calls of all processes.
     """
     if name not in _HOMES:
@@ -56,6 +56,8 @@ def make(
     match name:
         case "unspool":
             return made(store, streams, options, kept, ingester)
+        case "bytestream":
+            return made(store, streams, options, ingester)
         case "admin":
             return made(everywhere, streams, options)
         case _:

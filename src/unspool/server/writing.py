@@ -211,7 +211,7 @@ class _Stream:
         self._call = call
         self._outlet = outlet
         self._idle = options.upload_idle
-        self._taking = Taking(ingester, _owner(call), options, tell=self._tell, interrupt=call.inlet.interrupt)
+        self._taking = Taking(ingester, owner_of(call), options, tell=self._tell, interrupt=call.inlet.interrupt)
 
     async def run(self, first: UploadRequest) -> None:
         """Take the messages of the stream until its end."""
@@ -288,12 +288,13 @@ async def drain(call: Call) -> None:
                 pass
 
 
-def _owner(call: Call) -> str:
+def owner_of(call: Call) -> str:
+    """Return whose uploads a call is about."""
     return "" if call.caller.principal is None else call.caller.principal.name
 
 
 def _key(wanted: tuple[bytes, str], call: Call) -> UploadKey:
-    return UploadKey(*wanted, owner=_owner(call))
+    return UploadKey(*wanted, owner=owner_of(call))
 
 
 def _asked_of_open(wanted: UploadRequest) -> Asked:
