@@ -23,8 +23,8 @@ _GIVEN_BACK_EVERY = 10.0
 takes 64 MiB from the kernel again each time, in about 10 ms."""
 
 _CHANGED = 0.1
-"""Garbage is collected when Python has a tenth more objects, or fewer, than after the last time: when a flood ends, much of what
-is left is garbage. A full collection of a server's 30,000 objects takes 30 ms, in which no call is answered."""
+"""Garbage is collected when Python has a tenth more objects, or fewer, than after the last time: when a flood ends, much of
+what is left is garbage. A full collection of 30,000 objects, as a server has, takes 30 ms, in which no call is answered."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
