@@ -148,6 +148,20 @@ async def plan_uploads(client: Client, files: Sequence[Source], plan: Plan) -> N
     plan.end()
 
 
+async def plan_upload_tree(
+    client: Client, directory: str, address: Address, filters: Sequence[Filter], *, checksum: bool, plan: Plan
+) -> None:
+    """Print what `put -r` would send."""
+    prefix = address.name.removesuffix("/")
+    async for page in client.preview_put_tree(directory, prefix, filters=filters, checksum=checksum):
+        for info in page.wanted:
+            plan.fetch(address.target, info)
+        for failure in page.failures:
+            plan.fail(failure.name, failure.error)
+        plan.keep(page.kept)
+    plan.end()
+
+
 async def plan_deletion(client: Client, address: Address, revision: str | None, plan: Plan, *, recursive: bool) -> None:
     """Print what `rm` would delete. Raises what it would raise, as far as is known without deleting."""
     if recursive:

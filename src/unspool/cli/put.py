@@ -111,7 +111,12 @@ async def put(
         observers=begin_log(log_format),
         **security,
     ) as client:
-        if recursive:
+        if recursive and dry_run:
+            from unspool.cli.dryrun import Plan, plan_upload_tree  # noqa: PLC0415
+
+            plan = Plan(quiet=quiet, json=json, verb="send", place="there")
+            await plan_upload_tree(client, sources[0], address, filters, checksum=checksum, plan=plan)
+        elif recursive:
             from unspool.cli.puttree import put_tree  # noqa: PLC0415
 
             upload = partial(client.put_tree, filters=filters, checksum=checksum, if_absent=if_absent)

@@ -51,8 +51,6 @@ def _check(given: dict[str, object], sources: list[str]) -> None:
         raise click.UsageError("--recursive takes one directory: run it once for each.")
     if recursive and STANDARD_INPUT in sources:
         raise click.UsageError("--recursive takes a directory, and standard input is none.")
-    if recursive and given["dry_run"]:
-        raise click.UsageError("--dry-run is for files, not yet for a tree.")
     if given["jobs"] is not None and not recursive:
         raise click.UsageError("--jobs is for a tree (add --recursive); several files are uploaded one after another.")
     if given["checksum"] and not recursive:

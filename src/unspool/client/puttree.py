@@ -18,8 +18,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TypeAlias
 
+from unspool.client.batchedchecksums import add_checksums
 from unspool.client.events import Observer
 from unspool.client.putbatch import SMALL, Batch
 from unspool.client.puttally import PutTally
@@ -28,7 +30,7 @@ from unspool.client.tally import Relay
 from unspool.client.together import all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
-from unspool.client.treeresults import PutTreeResult
+from unspool.client.treeresults import PutTreeResult, TreePreviewPage
 from unspool.client.upload import Upload, writing
 from unspool.client.uploadstream import Material
 from unspool.client.verify import stat, with_checksum
@@ -38,9 +40,19 @@ from unspool.core.tree import below
 from unspool.core.uploadid import upload_id
 from unspool.core.uploading import Condition
 from unspool.core.uptodate import Need, need
-from unspool.errors import AccessError, FileChangedError, NoSpaceError, NotFoundError, UnspoolError, UnsupportedError
+from unspool.errors import (
+    AccessError,
+    FileChangedError,
+    LocalFileError,
+    NoSpaceError,
+    NotFoundError,
+    UnspoolError,
+    UnsupportedError,
+)
+from unspool.local.copy import LocalCopy
 from unspool.local.disk import Disk
 from unspool.local.listed import Listed
+from unspool.local.outcome import Failure
 from unspool.local.source import FileSource
 from unspool.local.walk import FoundFile, Walk
 from unspool.options import MIB, TransferOptions
@@ -155,8 +167,7 @@ class PutTree:
             self._tally.find(found)
             chosen = [file for file in found.files if self._filters.accept(file.name)]
             self._tally.list(chosen)
-            for file, there in await self._disk.do(partial(self._find_there, chosen)):
-                needed = need(file.size, file.modified_ns, there, checksum=self._checksum)
+            for file, there, needed in await self._sorted(chosen):
                 if needed is Need.NOTHING:
                     self._tally.keep(file.size)
                     continue
@@ -178,11 +189,65 @@ class PutTree:
         for _ in range(self._jobs):
             await queue.put(None)
 
+    async def _sorted(self, files: list[FoundFile]) -> list[tuple[FoundFile, FileInfo | None, Need]]:
+        """Return files with what the server has at their names, and what is to be done about them."""
+        found = await self._disk.do(partial(self._find_there, files))
+        if self._checksum:
+            found = await self._with_checksums(found)
+        return [(file, there, need(file.size, file.modified_ns, there, checksum=self._checksum)) for file, there in found]
+
     def _find_there(self, files: list[FoundFile]) -> list[_Item]:
         """Return files with what the server has at their names, in the disk's thread."""
         assert self._listed is not None
         there = self._listed.find([self._below + file.name for file in files])
         return [(file, there.get(self._below + file.name)) for file in files]
+
+    async def _with_checksums(self, found: list[_Item]) -> list[_Item]:
+        """Ask for the checksums that were not listed: of small files with one stream, of large ones one by one."""
+        lacking = [there for file, there in found if there is not None and there.crc32c is None and there.size == file.size]
+        told: dict[str, FileInfo] = {}
+        small = [info for info in lacking if info.size <= SMALL]
+        if small:
+            told |= {info.name: info for info in await add_checksums(small, self._another())}
+        for info in lacking:
+            if info.size > SMALL:
+                with suppress(UnspoolError):  # then the file is sent, and that says what is wrong
+                    told[info.name] = await with_checksum(info, self._another())
+        return [(file, there and told.get(there.name, there)) for file, there in found]
+
+    def _another(self) -> Transfer:
+        return Transfer(self._seams, self._options, self._observer)
+
+    async def preview(self) -> AsyncGenerator[TreePreviewPage, None]:
+        """Yield what would be sent, kept, or fail; see `Client.preview_put_tree`."""
+        try:
+            walk = await self._disk.do(partial(Walk, self._directory))
+            self._listed = await self._disk.do(Listed)
+            with self._listing.told("preview_put_tree", self._prefix):
+                await self._list()
+                while found := await self._disk.do(walk.some):
+                    wanted: list[FileInfo] = []
+                    kept, failures = 0, list(found.failures)
+                    chosen = [file for file in found.files if self._filters.accept(file.name)]
+                    for file, there, needed in await self._sorted(chosen):
+                        try:
+                            same = needed is Need.NOTHING or (needed is Need.COMPARE and await self._is_same(file, there))
+                        except LocalFileError as error:
+                            failures.append(Failure(file.name, error))
+                            continue
+                        if same:
+                            kept += 1
+                        else:
+                            wanted.append(FileInfo(self._below + file.name, file.size, ""))
+                    yield TreePreviewPage(tuple(wanted), kept, tuple(failures))
+        finally:
+            if self._listed is not None:
+                self._disk.submit(self._listed.close)
+            self._disk.close()
+
+    async def _is_same(self, file: FoundFile, there: FileInfo | None) -> bool:
+        checksum, _ = await self._disk.do(partial(LocalCopy(file.path, file.path).checksums, Event()))
+        return there is not None and checksum == there.crc32c
 
     # The workers
 

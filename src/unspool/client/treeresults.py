@@ -141,12 +141,12 @@ class DeleteTreeResult:
 
 @value
 class TreePreviewPage:
-    """What `get_tree` would do with the files of one page of a listing.
+    """What `get_tree` or `put_tree` would do with some files.
 
     Attributes:
-        wanted: files that would be fetched. An unfinished file of an earlier run counts with its whole size.
-        kept: number of files that are already here.
-        failures: files that could not be written to the destination in its present state.
+        wanted: files that would be fetched or sent. An unfinished file of an earlier run counts with its whole size.
+        kept: number of files that are already here, or at the server.
+        failures: files that could not be written to the destination in its present state, or read here.
     """
 
     wanted: tuple[FileInfo, ...]

@@ -1,9 +1,10 @@
-"""The client's calls that write: put, put_tree, delete, delete_tree."""
+"""The client's calls that write: put, put_tree, preview_put_tree, delete, delete_tree."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -20,7 +21,7 @@ from unspool.options import TransferOptions
 
 if TYPE_CHECKING:
     from unspool.client.results import PutResult
-    from unspool.client.treeresults import DeleteTreeResult, PutTreeResult
+    from unspool.client.treeresults import DeleteTreeResult, PutTreeResult, TreePreviewPage
     from unspool.core.filters import Filter
     from unspool.core.model import FileInfo
     from unspool.local.source import Source
@@ -160,6 +161,39 @@ class WriteCalls(Connected):
             condition=Condition(if_absent),
         )
         return await tree.run()
+
+    async def preview_put_tree(
+        self,
+        directory: str | PathLike[str],
+        prefix: str,
+        *,
+        filters: Sequence[Filter] = (),
+        checksum: bool = False,
+        options: TransferOptions | None = None,
+    ) -> AsyncGenerator[TreePreviewPage, None]:
+        """Yield what `put_tree` would send, page by page as the directory is read. Sends nothing.
+
+        Arguments and errors as `put_tree`. A file whose checksum the server does not say counts as to be sent.
+        """
+        from unspool.client.puttree import PutTree  # noqa: PLC0415 - as above
+        from unspool.core.filters import Filters  # noqa: PLC0415 - as above
+        from unspool.core.uploading import Condition  # noqa: PLC0415 - as above
+
+        check_prefix(prefix)
+        tree = PutTree(
+            local_path(directory),
+            prefix,
+            self._open_seams(),
+            options or self.options,
+            self._observers(()),
+            key=b"",
+            filters=Filters(filters),
+            checksum=checksum,
+            condition=Condition(),
+        )
+        async with aclosing(tree.preview()) as pages:
+            async for page in pages:
+                yield page
 
     async def delete(
         self,

@@ -2,7 +2,7 @@
 
 Rule 1: a file that the server has with the same size and the same modification time is skipped, as rsync does: `put` gives it
         the local time. With `checksum`, or if only the size is the same, the checksums are compared, and equal files skipped.
-Rule 2: a file whose checksum the server does not list is sent. The server finds out whether it has the same bytes.
+Rule 2: a file whose checksum the server does not say is sent. The server finds out whether it has the same bytes.
 """
 
 from __future__ import annotations
