@@ -12,9 +12,10 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.compression import compr
 from fsspec.core import get_compression
 
+from unspool.client.feed import Feed
 from unspool.errors import AlreadyExistsError, InvalidRequestError, NotAFileError, NotFoundError, UnsupportedError
 from unspool.filesystem.paths import file_of, server_of
-from unspool.filesystem.written import Compressed, Feed, WrittenFile, WrittenText
+from unspool.filesystem.written import Compressed, WrittenFile, WrittenText
 
 if TYPE_CHECKING:
     from unspool.filesystem.hosts import Hosts
