@@ -17,6 +17,7 @@ from fsspec.callbacks import Callback
 from filesystem.conftest import Served, served_in_a_thread
 from processes import eventually
 from unspool import RetryPolicy, TransferOptions
+from unspool.client.feed import Feed
 from unspool.errors import (
     AlreadyExistsError,
     IncompleteTreeError,
@@ -25,7 +26,6 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.filesystem import UnspoolFileSystem
-from unspool.filesystem.written import Feed
 
 LARGE = Random(0).randbytes(3_000_000)
 BLOCK = 1 << 20

@@ -57,6 +57,7 @@ PUBLIC = [
     "get_tree",
     "list",
     "open",
+    "open_write",
     "put",
     "put_tree",
     "read",

@@ -19,6 +19,7 @@ PRINTED = {
     'client.get("models/model.bin", "model.bin")  # to': "model.bin 3000000 file 0\n",
     "uploads/new.bin": "file 1000 0\nuploads/new.bin: exists already",
     "put_tree": "1 1 0 0",
+    "client.open_write(": "size=21",
     "client.delete(": "uploads/old.bin: no such file",
     "progress=show": "3000000 of 3000000 bytes",
     "unspool.open(": "file\nmodels/model.bin\nmodels/small.txt\nb'small\\n'\n1024\n",

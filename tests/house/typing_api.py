@@ -43,6 +43,9 @@ def from_a_script() -> None:
     assert_type(unspool.put_tree("models", "localhost:50051/models", filters=[("exclude", "*.tmp")]), PutTreeResult)
     assert_type(unspool.delete("localhost:50051/model.bin", if_revision="r1"), FileInfo | None)
     assert_type(unspool.delete_tree("localhost:50051/models"), DeleteTreeResult)
+    with unspool.open_write("localhost:50051/model.bin", if_absent=True) as written:
+        written.write(b"bytes")
+    assert_type(written.result, PutResult | None)
     assert_type(unspool.stat("localhost:50051/model.bin"), FileInfo)
     assert_type(unspool.exists("localhost:50051/model.bin"), bool)
     assert_type(unspool.read("localhost:50051/model.bin", start=1, length=2), bytes)

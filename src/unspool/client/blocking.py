@@ -15,7 +15,7 @@ import io
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import MappingProxyType
-from typing import Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, Unpack, overload
 
 from unspool.client.client import Client
 from unspool.client.events import Observer
@@ -31,6 +31,9 @@ from unspool.core.model import Entry, FileInfo, NamedSpan, Page, Prefix
 from unspool.errors import InvalidRequestError
 from unspool.local.streamsource import Reader
 from unspool.options import Dialect, Security, TransferOptions
+
+if TYPE_CHECKING:
+    from unspool.client.remotewriter import RemoteWriter
 
 T = TypeVar("T")
 
@@ -94,6 +97,29 @@ def put(
         )
 
     return _ask(url, upload, options, observers, upload_key=upload_key, **security)
+
+
+def open_write(
+    url: str,
+    *,
+    if_absent: bool = False,
+    if_revision: str | None = None,
+    content_type: str = "",
+    options: TransferOptions | None = None,
+    observers: Sequence[Observer] = (),
+    **security: Unpack[Security],
+) -> RemoteWriter:
+    """Open a file at a server for writing, like a local one with mode "wb". It gets its name when it is closed, whole.
+
+    Use a `with`: an exception gives the file up, and the name has what it had. `abort` does the same. `write` waits when the
+    server is slower, and raises what ended the upload; so does `close`. Arguments and errors as `Client.open_write`.
+    """
+    from unspool.client.remotewriter import RemoteWriter  # noqa: PLC0415 - most programs only read
+
+    conditions = {"if_absent": if_absent, "if_revision": if_revision, "content_type": content_type}
+    address = parse_address(url)
+    client = Client(address.target, options=options, observers=observers, **security)
+    return RemoteWriter(address, portal(), client, conditions)
 
 
 def put_tree(

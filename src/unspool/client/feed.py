@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from unspool.errors import LocalFileError
+
 _POLL = 0.1
 """Seconds that a read of the upload waits before it looks whether the upload was given up, as for a pipe."""
 
@@ -16,6 +18,7 @@ class Feed:
         self._part = memoryview(b"")
         self._finished = False
         self._closed = False
+        self._aborted = False
 
     def put(self, data: bytes) -> bool:
         """Wait for room, and add bytes. Return False if nobody reads them any more."""
@@ -37,11 +40,19 @@ class Feed:
             self._closed = True
             self._changed.notify_all()
 
+    def abort(self) -> None:
+        """Have the next read fail: the file is not to be written."""
+        with self._changed:
+            self._aborted = self._closed = True
+            self._changed.notify_all()
+
     def read(self, size: int, /) -> bytes | None:
         """Return at most `size` bytes; None if there are none yet; none at the end. As a raw file that does not block."""
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._part) or self._finished, _POLL):
+            if not self._changed.wait_for(lambda: bool(self._part) or self._finished or self._aborted, _POLL):
                 return None
+            if self._aborted:
+                raise LocalFileError("the program that wrote the file gave it up")
             part, self._part = self._part[:size], self._part[size:]
             if not self._part:
                 self._changed.notify_all()

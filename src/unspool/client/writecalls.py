@@ -1,10 +1,10 @@
-"""The client's calls that write: put, put_tree, preview_put_tree, delete, delete_tree."""
+"""The client's calls that write: put, open_write, put_tree, preview_put_tree, delete, delete_tree."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -22,6 +22,7 @@ from unspool.options import TransferOptions
 if TYPE_CHECKING:
     from unspool.client.results import PutResult
     from unspool.client.treeresults import DeleteTreeResult, PutTreeResult, TreePreviewPage
+    from unspool.client.writing import Writing
     from unspool.core.filters import Filter
     from unspool.core.model import FileInfo
     from unspool.local.source import Source
@@ -108,6 +109,49 @@ class WriteCalls(Connected):
                 ).run()
         finally:
             material.close()
+
+    @asynccontextmanager
+    async def open_write(
+        self,
+        name: str,
+        *,
+        if_absent: bool = False,
+        if_revision: str | None = None,
+        content_type: str = "",
+        options: TransferOptions | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> AsyncGenerator[Writing, None]:
+        """Open a file at the server for writing, for bytes that a program makes as it goes.
+
+            async with client.open_write(name) as file:
+                await file.write(b"...")
+
+        At the end of the block the file gets its name, whole and verified, unless `commit` was called already. If the block is
+        left by an exception, or after `abort`, the name has what it had. `write` waits when the server is slower. If the
+        connection breaks, the upload goes on as `put` of a reader does; it cannot be resumed by another call.
+
+        Arguments and errors as `put`. An error of the upload is raised by `write` or `commit`, or at the end of the block.
+        """
+        from unspool.client.feed import Feed  # noqa: PLC0415 - most clients only read
+        from unspool.client.writing import Writing  # noqa: PLC0415 - as above
+
+        feed = Feed()
+        upload = self.put(
+            feed,
+            name,
+            if_absent=if_absent,
+            if_revision=if_revision,
+            content_type=content_type,
+            options=options,
+            observers=observers,
+        )
+        writing = Writing(name, feed, asyncio.create_task(upload))
+        try:
+            yield writing
+            if not writing.ended:
+                await writing.commit()
+        finally:
+            await writing.abort()
 
     async def put_tree(
         self,
