@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from cli.serveddir import Served
 from gate import Gate
 from processes import ENVIRONMENT, UNSPOOL, eventually, free_port, outcome_of, running, serving, size_of, unspool
-from unspool.cli.getcommand import HABITS
+from unspool.cli.getcommand import GetCommand
+from unspool.cli.putcommand import PutCommand
 from unspool.cli.targets import split_words
 from unspool.core.address import is_server, is_url, parse_address
 
@@ -88,14 +89,21 @@ def test_what_has_a_port_and_a_name_is_a_url(host: str, port: int, name: str) ->
         assert parse_address(url).name == name
 
 
-@pytest.mark.parametrize("option", HABITS)
+@pytest.mark.parametrize("option", GetCommand.habits)
 def test_habits_are_answered_with_what_to_write(tmp_path: Path, option: str) -> None:
-    """The destination options of curl, wget and aria2 are a usage error that shows how to write it here."""
+    """Options of curl, wget, aria2 and rsync are a usage error of `get` that shows how to write it here."""
     done = unspool("get", "localhost:1/a", option, "out", cwd=tmp_path)
     assert done.code == 2
-    assert f"there is no {option}: " in done.err
-    assert "unspool get URL" in done.err
+    assert f"there is no {option}: {GetCommand.habits[option]}" in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", PutCommand.habits)
+def test_habits_of_uploading_are_answered_with_what_to_write(tmp_path: Path, option: str) -> None:
+    """The same for `put`, with the options of curl and rsync."""
+    done = unspool("put", option, "in", "localhost:1/a", cwd=tmp_path)
+    assert done.code == 2
+    assert f"there is no {option}: {PutCommand.habits[option]}" in done.err
 
 
 # Files

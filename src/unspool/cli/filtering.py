@@ -1,9 +1,9 @@
-"""The options --include and --exclude, whose order on the command line matters."""
+"""The options --include and --exclude, whose order on the command line matters, and options of other programs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -16,12 +16,22 @@ class FilteringCommand(click.Command):
     """A command with the parameter `filters`: its includes and excludes in the order of the command line.
 
     click returns the values of each option separately. Only its parser knows the order of the options.
+
+    Attributes:
+        habits: options that users of other programs may try, and what to write instead.
     """
+
+    habits: ClassVar[Mapping[str, str]] = {}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See click."""
         given = list(args)
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name in self.habits:
+                raise click.UsageError(f"There is no {error.option_name}: {self.habits[error.option_name]}.", ctx) from None
+            raise
         left = {kind: iter(ctx.params.pop(kind, None) or ()) for kind in _KINDS}
         _, _, order = self.make_parser(ctx).parse_args(given)
         kinds = [option.name for option in order if option.name in _KINDS]

@@ -1,4 +1,4 @@
-"""Parses the command line of `get`: its words, its filters, and options that users of other programs may try."""
+"""Parses the command line of `get`: its words, its filters, and the options of a tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TO_A_FILE = "the destination is the second argument: unspool get URL FILE"
 _TO_THE_NAME = "without a destination a file gets the last part of its name, here: unspool get URL"
 _GOES_ON = "get always resumes an interrupted download: unspool get URL"
 
-HABITS = {
+_HABITS = {
     "-o": _TO_A_FILE,
     "--output": _TO_A_FILE,
     "--out": _TO_A_FILE,
@@ -24,21 +24,19 @@ HABITS = {
     "-c": _GOES_ON,
     "--continue": _GOES_ON,
     "--continue-at": _GOES_ON,
+    "--delete": "get -r deletes nothing; `unspool verify -r URL DIR` tells what differs from the server",
 }
-"""Options of curl, wget and aria2, and what to write instead."""
+"""Options of curl, wget, aria2 and rsync, and what to write instead."""
 
 
 class GetCommand(FilteringCommand):
     """The command `get`. It replaces `words` by `urls` and `dest`, and sets `url` if there is exactly one."""
 
+    habits = _HABITS
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See click."""
-        try:
-            rest = super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            if error.option_name in HABITS:
-                raise click.UsageError(f"There is no {error.option_name}: {HABITS[error.option_name]}.", ctx) from None
-            raise
+        rest = super().parse_args(ctx, args)
         if ctx.resilient_parsing:
             return rest
         listed = ctx.params["listed"] is not None

@@ -13,9 +13,26 @@ from unspool.core.names import check_name
 
 STANDARD_INPUT = "-"
 
+_GOES_ON = "put always goes on with an interrupted upload: unspool put FILE URL"
+_FILE_FIRST = "the file is the first argument: unspool put FILE URL"
+
+_HABITS = {
+    "-T": _FILE_FIRST,
+    "--upload-file": _FILE_FIRST,
+    "-C": _GOES_ON,
+    "-c": _GOES_ON,
+    "--continue-at": _GOES_ON,
+    "-a": "put -r keeps times and executable bits anyway: unspool put -r DIRECTORY URL",
+    "--archive": "put -r keeps times and executable bits anyway: unspool put -r DIRECTORY URL",
+    "--delete": "put -r deletes nothing at the server; unspool rm URL... does",
+}
+"""Options of curl and rsync, and what to write instead."""
+
 
 class PutCommand(FilteringCommand):
     """The command `put`. It replaces `words` by `sources` and `url`."""
+
+    habits = _HABITS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See click."""
