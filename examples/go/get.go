@@ -38,9 +38,8 @@ func (r result) String() string {
 		r.out, r.size, r.resumed, r.attempts, r.verified)
 }
 
-// get downloads a file, whole and verified, or not at all.
-func get(ctx context.Context, target, name, out string, opts options) (_ result, err error) {
-	conn, err := grpc.NewClient(target,
+func connect(target string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		// The retry budget of this program decides when to retry (section 7).
 		grpc.WithDisableRetry(),
@@ -48,6 +47,11 @@ func get(ctx context.Context, target, name, out string, opts options) (_ result,
 			BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: time.Second,
 		}, MinConnectTimeout: 10 * time.Second}),
 	)
+}
+
+// get downloads a file, whole and verified, or not at all.
+func get(ctx context.Context, target, name, out string, opts options) (_ result, err error) {
+	conn, err := connect(target)
 	if err != nil {
 		return result{}, err
 	}
@@ -118,11 +122,19 @@ func (d *download) keep(err error) error {
 
 // fetch makes attempts until the read is complete, or the budget is spent.
 func (d *download) fetch(ctx context.Context) error {
-	fruitless := 0
-	for {
+	return retried(ctx, "get", d.opts.retryBudget, func() (bool, error) {
 		before := d.receiver.position
 		d.attempts++
 		err := d.attempt(ctx)
+		return d.receiver.position > before, err
+	})
+}
+
+// retried makes attempts until one succeeds, or so many in a row have made no progress (section 7).
+func retried(ctx context.Context, what string, budget int, attempt func() (progressed bool, err error)) error {
+	fruitless := 0
+	for {
+		progressed, err := attempt()
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
@@ -130,14 +142,14 @@ func (d *download) fetch(ctx context.Context) error {
 		if !errors.As(err, &f) || !f.again {
 			return err
 		}
-		if d.receiver.position > before {
+		if progressed {
 			fruitless = 0
-		} else if fruitless++; fruitless >= d.opts.retryBudget {
+		} else if fruitless++; fruitless >= budget {
 			return err
 		}
 		wait := min(longestWait, firstWait<<min(max(fruitless-1, 0), 10))
 		wait = mathrand.N(wait) + min(max(f.retryAfter, 0), longestRetryAfter)
-		fmt.Fprintf(os.Stderr, "get: retrying in %.1f s: %v\n", wait.Seconds(), f)
+		fmt.Fprintf(os.Stderr, what+": retrying in %.1f s: %v\n", wait.Seconds(), f)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

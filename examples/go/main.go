@@ -1,4 +1,4 @@
-// Command get downloads one file from a server of unspool.v1. It is written from PROTOCOL.md and the .proto alone, and
+// Command get downloads one file from a server of unspool.v1, or uploads one. It is written from PROTOCOL.md and the .proto alone, and
 // is there to show that they are enough; the comments name the sections they follow.
 package main
 
@@ -16,6 +16,10 @@ import (
 const usage = `usage: get HOST:PORT NAME OUT [options]
 
 Downloads NAME to OUT. Until it is whole it is OUT.part, beside a small OUT.part.json.
+
+usage: get put HOST:PORT FILE NAME [options]
+
+Uploads FILE to NAME. Until that is done, FILE.upload has the upload's id: run it again to go on.
 
 `
 
@@ -48,6 +52,10 @@ func run(args []string) int {
 	flags.IntVar(&opts.retryBudget, "retry-budget", 10, "`attempts` in a row without a new good byte before giving up")
 	flags.DurationVar(&opts.idleTimeout, "idle-timeout", 30*time.Second, "silence after which an attempt counts as stalled")
 	operands, err := parse(flags, args)
+	uploads := len(operands) > 0 && operands[0] == "put"
+	if uploads {
+		operands = operands[1:]
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -60,7 +68,12 @@ func run(args []string) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	done, err := get(ctx, operands[0], operands[1], operands[2], opts)
+	var done fmt.Stringer
+	if uploads {
+		done, err = put(ctx, operands[0], operands[1], operands[2], opts)
+	} else {
+		done, err = get(ctx, operands[0], operands[1], operands[2], opts)
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "get: %v\n", err)
 		return exitFailed
