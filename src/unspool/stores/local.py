@@ -198,7 +198,12 @@ class LocalStore:
                 return page_of(entries, page_size)
 
         try:
-            while (page := await self._threads.run(take)) != Page():
+            if (page := await self._threads.run(take)) == Page():
+                return
+            yield page  # before the second one is looked for
+            coming = self._threads.submit(take)
+            while (page := await asyncio.wrap_future(coming)) != Page():
+                coming = self._threads.submit(take)  # the next one is looked for while this one is sent
                 yield page
                 del page
         finally:
