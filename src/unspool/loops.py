@@ -46,7 +46,7 @@ def keep_freed_memory() -> None:
     """Make glibc keep up to 64 MiB of freed memory for the next allocations. Other C libraries are left as they are.
 
     By default glibc returns allocations as large as our blocks to the kernel as soon as they are freed. Every new block then
-    costs page faults: two thirds of a server's processor time, measured (docs/benchmarks.md).
+    costs page faults: two thirds of a server's processor time, measured (docs/measurements.md).
 
     The setting applies to the whole process, so the library does not change it. The commands call this when they start, and an
     application may call it too.

@@ -1,8 +1,8 @@
 """How many bytes a connection may receive ahead of its readers, in a process in which many calls run.
 
 gRPC receives ahead what keeps the network busy, which it measures. In a process with many readers near a fast server it
-measures its own delay, and receives more and more: 256 readers took 5.6 GiB (docs/benchmarks.md). A quota of memory would bound
-that, but gRPC in Python cannot set one.
+measures its own delay, and receives more and more: 256 readers took 5.6 GiB (docs/measurements.md). A quota of memory would
+bound that, but gRPC in Python cannot set one.
 
 Rule 1: while few calls run, gRPC decides.
 Rule 2: while more run, a call that begins may receive its share of a fixed amount ahead.

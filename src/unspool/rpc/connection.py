@@ -45,7 +45,7 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.enable_retries", 0),
     # Otherwise channels of one process share connections, and a new channel would reuse the old connection.
     ("grpc.use_local_subchannel_pool", 1),
-    # Largest HTTP/2 frame: a block in one frame instead of 64. Measured: +13 % (docs/benchmarks.md).
+    # Largest HTTP/2 frame: a block in one frame instead of 64. Measured: +13 % (docs/measurements.md).
     ("grpc.http2.max_frame_size", 4 << 20),
 ]
 
