@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tools.extras import USES
 
+import unspool
 from unspool.core.extras import MissingExtraError, extra
 
-HIDDEN = ("fsspec", "h2", "hypothesis", "jwt", "obstore", "opentelemetry", "prometheus_client", "pytest")
+HIDDEN = ("botocore", "fsspec", "h2", "hypothesis", "jwt", "obstore", "opentelemetry", "prometheus_client", "pytest")
 
-MORE = {
-    "unspool.ingest.objects": "objects",
-    "unspool.testing.deletecontract": "contract",
-    "unspool.testing.ingestcontract": "contract",
-    "unspool.testing.storecontract": "contract",
-    "unspool.testing.http2": "testing",
-    "unspool.watch.clientmetrics": "metrics",
-    "unspool.watch.families": "metrics",
-    "unspool.watch.pageserver": "metrics",
-}
-"""Modules that are public, or imported first by others, and what each needs."""
+ROOT = Path(unspool.__file__).parent
+
+# fsspec is looked for where the package of those modules is imported.
+MODULES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if path.parent.name != "filesystem")
 
 PROGRAM = """
 import json, sys
@@ -42,14 +38,29 @@ print(json.dumps(said))
 
 def test_what_lacks_a_package_says_what_to_install() -> None:
     """Each part that needs an extra raises the same error without it, which `except ImportError` catches, too."""
-    wanted = list(USES) + list(MORE.values())
-    programs = list(USES.values()) + [f"import {module}" for module in MORE]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], input=json.dumps([programs, HIDDEN]), capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps([list(USES.values()), HIDDEN]),
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    for name, said in zip(wanted, json.loads(done.stdout), strict=True):
+    for name, said in zip(USES, json.loads(done.stdout), strict=True):
         assert said.startswith("MissingExtraError: the package "), said
         assert said.endswith(f" is not installed: run pip install 'unspool[{name}]'")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_imports_them_where_the_error_is_made(path: str) -> None:
+    """Every module can be imported first, so each has the packages of an extra within `with extra`."""
+    bare = [
+        statement
+        for statement in ast.parse((ROOT / path).read_text()).body
+        if isinstance(statement, (ast.Import, ast.ImportFrom))
+        and (statement.module or "" if isinstance(statement, ast.ImportFrom) else statement.names[0].name).partition(".")[0]
+        in HIDDEN
+    ]
+    assert [ast.unparse(statement) for statement in bare] == []
 
 
 def test_a_module_of_our_own_that_is_missing_is_a_defect() -> None:

@@ -106,11 +106,13 @@ class LocalUpload:
 
     async def aclose(self) -> None:
         """See `Upload.aclose`."""
-        if not self._closed:
-            self._closed = True
-            self._let_go(self)
         closing = self._threads.submit(self._close)
-        await asyncio.shield(asyncio.wrap_future(closing))
+        try:
+            await asyncio.shield(asyncio.wrap_future(closing))
+        finally:
+            if not self._closed:
+                self._closed = True
+                self._let_go(self)  # not before what was received is in the journal, for those who ask
 
     async def _run(self, work: Callable[[UploadFile], T]) -> T:
         return await self._threads.run(lambda: self._alone(work))

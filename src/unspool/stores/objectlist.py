@@ -15,8 +15,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from obstore.exceptions import BaseError, InvalidPathError
-
+from unspool.core.extras import extra
 from unspool.core.model import FileInfo, Omission, Page
 from unspool.core.names import MAX_NAME_BYTES, check_name, is_hidden
 from unspool.core.omissions import NAMED, Omissions, Reason
@@ -24,6 +23,9 @@ from unspool.core.ours import is_ours
 from unspool.errors import DataLossError, InvalidNameError, NotFoundError
 from unspool.stores.objecterrors import mapped
 from unspool.stores.oddkeys import past
+
+with extra("objects"):
+    from obstore.exceptions import BaseError, InvalidPathError
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -9,16 +9,13 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from unspool.errors import InvalidRequestError, UnsupportedError
+from unspool.core.extras import extra
+from unspool.errors import InvalidRequestError
 
-try:
+with extra("objects"):
     import botocore.session
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
-except ModuleNotFoundError as error:
-    if error.name != "botocore":
-        raise
-    raise UnsupportedError("writing to S3 needs the package botocore: install `unspool[objects]`") from error
 
 __all__ = ["BotoCoreError", "ClientError", "S3Checksums", "checksum_of", "client"]
 
