@@ -116,7 +116,11 @@ class SentParts:
                 metadata = metadata_of(self._opens.attributes, mark=self.record.mark, crc32c=self._opens.crc32c)
                 upload = await senders.run(lambda: multipart.begin(name, metadata, content_type_of(name)))
                 self.record = replace(self.record, multipart=upload)
-                await self.note()
+                try:
+                    await self.note()
+                except TakenOverError:  # nobody would find it
+                    await senders.run(lambda: multipart.abort(name, upload))
+                    raise
         upload = self.record.multipart
         try:
             tag = await senders.run(lambda: multipart.send(name, upload, number, spool.body(), spool.crc32c))

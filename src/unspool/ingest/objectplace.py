@@ -44,7 +44,7 @@ class Kept:
     Attributes:
         record: None if there is none, or only a damaged one.
         tag: entity tag of the record; None if there is none.
-        tails: the bytes of incomplete parts, in ascending order.
+        tails: the bytes of incomplete parts.
     """
 
     record: UploadRecord | None
@@ -90,7 +90,7 @@ class Place:
         record = tag = None
         if any(kept.key == self.record_key for kept in listed) and (got := await self._bucket.get(self.record_key)) is not None:
             record, tag = decode(got[0]), got[1]
-        return Kept(record, tag, sorted(tails, key=lambda tail: (tail.span.start, -tail.span.stop)))
+        return Kept(record, tag, tails)
 
     async def write(self, record: UploadRecord, tag: str | None) -> str:
         """Write the record over the one with this entity tag; None if there must be none. Return the new tag.

@@ -51,14 +51,19 @@ def _joined(tails: Sequence[Tail]) -> int:
 
 
 def _chains(tails: Sequence[Tail], record: UploadRecord) -> dict[int, list[Tail]]:
-    """Return, for each incomplete part, the tails that follow one another from its start on."""
-    found: dict[int, list[Tail]] = {}
-    for tail in tails:
+    """Return, for each incomplete part, the tails that follow one another from its start on.
+
+    A server that was taken over may have kept others of the same bytes: the tails that reach furthest are taken.
+    """
+    reached: dict[int, dict[int, list[Tail]]] = {}
+    for tail in sorted(tails, key=lambda tail: tail.span.start):
         number = tail.span.start // record.part_size
-        chain = found.get(number, [])
-        if number not in record.parts and tail.span.start == (chain[-1].span.stop if chain else number * record.part_size):
-            found[number] = [*chain, tail]
-    return found
+        if number in record.parts:
+            continue
+        ways = reached.setdefault(number, {number * record.part_size: []})
+        if tail.span.start in ways:
+            ways.setdefault(tail.span.stop, [*ways[tail.span.start], tail])
+    return {number: ways[max(ways)] for number, ways in reached.items() if len(ways) > 1}
 
 
 async def resume(opens: UploadOpen, home: Home, place: Place, kept: Kept) -> tuple[SentParts, dict[int, Spool]]:
@@ -78,10 +83,19 @@ async def resume(opens: UploadOpen, home: Home, place: Place, kept: Kept) -> tup
     chains = {number: tails for number, tails in _chains(kept.tails, record).items() if _wanted(tails, opens, record, number)}
     used = {tail.key for tails in chains.values() for tail in tails}
     await place.remove(tail.key for tail in kept.tails if tail.key not in used)
-    spools = {number: await _spooled(opens.name, tails, home, place) for number, tails in chains.items()}
     sent = SentParts(opens, home, place, record, kept.tag)
-    if kept.tag is not None:
-        await sent.note()
+    spools: dict[int, Spool] = {}
+    try:
+        for number, tails in chains.items():
+            with served(opens.name):
+                spools[number] = await home.disk.run(Spool)
+            await _fill(spools[number], opens.name, tails, home, place)
+        if kept.tag is not None:
+            await sent.note()
+    except BaseException:
+        for spool in spools.values():
+            spool.close()
+        raise
     return sent, spools
 
 
@@ -113,14 +127,12 @@ def _is_discarded(start: int, length: int, discard: Sequence[Span]) -> bool:
     return any(span.length and span.start < start + length and start < span.stop for span in discard)
 
 
-async def _spooled(name: str, tails: Sequence[Tail], home: Home, place: Place) -> Spool:
+async def _fill(spool: Spool, name: str, tails: Sequence[Tail], home: Home, place: Place) -> None:
     """Read the beginning of an incomplete part."""
-    with served(name):
-        spool = await home.disk.run(Spool)
-        for tail in tails:
-            data = await place.read(tail.key)
-            if len(data) != tail.span.length or crc32c(data) != tail.crc32c:
-                break
+    for tail in tails:
+        data = await place.read(tail.key)
+        if len(data) != tail.span.length or crc32c(data) != tail.crc32c:
+            break
+        with served(name):
             await home.disk.run(partial(spool.write, data, tail.crc32c))
     spool.kept = spool.length
-    return spool

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from unspool.core.checksum import crc32c
 from unspool.core.counted import counted
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.segments import Segment, SegmentTable
 from unspool.core.uploading import UploadOpen
 from unspool.core.uploadparts import MOST_PARTS, divided, full_length
-from unspool.errors import SequenceError, ServerError, TooLargeError, UnspoolError
+from unspool.errors import DataLossError, SequenceError, ServerError, TooLargeError, UnspoolError
 from unspool.ingest.bucket import OnlyIf
 from unspool.ingest.multipart import GoneError, LostPartError
 from unspool.ingest.objectcommit import committed, condition_of, described
@@ -110,7 +111,11 @@ class ObjectUpload:
         if spool is None or within == 0:
             await self._forget(number)
             with served(name):
-                spool = self._spools[number] = await self._home.disk.run(Spool)
+                spool = await self._home.disk.run(Spool)
+            if self._closing is not None:  # meanwhile
+                spool.close()
+                self._check()
+            self._spools[number] = spool
         if within != spool.length:
             raise SequenceError(f"{name}: the block at byte {piece.offset} does not continue what there is", name=name)
         with served(name):
@@ -121,6 +126,9 @@ class ObjectUpload:
             while len(self._sending) >= _DEPTH:
                 await asyncio.wait(self._sending.values(), return_when=asyncio.FIRST_COMPLETED)
             await self._home.sending.acquire()
+            if self._closing is not None:  # meanwhile
+                self._home.sending.release()
+                self._check()
             self._sending[number] = asyncio.create_task(self._send(number, spool))
 
     async def _forget(self, number: int) -> None:
@@ -213,7 +221,8 @@ class ObjectUpload:
         assert checksum is not None, "the caller has verified the whole"
         async with self._naming:
             only_if = condition_of(name, condition, await bucket.current(name))
-            request = (self._complete if self._sent.record.multipart else self._put)(size, checksum, only_if)
+            in_parts = size > self._part_size or self._sent.record.multipart
+            request = (self._complete if in_parts else self._put)(size, checksum, only_if)
             try:
                 tag = await committed(bucket, name, condition, mark, request)
             except GoneError:
@@ -239,10 +248,12 @@ class ObjectUpload:
             if spool is not None:
                 with served(self._opens.name):
                     data = await self._home.disk.run(lambda: spool.read(0, size))
+            if crc32c(data) != checksum:
+                raise DataLossError(f"{self._opens.name}: what was received of it cannot be read as it was written")
             return await self._home.bucket.put(self._opens.name, data, metadata, only_if)
 
     async def _complete(self, size: int, checksum: int, only_if: OnlyIf) -> str:
-        """Make the object of its parts. The last one is sent now if the size was not known."""
+        """Make the object of its parts. What is not sent is sent now: the last one, if the size was not known."""
         last = {number: await self._sent.send(number, spool) for number, spool in self._spools.items()}
         return await self._sent.complete(last, size, checksum, only_if)
 
