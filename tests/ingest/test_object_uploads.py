@@ -541,3 +541,21 @@ async def test_a_file_that_is_replaced_while_it_is_deleted_stays(monkeypatch: py
         with pytest.raises(FileChangedError):
             await there.ingester.delete("a.bin", info.revision)
         assert (await read_file(there.store, "a.bin"))[1] == b"theirs"
+
+
+async def test_who_asks_while_an_upload_is_closed_hears_of_all_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload is known as it is until its last bytes are kept."""
+    real, seen = Place.keep_tail, []
+
+    async def asking(self: Place, start: int, data: bytes) -> None:
+        known = await there.ingester.stat(KEY)
+        assert isinstance(known, SegmentTable)
+        seen.append(known.good_bytes)
+        await real(self, start, data)
+
+    monkeypatch.setattr(Place, "keep_tail", asking)
+    async with in_memory() as there:
+        upload = await there.open()
+        await send(upload, BYTES[:600])
+        await upload.aclose()
+    assert seen == [600]

@@ -53,7 +53,7 @@ class ObjectUpload:
         sent: the parts that the store has.
         spools: the beginnings of incomplete parts, by number.
         naming: held while what is at the name is compared and replaced.
-        let_go: called when it is closed or taken over.
+        let_go: called when it is closed, and what is to be kept is kept.
     """
 
     def __init__(
@@ -274,7 +274,6 @@ class ObjectUpload:
     async def aclose(self) -> None:
         """See `Upload.aclose`."""
         if self._closing is None:
-            self._let_go(self)
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
 
@@ -286,5 +285,6 @@ class ObjectUpload:
                 await self._keep_tails()
         except UnspoolError as error:
             log.warning("the end of an unfinished upload of %r was not kept: %s", self._opens.name, error.message)
+        self._let_go(self)  # not before: who asks meanwhile would hear of fewer bytes
         for number in list(self._spools):
             await self._drop(number)
