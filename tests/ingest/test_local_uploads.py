@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from unspool.core.ours import UPLOADS
 from unspool.core.segments import SEGMENT_SIZE
 from unspool.core.uploading import IF_ABSENT, Condition, UploadKey, UploadOpen
 from unspool.errors import (
+    FileChangedError,
     TakenOverError,
     UnreachableError,
 )
@@ -240,6 +241,28 @@ async def test_of_several_that_replace_a_revision_one_does(tmp_path: Path) -> No
         for upload in uploads:
             await upload.aclose()
     assert sorted(type(end).__name__ for end in ends) == ["FileChangedError"] * 5 + ["FileInfo"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_of_a_deletion_and_a_commit_of_one_revision_one_happens(tmp_path: Path, seed: int) -> None:
+    """From two processes at the same time: the file is deleted and the commit refused, or replaced and the deletion refused."""
+    random = Random(seed)
+    async with ingesting(tmp_path) as first, ingesting(tmp_path) as second:
+        old = await put(first, b"old", upload_id=OTHER_ID)
+        async with aclosing(await opened(second, condition=Condition(revision=old.revision))) as upload:
+            await send(upload, BYTES)
+
+            async def late(work: Awaitable[FileInfo]) -> FileInfo:
+                await asyncio.sleep(random.random() / 200)
+                return await work
+
+            both = late(first.delete("a.bin", old.revision)), late(upload.commit(len(BYTES)))
+            deleted, committed = await asyncio.gather(*both, return_exceptions=True)
+    assert {isinstance(deleted, FileInfo), isinstance(committed, FileInfo)} == {True, False}
+    assert isinstance(deleted, FileInfo | FileChangedError)
+    assert isinstance(committed, FileInfo | FileChangedError)
+    path = tmp_path / "a.bin"
+    assert (path.read_bytes() == BYTES) if isinstance(committed, FileInfo) else not path.exists()
 
 
 # Sweeping

@@ -246,7 +246,7 @@ class PutTree:
             self._disk.close()
 
     async def _is_same(self, file: FoundFile, there: FileInfo | None) -> bool:
-        checksum, _ = await self._disk.do(partial(LocalCopy(file.path, file.path).checksums, Event()))
+        checksum, _ = await self._disk.do(partial(LocalCopy(Path(file.path), file.path).checksums, Event()))
         return there is not None and checksum == there.crc32c
 
     # The workers
