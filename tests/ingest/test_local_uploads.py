@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import aclosing, suppress
 from pathlib import Path
 from random import Random
@@ -27,6 +28,7 @@ from unspool.errors import (
 )
 from unspool.ingest import local as module
 from unspool.ingest.local import LocalIngester
+from unspool.ingest.target import Target
 from unspool.ingest.uploadfile import UploadFile
 from unspool.local import part as parts
 from unspool.testing.ingesting import ID, OTHER_ID, send
@@ -243,26 +245,24 @@ async def test_of_several_that_replace_a_revision_one_does(tmp_path: Path) -> No
     assert sorted(type(end).__name__ for end in ends) == ["FileChangedError"] * 5 + ["FileInfo"]
 
 
-@pytest.mark.parametrize("seed", range(8))
-async def test_of_a_deletion_and_a_commit_of_one_revision_one_happens(tmp_path: Path, seed: int) -> None:
-    """From two processes at the same time: the file is deleted and the commit refused, or replaced and the deletion refused."""
-    random = Random(seed)
+async def test_of_a_deletion_and_a_commit_of_one_revision_one_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit of another process that comes between the check of a deletion and the deletion waits, and is refused."""
     async with ingesting(tmp_path) as first, ingesting(tmp_path) as second:
         old = await put(first, b"old", upload_id=OTHER_ID)
         async with aclosing(await opened(second, condition=Condition(revision=old.revision))) as upload:
             await send(upload, BYTES)
+            loop, remove, commits = asyncio.get_running_loop(), Target.remove, list[Future[FileInfo]]()
 
-            async def late(work: Awaitable[FileInfo]) -> FileInfo:
-                await asyncio.sleep(random.random() / 200)
-                return await work
+            def late(target: Target) -> None:
+                commits.append(asyncio.run_coroutine_threadsafe(upload.commit(len(BYTES)), loop))
+                assert not wait(commits, timeout=0.2).done, "the commit did not wait"
+                remove(target)
 
-            both = late(first.delete("a.bin", old.revision)), late(upload.commit(len(BYTES)))
-            deleted, committed = await asyncio.gather(*both, return_exceptions=True)
-    assert {isinstance(deleted, FileInfo), isinstance(committed, FileInfo)} == {True, False}
-    assert isinstance(deleted, FileInfo | FileChangedError)
-    assert isinstance(committed, FileInfo | FileChangedError)
-    path = tmp_path / "a.bin"
-    assert (path.read_bytes() == BYTES) if isinstance(committed, FileInfo) else not path.exists()
+            monkeypatch.setattr(Target, "remove", late)
+            await first.delete("a.bin", old.revision)
+            with pytest.raises(FileChangedError):
+                await asyncio.wrap_future(commits[0])
+    assert not (tmp_path / "a.bin").exists()
 
 
 # Sweeping
