@@ -23,6 +23,7 @@ from unspool.core.segments import SEGMENT_SIZE
 from unspool.core.uploading import IF_ABSENT, Condition, UploadKey, UploadOpen
 from unspool.errors import (
     FileChangedError,
+    NotFoundError,
     TakenOverError,
     UnreachableError,
 )
@@ -263,6 +264,22 @@ async def test_of_a_deletion_and_a_commit_of_one_revision_one_happens(tmp_path: 
             with pytest.raises(FileChangedError):
                 await asyncio.wrap_future(commits[0])
     assert not (tmp_path / "a.bin").exists()
+
+
+async def test_a_file_that_another_program_removes_first_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the check and the deletion: it is gone, and that is no failure of the server."""
+    (tmp_path / "a.bin").write_bytes(b"old")
+    current = Target.current
+
+    def late(target: Target) -> tuple[FileInfo, int] | None:
+        found = current(target)
+        (tmp_path / "a.bin").unlink()
+        return found
+
+    monkeypatch.setattr(Target, "current", late)
+    async with ingesting(tmp_path) as ingester:
+        with pytest.raises(NotFoundError):
+            await ingester.delete("a.bin")
 
 
 # Sweeping

@@ -19,7 +19,7 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.uploading import UploadOpen
-from unspool.errors import NotAFileError, PermissionDeniedError
+from unspool.errors import NotAFileError, NotFoundError, PermissionDeniedError
 from unspool.ingest.newnames import check_new_name
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
@@ -77,8 +77,11 @@ class Target:
         return info_of(self.name, status, self._revision_of, checksum)
 
     def remove(self) -> None:
-        """Remove the entry, durably. It must not be a directory."""
-        os.unlink(self.base, dir_fd=self.directory)
+        """Remove the entry, durably. It must not be a directory. Raises NotFoundError if another program was quicker."""
+        try:
+            os.unlink(self.base, dir_fd=self.directory)
+        except FileNotFoundError:
+            raise NotFoundError(f"{self.name}: no such file", name=self.name) from None
         sync(self.directory)
 
     def has(self, opens: UploadOpen) -> bool:
