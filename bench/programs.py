@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 
@@ -111,11 +112,19 @@ def grpc_worker(root: str, address: str) -> None:
         finally:
             os.close(descriptor)
 
+    async def write(messages: AsyncIterator[bytes], _context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        loop = asyncio.get_running_loop()
+        with open(Path(root) / (await anext(messages)).decode(), "wb", buffering=0) as file:
+            async for message in messages:
+                await loop.run_in_executor(None, file.write, message)
+        return b""
+
     async def main() -> None:
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             "Read": grpc.unary_stream_rpc_method_handler(read),
             "Span": grpc.unary_stream_rpc_method_handler(span),
+            "Write": grpc.stream_unary_rpc_method_handler(write),
         }
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("raw.Raw", handlers)])
         server.add_insecure_port(address)
@@ -143,6 +152,30 @@ def get_grpc(port: str, name: str, out: str) -> None:
             async for message in read(name.encode()):
                 os.write(descriptor, message)
         os.close(descriptor)
+
+    uvloop.run(main())
+
+
+def put_grpc(port: str, name: str, source: str) -> None:
+    """The client that uploads."""
+    import grpc
+    import uvloop
+
+    from unspool.loops import keep_freed_memory
+    from unspool.rpc.connection import CHANNEL_OPTIONS
+
+    keep_freed_memory()
+
+    async def main() -> None:
+        with open(source, "rb", buffering=0) as file:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
+                write: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary("/raw.Raw/Write")
+                call = write()
+                await call.write(name.encode())
+                while piece := file.read(_PIECE):
+                    await call.write(piece)
+                await call.done_writing()
+                await call
 
     uvloop.run(main())
 

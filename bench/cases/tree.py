@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -52,24 +52,30 @@ def _curl(address: str, name: str, out: Path) -> Sequence[str]:
     return ["curl", "-sS", "--fail", "--create-dirs", "-Z", "-K", str(out.parent / f"{name}.curl-{address.rpartition(':')[2]}")]
 
 
+_CP, _CURL = "cp -r", "nginx + curl -Z, told the names"
+_ALWAYS_COPIES = {_CP, _CURL}
+"""They do not look what is there."""
+
 PEERS = [
-    Peer("cp -r", ("cp",), servers.local, lambda root, name, out: ["cp", "-r", f"{root}/{name}", str(out)]),
+    Peer(_CP, ("cp",), servers.local, lambda root, name, out: ["cp", "-r", f"{root}/{name}", str(out)]),
     _unspool(),
     _unspool("--jobs", "1"),
     _unspool("--jobs", "4"),
     Peer("rsync daemon", ("rsync",), servers.rsync, _rsync),
     Peer("nginx + rclone", ("nginx", "rclone"), servers.nginx, _rclone),
-    Peer("nginx + curl -Z, told the names", ("nginx", "curl"), servers.nginx, _curl),
+    Peer(_CURL, ("nginx", "curl"), servers.nginx, _curl),
 ]
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--counts", type=numbers, default=[10_000], help="numbers of files: 100,1000,10000 (default 10000)")
     parser.add_argument("--size", type=int, default=4096, help="bytes of each file (default 4096)")
+    parser.add_argument("--again", action="store_true", help="measure runs that find nothing to do")
 
 
-def _measure(command: Sequence[str], server: Process | None, out: Path, count: int) -> Sample:
-    shutil.rmtree(out, ignore_errors=True)
+def _measure(command: Sequence[str], server: Process | None, out: Path, count: int, *, again: bool) -> Sample:
+    if not again:
+        shutil.rmtree(out, ignore_errors=True)
     sample = measure(command, server, cwd=REPOSITORY)
     arrived = sum(1 for _ in out.rglob("*.bin"))  # the client may keep its own files beside them
     if arrived != count:
@@ -87,25 +93,29 @@ def _tell_curl(root: Path, name: str, address: str, out: Path) -> None:
 def _run(arguments: argparse.Namespace, directory: Path) -> Shown:
     results = Results()
     peers = present(chosen(PEERS, arguments.only, ("rsync daemon",)), results)
+    if arguments.again:
+        peers = [peer for peer in peers if peer.name not in _ALWAYS_COPIES]
     out = directory / "out"
     for count in arguments.counts:
         root = directory / f"root-{count}"
         make_tree(root / "tree", count, arguments.size)
         with ExitStack() as stack:
-            runs = {}
+            runs: dict[str, Callable[[], Sample]] = {}
             for peer in peers:
                 process, address = stack.enter_context(peer.server(root))
                 if "curl" in peer.name:
                     _tell_curl(root, "tree", address, out)
-                runs[peer.name] = partial(_measure, peer.get(address, "tree", out), process, out, count)
+                to = directory / f"again-{len(runs)}" if arguments.again else out  # one that is filled by itself
+                runs[peer.name] = partial(_measure, peer.get(address, "tree", to), process, to, count, again=arguments.again)
             in_turns(runs, arguments.rounds, results, count)
-        shutil.rmtree(out, ignore_errors=True)
+        for there in (out, *directory.glob("again-*")):
+            shutil.rmtree(there, ignore_errors=True)
         shutil.rmtree(root)
     per_second = report.Column("files/s, median", lambda samples, _: f"{report.median(samples, report.rate):.0f}")
     columns = [report.SECONDS, per_second, report.ratio_to("rsync daemon"), report.CPU, report.PEAK]
     return Shown(
         f"Whole client process, files of {arguments.size} bytes, {PER_DIRECTORY} to a directory, in {arguments.dir}, "
-        f"{arguments.rounds} rounds in turns.",
+        f"{arguments.rounds} rounds in turns{', with nothing to do' if arguments.again else ''}.",
         report.table(results, columns, "rsync daemon", "files"),
         results,
         partial(

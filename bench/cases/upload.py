@@ -48,6 +48,12 @@ BIG = [
         servers.rsync,
         lambda address, name, source: ["rsync", "-W", str(source), f"rsync://{address}/root/{name}"],
     ),
+    Peer(
+        "raw gRPC, 1 MiB, unchecked",
+        (),
+        servers.program("grpc"),
+        lambda address, name, source: [*servers.PROGRAMS, "put_grpc", address.rpartition(":")[2], name, str(source)],
+    ),
     Peer(_DOWNLOAD, (), servers.unspool(), unspool_get()),
 ]
 
@@ -56,7 +62,7 @@ TREE = [
         "unspool put -r",
         (),
         servers.unspool("--write"),
-        lambda address, name, source: [*UNSPOOL, "put", "-q", "-r", "--no-resume", str(source), f"{address}/{name}"],
+        lambda address, name, source: [*UNSPOOL, "put", "-q", "-r", str(source), f"{address}/{name}"],
     ),
     Peer(
         _RSYNC,
@@ -67,16 +73,19 @@ TREE = [
 ]
 
 
-def _put(command: Sequence[str], process: Process | None, target: Path, amount: float) -> Sample:
-    """Measure one upload to a name that does not exist, and check that it is there."""
-    shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+def _put(command: Sequence[str], process: Process | None, target: Path, amount: float, *, again: bool) -> Sample:
+    """Measure one upload to a name that does not exist, or with `again` of what is there; check that it is there."""
+    if not again:
+        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
     sample = measure(command, process)
     if not target.exists():
         raise CommandFailedError(f"{command[0]}: nothing arrived")
     return replace(sample, amount=amount)
 
 
-def _measure(peers: list[Peer], arguments: argparse.Namespace, directory: Path, source: Path, amount: float) -> Results:
+def _measure(
+    peers: list[Peer], arguments: argparse.Namespace, directory: Path, source: Path, amount: float, *, again: bool = False
+) -> Results:
     results = Results()
     with ExitStack() as stack:
         runs = {}
@@ -90,7 +99,7 @@ def _measure(peers: list[Peer], arguments: argparse.Namespace, directory: Path, 
             else:
                 process, address = stack.enter_context(peer.server(root))
                 command = peer.get(address, target.name, source)
-            runs[peer.name] = partial(_put, command, process, target, amount)
+            runs[peer.name] = partial(_put, command, process, target, amount, again=again)
         in_turns(runs, arguments.rounds, results)
     return results
 
@@ -120,6 +129,7 @@ def _run_big(arguments: argparse.Namespace, directory: Path) -> Shown:
 
 def _tree_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--files", type=int, default=10_000, help="number of files (default 10,000)")
+    parser.add_argument("--again", action="store_true", help="measure runs that find nothing to do")
 
 
 def _run_tree(arguments: argparse.Namespace, directory: Path) -> Shown:
@@ -129,9 +139,10 @@ def _run_tree(arguments: argparse.Namespace, directory: Path) -> Shown:
         path = source / f"d{number % 100}" / str(number)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(random.randrange(_SMALL)))
-    results = _measure(TREE, arguments, directory, source, arguments.files)
+    results = _measure(TREE, arguments, directory, source, arguments.files, again=arguments.again)
     return Shown(
-        f"Whole client process, in {arguments.dir}, {arguments.files} files, {arguments.rounds} rounds in turns.",
+        f"Whole client process, in {arguments.dir}, {arguments.files} files, {arguments.rounds} rounds in turns"
+        f"{', with nothing to do' if arguments.again else ''}.",
         report.table(results, [report.SECONDS, report.ratio_to(_RSYNC), report.CPU, report.PEAK], _RSYNC),
         results,
         partial(
