@@ -545,7 +545,8 @@ async def test_a_file_that_is_replaced_while_it_is_deleted_stays(monkeypatch: py
 
 async def test_who_asks_while_an_upload_is_closed_hears_of_all_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """An upload is known as it is until its last bytes are kept."""
-    real, seen = Place.keep_tail, []
+    real = Place.keep_tail
+    seen: list[int] = []
 
     async def asking(self: Place, start: int, data: bytes) -> None:
         known = await there.ingester.stat(KEY)
