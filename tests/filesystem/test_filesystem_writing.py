@@ -173,8 +173,8 @@ def test_what_cannot_be_is_refused_with_a_sentence(writable: Served, fs: Unspool
         fs.pipe_file(url, b"x", mode="append")
     with pytest.raises(FileNotFoundError, match="no file is named"):
         fs.open(writable.url(), "wb")
-    with pytest.raises(UnsupportedError, match="moved or deleted"):
-        fs.rm(url)
+    with pytest.raises(UnsupportedError, match="directories stay"):
+        fs.rmdir(url)
     assert (writable.root / "a").read_bytes() == b"x"
 
 
@@ -277,3 +277,27 @@ def test_a_copy_goes_through_this_machine(writable: Served, fs: UnspoolFileSyste
     with pytest.raises(FileNotFoundError):
         fs.cp_file(writable.url("nothing"), writable.url("d"))
     assert names(writable) == ["a", "b/c"]
+
+
+def test_files_and_directories_are_deleted(writable: Served, fs: UnspoolFileSystem) -> None:
+    """By name, by pattern, in a list, and all below a directory; what is not there is FileNotFoundError, and a server stays."""
+    for name in ("a", "b.csv", "c.csv", "dir/x", "dir/deep/y", "other/z"):
+        fs.pipe_file(writable.url(name), b"x")
+    fs.rm(writable.url("a"))
+    fs.rm_file(writable.url("b.csv"))
+    fs.rm(writable.url("*.csv"))
+    left = {str(path.relative_to(writable.root)) for path in writable.root.rglob("*") if path.is_file()}
+    assert not left & {"a", "b.csv", "c.csv"}
+    assert left >= {"dir/x", "dir/deep/y", "other/z"}
+    with pytest.raises(FileNotFoundError):
+        fs.rm(writable.url("a"))
+    with pytest.raises(FileNotFoundError):
+        fs.rm(writable.url("dir"))
+    fs.rm([writable.url("dir"), writable.url("other/z")], recursive=True)
+    assert not fs.exists(writable.url("dir/x"))
+    assert not fs.exists(writable.url("other/z"))
+    with pytest.raises(InvalidRequestError, match="all that the server has"):
+        fs.rm(writable.url(), recursive=True)
+    fs.pipe_file(writable.url("from"), b"moved")
+    fs.mv(writable.url("from"), writable.url("to"))
+    assert (fs.exists(writable.url("from")), fs.cat_file(writable.url("to"))) == (False, b"moved")

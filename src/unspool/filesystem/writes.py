@@ -13,7 +13,15 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 
 from unspool.client.feed import Feed
-from unspool.errors import AlreadyExistsError, InvalidRequestError, NotAFileError, NotFoundError, UnsupportedError
+from unspool.core.counted import counted
+from unspool.errors import (
+    AlreadyExistsError,
+    IncompleteTreeError,
+    InvalidRequestError,
+    NotAFileError,
+    NotFoundError,
+    UnsupportedError,
+)
 from unspool.filesystem.paths import file_of, server_of
 from unspool.filesystem.written import Compressed, WrittenFile, WrittenText
 
@@ -122,21 +130,45 @@ class Writes(AsyncFileSystem):
         """Do nothing, as `mkdir`."""
         server_of(self._strip_protocol(path))
 
+    # Deleting
+
+    async def _rm_file(self, path: str, **_: Any) -> None:
+        """Delete a file."""
+        host, name = file_of(self._strip_protocol(path))
+        async with self._hosts.call(host) as client:
+            await client.delete(name)
+
+    async def _rm(
+        self, path: Any, recursive: bool = False, batch_size: int | None = None, maxdepth: int | None = None, **more: Any
+    ) -> None:
+        """Delete files. With `recursive`, all files below directories too, each as it was listed; the directories stay.
+
+        Raises:
+            IncompleteTreeError: some files of a directory could not be deleted, or changed meanwhile.
+            InvalidRequestError: the directory is the whole server.
+        """
+        if not recursive or maxdepth is not None:
+            await super()._rm(path, recursive=recursive, batch_size=batch_size, maxdepth=maxdepth, **more)
+            return
+        for one in await self._expand_path(path):
+            if await self._isdir(one):
+                await self._rm_tree(one)
+            else:
+                await self._rm_file(one)
+
+    async def _rm_tree(self, path: str) -> None:
+        host, prefix = server_of(self._strip_protocol(path))
+        if not prefix:
+            raise InvalidRequestError(f"{path}: is all that the server has: name what is to be deleted of it")
+        async with self._hosts.call(host) as client:
+            result = await client.delete_tree(prefix)
+        if result.failed:
+            first = result.failures[0]
+            said = f"{path}: {result.failed} of {counted(result.files, 'file')} were not deleted: {first.name}: {first.error}"
+            raise IncompleteTreeError(said)
+
     # What is not there
-
-    async def _mv_file(self, path1: str, path2: str, **_: Any) -> NoReturn:
-        _refuse(path1)
-
-    async def _rm_file(self, path: str, **_: Any) -> NoReturn:
-        _refuse(path)
-
-    async def _rm(self, path: Any, *_: Any, **__: Any) -> NoReturn:
-        _refuse(path)
 
     def rmdir(self, path: str, **_: Any) -> NoReturn:
         """Raise UnsupportedError."""
-        _refuse(path)
-
-
-def _refuse(path: object) -> NoReturn:
-    raise UnsupportedError(f"{path}: nothing can be moved or deleted at unspool://", name=str(path))
+        raise UnsupportedError(f"{path}: directories stay; only files can be deleted at unspool://", name=str(path))
