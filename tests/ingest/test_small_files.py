@@ -56,6 +56,15 @@ async def test_on_a_slow_file_system_threads_work_at_the_same_time(tmp_path: Pat
         assert [answer.name for (answer,) in answers if isinstance(answer, FileInfo)] == ["a", "b"]
 
 
+async def test_a_message_without_work_says_nothing_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are there already need no turn to be named, so the time of that does not make the file system a slow one."""
+    monkeypatch.setattr(small, "_QUICK", 3600.0)
+    async with ingesting(tmp_path) as ingester:
+        for _ in range(2):
+            await ingester.write_small([new("a", b"1")])
+        assert ingester._small._quick
+
+
 async def test_a_lock_that_cannot_be_taken_fails_its_names_alone(tmp_path: Path) -> None:
     """If the lock on a name is not to be had, the file of that name is not written, and others are."""
     name, other = "0", next(f"{number}" for number in range(1, 100) if lock_number(f"{number}") != lock_number("0"))

@@ -84,8 +84,9 @@ class SmallFiles:
                             answers[index] = told(error, file.name)
                 self._sync(staged, answers)
                 left = [one for one in staged if answers[one.index] is None]
-                with self._turn(len(left)):
-                    self._name_all(left, answers, places)
+                if left:
+                    with self._turn(len(left)):
+                        self._name_all(left, answers, places)
                 named = [one for one in left if one.named]
                 if self._sync_all is None or len(places.grown) <= _FEW:
                     self._all_or_none(named, answers, places.sync)
