@@ -79,7 +79,7 @@ async def test_many_calls_have_connections_with_windows() -> None:
 )
 @pytest.mark.parametrize(
     ("readers", "size", "limit"),
-    [(64, 48 * MIB, 750 * MIB), pytest.param(256, 128 * MIB, 1024 * MIB, marks=pytest.mark.deep)],
+    [(48, 32 * MIB, 600 * MIB), pytest.param(256, 128 * MIB, 1024 * MIB, marks=pytest.mark.deep)],
 )
 def test_many_readers_of_a_fast_server_need_little_memory(tmp_path: Path, readers: int, size: int, limit: int) -> None:
     """Readers of one process that are slower than the server do not receive ahead without end."""
