@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import signal
@@ -15,6 +14,7 @@ import click
 from unspool.cli.advice import advice
 from unspool.cli.exits import BUG, HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED
 from unspool.core.abridged import abridged
+from unspool.core.value import value
 from unspool.errors import IncompleteTreeError, LocalFileError, UnspoolError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,7 +116,7 @@ def end_quietly() -> NoReturn:
     sys.exit(NOBODY_READS)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value
 class _Failing:
     """Reports the failure of a command, and exits.
 

@@ -9,9 +9,7 @@ from contextlib import contextmanager
 import click
 
 from unspool.cli.advice import with_flags
-from unspool.cli.bar import bar
 from unspool.cli.command import in_short, printable
-from unspool.cli.meter import Amounts
 from unspool.cli.terminal import Terminal, terminal
 from unspool.cli.units import say_bytes, say_share
 from unspool.client.events import Advanced, Event, Observer, Observers, Rechecked, Repairing, Restarting, Retrying, Started
@@ -102,6 +100,9 @@ def say_trouble(error: UnspoolError) -> str:
 
 @contextmanager
 def _bar(name: str, drawable: Terminal, *, sending: bool) -> Iterator[Observer]:
+    from unspool.cli.bar import bar  # noqa: PLC0415 - not without a terminal
+    from unspool.cli.meter import Amounts  # noqa: PLC0415 - as above
+
     with bar(printable(name), drawable) as shown:
         total: int | None = None
         resumed = 0

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from unspool.core.address import SCHEME, Address, has_scheme, is_server, is_url, parse_address
 from unspool.core.names import check_name
+from unspool.core.value import value
 from unspool.errors import InvalidRequestError, LocalFileError
 
 
@@ -51,7 +51,7 @@ def split_words(words: Sequence[str], *, listed: bool) -> tuple[list[str], str |
     return urls, dest
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """A file on a server, and its local path."""
 

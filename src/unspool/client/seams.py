@@ -11,6 +11,7 @@ from unspool.client.clock import Clock
 from unspool.client.ratelimit import RateLimit
 from unspool.client.replicas import ReplicaConnections
 from unspool.client.transport import Transport
+from unspool.core.value import value
 from unspool.errors import ConnectError, StalledError, UnreachableError, UnspoolError
 
 
@@ -33,7 +34,7 @@ class Contact:
         return error
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Seams:
     """The outside world of a transfer: network, time and chance.
 

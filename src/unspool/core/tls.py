@@ -7,10 +7,10 @@ Rule 2: a connection is safe for a secret if it is over TLS or does not leave th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from unspool.core.address import SECURE_SCHEME, HostPort, Listen, UnixSocket, is_loopback, parse_listen
+from unspool.core.value import value
 from unspool.errors import InvalidRequestError
 
 Guard: TypeAlias = Literal["plain", "tls", "mtls"]
@@ -56,7 +56,7 @@ def is_secure_peer(address: str, *, tls: bool) -> bool:
     return tls or address.startswith("unix:") or is_loopback(place.replace("%5B", "[").replace("%5D", "]"))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Listener:
     """An address that a server listens on, and what secures its connections. `str()` can be parsed again."""
 

@@ -7,17 +7,17 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.core.checksum import crc32c
+from unspool.core.value import value
 from unspool.errors import LocalFileError
 
 _READ_SIZE = 8 << 20
 """Bytes per read: large enough that the overhead of a read does not matter, small enough that a cancel takes effect at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LocalCopy:
     """A local file. Its methods block, and raise LocalFileError if the file cannot be read.
 

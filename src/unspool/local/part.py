@@ -20,7 +20,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from unspool.core import journal as journals
@@ -29,6 +29,7 @@ from unspool.core.journal import Journal
 from unspool.core.model import Attributes, Block, Span
 from unspool.core.ours import Beside
 from unspool.core.segments import SegmentTable, segment_size_for
+from unspool.core.value import value
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local.attributes import apply
 from unspool.local.destination import Destination
@@ -52,7 +53,7 @@ LARGEST_JOURNAL = 64 << 20
 """Bytes. A journal of 4096 segments has 150 kB. If the size was not known, a file of 16 TiB has a million segments."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Place:
     """Where a part file and its journal are.
 

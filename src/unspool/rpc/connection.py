@@ -26,7 +26,6 @@ from unspool.options import Metadata
 from unspool.rpc import forks, status
 from unspool.rpc.along import sent_along
 from unspool.rpc.bearer import Bearer, Header
-from unspool.rpc.connecting import explain, is_no_grpc, may_be_tls
 from unspool.rpc.tls import open_channel
 
 if TYPE_CHECKING:
@@ -241,6 +240,8 @@ class Connection:
 
     async def _meaning(self, error: grpc.aio.AioRpcError, line: _Line, course: _Course) -> UnspoolError:
         """Return the error that a call's status stands for."""
+        from unspool.rpc.connecting import explain, is_no_grpc, may_be_tls  # noqa: PLC0415 - most calls end well
+
         metadata, details = error.trailing_metadata() or (), error.details() or ""
         # A proxy may send an answer without messages as headers only. Then the trailers arrive as headers: the status is lost
         # (gRPC reports UNKNOWN), and its details are in the initial metadata. Seen: Caddy with `flush_interval -1`.
