@@ -24,12 +24,11 @@ ROOT = f"s3://{BUCKET}/process"
 KILLS = 20 if DEEP else 2
 
 
-@pytest.fixture(params=["weed_port", "gateway_port"])
-def port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
-    """The port of SeaweedFS, and of versitygw, with nothing below the prefix; the environment names it."""
-    found: int = request.getfixturevalue(request.param)
-    with _named(found, monkeypatch, tmp_path):
-        yield found
+@pytest.fixture
+def port(weed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
+    """The port of SeaweedFS, with nothing below the prefix; the environment names it."""
+    with _named(weed_port, monkeypatch, tmp_path):
+        yield weed_port
 
 
 @pytest.fixture
