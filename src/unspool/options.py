@@ -175,7 +175,7 @@ class LimitOptions:
         memory: bytes that the blocks of all streams may use together. It limits the block size when there are many streams.
             With 256 MiB, 64 fast readers get blocks of 1 MiB, and 256 get 256 KiB: 1770 MB/s in total, compared with 1300 for
             128 MiB, and with 2600 for raw gRPC, which uses three times the memory (docs/measurements.md). 1000 stalled readers
-            stay within 300 MB, measured (docs/reliability.md).
+            stay within 400 MB, measured (docs/reliability.md).
     """
 
     streams: int = 1000

@@ -51,8 +51,11 @@ async def test_fifty_transfers_get_over_a_restart_of_the_server(tmp_path: Path) 
 
 
 @pytest.mark.timeout(200)
-async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path) -> None:
-    """With a thousand stalled transfers, memory is bounded, a small request is answered, and all transfers complete."""
+async def test_a_thousand_slow_readers_are_served_within_400_mb(tmp_path: Path) -> None:
+    """With a thousand stalled transfers, memory is bounded, a small request is answered, and all transfers complete.
+
+    A server has 256 MiB for blocks, about 50 MiB for itself, and about 30 KiB for each stream.
+    """
     streams, connections = 1000, 10
     data = Random(0).randbytes(3 * MIB // 2)
     (tmp_path / "root").mkdir()
@@ -67,11 +70,11 @@ async def test_a_thousand_slow_readers_are_served_within_300_mb(tmp_path: Path) 
             readings = await asyncio.gather(*opened)  # each has its first block, and reads no more
             async with Client(server.address) as another:
                 assert await another.read("small") == b"hello"
-            assert peak_memory(f"/proc/{server.process.pid}/status") < 300e6
+            assert peak_memory(f"/proc/{server.process.pid}/status") < 400e6
             limit = asyncio.Semaphore(50)
             lengths = await asyncio.gather(*(_length(reading, limit) for reading in readings))
         assert lengths == [len(data)] * streams
-        assert peak_memory(f"/proc/{server.process.pid}/status") < 300e6
+        assert peak_memory(f"/proc/{server.process.pid}/status") < 400e6
 
 
 FILES = [f"{directory}/{number}" for directory in range(10) for number in range(500)]

@@ -245,7 +245,7 @@ def test_what_is_no_server(fs: UnspoolFileSystem) -> None:
 
 
 def test_threads_share_it(served: Served, fs: UnspoolFileSystem) -> None:
-    """Many threads read through one file system, over one client."""
+    """Sixteen threads read through one file system, over one client, which has few connections (decision 0073)."""
     data = (served.root / "a.bin").read_bytes()
 
     def read(number: int) -> bool:
@@ -254,7 +254,7 @@ def test_threads_share_it(served: Served, fs: UnspoolFileSystem) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(read, range(50)))
-    assert len({call.peer for call in served.calls(50)}) == 1
+    assert len({call.peer for call in served.calls(50)}) <= 4
 
 
 async def test_in_a_running_loop(served: Served) -> None:

@@ -135,6 +135,8 @@ NEEDS = {
     "StatUpload": ("write", "a"),
     "AbandonUpload": ("write", "a"),
     "DeleteFile": ("delete", "a"),
+    "Write": ("write", "a"),
+    "QueryWriteStatus": ("write", "a"),
 }
 """The right that a method needs, and to what, if it is not to read `a`."""
 
