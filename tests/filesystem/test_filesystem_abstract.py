@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.tests.abstract import AbstractFixtures
 from fsspec.tests.abstract.copy import AbstractCopyTests
@@ -19,25 +19,23 @@ from fsspec.tests.abstract.pipe import AbstractPipeTests
 from fsspec.tests.abstract.put import AbstractPutTests
 
 from filesystem.conftest import served_in_a_thread
+from unspool.core.ours import UPLOADS
 from unspool.filesystem import UnspoolFileSystem
 
 
 class Removing(UnspoolFileSystem):
-    """A file system that removes files in the served directory, behind the server: so fsspec's tests tidy up."""
+    """A file system that removes empty directories behind the server, after it has deleted files: fsspec expects none."""
 
     cachable = False
     root: Path
 
     def rm(self, path: str | list[str], recursive: bool = False) -> None:
-        """Do it behind the server."""
-        for one in [path] if isinstance(path, str) else path:
-            here = self.root / str(self._strip_protocol(one)).partition("/")[2]
-            if recursive and here.is_dir():
-                shutil.rmtree(here)
-            else:
-                here.unlink()
-            with suppress(OSError):  # others are in it
-                here.parent.rmdir()
+        """Delete files, and remove empty directories behind the server."""
+        sync(self.loop, self._rm, path, recursive=recursive)
+        for directory in sorted(self.root.rglob("*/"), reverse=True):
+            if UPLOADS not in directory.parts:
+                with suppress(OSError):  # a file, or one is in it
+                    directory.rmdir()
 
 
 @pytest.fixture(scope="module")

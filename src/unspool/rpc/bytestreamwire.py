@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from unspool.core.bytestreamwrite import WriteMessage
 from unspool.core.model import Bytes, ReadRequest
-from unspool.core.parts import WritePart
 from unspool.errors import InvalidRangeError, InvalidRequestError, StartPastEndError
 from unspool.rpc.bytestream import bytestream_pb2 as pb
 from unspool.rpc.wire import varint
@@ -47,10 +47,10 @@ def decode_read_request(data: bytes) -> ReadRequest:
     return ReadRequest(name, start=start, length=limit or None)
 
 
-def decode_write_request(data: bytes) -> WritePart:
+def decode_write_request(data: bytes) -> WriteMessage:
     """Parse a WriteRequest. Raises InvalidRequestError if it is malformed."""
     message = _decode(pb.WriteRequest, data)
-    return WritePart(message.resource_name, message.write_offset, message.finish_write, message.data)
+    return WriteMessage(message.resource_name, message.write_offset, message.finish_write, message.data)
 
 
 def decode_status_request(data: bytes) -> str:

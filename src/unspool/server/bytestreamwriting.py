@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from unspool.core.bytestreamwrite import ByteStreamWrite, WriteMessage
 from unspool.core.model import FileInfo
-from unspool.core.parts import Parts, WritePart
 from unspool.core.segments import SegmentTable
 from unspool.core.uploadid import id_by_name
 from unspool.core.uploading import UploadCommit, UploadCommitted, UploadKey, UploadOpen, UploadProgress
@@ -64,7 +64,7 @@ class ByteStreamWriting:
 
     # Write
 
-    async def _write(self, first: WritePart, call: Call) -> None:
+    async def _write(self, first: WriteMessage, call: Call) -> None:
         ingester = self._taking_files(first.name, call)
         async with self._streams.outlet(call, None, self._options.heartbeat) as outlet:
             key, known = await self._find(first.name, await self._current(first.name), call)
@@ -78,8 +78,8 @@ class ByteStreamWriting:
                 self._running[key] = taking
                 try:
                     there = opened.good[0] if opened.good and opened.good[0].span.start == 0 else None
-                    parts = Parts(first.name, first.offset, *((there.span.stop, there.crc32c) if there else (0, 0)))
-                    part: WritePart | None = first
+                    parts = ByteStreamWrite(first.name, first.offset, *((there.span.stop, there.crc32c) if there else (0, 0)))
+                    part: WriteMessage | None = first
                     while part is not None:
                         await outlet.admit(len(part.data))
                         for block in parts.take(part, self._options.largest_block):
@@ -100,7 +100,7 @@ class ByteStreamWriting:
                         del self._running[key]
             await outlet.say(wire.encode_write_response(size))
 
-    async def _next(self, call: Call, taking: Taking, patience: float) -> WritePart | None:
+    async def _next(self, call: Call, taking: Taking, patience: float) -> WriteMessage | None:
         """Return the client's next message; None if it has ended its side, or said that nothing follows and says nothing."""
         taking.check()
         try:
@@ -157,7 +157,7 @@ async def _nobody(progress: UploadProgress) -> None:
     """Tell nobody: the dialect has no progress."""
 
 
-def _asked_of_part(part: WritePart) -> Asked:
+def _asked_of_part(part: WriteMessage) -> Asked:
     return Asked((part.name,), max(part.offset, 0), right="write")
 
 

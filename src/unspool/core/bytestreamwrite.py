@@ -16,7 +16,7 @@ from unspool.errors import InvalidRangeError, InvalidRequestError
 
 
 @value
-class WritePart:
+class WriteMessage:
     """One message of a write.
 
     Attributes:
@@ -32,7 +32,7 @@ class WritePart:
     data: bytes
 
 
-class Parts:
+class ByteStreamWrite:
     """The parts of one write.
 
     Attributes:
@@ -64,7 +64,7 @@ class Parts:
         self._name = name
         self._there = there
 
-    def take(self, part: WritePart, most: int) -> Iterator[Block]:
+    def take(self, part: WriteMessage, most: int) -> Iterator[Block]:
         """Yield the blocks of a part, of at most `most` bytes each.
 
         Raises:
