@@ -18,7 +18,9 @@ from unspool.cli.advice import advice, with_flags
 from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
-from unspool.cli.units import say_bytes, say_result, say_share, say_tree, say_without
+from unspool.cli.mixed import Mixed
+from unspool.cli.units import say_bytes, say_result, say_share, say_tree
+from unspool.client.events import TransferEnded
 from unspool.client.results import Result
 from unspool.client.treeresults import TreeResult
 from unspool.errors import UnspoolError
@@ -101,8 +103,13 @@ def test_several_servers_are_counted_and_those_that_differ_named() -> None:
     """The line says from how many servers the bytes came, and another one which of them had another revision."""
     result = Result("a", "out", 2048, "r1", "file", 0, 2048, 0, 2, 0, 0.5, servers={"a:1": 1024, "b:1": 1024}, without=("c:1",))
     assert "2.0 KiB in 0.5 s (4.0 KiB/s from 2 servers), the whole file" in say_result(result)
-    assert say_without(result).startswith("unspool: warning: out: not the same revision at c:1, which is ahead of the others")
-    assert say_without(replace(result, without=())) == ""
+    ended = TransferEnded("get", "a", "OK", "", None, 1, 5, 0.5, "t", without=("c:1",))
+    mixed = Mixed()
+    mixed.notify(replace(ended, without=()))
+    assert mixed.warning() == ""
+    mixed.notify(ended)
+    mixed.notify(replace(ended, name="b", without=("b:1",)))
+    assert mixed.warning().startswith("unspool: warning: a: not the same revision at b:1, c:1, which is ahead of the others")
 
 
 def test_one_file_is_one_file() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from processes import Outcome, Serving, eventually, outcome_of, running, serving, unspool
+from processes import ENVIRONMENT, Outcome, Serving, eventually, outcome_of, running, serving, unspool
+from unspool.testing.proxy import Proxy
 
 SIZE = 24 << 20
 DATA = Random(0).randbytes(SIZE)
@@ -135,3 +139,25 @@ def test_a_frozen_server_is_noticed_by_a_ping(scene: Scene, tmp_path: Path) -> N
     assert len(result["servers"]) == 2
     assert "did not answer a ping" in log.read_text()
     assert result["seconds"] < 30
+
+
+async def test_every_command_says_that_servers_differ(tmp_path: Path) -> None:
+    """A file that goes on at a third server because the second has another revision: `cat` and `get` name the second one."""
+    data = Random(1).randbytes(20_000_000)
+    with ExitStack() as running:
+        servers = []
+        for name, content in (("a", data), ("b", data[::-1]), ("c", data)):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "f").write_bytes(content)
+            servers.append(running.enter_context(serving(tmp_path / name, tmp_path / f"{name}.log", "--revision", "content")))
+        async with Proxy(servers[0].address) as proxy:
+            proxy.cut_after = 5_000_000
+            url = f"{proxy.address},{servers[1].address},{servers[2].address}/f"
+            for command in (["cat", url], ["get", url, str(tmp_path / "got")]):
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "unspool", *command, stdout=PIPE, stderr=PIPE, env=ENVIRONMENT
+                )
+                out, said = await process.communicate()
+                assert process.returncode == 0, said
+                assert f"warning: f: not the same revision at {servers[1].address}, which is ahead".encode() in said
+                assert (out or (tmp_path / "got").read_bytes()) == data

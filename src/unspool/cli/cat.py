@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from unspool.cli.command import binary_output, command
+from unspool.cli.mixed import mixed_servers
 from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 from unspool.cli.sizes import Size
@@ -30,10 +31,12 @@ async def cat(
 
     address = parse_address(url)
     output = binary_output()
-    async with (
-        Client(address.target, options=TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit), **security) as client,
-        client.open(address.name, start=offset, length=length) as reading,
-    ):
-        async for data in reading:
-            output.write(data)
-    output.flush()
+    options = TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit)
+    with mixed_servers() as mixed:
+        async with (
+            Client(address.target, options=options, observers=[mixed], **security) as client,
+            client.open(address.name, start=offset, length=length) as reading,
+        ):
+            async for data in reading:
+                output.write(data)
+        output.flush()

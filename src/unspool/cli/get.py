@@ -14,6 +14,7 @@ from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getcommand import GetCommand
 from unspool.cli.getlog import begin_log, log_option
+from unspool.cli.mixed import mixed_servers
 from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 from unspool.cli.targets import targets
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from unspool.client.client import Client
-    from unspool.client.results import Result
     from unspool.client.treeresults import TreeResult
     from unspool.core.address import Address
     from unspool.core.filters import Filter
@@ -138,43 +138,46 @@ async def get(
         times=times,
         executable=executable,
     )
-    connect = partial(
-        Client,
-        dialect=dialect,  # type: ignore[arg-type]  # click checked
-        options=options,
-        limit_rate=None if limit_rate is None else RateLimit(limit_rate),
-        **security,
-        observers=begin_log(log_format),
-    )
     quiet = quiet or log_format is not None
-    if url is None:
-        from unspool.cli.several import get_several  # noqa: PLC0415
+    with mixed_servers(quiet=quiet or json) as mixed:
+        connect = partial(
+            Client,
+            dialect=dialect,  # type: ignore[arg-type]  # click checked
+            options=options,
+            limit_rate=None if limit_rate is None else RateLimit(limit_rate),
+            **security,
+            observers=(mixed, *begin_log(log_format)),
+        )
+        if url is None:
+            from unspool.cli.several import get_several  # noqa: PLC0415
 
-        wanted = targets(urls, listed, dest)
-        if dry_run:
-            await plan_files(wanted, connect, Plan(quiet=quiet, json=json))
-        else:
-            await get_several(wanted, dest or ".", connect, options, quiet=quiet, json=json)
-        return
-    address = parse_address(url)
-    if not recursive and (not address.name or address.name.endswith("/")):
-        if not address.name:
-            raise click.UsageError(f"{url} names a server and no file: write {address}NAME, or use -r to get all its files.")
-        raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
-    async with connect(address.target) as client:
-        if recursive and not await _is_file(client, address.name):
-            directory = _directory(address.name, dest)
-            kept = record or not no_record
+            wanted = targets(urls, listed, dest)
             if dry_run:
-                plan = Plan(quiet=quiet, json=json)
-                await plan_tree(client, address, directory, filters, record=kept, checksum=checksum, plan=plan)
+                await plan_files(wanted, connect, Plan(quiet=quiet, json=json))
             else:
-                fetch = partial(client.get_tree, filters=filters, record=kept, checksum=checksum)
-                await _get_tree(fetch, address, directory, verbose=verbose, quiet=quiet, json=json)
-        elif dry_run:
-            await plan_file(client, address, dest, Plan(quiet=quiet, json=json))
-        else:
-            await _get_file(client, address, dest, quiet=quiet, json=json)
+                await get_several(wanted, dest or ".", connect, options, quiet=quiet, json=json)
+            return
+        address = parse_address(url)
+        if not recursive and (not address.name or address.name.endswith("/")):
+            if not address.name:
+                raise click.UsageError(
+                    f"{url} names a server and no file: write {address}NAME, or use -r to get all its files."
+                )
+            raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
+        async with connect(address.target) as client:
+            if recursive and not await _is_file(client, address.name):
+                directory = _directory(address.name, dest)
+                kept = record or not no_record
+                if dry_run:
+                    plan = Plan(quiet=quiet, json=json)
+                    await plan_tree(client, address, directory, filters, record=kept, checksum=checksum, plan=plan)
+                else:
+                    fetch = partial(client.get_tree, filters=filters, record=kept, checksum=checksum)
+                    await _get_tree(fetch, address, directory, verbose=verbose, quiet=quiet, json=json)
+            elif dry_run:
+                await plan_file(client, address, dest, Plan(quiet=quiet, json=json))
+            else:
+                await _get_file(client, address, dest, quiet=quiet, json=json)
 
 
 async def _get_file(client: Client, address: Address, dest: str | None, *, quiet: bool, json: bool) -> None:
@@ -195,14 +198,6 @@ async def _get_file(client: Client, address: Address, dest: str | None, *, quiet
         from unspool.cli.units import say_result  # noqa: PLC0415
 
         click.echo(printable(say_result(result)), err=True)
-        _warn(result)
-
-
-def _warn(result: Result | TreeResult) -> None:
-    from unspool.cli.units import say_without  # noqa: PLC0415
-
-    if said := say_without(result):
-        click.echo(printable(said), err=True)
 
 
 async def _is_file(client: Client, name: str) -> bool:
@@ -251,6 +246,5 @@ async def _get_tree(
         from unspool.cli.units import say_tree  # noqa: PLC0415
 
         click.echo(printable(say_tree(result)), err=True)
-        _warn(result)
         echo_omissions(result.omitted, verbose=verbose)
     check_tree(result, address, "here")

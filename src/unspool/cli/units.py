@@ -103,16 +103,6 @@ def _say_servers(result: Result | TreeResult) -> str:
     return f" from {len(result.servers)} servers" if len(result.servers) > 1 else ""
 
 
-def say_without(result: Result | TreeResult) -> str:
-    """Return the warning about replicas that did not have a revision that others have; empty if there are none."""
-    if not result.without:
-        return ""
-    return (
-        f"unspool: warning: {result.path}: not the same revision at {', '.join(result.without)}, which is ahead "
-        "of the others or behind them; copies of a directory agree with serve --revision content"
-    )
-
-
 def say_put(result: PutResult, url: str) -> str:
     """Return the line about a finished upload to `url`."""
     if result.already_there:

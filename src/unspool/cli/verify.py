@@ -11,6 +11,7 @@ from unspool.cli.command import command, printable
 from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
 from unspool.cli.ls import describe
+from unspool.cli.mixed import mixed_servers
 from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.security import security_options
 
@@ -58,15 +59,16 @@ async def verify(
 
     check_filters(filters, recursive=recursive)
     address = parse_address(url)
-    async with Client(
-        address.target, options=TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit), **security
-    ) as client:
-        if recursive:
-            from unspool.cli.verifytree import verify_tree  # noqa: PLC0415
+    with mixed_servers(quiet=quiet) as mixed:
+        async with Client(
+            address.target, options=TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit), observers=[mixed], **security
+        ) as client:
+            if recursive:
+                from unspool.cli.verifytree import verify_tree  # noqa: PLC0415
 
-            await verify_tree(client, address, file, filters, sha256=sha256, verbose=verbose, quiet=quiet, json=json)
-            return
-        info = await client.verify(address.name, file, sha256=sha256)
+                await verify_tree(client, address, file, filters, sha256=sha256, verbose=verbose, quiet=quiet, json=json)
+                return
+            info = await client.verify(address.name, file, sha256=sha256)
     if json:
         click.echo(jsons.dumps(describe(info) | {"path": file}))
     elif not quiet:

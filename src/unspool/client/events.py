@@ -49,6 +49,7 @@ class TransferEnded:
         bytes_received: verified bytes received; bytes received twice count twice.
         bytes_sent: bytes of files sent; bytes sent twice count twice.
         seconds: the duration, including waits.
+        without: replicas that were asked and did not have the revision that another one has.
     """
 
     call: str
@@ -61,6 +62,7 @@ class TransferEnded:
     bytes_sent: int = field(default=0, kw_only=True)
     seconds: float
     transfer: str
+    without: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @value

@@ -196,6 +196,7 @@ class Transfer:
                     bytes_sent=self.tally.bytes_sent,
                     seconds=clock.monotonic() - began,
                     transfer=self.id,
+                    without=self.without,
                 )
             )
             del failed  # its traceback refers to this frame: a cycle, which would keep blocks in memory
