@@ -32,7 +32,7 @@ from unspool.options import MIB
 from unspool.stores import open_store
 from unspool.stores.objectinfo import CHECKSUM_KEY
 from unspool.stores.objects import ObjectStore
-from unspool.stores.readahead import DEPTH, PART, SMALL_PART, Budget, Parts
+from unspool.stores.readahead import DEPTH, PART, SMALL_PART, Budget, ReadParts
 from unspool.testing.stock import BYTES, good, listed, read, read_file
 
 BIG = bytes(range(256)) * (4 * 8 * 1024 * 5)  # 40 MiB: several parts
@@ -343,7 +343,7 @@ async def test_an_object_that_a_client_has_is_not_read(server: FakeS3, store: Ob
 def test_parts_are_bounded_by_depth_and_budget() -> None:
     """A read has at most four parts in flight; without budget it has one small part, and still makes progress."""
     budget = Budget(2 * PART)
-    parts = Parts(Span(100, 10 * PART), budget)
+    parts = ReadParts(Span(100, 10 * PART), budget)
     first = parts.next(0)
     assert first is not None
     assert (first.span, first.taken) == (Span(100, SMALL_PART), 0)

@@ -37,7 +37,7 @@ W_contra = TypeVar("W_contra", contravariant=True)
 A_co = TypeVar("A_co", covariant=True)
 
 
-class Part(Protocol[A_co]):
+class BatchPart(Protocol[A_co]):
     """A file or span that is being received, in one stream or several."""
 
     @property
@@ -61,7 +61,7 @@ class Kind(Protocol[W_contra, A_co]):
         """Return what to ask for: all of it, or the bytes from `start` on."""
         ...
 
-    def begin(self, one: W_contra, transfer_id: str) -> Part[A_co]:
+    def begin(self, one: W_contra, transfer_id: str) -> BatchPart[A_co]:
         """Begin to receive one."""
         ...
 
@@ -172,7 +172,7 @@ class _Parts(Generic[A]):
     """Files or spans of which earlier streams brought a part. The next stream requests the rest."""
 
     def __init__(self) -> None:
-        self._parts: dict[int, Part[A]] = {}  # by id() of what is wanted
+        self._parts: dict[int, BatchPart[A]] = {}  # by id() of what is wanted
         self.can_resume = True  # False once the server has ignored the start of a batch entry
 
     def start_of(self, wanted: object) -> int | None:
@@ -180,12 +180,12 @@ class _Parts(Generic[A]):
         part = self._parts.get(id(wanted))
         return part.receiver.position if part is not None else None
 
-    def keep(self, wanted: object, part: Part[A]) -> None:
+    def keep(self, wanted: object, part: BatchPart[A]) -> None:
         """Keep the part that has arrived."""
         if self.can_resume and part.receiver.position:
             self._parts[id(wanted)] = part
 
-    def take(self, wanted: object, header: Header | None) -> Part[A] | None:
+    def take(self, wanted: object, header: Header | None) -> BatchPart[A] | None:
         """Remove and return the part that has arrived; None if there is none, or if the header starts at zero."""
         part = self._parts.pop(id(wanted), None)
         if part is not None and header is not None and header.start == 0:
@@ -207,7 +207,7 @@ class _Batch(Generic[W, A]):
         self._errors: dict[int, UnspoolError] = {}  # of the files to be requested again, by id() of what is wanted
         self.progressed = False
         self._at = -1
-        self._part: Part[A] | None = None  # of the file being received; None once it has ended
+        self._part: BatchPart[A] | None = None  # of the file being received; None once it has ended
         self._given_up = False  # ignore the remaining pieces of this file
         self._finished: Finished[W, A] = Finished()
 

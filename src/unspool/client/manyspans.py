@@ -228,7 +228,7 @@ class _Spans:
 
 
 class _Part:
-    """A span that is being received; see `Part`."""
+    """A span that is being received; see `BatchPart`."""
 
     def __init__(self, one: _Asked, receiver: Receiver, agree: Callable[[FileInfo | None], None]) -> None:
         self.receiver = receiver
@@ -237,10 +237,10 @@ class _Part:
         self._blocks: list[Bytes] = []
 
     def add(self, block: Block) -> None:
-        """See `Part.add`."""
+        """See `BatchPart.add`."""
         self._blocks.append(block.data)
 
     def received(self) -> tuple[_Asked, bytes]:
-        """See `Part.received`."""
+        """See `BatchPart.received`."""
         self._agree(self.receiver.info)
         return self._one, b"".join(self._blocks)

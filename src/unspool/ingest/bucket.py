@@ -34,7 +34,7 @@ ABSENT: Literal[""] = ""
 
 
 @value
-class Found:
+class FoundObject:
     """An object that is there.
 
     Attributes:
@@ -49,7 +49,7 @@ class Found:
 
 
 @value
-class Kept:
+class Listed:
     """An object of unspool's own: its key, its size, and when it was written, in seconds since 1970."""
 
     key: str
@@ -69,7 +69,7 @@ class Bucket:
 
     # Files
 
-    async def current(self, name: str, directories: dict[str, asyncio.Task[None]] | None = None) -> Found | None:
+    async def current(self, name: str, directories: dict[str, asyncio.Task[None]] | None = None) -> FoundObject | None:
         """Return the object at a name; None if there is none.
 
         Args:
@@ -90,7 +90,7 @@ class Bucket:
         found, *_ = await asyncio.gather(self._current(name), *map(asyncio.shield, checks))
         return found
 
-    async def _current(self, name: str) -> Found | None:
+    async def _current(self, name: str) -> FoundObject | None:
         found = await self.head(name)
         if found is None:
             with mapped(name):
@@ -103,7 +103,7 @@ class Bucket:
         if await self.head(name) is not None:
             raise NotAFileError(f"{name}: is a file, and no directory", name=name)
 
-    async def head(self, name: str) -> Found | None:
+    async def head(self, name: str) -> FoundObject | None:
         """Return the object at a name; None if there is none."""
         try:
             with mapped(name):
@@ -112,7 +112,7 @@ class Bucket:
             return None
         info, tag = described(answer.meta, answer.attributes)
         mark: Any = answer.attributes.get(MARK_KEY)
-        return Found(info, tag, mark if isinstance(mark, str) else "")
+        return FoundObject(info, tag, mark if isinstance(mark, str) else "")
 
     async def put(self, name: str, data: Bytes, metadata: Mapping[str, str], only_if: OnlyIf) -> str:
         """Write a whole object, and return its entity tag. Raises UnmetError if the condition does not hold."""
@@ -141,12 +141,12 @@ class Bucket:
         except NotFoundError:
             return None
 
-    async def keys(self, prefix: str) -> Sequence[Kept]:
+    async def keys(self, prefix: str) -> Sequence[Listed]:
         """Return the objects below a prefix."""
-        found: list[Kept] = []
+        found: list[Listed] = []
         with mapped(prefix):
             async for metas in self._objects.list(prefix, chunk_size=1000):
-                found.extend(Kept(meta["path"], meta["size"], meta["last_modified"].timestamp()) for meta in metas)
+                found.extend(Listed(meta["path"], meta["size"], meta["last_modified"].timestamp()) for meta in metas)
         return found
 
     async def directories(self, prefix: str) -> Sequence[str]:

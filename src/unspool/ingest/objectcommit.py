@@ -14,12 +14,12 @@ from unspool.core.condition import check_condition
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.uploading import Condition
 from unspool.errors import AlreadyExistsError, FileChangedError, UnspoolError
-from unspool.ingest.bucket import ABSENT, Bucket, Found, OnlyIf
+from unspool.ingest.bucket import ABSENT, Bucket, FoundObject, OnlyIf
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.stores.contenttypes import content_type_of
 
 
-def condition_of(name: str, condition: Condition, current: Found | None) -> OnlyIf:
+def condition_of(name: str, condition: Condition, current: FoundObject | None) -> OnlyIf:
     """Check the condition of a new file against what is there, and return it as the store understands it.
 
     Raises:

@@ -23,7 +23,7 @@ from unspool.stores.objectinfo import metadata_of
 from unspool.stores.threads import Threads
 
 
-class Home:
+class BucketHome:
     """What the uploads of an ingester share.
 
     Args:
@@ -71,7 +71,7 @@ class SentParts:
         taken_over: set when another server has replaced the record.
     """
 
-    def __init__(self, opens: UploadOpen, home: Home, place: Place, record: UploadRecord, tag: str | None) -> None:
+    def __init__(self, opens: UploadOpen, home: BucketHome, place: Place, record: UploadRecord, tag: str | None) -> None:
         self.record = record
         self.durable = dict(record.parts)
         self.taken_over = asyncio.Event()

@@ -38,7 +38,7 @@ class Tail:
 
 
 @value
-class Kept:
+class KeptUpload:
     """What is kept of an upload.
 
     Attributes:
@@ -78,7 +78,7 @@ class Place:
         """Keep bytes of an incomplete part, from byte `start` of the file on."""
         await self._bucket.put(f"{self._home}/tail-{start:016x}-{crc32c(data):08x}", data, {}, None)
 
-    async def load(self) -> Kept:
+    async def load(self) -> KeptUpload:
         """Return what is kept."""
         listed = await self._bucket.keys(self._home)
         tails = []
@@ -90,7 +90,7 @@ class Place:
         record = tag = None
         if any(kept.key == self.record_key for kept in listed) and (got := await self._bucket.get(self.record_key)) is not None:
             record, tag = decode(got[0]), got[1]
-        return Kept(record, tag, tails)
+        return KeptUpload(record, tag, tails)
 
     async def write(self, record: UploadRecord, tag: str | None) -> str:
         """Write the record over the one with this entity tag; None if there must be none. Return the new tag.

@@ -16,7 +16,7 @@ from unspool.core.uploadrecord import SentPart
 from unspool.errors import NotFoundError, ServerError, UnspoolError, UnsupportedError
 from unspool.ingest.bucket import ABSENT
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
-from unspool.ingest.objectparts import Home
+from unspool.ingest.objectparts import BucketHome
 from unspool.ingest.spool import Spool
 
 _OTHER = '"00000000000000000000000000000000"'
@@ -25,7 +25,7 @@ _OTHER = '"00000000000000000000000000000000"'
 _DATA = b"unspool"
 
 
-async def probe(home: Home, where: str) -> None:
+async def probe(home: BucketHome, where: str) -> None:
     """Try an object store.
 
     Args:
@@ -50,7 +50,7 @@ async def probe(home: Home, where: str) -> None:
         raise type(error)(f"{where}: {error.message.removeprefix(f'{key}: ')}") from None
 
 
-async def _probe(home: Home, key: str) -> None:
+async def _probe(home: BucketHome, key: str) -> None:
     bucket = home.bucket
     try:
         tag = await bucket.put(key, _DATA, {}, ABSENT)
@@ -66,7 +66,7 @@ async def _probe(home: Home, key: str) -> None:
         raise ServerError("the object store does not keep the parts of an upload: it cannot be written to") from None
 
 
-async def _probe_parts(home: Home, key: str) -> None:
+async def _probe_parts(home: BucketHome, key: str) -> None:
     multipart, run = home.multipart, home.senders.run
     spool = await home.disk.run(Spool)
     upload = await run(lambda: multipart.begin(key, {}, ""))

@@ -19,8 +19,8 @@ from unspool.core.uploading import UploadOpen
 from unspool.core.uploadparts import full_length, part_size_for
 from unspool.core.uploadrecord import UploadRecord
 from unspool.ingest.multipart import GoneError
-from unspool.ingest.objectparts import Home, SentParts, lost_parts
-from unspool.ingest.objectplace import Kept, Place, Tail
+from unspool.ingest.objectparts import BucketHome, SentParts, lost_parts
+from unspool.ingest.objectplace import KeptUpload, Place, Tail
 from unspool.ingest.refusals import served
 from unspool.ingest.spool import Spool
 
@@ -28,7 +28,7 @@ _NONCE = 8
 """Random bytes that tell openings, and objects of one upload, apart."""
 
 
-def known(kept: Kept) -> SegmentTable | None:
+def known(kept: KeptUpload) -> SegmentTable | None:
     """Return what is kept of an upload, as far as it can be told without reading; None if it is nothing."""
     record = kept.record
     if record is None or not (record.parts or kept.tails):
@@ -66,7 +66,7 @@ def _chains(tails: Sequence[Tail], record: UploadRecord) -> dict[int, list[Tail]
     return {number: ways[max(ways)] for number, ways in reached.items() if len(ways) > 1}
 
 
-async def resume(opens: UploadOpen, home: Home, place: Place, kept: Kept) -> tuple[SentParts, dict[int, Spool]]:
+async def resume(opens: UploadOpen, home: BucketHome, place: Place, kept: KeptUpload) -> tuple[SentParts, dict[int, Spool]]:
     """Return the parts of an upload that the store has, and the beginnings of incomplete parts.
 
     Args:
@@ -99,7 +99,7 @@ async def resume(opens: UploadOpen, home: Home, place: Place, kept: Kept) -> tup
     return sent, spools
 
 
-async def _checked(opens: UploadOpen, home: Home, record: UploadRecord) -> UploadRecord:
+async def _checked(opens: UploadOpen, home: BucketHome, record: UploadRecord) -> UploadRecord:
     """Return the record without the parts that the store does not have, or that are not wanted."""
     upload, multipart = record.multipart, home.multipart
     lost: set[int] = set()
@@ -127,7 +127,7 @@ def _is_discarded(start: int, length: int, discard: Sequence[Span]) -> bool:
     return any(span.length and span.start < start + length and start < span.stop for span in discard)
 
 
-async def _fill(spool: Spool, name: str, tails: Sequence[Tail], home: Home, place: Place) -> None:
+async def _fill(spool: Spool, name: str, tails: Sequence[Tail], home: BucketHome, place: Place) -> None:
     """Read the beginning of an incomplete part."""
     for tail in tails:
         data = await place.read(tail.key)

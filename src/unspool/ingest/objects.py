@@ -26,11 +26,11 @@ from unspool.core.uploadparts import MOST_PARTS
 from unspool.core.uploadrecord import decode
 from unspool.errors import FileChangedError, InvalidRequestError, NoSpaceError, TooLargeError
 from unspool.ingest.base import Known
-from unspool.ingest.bucket import Bucket, Found
+from unspool.ingest.bucket import Bucket, FoundObject
 from unspool.ingest.multipart import Multipart, UnmetError
 from unspool.ingest.newnames import check_new_name
-from unspool.ingest.objectparts import Home
-from unspool.ingest.objectplace import Kept, Place, home_of, owner_home
+from unspool.ingest.objectparts import BucketHome
+from unspool.ingest.objectplace import KeptUpload, Place, home_of, owner_home
 from unspool.ingest.objectprobe import probe
 from unspool.ingest.objectresume import known, resume
 from unspool.ingest.objectsmall import SmallObjects
@@ -78,7 +78,7 @@ class ObjectIngester:
         self._hidden = hidden
         self._clock = clock
         self._bucket = Bucket(objects)
-        self._home = Home(self._bucket, multipart, disk=_DISK, senders=_SENDERS, whole=_WHOLE)
+        self._home = BucketHome(self._bucket, multipart, disk=_DISK, senders=_SENDERS, whole=_WHOLE)
         self._naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._small = SmallObjects(self._bucket, self._lock_of, hidden=hidden)
@@ -137,7 +137,7 @@ class ObjectIngester:
             self._live[place.mark] = upload
             return upload
 
-    async def _there_already(self, opens: UploadOpen, place: Place, kept: Kept, current: Found) -> FileInfo | None:
+    async def _there_already(self, opens: UploadOpen, place: Place, kept: KeptUpload, current: FoundObject) -> FileInfo | None:
         """Return the file at the name if this upload was committed, or if it has the bytes of the upload already."""
         if current.mark.startswith(f"{place.mark}."):  # whoever committed it did not live to remember it
             info = await self._with_checksum(current)
@@ -153,7 +153,7 @@ class ObjectIngester:
                 return info
         return None
 
-    async def _with_checksum(self, found: Found) -> FileInfo:
+    async def _with_checksum(self, found: FoundObject) -> FileInfo:
         """Return what an object is, with the store's checksum if there is one."""
         if found.info.crc32c is not None:
             return found.info
@@ -181,12 +181,12 @@ class ObjectIngester:
             said = f"your unfinished uploads may have {counted(self._options.bytes, 'byte')}, of which {used} are used"
             raise NoSpaceError(f"{name}: {said}", name=name)
 
-    async def _opened(self, opens: UploadOpen, place: Place, kept: Kept) -> ObjectUpload:
+    async def _opened(self, opens: UploadOpen, place: Place, kept: KeptUpload) -> ObjectUpload:
         """Go on with what is kept of an upload."""
         record = kept.record
         if record is not None and -(-(opens.size or 0) // record.part_size) > MOST_PARTS:
             await self._remove(opens.name, place, kept)
-            kept = Kept(None, None, ())
+            kept = KeptUpload(None, None, ())
         sent, spools = await resume(opens, self._home, place, kept)
         naming = self._lock_of(opens.name)
         return ObjectUpload(opens, self._home, place, sent, spools, naming=naming, let_go=partial(self._forget, place.mark))
@@ -211,7 +211,7 @@ class ObjectIngester:
                 await live.give_up()
             await self._remove(key.name, place, await place.load())
 
-    async def _remove(self, name: str, place: Place, kept: Kept) -> None:
+    async def _remove(self, name: str, place: Place, kept: KeptUpload) -> None:
         """Remove what is kept of an upload."""
         if kept.record is not None and (upload := kept.record.multipart):
             multipart = self._home.multipart

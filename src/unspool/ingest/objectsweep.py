@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from unspool.core.ours import UPLOADS
 from unspool.core.uploadrecord import decode
-from unspool.ingest.objectparts import Home
+from unspool.ingest.objectparts import BucketHome
 from unspool.ingest.objectplace import home_of
 from unspool.options import IngestOptions
 
@@ -18,7 +18,7 @@ _PROBE = 3600.0
 """Seconds after which an object that a server tried the store with is of a process that died."""
 
 
-async def sweep(home: Home, options: IngestOptions, now: float, live: Collection[str]) -> int:
+async def sweep(home: BucketHome, options: IngestOptions, now: float, live: Collection[str]) -> int:
     """Remove what expired before `now`, in seconds since 1970; return how many unfinished uploads that were.
 
     Args:
@@ -44,7 +44,7 @@ async def sweep(home: Home, options: IngestOptions, now: float, live: Collection
     return len(expired)
 
 
-async def _abort(home: Home, key: str) -> None:
+async def _abort(home: BucketHome, key: str) -> None:
     """Remove the parts that a record names."""
     got = await home.bucket.get(key)
     record = None if got is None else decode(got[0])

@@ -27,7 +27,7 @@ from unspool.errors import DataLossError, SequenceError, ServerError, TooLargeEr
 from unspool.ingest.bucket import OnlyIf
 from unspool.ingest.multipart import GoneError, LostPartError
 from unspool.ingest.objectcommit import committed, condition_of, described
-from unspool.ingest.objectparts import Home, SentParts, taken_over, unknown
+from unspool.ingest.objectparts import BucketHome, SentParts, taken_over, unknown
 from unspool.ingest.objectplace import Place
 from unspool.ingest.refusals import served
 from unspool.ingest.spool import Spool
@@ -59,7 +59,7 @@ class ObjectUpload:
     def __init__(
         self,
         opens: UploadOpen,
-        home: Home,
+        home: BucketHome,
         place: Place,
         sent: SentParts,
         spools: dict[int, Spool],

@@ -50,7 +50,7 @@ class _Staged:
     kept: Kept
 
 
-class Staging:
+class StagedGroup:
     """The group of files that are staged.
 
     Args:

@@ -31,7 +31,7 @@ from unspool.local.home import TreeHome, whole_file_system_syncer
 from unspool.local.outcome import Failure, Outcome, ReceivedFile, Wanted
 from unspool.local.record import NoRecord, Record
 from unspool.local.refusals import local_error
-from unspool.local.staging import Staging, exists_error, vouched
+from unspool.local.staging import StagedGroup, exists_error, vouched
 from unspool.options import MIB
 
 SMALL = MIB
@@ -111,7 +111,7 @@ class TreeDestination:
         except (OSError, ValueError) as error:
             raise self._local_error(error) from error
         self._directories = Directories(self._root, self._path)
-        self._staging = Staging(
+        self._staging = StagedGroup(
             self._root,
             self._path,
             self._home,
@@ -245,15 +245,15 @@ class TreeDestination:
     # What arrives
 
     def write(self, arrived: Iterable[ReceivedFile]) -> Outcome:
-        """Write small files that have arrived; see `Staging.write`."""
+        """Write small files that have arrived; see `StagedGroup.write`."""
         return self._staging.write(arrived)
 
     def finish(self) -> Outcome:
-        """Give the remaining files their final names, and make all names durable; see `Staging.finish`."""
+        """Give the remaining files their final names, and make all names durable; see `StagedGroup.finish`."""
         return self._staging.finish()
 
     def name_staged(self) -> Outcome:
-        """Give the files written so far their final names; see `Staging.commit`."""
+        """Give the files written so far their final names; see `StagedGroup.commit`."""
         return self._staging.commit()
 
     # Larger files, which are downloaded one by one

@@ -17,7 +17,7 @@ from unspool.core.model import FileInfo, Span
 from unspool.errors import DataLossError, FileChangedError, NotFoundError
 from unspool.stores.base import RunSize
 from unspool.stores.objecterrors import changed, mapped, other_bytes
-from unspool.stores.readahead import Budget, Part, Parts
+from unspool.stores.readahead import Budget, ReadPart, ReadParts
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Objects
@@ -41,8 +41,8 @@ class ObjectFile:
 
     async def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[memoryview, None]:
         """See `OpenFile.read`. Reads ahead by up to four parts of 8 MiB, if there is room for them in all."""
-        parts = Parts(span, self._budget)
-        requested: deque[tuple[Part, asyncio.Task[memoryview]]] = deque()
+        parts = ReadParts(span, self._budget)
+        requested: deque[tuple[ReadPart, asyncio.Task[memoryview]]] = deque()
         position = span.start
         try:
             while True:

@@ -43,7 +43,7 @@ class Budget:
 
 
 @dataclass(slots=True)
-class Part:
+class ReadPart:
     """A part of an object.
 
     Attributes:
@@ -55,7 +55,7 @@ class Part:
     taken: int
 
 
-class Parts:
+class ReadParts:
     """Divides the span of a read into parts.
 
     Args:
@@ -69,7 +69,7 @@ class Parts:
         self._budget = budget
         self._begun = False
 
-    def next(self, in_flight: int) -> Part | None:
+    def next(self, in_flight: int) -> ReadPart | None:
         """Return the next part to request; None if none is left, or none may be requested now.
 
         Args:
@@ -87,12 +87,12 @@ class Parts:
         self._begun = True
         return self._part(min(SMALL_PART - self._position % SMALL_PART, left), taken=0)
 
-    def _part(self, size: int, *, taken: int) -> Part:
+    def _part(self, size: int, *, taken: int) -> ReadPart:
         start = self._position
         self._position += size
-        return Part(Span(start, self._position), taken)
+        return ReadPart(Span(start, self._position), taken)
 
-    def done(self, part: Part) -> None:
+    def done(self, part: ReadPart) -> None:
         """Return what a part holds of the budget."""
         self._budget.give_back(part.taken)
         part.taken = 0
