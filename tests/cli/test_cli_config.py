@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import click
@@ -220,3 +221,16 @@ def test_a_server_is_what_its_file_says_with_workers_too(tmp_path: Path) -> None
         assert process.stdout is not None
         address = process.stdout.readline().decode().rpartition(" on ")[2].strip()
         assert unspool("cat", f"{address}/.a").out == b"hidden\n"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_address_in_use_is_told_with_its_line(tmp_path: Path, workers: int) -> None:
+    """A server that cannot listen where its file says names the line, whether one process would listen or several."""
+    file = tmp_path / "serve.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file.write_text(f"root = '{tmp_path}'\nlisten = '127.0.0.1:{port}'\nworkers = {workers}\n")
+        ended = unspool("serve", "--config", file)
+    assert ended.code != 0
+    assert ended.complaint.startswith(f"unspool: {file}: line 2: cannot listen on ")
+    assert str(port) in ended.complaint

@@ -113,7 +113,8 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
         for listener in listeners:
             if isinstance(listener.where, UnixSocket):
                 raise InvalidRequestError(f"{listener}: workers can share a port, but not a Unix socket; leave out --workers")
-            port = stack.enter_context(held(listener.where))
+            with settings.at("listen"):
+                port = stack.enter_context(held(listener.where))
             settings.check_exposure(listener, exposed=port.exposed)
             number = int(port.address.rpartition(":")[2])
             addresses.append(listener.address(number))
@@ -187,7 +188,10 @@ async def _serve(
 
         reloads = access.reloaded or server.certificates is not None
         stop = _stopped_by_signals(partial(manager.reloading, reload) if reloads else None)
-        async with server, giving_back_memory():
+        async with AsyncExitStack() as running:
+            with settings.at("listen"):
+                await running.enter_async_context(server)
+            await running.enter_async_context(giving_back_memory())
             on_ready(server.addresses)
             if counts is not None:
                 counts.serving(server.certificates)
