@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from processes import eventually
+from unspool.cli import settings
 from unspool.cli.settings import Settings
 from unspool.cli.workers import Workers, pauses
 from unspool.errors import UnspoolError
@@ -152,3 +153,16 @@ def test_what_is_limited_in_all_is_divided(workers: int) -> None:
         assert getattr(part.limits, field) == getattr(whole.limits, field)
     assert part.service == whole.service
     assert part.grace == whole.grace
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_is_read_ahead_counts_as_memory(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """With an object store, the share of memory of each worker holds its blocks and what it reads ahead."""
+    given: list[int] = []
+    monkeypatch.setattr(settings, "open_store", lambda _, *, read_ahead, **__: given.append(read_ahead))
+    for root in ("s3://bucket/prefix", "root"):
+        served = dataclasses.replace(SETTINGS, root=root, workers=workers)
+        served.store()
+        whole = dataclasses.replace(SETTINGS, workers=workers).options().limits.memory
+        assert given[-1] + served.options().limits.memory == whole
+    assert given == [whole // 2, 0]

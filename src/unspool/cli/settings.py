@@ -19,7 +19,7 @@ from unspool.errors import InvalidRequestError, LocalFileError
 from unspool.options import LimitOptions, ServedDialect, ServerOptions, ServiceOptions
 from unspool.server import exposure
 from unspool.server.ports import is_exposed
-from unspool.stores import Store, open_store
+from unspool.stores import Store, is_object_store, open_store
 
 if TYPE_CHECKING:
     from unspool.ingest.base import Ingester
@@ -82,7 +82,7 @@ class Settings(AccessSettings, WriteSettings):
                 stream_bandwidth=self.max_stream_bandwidth,
                 bandwidth=None if self.max_bandwidth is None else self._part(self.max_bandwidth),
                 bandwidth_per_peer=self.max_bandwidth_per_peer,
-                memory=self._part(defaults.limits.memory),
+                memory=self._memory() - self._read_ahead(),
             ),
         )
 
@@ -111,6 +111,7 @@ class Settings(AccessSettings, WriteSettings):
                 checksums=self.checksums if kept else None,
                 metadata=self.write,  # what `put -r` compares
                 environment=os.environ,
+                read_ahead=self._read_ahead(),
             )
 
     async def receiver(self) -> Ingester | None:
@@ -164,6 +165,14 @@ class Settings(AccessSettings, WriteSettings):
         if self.metrics is not None:
             with self.at("metrics"):
                 check_metrics(self.metrics)
+
+    def _memory(self) -> int:
+        """Return the bytes that one process may use for blocks, and for what it reads ahead."""
+        return self._part(ServerOptions().limits.memory)
+
+    def _read_ahead(self) -> int:
+        """Return how many of these bytes are for what is read ahead: half of them, if an object store is served."""
+        return self._memory() // 2 if is_object_store(self.root) else 0
 
     def _part(self, whole: int) -> int:
         return math.ceil(whole / self.workers)

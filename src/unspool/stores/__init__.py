@@ -70,6 +70,7 @@ def open_store(
     checksums: str | PathLike[str] | None = None,
     metadata: bool = False,
     environment: Mapping[str, str] | None = None,
+    read_ahead: int | None = None,
 ) -> Store:
     """Open the store at a URL. Blocks until the store has answered.
 
@@ -85,6 +86,7 @@ def open_store(
         environment: `os.environ`, with which S3 is asked for the checksums of objects that unspool wrote in parts, if botocore
             is installed; None does not ask. obstore reads the environment of the process itself.
         checksums: for `content`, a file (SQLite) that keeps the SHA-256 for the next start; see `Server`.
+        read_ahead: most bytes that all reads of an object store together request ahead; None for its default.
 
     Raises:
         InvalidRequestError: the scheme is unknown, the configuration in the environment is incomplete, or the revisions of an
@@ -100,11 +102,19 @@ def open_store(
             f"{url!r}: there is no store of the kind {scheme!r}; name a directory, or a bucket as s3://BUCKET"
         )
     open_url: Callable[..., Store] = import_module(kind).open_url
-    if not separator or scheme not in _OBJECTS:
+    if not is_object_store(url):
         return open_url(url, hidden=hidden, revision=revision, checksums=checksums)
     if revision == "content":
         raise InvalidRequestError(f"{url}: an object store has revisions of its own: leave out the revision (content)")
-    return open_url(url, hidden=hidden, allow_http=allow_http, metadata=metadata, environment=environment)
+    return open_url(
+        url, hidden=hidden, allow_http=allow_http, metadata=metadata, environment=environment, read_ahead=read_ahead
+    )
+
+
+def is_object_store(url: str) -> bool:
+    """Return whether a URL names an object store, which is read ahead of its readers."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and scheme in _OBJECTS
 
 
 def __getattr__(name: str) -> object:

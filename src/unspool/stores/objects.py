@@ -345,6 +345,7 @@ def open_url(
     allow_http: bool = False,
     metadata: bool = False,
     environment: Mapping[str, str] | None = None,
+    read_ahead: int | None = None,
 ) -> ObjectStore:
     """Open the bucket at a URL, such as `s3://BUCKET/PREFIX`. Blocks until the store has answered a first request.
 
@@ -354,10 +355,12 @@ def open_url(
         allow_http: whether the endpoint may be `http://`.
         metadata: see `ObjectStore`.
         environment: configures who asks S3 for checksums of objects that were written in parts; None asks nobody.
+        read_ahead: see `ObjectStore`; None for its default.
     """
     objects = open_objects(url, allow_http=allow_http)
     checksums = None if environment is None else _checksums(url, environment)
-    store = ObjectStore(objects, hidden=hidden, metadata=metadata, checksums=checksums)
+    ahead = READ_AHEAD if read_ahead is None else read_ahead
+    store = ObjectStore(objects, hidden=hidden, read_ahead=ahead, metadata=metadata, checksums=checksums)
     store.check(url)
     return store
 
