@@ -25,7 +25,7 @@ ENOUGH = 1_000_000 if DEEP else 600
 def test_every_file_of_a_real_tree_arrives() -> None:
     """`ls -r --json` lists every file of a real tree with its size, and each of many files fetched at once is the same."""
     root = Path(site.getsitepackages()[0])
-    with roomy(1 << 30) as directory, serving(root, directory / "log") as server:
+    with roomy(1 << 30) as directory, serving(root, directory / "log", "--hidden") as server:
         listed = unspool("ls", "-r", "--json", server.address)
         assert listed.code == 0, listed.err
         sizes = {entry["name"]: entry["size"] for entry in map(json.loads, listed.lines)}

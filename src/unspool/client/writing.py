@@ -16,7 +16,7 @@ from unspool.errors import InvalidRequestError
 _PART = 1 << 20
 """Bytes that are passed on at once, as large as a block. Fewer would cost a visit to a thread for each call of `write`."""
 
-_GIVING_UP = 10.0
+GIVING_UP = 10.0
 """Seconds to end an upload that is given up: it asks the server to remove what it has, for 5 s at most."""
 
 
@@ -68,7 +68,7 @@ class Writing:
         self.ended = True
         self._feed.abort()
         try:
-            await asyncio.wait([self._upload], timeout=_GIVING_UP)
+            await asyncio.wait([self._upload], timeout=GIVING_UP)
         finally:
             self._upload.cancel()
         await asyncio.gather(self._upload, return_exceptions=True)

@@ -66,7 +66,10 @@ class Writes(AsyncFileSystem):
             finally:
                 feed.close()
 
-        return asyncio.create_task(upload())
+        task = asyncio.create_task(upload())
+        # Of a file that is given up nobody asks how it ended, and at the interpreter's end it ends with an error.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return task
 
     def open(
         self, path: str, mode: str = "rb", block_size: int | None = None, compression: str | None = None, **more: Any

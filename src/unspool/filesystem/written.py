@@ -20,6 +20,7 @@ from fsspec.asyn import sync
 from fsspec.spec import AbstractBufferedFile
 
 from unspool.client.feed import Feed
+from unspool.client.writing import GIVING_UP
 
 if TYPE_CHECKING:
     from unspool.filesystem.filesystem import UnspoolFileSystem
@@ -89,9 +90,9 @@ class WrittenFile(AbstractBufferedFile):
         self._discarded = True
         self.closed = True
         if self._feed is not None and self._upload is not None:
-            self._feed.close()
+            self._feed.abort()  # so the upload fails, and has the server remove what it has
             with suppress(RuntimeError):  # the loop is closed
-                self.fs.loop.call_soon_threadsafe(self._upload.cancel)
+                self.fs.loop.call_soon_threadsafe(self.fs.loop.call_later, GIVING_UP, self._upload.cancel)
 
     # How it ends
 
