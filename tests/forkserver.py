@@ -24,14 +24,17 @@ import unspool
 _LARGEST = 1 << 20
 
 _LEFT_OUT = ("unspool.__main__", "unspool.filesystem", "unspool.testing", "unspool.watch")
-"""Modules that no command needs at its start, or that need what is not everywhere."""
+"""Packages that no command needs at its start, or that need what is not everywhere."""
+
+_BUCKETS = ("object", "bucket", "s3", "obspec")
+"""Parts of the names of modules that need the extra `objects`."""
 
 
 def import_all() -> None:
     """Import what commands import."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as commands do before they import gRPC
     for module in pkgutil.walk_packages(unspool.__path__, "unspool."):
-        if not module.name.startswith(_LEFT_OUT) and "object" not in module.name and module.name != "unspool.client.obspec":
+        if not module.name.startswith(_LEFT_OUT) and not any(part in module.name for part in _BUCKETS):
             importlib.import_module(module.name)
     for name in ("grpc.aio", "uvloop"):
         if importlib.util.find_spec(name) is not None:
