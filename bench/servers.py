@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,11 +32,16 @@ def local(root: Path) -> Iterator[tuple[None, str]]:
 
 
 def unspool(*options: str) -> Server:
-    """`unspool serve`."""
+    """`unspool serve` of a directory."""
+    return lambda root: unspool_of(str(root), *options)(root)
+
+
+def unspool_of(url: str, *options: str) -> Server:
+    """`unspool serve` of a bucket, or of anything else that is no directory of the benchmark."""
 
     @contextmanager
-    def serve(root: Path) -> Iterator[tuple[Process, str]]:
-        command = [*UNSPOOL, "serve", str(root), "--listen", "127.0.0.1:0", "-q", *options]
+    def serve(_: Path) -> Iterator[tuple[Process, str]]:
+        command = [*UNSPOOL, "serve", url, "--listen", "127.0.0.1:0", "-q", *options]
         with running(command, "serving", cwd=REPOSITORY) as (process, line):
             yield process, line.split()[-1]
 
@@ -136,6 +142,44 @@ def tutorial_binary() -> str:
     out = REPOSITORY / "build" / "peers" / "tutorial"
     subprocess.run(["go", "build", "-o", str(out), "."], cwd=REPOSITORY / "bench" / "peers" / "tutorial", check=True)
     return str(out)
+
+
+KEY, SECRET = "bench", "bench-secret"
+"""The credentials of the object stores. They protect nothing."""
+
+
+@contextmanager
+def versitygw(directory: Path, bucket: str) -> Iterator[str]:
+    """Run versitygw over a directory. Yields its URL."""
+    (directory / bucket).mkdir(parents=True)
+    port = _free_port()
+    options = ["-a", KEY, "-s", SECRET, "-p", f"127.0.0.1:{port}", "-q", "--keep-alive"]
+    with running([_store("versitygw"), *options, "posix", str(directory)]) as (process, _):
+        _wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def seaweedfs(directory: Path, bucket: str) -> Iterator[str]:
+    """Run SeaweedFS, all of it in one process. Yields its URL."""
+    directory.mkdir(parents=True)
+    port = _free_port()
+    ports = [f"-{name}.port={_free_port()}" for name in ("master", "volume", "filer", "webdav", "admin")]
+    ports += [f"-{name}.port.grpc={_free_port()}" for name in ("master", "volume", "filer", "s3", "admin")]
+    options = [f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", f"-bucket={bucket}", *ports]
+    options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
+    environment = ["env", f"AWS_ACCESS_KEY_ID={KEY}", f"AWS_SECRET_ACCESS_KEY={SECRET}"]
+    with running([*environment, _store("weed"), "mini", *options]) as (process, _):
+        _wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+
+
+STORES: dict[str, Callable[[Path, str], AbstractContextManager[str]]] = {"versitygw": versitygw, "seaweedfs": seaweedfs}
+"""The object stores by name, each with one bucket below a new directory. `make objects` installs them."""
+
+
+def _store(name: str) -> str:
+    return shutil.which(name, path=str(REPOSITORY / "build" / "objects" / "bin")) or name
 
 
 def _free_port() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.case import Case
-from bench.cases import big, clients, listing, long, progress, resume, sizes, small, spans, steady, tree, upload
+from bench.cases import big, bucket, clients, listing, long, progress, resume, sizes, small, spans, steady, tree, upload
 
 CASES: dict[str, Case] = {
     case.name: case
@@ -21,6 +21,7 @@ CASES: dict[str, Case] = {
         small.SMALL,
         resume.RESUME,
         progress.PROGRESS,
+        bucket.BUCKET,
         upload.PUT,
         upload.PUT_TREE,
     )
