@@ -106,6 +106,18 @@ def nginx_dav(root: Path) -> AbstractContextManager[tuple[Process, str]]:
 
 
 @contextmanager
+def rclone_webdav(root: Path) -> Iterator[tuple[Process, str]]:
+    """Rclone's WebDAV server."""
+    port = _free_port()
+    rclone = shutil.which("rclone") or str(Path(sys.executable).with_name("rclone"))
+    # Without the last one it would not notice that the harness has removed the file of the round before.
+    options = ["--config", "/dev/null", "--addr", f"127.0.0.1:{port}", "--dir-cache-time", "0s"]
+    with running([rclone, "serve", "webdav", *options, str(root)]) as (process, _):
+        _wait_for(port, process)
+        yield process, f"127.0.0.1:{port}"
+
+
+@contextmanager
 def rsync(root: Path) -> Iterator[tuple[Process, str]]:
     """Rsync's daemon, with one module, `root`."""
     with tempfile.TemporaryDirectory() as scratch:

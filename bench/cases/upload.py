@@ -15,7 +15,7 @@ from random import Random
 from bench import plots, report, servers
 from bench.case import Case, Shown, chosen, random_file
 from bench.measure import CommandFailedError, Process, Sample, measure
-from bench.peer import Peer, unspool_get
+from bench.peer import Peer, program, unspool_get
 from bench.results import Results, in_turns, present
 from bench.servers import UNSPOOL
 
@@ -47,6 +47,15 @@ BIG = [
         ("rsync",),
         servers.rsync,
         lambda address, name, source: ["rsync", "-W", str(source), f"rsync://{address}/root/{name}"],
+    ),
+    Peer(
+        "rclone copyto to rclone serve webdav",
+        ("rclone",),
+        servers.rclone_webdav,
+        lambda address, name, source: [
+            str(program("rclone")),
+            *("copyto", "--config", "/dev/null", "--webdav-url", f"http://{address}", str(source), f":webdav:{name}"),
+        ],
     ),
     Peer(
         "raw gRPC, 1 MiB, unchecked",
