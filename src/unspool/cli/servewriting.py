@@ -12,6 +12,7 @@ import click
 from unspool.cli.durations import Duration
 from unspool.cli.sizes import Size
 from unspool.options import IngestOptions
+from unspool.stores import is_directory
 
 if TYPE_CHECKING:
     from unspool.ingest.base import Ingester
@@ -79,7 +80,7 @@ class WriteSettings:
         """
         if not self.write:
             return None
-        if _is_directory(root):
+        if is_directory(root):
             from unspool.ingest.local import LocalIngester  # noqa: PLC0415
 
             return LocalIngester(root.removeprefix("file://"), self._ingest_options(), hidden=hidden)
@@ -103,10 +104,5 @@ class WriteSettings:
 
     async def check_writable(self, root: str, *, allow_http: bool) -> None:
         """Raise InvalidRequestError if clients may write, and the store at `root` cannot be written to. Makes no request."""
-        if self.write and not _is_directory(root):
+        if self.write and not is_directory(root):
             await self._into_objects(root, hidden=False, allow_http=allow_http).aclose()
-
-
-def _is_directory(root: str) -> bool:
-    scheme, separator, _ = root.partition("://")
-    return not separator or scheme == "file"

@@ -19,7 +19,7 @@ from unspool.errors import InvalidRequestError, LocalFileError
 from unspool.options import LimitOptions, ServedDialect, ServerOptions, ServiceOptions
 from unspool.server import exposure
 from unspool.server.ports import is_exposed
-from unspool.stores import Store, is_object_store, open_store
+from unspool.stores import Store, is_directory, open_store
 
 if TYPE_CHECKING:
     from unspool.ingest.base import Ingester
@@ -172,7 +172,7 @@ class Settings(AccessSettings, WriteSettings):
 
     def _read_ahead(self) -> int:
         """Return how many of these bytes are for what is read ahead: half of them, if an object store is served."""
-        return self._memory() // 2 if is_object_store(self.root) else 0
+        return 0 if is_directory(self.root) else self._memory() // 2
 
     def _part(self, whole: int) -> int:
         return math.ceil(whole / self.workers)

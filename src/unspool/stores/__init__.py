@@ -102,7 +102,7 @@ def open_store(
             f"{url!r}: there is no store of the kind {scheme!r}; name a directory, or a bucket as s3://BUCKET"
         )
     open_url: Callable[..., Store] = import_module(kind).open_url
-    if not is_object_store(url):
+    if is_directory(url):
         return open_url(url, hidden=hidden, revision=revision, checksums=checksums)
     if revision == "content":
         raise InvalidRequestError(f"{url}: an object store has revisions of its own: leave out the revision (content)")
@@ -111,10 +111,10 @@ def open_store(
     )
 
 
-def is_object_store(url: str) -> bool:
-    """Return whether a URL names an object store, which is read ahead of its readers."""
+def is_directory(url: str) -> bool:
+    """Return whether the URL of a store names a directory, and no object store."""
     scheme, separator, _ = url.partition("://")
-    return bool(separator) and scheme in _OBJECTS
+    return not separator or scheme == "file"
 
 
 def __getattr__(name: str) -> object:
