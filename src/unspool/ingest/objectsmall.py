@@ -13,6 +13,7 @@ from unspool.errors import BlockCorruptError, UnspoolError
 from unspool.ingest.bucket import Bucket
 from unspool.ingest.newnames import check_new_name
 from unspool.ingest.objectcommit import committed, condition_of, described
+from unspool.stores.gathered import gathered
 from unspool.stores.objectinfo import metadata_of
 
 _AT_ONCE = 32
@@ -46,12 +47,7 @@ class SmallObjects:
             task = asyncio.create_task(self._write_after(earlier.get(file.name), file, directories))
             earlier[file.name] = task
             tasks.append(task)
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return await gathered(tasks)
 
     async def _write_after(
         self, earlier: asyncio.Task[WrittenFile] | None, file: NewFile, directories: dict[str, asyncio.Task[None]]

@@ -15,12 +15,12 @@ import asyncio
 import atexit
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate, zip_longest
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from unspool.core.extras import extra
@@ -37,6 +37,7 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.stores.base import SmallFile
+from unspool.stores.gathered import gathered
 from unspool.stores.readahead import Budget
 from unspool.stores.revisions import check_revision
 
@@ -162,7 +163,7 @@ class ObjectStore:
         while len(answers) < len(names):
             count = max(1, min(_SMALL_AT_ONCE, most_bytes // max(self._small_size, 1)))
             some = wanted[len(answers) : len(answers) + count]
-            got = await _gathered([self._read_small(name, revision, most_bytes) for name, revision in some])
+            got = await gathered([self._read_small(name, revision, most_bytes) for name, revision in some])
             for answer in got:
                 size = 0 if answer is None or isinstance(answer, UnspoolError) else len(answer[1])
                 if answer is None or size > most_bytes:
@@ -177,7 +178,7 @@ class ObjectStore:
     async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
         """See `Store.read_spans`. One request for each span, several at the same time."""
         count = sum(1 for total in accumulate(length for _, _, length in wanted[:_SMALL_AT_ONCE]) if total <= most_bytes)
-        got = await _gathered([self._read_span(*span, most_bytes) for span in wanted[: max(count, 1)]])
+        got = await gathered([self._read_span(*span, most_bytes) for span in wanted[: max(count, 1)]])
         return [answer for answer in got if answer is not None]
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
@@ -317,17 +318,6 @@ def _no_preconditions() -> UnsupportedError:
         "the object store ignores If-Match: an object could be replaced while it is read, and nobody would notice; "
         "such a store cannot be served"
     )
-
-
-async def _gathered(works: Sequence[Coroutine[Any, Any, SmallFile | None]]) -> Sequence[SmallFile | None]:
-    """Run coroutines at the same time. If the caller is cancelled, they are cancelled and awaited."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def open_objects(url: str, *, allow_http: bool = False) -> Objects:
