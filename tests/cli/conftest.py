@@ -1,12 +1,13 @@
-"""Fixtures: one server for all tests of the command line."""
+"""Fixtures: one server for all tests of commands that read, and one for each module of those that write."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from cli.serveddir import ODD, Served
-from processes import serving
+from processes import Serving, serving
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (root / "outside").symlink_to(base / "secret")
     with serving(root, base / "log") as server:
         yield Served(server, root, files)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that `server` serves."""
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="module")
+def server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server that takes files, for the tests of one module."""
+    with serving(root, tmp_path_factory.mktemp("log") / "log", "--write") as server:
+        yield server

@@ -10,6 +10,8 @@ import pytest
 
 from unspool.loops import run
 
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+
 
 async def loops_module() -> str:
     """Return the module of the running loop."""
@@ -32,10 +34,9 @@ def test_asyncio_runs_it_where_there_is_none() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent.parent, check=True)
 
 
+@glibc
 def test_freed_memory_is_given_back() -> None:
     """Memory that was freed in pieces, and that glibc would keep, goes back to the kernel within the interval."""
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("only glibc is told to")
     program = (
         "import asyncio, re\n"
         "from pathlib import Path\n"
@@ -58,6 +59,7 @@ def test_freed_memory_is_given_back() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
+@glibc
 def test_garbage_is_freed() -> None:
     """Objects in cycles, which Python would keep until there are as many new ones again, are freed within the interval."""
     program = (
@@ -81,11 +83,10 @@ def test_garbage_is_freed() -> None:
         "            await asyncio.sleep(0.01)\n"
         "run(main())\n"
     )
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("only with glibc is memory given back")
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
+@glibc
 def test_threads_share_one_heap() -> None:
     """After `use_one_heap`, threads that allocate have no heap of their own; glibc would begin each at a multiple of 64 MiB."""
     program = (
@@ -106,8 +107,6 @@ def test_threads_share_one_heap() -> None:
         "barrier.wait()\n"
         "print(sum(int(line.split('-')[0], 16) % (64 << 20) == 0 for line in maps))\n"
     )
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("only glibc is told to")
     counts = [
         int(subprocess.run([sys.executable, "-c", program, *one], check=True, capture_output=True, timeout=60).stdout)
         for one in ([], ["one"])

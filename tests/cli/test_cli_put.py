@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -16,19 +15,6 @@ import pytest
 from processes import ENVIRONMENT, UNSPOOL, Outcome, Serving, serving, unspool
 
 DATA = Random(2).randbytes(24 << 20)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that is served."""
-    return tmp_path_factory.mktemp("root")
-
-
-@pytest.fixture(scope="module")
-def server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A server that takes files."""
-    with serving(root, tmp_path_factory.mktemp("log") / "log", "--write") as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,6 @@ import pytest
 from processes import Outcome, Serving, serving, unspool
 from unspool.cli.advice import advice
 from unspool.errors import FileChangedError, NotAFileError, UnreachableError
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that is served."""
-    return tmp_path_factory.mktemp("root")
-
-
-@pytest.fixture(scope="module")
-def server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A server that takes files."""
-    with serving(root, tmp_path_factory.mktemp("log") / "log", "--write") as server:
-        yield server
 
 
 @pytest.fixture
