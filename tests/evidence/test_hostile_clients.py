@@ -23,7 +23,7 @@ SECONDS = 10.0 if DEEP else 1.0
 MIB = 1 << 20
 
 MOST_KEPT = {"large-metadata": 256 * MIB}
-"""Bytes of memory that a server may have more right after an attack; 96 MiB after others. Measured: 90 to 150 MiB after large
+"""Bytes of memory that a server may have more right after an attack; 80 MiB after others. Measured: 90 to 150 MiB after large
 metadata, which gRPC reads to its end before it refuses it, and 15 to 68 MiB after others."""
 
 LEFT = 1.6
@@ -75,10 +75,13 @@ def attacked(name: str, server: Serving) -> list[float]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> None:
-    """Every request of a good client is answered soon; in the long form, memory comes back after three attacks.
+    """Every request of a good client is answered soon; in the long form, a third attack takes no more memory than two.
+
+    After it, memory comes back.
 
     Alone on two processors all answers come within a second. Here the attack and other tests share them, so half of the answers
-    have to.
+    have to. Memory that was used once is kept for a while (decision 0011), so another attack may add a tenth to it, or what is
+    within the bounds above.
     """
     root = tmp_path / "served"
     root.mkdir()
@@ -90,10 +93,13 @@ def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> N
         assert waits[len(waits) // 2] < 1.0, waits
         assert waits[-1] < 10.0, waits
         eventually(lambda: descriptors(server) <= 1.1 * opened)
-        assert memory(server) < before + MOST_KEPT.get(name, 96 * MIB)
+        most: float = before + MOST_KEPT.get(name, 80 * MIB)
+        assert memory(server) < most
         if DEEP:
             attacked(name, server)
+            most = max(1.1 * memory(server), most)
             attacked(name, server)
+            assert memory(server) < most
             eventually(lambda: descriptors(server) <= 1.1 * opened)
             eventually(lambda: memory(server) <= LEFT * before)
         assert sorted(asyncio.run(answered(server.address)))[5] < 1.0
