@@ -88,7 +88,7 @@ def test_garbage_is_freed() -> None:
 
 @glibc
 def test_threads_share_one_heap() -> None:
-    """After `use_one_heap`, threads that allocate have no heap of their own; glibc would begin each at a multiple of 64 MiB."""
+    """After `use_one_heap`, threads have no heap of their own, for which glibc reserves 64 MiB at a multiple of that."""
     program = (
         "import sys, threading\n"
         "from pathlib import Path\n"
@@ -105,7 +105,11 @@ def test_threads_share_one_heap() -> None:
         "barrier.wait()\n"
         "maps = Path('/proc/self/maps').read_text().splitlines()\n"
         "barrier.wait()\n"
-        "print(sum(int(line.split('-')[0], 16) % (64 << 20) == 0 for line in maps))\n"
+        "spans = [tuple(int(end, 16) for end in line.split()[0].split('-')) + (line.split()[1],) for line in maps]\n"
+        "print(sum(\n"
+        "    begin % (64 << 20) == 0 and used == 'rw-p' and unused == '---p' and middle == also and end == begin + (64 << 20)\n"
+        "    for (begin, middle, used), (also, end, unused) in zip(spans, spans[1:])\n"
+        "))\n"
     )
     counts = [
         int(subprocess.run([sys.executable, "-c", program, *one], check=True, capture_output=True, timeout=60).stdout)
