@@ -51,9 +51,16 @@ def server(directory: Path, command: str, shown: list[str]) -> Iterator[tuple[st
 
 
 def run(arguments: list[str], directory: Path) -> list[str]:
-    """Run a command to its good end; return the lines it printed."""
+    """Run a command to its good end; return the lines it printed, without those that gRPC logs."""
     done = subprocess.run(
-        arguments, cwd=directory, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+        arguments,
+        cwd=directory,
+        env={**os.environ, "GRPC_VERBOSITY": "NONE"},
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
     )
     return done.stdout.splitlines()
 
