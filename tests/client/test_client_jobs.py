@@ -17,7 +17,7 @@ from unspool.errors import FileChangedError, UnreachableError
 from unspool.options import TransferOptions
 from unspool.server.report import CallEnd
 from unspool.stores import MemoryStore
-from unspool.testing import FaultyStore, FaultyTransport, Recorder, StoreTransport, serve
+from unspool.testing import FakeClock, FaultyStore, FaultyTransport, Recorder, StoreTransport, serve
 
 SEGMENT = 4 * BLOCK
 
@@ -119,6 +119,32 @@ async def test_a_stream_that_breaks_goes_on_with_its_own_part(tmp_path: Path) ->
     assert (tmp_path / "b.bin").read_bytes() == LONG
     assert sorted(bench.transport.fired) == sorted("xE!x")
     assert result.bytes_received <= len(LONG) + len(bench.transport.requests) * BLOCK
+
+
+class WaitsForTaking(FakeClock):
+    """A clock on which a broken stream waits until another stream has taken half of its range."""
+
+    def __init__(self, requests: list[ReadRequest]) -> None:
+        super().__init__()
+        self.requests = requests
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        while len(self.requests) < 3:
+            await asyncio.sleep(0)
+        await super().sleep(seconds)
+
+
+async def test_a_stream_that_breaks_leaves_out_what_another_took_meanwhile(tmp_path: Path) -> None:
+    """A broken stream that waits for its next attempt does not ask for the bytes that another stream took in that time."""
+    bench = lab(".....x", jobs=2)
+    bench.clock = WaitsForTaking(bench.transport.requests)
+    bench.client = bench.client_of(bench.transport)
+    await bench.get(tmp_path / "b.bin")
+    taken, again = bench.transport.requests[2:]
+    assert again.length is not None
+    assert again.start + again.length == taken.start
+    assert (tmp_path / "b.bin").read_bytes() == LONG
 
 
 async def test_a_change_begins_all_of_them_anew(tmp_path: Path) -> None:

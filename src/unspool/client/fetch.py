@@ -124,20 +124,26 @@ class Fetch:
         )
         async for attempt in transfer.attempts():
             with attempt:
+                self._shorten(receiver, assigned)
                 async with aclosing(transfer.stream(receiver, attempt)) as blocks:
                     async for block in blocks:
                         await self._take(stream, assigned, block, receiver.info)
+                        self._shorten(receiver, assigned)
                         more_comes = not receiver.complete and (asked is not None or assigned.stop != receiver.stop)
                         if (assigned.done and more_comes) or not self._is_wanted(stream):
                             break  # other streams fetch the rest; `_check_whole` asks for the checksum at the end
             await stream.written()
-            if assigned.stop is not None and receiver.stop is not None and assigned.stop < receiver.stop:
-                receiver.shorten(assigned.stop)  # another stream has taken the rest
         await self._describe(receiver.info)
         if receiver.summary is not None:
             assigned.stop = assigned.position
             if receiver.summary.at_end and (asked is None or receiver.summary.crc32c is not None):
                 self._here.ended(receiver.summary)
+
+    def _shorten(self, receiver: Receiver, assigned: Range) -> None:
+        """Let the receiver ask from now on only for what is left of the range: another stream may have taken the rest."""
+        stop = self._here.size if receiver.stop is None else receiver.stop
+        if assigned.stop is not None and stop is not None and assigned.stop < stop:
+            receiver.shorten(assigned.stop)
 
     async def _take(self, stream: _Stream, assigned: Range, whole: Block, info: FileInfo | None) -> None:
         await self._describe(info)
