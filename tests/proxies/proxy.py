@@ -53,7 +53,7 @@ KINDS: Mapping[str, Kind] = {
     "envoy": Kind(
         "envoy",
         ("envoy.yaml",),
-        ("-c", "{config}", "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"),
+        ("-c", "{config}", "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),
         silence=(r"stream_idle_timeout: (\d+s)",),
         recommended=(r"\n +stream_idle_timeout: .*", r"\n +timeout: 0s.*"),
     ),
