@@ -20,7 +20,7 @@ from unspool.core.model import Frame
 from unspool.core.names import check_name
 from unspool.core.rules import parse_rules
 from unspool.core.tokens import is_token, parse_tokens
-from unspool.rpc import batchwire, bytestreamwire, deletewire, demowire, status, wire, writewire
+from unspool.rpc import batchwire, bytestreamwire, deletewire, demowire, messages, status, wire, writewire
 from unspool.v1 import file_service_pb2 as pb
 
 
@@ -40,7 +40,7 @@ def text_of(data: bytes) -> str:
 def frame(data: bytes) -> None:
     """A frame is what protobuf reads in the same bytes, although a message of one block is read by hand."""
     try:
-        expected = wire.frame_of(wire.parsed(pb.ReadFileResponse(), data, errors.ProtocolError))
+        expected = wire.frame_of(messages.parsed(pb.ReadFileResponse(), data, errors.ProtocolError))
     except errors.ProtocolError:
         expected = None
     try:

@@ -86,7 +86,7 @@ async def test_a_server_knows_which_calls_came_over_tls(authority: Authority, se
     seen = []
 
     async def handle(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        tls = is_over_tls(context)
+        tls = is_over_tls(context.auth_context())
         seen.append((tls, is_secure_peer(context.peer(), tls=tls)))
         return b""
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError, Message
-
 from unspool.core.running import Running, RunningCall
-from unspool.errors import InvalidRequestError, ProtocolError, UnspoolError
+from unspool.errors import InvalidRequestError, ProtocolError
+from unspool.rpc.messages import decode_duration, encode_duration, parsed
 from unspool.v1 import admin_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
@@ -18,14 +14,10 @@ WATCH_CALLS = "WatchCalls"
 SHORTEST, LONGEST = 0.5, 60.0
 """Seconds between two answers."""
 
-_NS = 1_000_000_000
-
-M = TypeVar("M", bound=Message)
-
 
 def encode_watch_request(interval: float | None) -> bytes:
     """Serialise a WatchCallsRequest."""
-    return pb.WatchCallsRequest(interval=None if interval is None else _duration(interval)).SerializeToString()
+    return pb.WatchCallsRequest(interval=encode_duration(interval)).SerializeToString()
 
 
 def decode_watch_request(data: bytes) -> float | None:
@@ -34,10 +26,10 @@ def decode_watch_request(data: bytes) -> float | None:
     Raises:
         InvalidRequestError: it is malformed, or the interval is negative.
     """
-    message = _parsed(pb.WatchCallsRequest, data, InvalidRequestError)
+    message = parsed(pb.WatchCallsRequest(), data, InvalidRequestError)
     if not message.HasField("interval"):
         return None
-    seconds = _seconds(message.interval)
+    seconds = decode_duration(message.interval)
     if seconds < 0:
         raise InvalidRequestError(f"an interval of {seconds:g} s: it must not be negative")
     return min(max(seconds, SHORTEST), LONGEST)
@@ -55,7 +47,7 @@ def encode_running(running: Running) -> bytes:
 
 def decode_running(data: bytes) -> Running:
     """Parse a WatchCallsResponse. Raises ProtocolError if it is malformed."""
-    message = _parsed(pb.WatchCallsResponse, data, ProtocolError)
+    message = parsed(pb.WatchCallsResponse(), data, ProtocolError)
     calls = tuple([_decode_call(call) for call in message.calls])
     return Running(calls, message.left_out, message.workers, message.silent_workers)
 
@@ -71,7 +63,7 @@ def _encode_call(call: RunningCall) -> pb.RunningCall:
         peer=call.peer,
         transfer_id=call.transfer_id,
         attempt=call.attempt,
-        running=_duration(call.seconds),
+        running=encode_duration(call.seconds),
         start=call.start,
         length=call.length,
         sent=call.sent,
@@ -91,26 +83,10 @@ def _decode_call(call: pb.RunningCall) -> RunningCall:
         call.peer,
         call.transfer_id,
         call.attempt,
-        _seconds(call.running),
+        decode_duration(call.running),
         call.start,
         call.length if call.HasField("length") else None,
         call.sent,
         call.bytes_per_second,
         call.stalled,
     )
-
-
-def _duration(seconds: float) -> Duration:
-    whole, nanos = divmod(round(seconds * _NS), _NS)
-    return Duration(seconds=whole, nanos=nanos)
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.seconds + duration.nanos / _NS
-
-
-def _parsed(kind: type[M], data: bytes, error: type[UnspoolError]) -> M:
-    try:
-        return kind.FromString(data)
-    except DecodeError as caught:
-        raise error(f"the message received is not a {kind.__name__}") from caught

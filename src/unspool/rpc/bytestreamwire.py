@@ -9,14 +9,11 @@ one for the same package (Google's, or that of a build tool) nor the other besid
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from google.protobuf.message import DecodeError, Message
-
 from unspool.core.bytestreamwrite import WriteMessage
 from unspool.core.model import Bytes, ReadRequest
 from unspool.errors import InvalidRangeError, InvalidRequestError, StartPastEndError
 from unspool.rpc.bytestream import bytestream_pb2 as pb
+from unspool.rpc.messages import parsed
 from unspool.rpc.wire import varint
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ByteStream"].full_name
@@ -27,8 +24,6 @@ POOL = pb.DESCRIPTOR.pool
 _DATA = bytes([pb.ReadResponse.DATA_FIELD_NUMBER << 3 | 2])
 """What precedes the length of the data in a response."""
 
-M = TypeVar("M", bound=Message)
-
 
 def decode_read_request(data: bytes) -> ReadRequest:
     """Parse a ReadRequest.
@@ -38,7 +33,7 @@ def decode_read_request(data: bytes) -> ReadRequest:
         StartPastEndError: its offset is negative. By the .proto that is OUT_OF_RANGE, as an offset beyond the end is.
         InvalidRangeError: its limit is negative.
     """
-    message = _decode(pb.ReadRequest, data)
+    message = parsed(pb.ReadRequest(), data, InvalidRequestError)
     name, start, limit = message.resource_name, message.read_offset, message.read_limit
     if start < 0:
         raise StartPastEndError(f"{name}: read_offset {start} must not be negative", name=name)
@@ -49,13 +44,13 @@ def decode_read_request(data: bytes) -> ReadRequest:
 
 def decode_write_request(data: bytes) -> WriteMessage:
     """Parse a WriteRequest. Raises InvalidRequestError if it is malformed."""
-    message = _decode(pb.WriteRequest, data)
+    message = parsed(pb.WriteRequest(), data, InvalidRequestError)
     return WriteMessage(message.resource_name, message.write_offset, message.finish_write, message.data)
 
 
 def decode_status_request(data: bytes) -> str:
     """Parse a QueryWriteStatusRequest. Returns the name. Raises InvalidRequestError if it is malformed."""
-    return _decode(pb.QueryWriteStatusRequest, data).resource_name
+    return parsed(pb.QueryWriteStatusRequest(), data, InvalidRequestError).resource_name
 
 
 def encode_write_response(committed: int) -> bytes:
@@ -71,10 +66,3 @@ def encode_status_response(committed: int, *, complete: bool) -> bytes:
 def encode_read_response(data: Bytes) -> bytes:
     """Serialise a ReadResponse. The bytes are those of the generated code, but the data is copied only once."""
     return b"".join((_DATA, varint(len(data)), data)) if data else b""
-
-
-def _decode(kind: type[M], data: bytes) -> M:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise InvalidRequestError(f"the message received is not a {kind.__name__}") from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 from unspool import errors
 from unspool.core.model import FileInfo
 from unspool.core.uploading import DeleteRequest
-from unspool.rpc.wire import decode_info, encode_info, filled, parsed
+from unspool.rpc.messages import filled, parsed
+from unspool.rpc.wire import decode_info, encode_info
 from unspool.v1 import file_service_pb2 as pb
 
 

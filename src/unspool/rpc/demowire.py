@@ -6,11 +6,10 @@ revision, checksum or end marker.
 
 from __future__ import annotations
 
-from google.protobuf.message import DecodeError
-
 from unspool.core.model import Bytes, ReadRequest
 from unspool.demo import files_pb2 as pb
 from unspool.errors import InvalidRangeError, InvalidRequestError
+from unspool.rpc.messages import parsed
 from unspool.rpc.wire import varint
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Files"].full_name
@@ -21,10 +20,7 @@ CHUNK_SIZE = 32 * 1024
 
 def decode_request(data: bytes) -> ReadRequest:
     """Parse a Request. Raises InvalidRequestError if it is malformed, InvalidRangeError if its start is negative."""
-    try:
-        message = pb.Request.FromString(data)
-    except DecodeError as error:
-        raise InvalidRequestError("the message received is not a Request") from error
+    message = parsed(pb.Request(), data, InvalidRequestError)
     if message.start_at < 0:
         raise InvalidRangeError(f"{message.name}: start_at {message.start_at} must not be negative", name=message.name)
     return ReadRequest(message.name, start=message.start_at * CHUNK_SIZE)

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from unspool import errors
+from unspool.rpc.messages import decode_duration, encode_duration
 from unspool.v1 import file_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _OFFSET = re.compile(r"[0-9]{1,19}")
 
 _TOO_LARGE = "larger than max"
 """gRPC's text (C++, Go, JavaScript) about a message over its size limit. A retry would not make the message smaller."""
-
-_NS = 1_000_000_000
 
 STATUS: dict[type[errors.UnspoolError], grpc.StatusCode] = {
     errors.UnspoolError: grpc.StatusCode.INTERNAL,
@@ -158,9 +157,7 @@ def encode_error(error: errors.UnspoolError) -> tuple[grpc.StatusCode, str, tupl
     status = Status(code=code.value[0], message=message)
     status.details.add().Pack(info)
     if error.retry_after is not None:
-        retry = RetryInfo()
-        retry.retry_delay.FromNanoseconds(int(error.retry_after * _NS))
-        status.details.add().Pack(retry)
+        status.details.add().Pack(RetryInfo(retry_delay=encode_duration(error.retry_after)))
     return code, message, ((DETAILS_KEY, status.SerializeToString()),)
 
 
@@ -180,12 +177,13 @@ def _bounded(text: str) -> str:
 
 def encode_file_error(error: errors.UnspoolError) -> pb.FileError:
     """Return the message for the error of one file of a batch."""
-    message = pb.FileError(
-        code=code_of(error).value[0], reason=error.reason, message=_bounded(error.message), offset=error.offset
+    return pb.FileError(
+        code=code_of(error).value[0],
+        reason=error.reason,
+        message=_bounded(error.message),
+        offset=error.offset,
+        retry_delay=encode_duration(error.retry_after),
     )
-    if error.retry_after is not None:
-        message.retry_delay.FromNanoseconds(int(error.retry_after * _NS))
-    return message
 
 
 def decode_upload_error(message: pb.FileError, *, name: str | None) -> errors.UnspoolError:
@@ -198,9 +196,7 @@ def decode_file_error(
 ) -> errors.UnspoolError:
     """Return the error that a FileError stands for. `name` is the file's name; `kinds` are the errors by reason."""
     text = _bounded(message.message)
-    retry_after = None
-    if message.HasField("retry_delay"):
-        retry_after = message.retry_delay.seconds + message.retry_delay.nanos / _NS
+    retry_after = decode_duration(message.retry_delay) if message.HasField("retry_delay") else None
     if message.reason in kinds:
         offset = message.offset if message.HasField("offset") and message.offset >= 0 else None
         return kinds[message.reason](text or message.reason, name=name, offset=offset, retry_after=retry_after)
@@ -251,7 +247,7 @@ def _decode_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[ErrorI
                     info = unpacked  # assigned only after it parsed completely
                 elif detail.Is(RetryInfo.DESCRIPTOR):
                     detail.Unpack(retry := RetryInfo())
-                    retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / _NS
+                    retry_after = decode_duration(retry.retry_delay)
         except DecodeError:
             continue  # other software's data under this key; the status code and message still count
     return info, retry_after, text

@@ -5,7 +5,7 @@ gRPC accepts only TLS 1.2 and 1.3, and has no setting for older versions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -63,6 +63,6 @@ def _configuration(pems: Pems, guard: Guard) -> grpc.ServerCertificateConfigurat
     return grpc.ssl_server_certificate_configuration([(pems.key, pems.chain)], pems.ca if guard == "mtls" else None)
 
 
-def is_over_tls(context: grpc.aio.ServicerContext[bytes, bytes]) -> bool:
-    """Whether a call came over TLS. For `is_secure_peer`."""
-    return b"ssl" in context.auth_context().get("transport_security_type", ())
+def is_over_tls(peer: Mapping[str, Iterable[bytes]]) -> bool:
+    """Whether a connection is over TLS, by what gRPC knows of the peer (`ServicerContext.auth_context`)."""
+    return b"ssl" in peer.get("transport_security_type", ())

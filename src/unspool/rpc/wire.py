@@ -10,11 +10,6 @@ Rule 2: the most frequent message, a block, does not, because protobuf copies a 
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from unspool import errors
 from unspool.core.abridged import abridged
 from unspool.core.counted import counted
@@ -33,11 +28,10 @@ from unspool.core.model import (
 )
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.rpc.entries import check_entries, check_number
+from unspool.rpc.messages import decode_time, fill_time, filled, parsed
 from unspool.v1 import file_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["FileService"].full_name
-
-_NS = 1_000_000_000
 
 _MORE = 0x80
 """The bit of a varint's byte that says that another byte follows."""
@@ -57,8 +51,6 @@ _LONGEST_CONTENT_TYPE = 255
 
 _LONGEST_REASON = 64
 """Characters of the reason of an omission: several times as long as ours."""
-
-_M = TypeVar("_M", bound=Message)
 
 
 def encode_info(info: FileInfo) -> pb.FileInfo:
@@ -115,25 +107,6 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
         message.crc32c if message.HasField("crc32c") else None,
         sha256,
     )
-
-
-def encode_time(nanoseconds: int | None) -> Timestamp | None:
-    """Return the message for a time in nanoseconds since 1970 UTC."""
-    if nanoseconds is None:
-        return None
-    message = Timestamp()
-    fill_time(message, nanoseconds)
-    return message
-
-
-def fill_time(message: Timestamp, nanoseconds: int) -> None:
-    """Write a time in nanoseconds since 1970 UTC into a message."""
-    message.seconds, message.nanos = divmod(nanoseconds, _NS)
-
-
-def decode_time(message: Timestamp) -> int:
-    """Return the time in a message, in nanoseconds since 1970 UTC."""
-    return message.seconds * _NS + message.nanos
 
 
 def encode_stat_request(name: str) -> bytes:
@@ -365,20 +338,3 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             return (value, at) if byte or not shift else (-1, at)
         shift += 7
     return -1, at
-
-
-def filled(kind: type[_M], **fields: object) -> _M:
-    """Return a message with these fields. Raises InvalidRequestError if a value does not fit into its field."""
-    try:
-        return kind(**fields)
-    except (ValueError, TypeError) as error:
-        raise errors.InvalidRequestError(f"cannot be put into a request: {error}") from error
-
-
-def parsed(message: _M, data: bytes, otherwise: type[errors.UnspoolError]) -> _M:
-    """Parse `data` into the message and return it. Raises an error of the class `otherwise` if it is malformed."""
-    try:
-        message.ParseFromString(data)
-    except DecodeError as error:
-        raise otherwise(f"the message received is not a {message.DESCRIPTOR.name}") from error
-    return message

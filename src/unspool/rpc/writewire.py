@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from unspool import errors
@@ -34,24 +33,11 @@ from unspool.core.uploading import (
 )
 from unspool.rpc import status
 from unspool.rpc.entries import check_entries, has_more_fields, read_any_varint
-from unspool.rpc.wire import (
-    SHA256_BYTES,
-    decode_info,
-    decode_time,
-    encode_frame,
-    encode_info,
-    encode_time,
-    fill_info,
-    fill_time,
-    filled,
-    parsed,
-    read_plain_block,
-)
+from unspool.rpc.messages import decode_duration, decode_time, encode_duration, encode_time, fill_time, filled, parsed
+from unspool.rpc.wire import SHA256_BYTES, decode_info, encode_frame, encode_info, fill_info, read_plain_block
 from unspool.v1 import file_service_pb2 as pb
 
 _M = TypeVar("_M", bound=Message)
-
-_NS = 1_000_000_000
 
 _LARGEST = 600 * 1024
 """Bytes of a message of an upload besides its block: room for a name and 10,000 spans. If all are empty spans, parsing them
@@ -234,17 +220,15 @@ def _encode_good(good: GoodSpan) -> pb.GoodSpan:
 
 
 def _encode_opened(opened: UploadOpened) -> pb.UploadOpened:
-    expires = None
-    if opened.expires_after is not None:
-        expires = Duration()
-        expires.FromNanoseconds(int(opened.expires_after * _NS))
-    return pb.UploadOpened(good=map(_encode_good, opened.good), block_size=opened.block_size, expires_after=expires)
+    return pb.UploadOpened(
+        good=map(_encode_good, opened.good),
+        block_size=opened.block_size,
+        expires_after=encode_duration(opened.expires_after),
+    )
 
 
 def _decode_opened(message: pb.UploadOpened, name: str) -> UploadOpened:
-    expires = None
-    if message.HasField("expires_after"):
-        expires = message.expires_after.seconds + message.expires_after.nanos / _NS
+    expires = decode_duration(message.expires_after) if message.HasField("expires_after") else None
     return UploadOpened(_decode_goods(message.good, name), message.block_size, expires)
 
 

@@ -28,15 +28,13 @@ from unspool.core.access import (
 from unspool.core.model import Page
 from unspool.core.tls import is_secure_peer
 from unspool.errors import AccessError, PermissionDeniedError, StreamAgeError, UnauthenticatedError
+from unspool.rpc.tls import is_over_tls
 from unspool.server.entry import Call, Caller, Context
 
 _BETWEEN = 1.0
 """Seconds between two decisions about a running stream, if nothing tells when the rules change."""
 
 _BEARER = "bearer "
-
-_TLS = b"ssl"
-"""The type of a connection over TLS, as gRPC has it."""
 
 _OF_MANY = ("list", "watch")
 """Rights to names that are found, not asked for. Whoever has one below a prefix may ask at the top, and gets what is there."""
@@ -198,9 +196,8 @@ def _credentials(address: str, context: Context) -> Credentials:
         if key == "authorization" and isinstance(value, str) and value[: len(_BEARER)].lower() == _BEARER:
             token = value[len(_BEARER) :].strip()
     peer = context.auth_context()
-    tls = _TLS in peer.get("transport_security_type", ())
     # The port makes no difference, and there are few hosts.
-    secure = tls or _is_here(address.rpartition(":")[0])
+    secure = is_over_tls(peer) or _is_here(address.rpartition(":")[0])
     return Credentials(address, secure, token, _names(peer) if "x509_subject" in peer else (), metadata)
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from unspool.core.abridged import abridged
 from unspool.errors import InvalidRequestError, NotFoundError, StreamAgeError
 from unspool.options import LimitOptions
+from unspool.rpc.messages import parsed
 from unspool.server.admission import Admission
 from unspool.server.connections import Connections
 from unspool.server.descriptions import Descriptions
@@ -164,21 +165,18 @@ async def _one(question: ServerReflectionRequest):  # type: ignore[no-untyped-de
 
 
 def _decode_check(request: bytes) -> str:
-    service: str = _decode(HealthCheckRequest, request).service
+    service: str = _decode(HealthCheckRequest(), request).service
     return service
 
 
 def _decode_question(request: bytes) -> ServerReflectionRequest:
-    return _decode(ServerReflectionRequest, request)
+    return _decode(ServerReflectionRequest(), request)
 
 
-def _decode(kind: type[M], request: bytes) -> M:
+def _decode(message: M, request: bytes) -> M:
     if len(request) > _LARGEST:
         raise InvalidRequestError(f"the request has {len(request)} bytes, and {_LARGEST} is the most")
-    try:
-        return kind.FromString(request)
-    except DecodeError as error:
-        raise InvalidRequestError("the request is not a message of its method") from error
+    return parsed(message, request, InvalidRequestError)
 
 
 async def _send(call: Call, message: bytes) -> None:
