@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool.core.model import Attributes, FileInfo
-from unspool.core.ours import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX
+from unspool.core.reserved import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX
 from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, folded, judge, lacks, made_executable, relative_path_of
 from unspool.errors import InvalidNameError, ProtocolError
 

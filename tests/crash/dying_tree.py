@@ -18,7 +18,7 @@ from typing import Any
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
-from unspool.core.ours import HOME
+from unspool.core.reserved import HOME
 from unspool.core.tree import Kept
 from unspool.local.outcome import ReceivedFile
 from unspool.local.record import Record

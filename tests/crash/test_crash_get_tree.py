@@ -16,7 +16,7 @@ import pytest
 from crash.roomy import roomy
 from gate import Gate
 from processes import ENVIRONMENT, eventually, peak_memory, running, serving, size_of, unspool
-from unspool.core.ours import HOME
+from unspool.core.reserved import HOME
 from unspool.local.record import Record
 
 DEEP = bool(os.environ.get("UNSPOOL_TEST_DEEP"))

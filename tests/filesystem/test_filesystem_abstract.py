@@ -19,7 +19,7 @@ from fsspec.tests.abstract.pipe import AbstractPipeTests
 from fsspec.tests.abstract.put import AbstractPutTests
 
 from filesystem.conftest import served_in_a_thread
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.filesystem import UnspoolFileSystem
 
 

@@ -16,7 +16,7 @@ import pytest
 from ingest.uploads import ingesting, opened, put
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, FileInfo, Span
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.uploading import IF_ABSENT, Condition
 from unspool.errors import (
     AlreadyExistsError,

@@ -18,7 +18,7 @@ from ingest.uploads import DAY, ingesting, opened, put, staged
 from unspool.core.acceptor import good_spans
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, FileInfo, Span
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.segments import SEGMENT_SIZE
 from unspool.core.uploading import IF_ABSENT, Condition, UploadKey, UploadOpen
 from unspool.errors import (

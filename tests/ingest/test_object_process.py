@@ -15,7 +15,7 @@ import pytest
 from processes import DEEP, ENVIRONMENT, eventually, running, serving, unspool
 from stores.fakes3 import fake_s3
 from stores.objectservers import BUCKET, SECRET, free_ports, s3_environment, s3_store
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.uploadrecord import decode
 
 BIG = Random(3).randbytes(1 << 20) * 90

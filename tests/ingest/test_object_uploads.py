@@ -17,7 +17,7 @@ from ingest.objecting import in_memory
 from unspool.core.acceptor import good_spans
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, Block, FileInfo, Span
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.segments import SegmentTable
 from unspool.core.uploading import IF_ABSENT, Condition, UploadKey, UploadOpen
 from unspool.core.uploadparts import MOST_PARTS, PART_SIZE

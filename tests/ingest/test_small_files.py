@@ -11,7 +11,7 @@ import pytest
 
 from ingest.uploads import ingesting
 from unspool.core.model import FileInfo
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.errors import AccessError, UnspoolError
 from unspool.ingest import small
 from unspool.ingest.staging import lock_number

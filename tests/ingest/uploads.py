@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.core.model import FileInfo
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.uploading import UploadOpen
 from unspool.ingest.base import Upload
 from unspool.ingest.local import LocalIngester

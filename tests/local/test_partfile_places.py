@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contract.partfile_contract import blocks_of, bytes_of, journal_for, listing, part_at
 from unspool.core.journal import Journal
-from unspool.core.ours import JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX, beside
+from unspool.core.reserved import JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX, names_beside
 from unspool.errors import LocalFileError
 
 DATA = bytes_of(1000)
@@ -77,7 +77,7 @@ def test_names_that_are_cut_alike_have_part_files_of_their_own(tmp_path: Path) -
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=300))
 def test_every_name_has_a_pair_of_names_beside_it(name: str) -> None:
     """Part file and journal are in the same directory, fit the file system, are whole characters, and tell what they are."""
-    names = beside(name, 255)
+    names = names_beside(name, 255)
     for kept, suffix in ((names.part, PART_SUFFIX), (names.journal, JOURNAL_SUFFIX), (names.scratch, SCRATCH_SUFFIX)):
         assert kept.endswith(suffix)
         assert len(kept.encode(errors="strict")) <= 255

@@ -11,7 +11,7 @@ import pytest
 
 from contract.partfile_contract import SEGMENT, blocks_of, bytes_of, journal_for, listing, part_at, recheck
 from local.nobody import said_by_nobody
-from unspool.core.ours import JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX
+from unspool.core.reserved import JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX
 from unspool.errors import LocalFileError
 
 DATA = bytes_of(2 * SEGMENT)

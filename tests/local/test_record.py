@@ -17,7 +17,7 @@ from random import Random
 import pytest
 
 from processes import ENVIRONMENT
-from unspool.core.ours import HOME
+from unspool.core.reserved import HOME
 from unspool.core.tree import Kept
 from unspool.core.treerecord import row_of
 from unspool.local import record

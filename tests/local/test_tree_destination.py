@@ -17,7 +17,7 @@ from local.nobody import said_by_nobody
 from tree.treelab import MODIFIED, files_in, own_files_in
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
-from unspool.core.ours import HOME, PART_SUFFIX
+from unspool.core.reserved import HOME, PART_SUFFIX
 from unspool.core.treerecord import kept_of
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local import staging

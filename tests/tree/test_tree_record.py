@@ -16,7 +16,7 @@ from tree.treelab import FILES, TreeLab, files_in
 from unspool.client.client import Client
 from unspool.client.transport import Transport
 from unspool.client.treeresults import TreeResult
-from unspool.core.ours import HOME
+from unspool.core.reserved import HOME
 from unspool.errors import BusyError, LocalFileError
 from unspool.local import home
 from unspool.local.entries import open_ours

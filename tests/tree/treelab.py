@@ -15,7 +15,7 @@ from unspool.client.events import Event
 from unspool.client.transport import Transport
 from unspool.client.treeresults import TreeResult
 from unspool.core.model import Attributes, BatchRequest, FileInfo, Frame, ListRequest, Page, Piece, ReadRequest
-from unspool.core.ours import HOME
+from unspool.core.reserved import HOME
 from unspool.core.retry import RetryPolicy
 from unspool.errors import UnspoolError
 from unspool.options import TransferOptions

@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from unspool.core.model import NO_ATTRIBUTES, Attributes, FileInfo
 from unspool.core.names import check_name
-from unspool.core.ours import is_home, is_unfinished, may_have_ours
+from unspool.core.reserved import is_home, is_unfinished, may_be_reserved
 from unspool.core.value import value
 from unspool.errors import InvalidNameError, ProtocolError
 
@@ -57,7 +57,7 @@ def relative_path_of(name: str, prefix: str) -> RelativePath | None:
         directory, base = "", name.rpartition("/")[2]
     else:
         raise ProtocolError(f"{name}: the server lists it below {prefix!r}, where it is not", name=name)
-    if may_have_ours(name):  # a fast check first, because nearly no name has
+    if may_be_reserved(name):  # a fast check first, because nearly no name has
         if is_home(base) or any(map(is_home, directory.split("/"))):
             return None
         if is_unfinished(base):

@@ -26,7 +26,7 @@ from unspool.core.condition import check_condition, check_present, may_be
 from unspool.core.counted import counted
 from unspool.core.journal import Journal
 from unspool.core.model import FileInfo
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
 from unspool.errors import BusyError, LocalFileError, NoSpaceError, TooLargeError, UnreachableError, UnspoolError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unspool.core.names import check_name, is_hidden
-from unspool.core.ours import is_ours
+from unspool.core.reserved import is_reserved
 from unspool.errors import InvalidNameError
 
 
@@ -15,7 +15,7 @@ def check_new_name(name: str, *, hidden: bool) -> tuple[str, ...]:
         hidden: whether hidden names are served.
     """
     parts = check_name(name)
-    if any(map(is_ours, parts)):
+    if any(map(is_reserved, parts)):
         raise InvalidNameError(f"{name}: unspool keeps something of its own under such names", name=name)
     if not hidden and is_hidden(name):
         raise InvalidNameError(f"{name}: would not be served: part of the name begins with a dot", name=name)

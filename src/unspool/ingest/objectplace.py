@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo, Span
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.uploading import UploadKey
 from unspool.core.uploadrecord import UploadRecord, decode, decode_committed, encode_committed
 from unspool.core.value import value

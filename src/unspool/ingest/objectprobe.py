@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from unspool.core.checksum import crc32c
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.uploadrecord import SentPart
 from unspool.errors import NotFoundError, ServerError, UnspoolError, UnsupportedError
 from unspool.ingest.bucket import ABSENT

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from unspool.core.ours import UPLOADS
+from unspool.core.reserved import UPLOADS
 from unspool.core.uploadrecord import decode
 from unspool.ingest.objectparts import BucketHome
 from unspool.ingest.objectplace import home_of

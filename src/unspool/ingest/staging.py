@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from unspool.core.ours import PART_SUFFIX, UPLOADS, beside
+from unspool.core.reserved import PART_SUFFIX, UPLOADS, names_beside
 from unspool.core.uploading import UploadKey
 from unspool.local.entries import make_directory, open_ours, remove
 from unspool.local.home import DIRECTORY
@@ -82,7 +82,7 @@ class Staging:
 
     def place(self, key: str, name: str) -> Place:
         """Return the place of the part file of an upload of the file `name`."""
-        return Place(self.descriptor, Path(UPLOADS), beside(key, _NAME_MAX), Path(name))
+        return Place(self.descriptor, Path(UPLOADS), names_beside(key, _NAME_MAX), Path(name))
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:

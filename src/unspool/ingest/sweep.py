@@ -11,7 +11,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 
-from unspool.core.ours import PART_SUFFIX, beside
+from unspool.core.reserved import PART_SUFFIX, names_beside
 from unspool.ingest.staging import Staging
 from unspool.ingest.uploadfile import SYNCED_SUFFIX
 from unspool.local.entries import is_at, open_ours, remove, status_of
@@ -49,7 +49,7 @@ def _older(directory: int, than: float) -> Iterator[str]:
 
 def _remove_part(key: str, staging: Staging) -> bool:
     """Remove an upload, unless it is in use; return whether it was removed."""
-    names, directory = beside(key, 255), staging.descriptor
+    names, directory = names_beside(key, 255), staging.descriptor
     try:
         part = open_ours(names.part, directory, os.O_RDWR)
     except OSError:

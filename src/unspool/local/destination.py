@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from unspool.core.model import Attributes
-from unspool.core.ours import Beside, beside, is_ours
+from unspool.core.reserved import NamesBeside, is_reserved, names_beside
 from unspool.errors import LocalFileError
 from unspool.local.attributes import apply
 from unspool.local.copy import LocalCopy
@@ -42,7 +42,7 @@ class Destination:
         self.directory = directory
         self.path = path
         self.name = _name_of(path)
-        self.beside: Beside = beside(self.name, _name_max(directory))
+        self.beside: NamesBeside = names_beside(self.name, _name_max(directory))
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -120,7 +120,7 @@ class Destination:
 def _name_of(path: Path) -> str:
     if not path.name:
         raise LocalFileError(f"{path}: is a directory")
-    if is_ours(path.name):
+    if is_reserved(path.name):
         raise LocalFileError(f"{path}: unspool keeps unfinished downloads under such names: name another destination")
     try:
         usable = b"\0" not in os.fsencode(path)

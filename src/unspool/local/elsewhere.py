@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unspool.core.ours import is_home
+from unspool.core.reserved import is_home
 from unspool.core.treerecord import owner_row
 from unspool.errors import BusyError, LocalFileError
 from unspool.local.entries import make_directory, open_ours

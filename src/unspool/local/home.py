@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from unspool.core.ours import HOME
+from unspool.core.reserved import HOME
 from unspool.errors import BusyError
 from unspool.local.entries import is_at, make_directory, open_ours, remove, status_of
 from unspool.local.record import NoRecord, Record

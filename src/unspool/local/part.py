@@ -27,7 +27,7 @@ from unspool.core import journal as journals
 from unspool.core.checksum import crc32c
 from unspool.core.journal import Journal
 from unspool.core.model import Attributes, Block, Span
-from unspool.core.ours import Beside
+from unspool.core.reserved import NamesBeside
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.value import value
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
@@ -66,7 +66,7 @@ class Place:
 
     directory: int
     path: Path
-    names: Beside
+    names: NamesBeside
     about: Path
 
 

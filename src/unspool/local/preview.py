@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.core.model import FileInfo
-from unspool.core.ours import HOME
+from unspool.core.reserved import HOME
 from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, judge, relative_path_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError

@@ -25,7 +25,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from unspool.core.names import MAX_NAME_BYTES
-from unspool.core.ours import HOME
+from unspool.core.reserved import HOME
 from unspool.core.tree import Kept
 from unspool.core.treerecord import OWNER, kept_of, key_of, owner_of
 from unspool.local.entries import open_ours, remove, status_of

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
-from unspool.core.ours import HOME, is_ours
+from unspool.core.reserved import HOME, is_reserved
 from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, folded, judge, lacks, made_executable, relative_path_of
 from unspool.core.treerecord import row_of
 from unspool.core.whole import agreement
@@ -89,7 +89,7 @@ class TreeDestination:
             BusyError: another process is filling it.
             LocalFileError: the directory cannot be created or opened, or its record cannot be used.
         """
-        if is_ours(self._path.name):
+        if is_reserved(self._path.name):
             raise LocalFileError(f"{self._path}: unspool keeps something of its own under such names: name another destination")
         try:
             with contextlib.suppress(FileExistsError):

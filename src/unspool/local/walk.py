@@ -19,7 +19,7 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, Omission
 from unspool.core.names import check_name
-from unspool.core.ours import is_ours
+from unspool.core.reserved import is_reserved
 from unspool.core.value import value
 from unspool.errors import InvalidNameError, LocalFileError, SourceChangedError, UnspoolError
 from unspool.local.entries import unchanged
@@ -177,7 +177,7 @@ def read_small(path: str, most: int) -> SmallContent | None:
 
 def _reason_against_name(base: str, name: str) -> str:
     """Return why an entry is left out for its name; "" if it is not."""
-    if is_ours(base):
+    if is_reserved(base):
         return "RESERVED"
     try:
         check_name(name)

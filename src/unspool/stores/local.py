@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from unspool.core.model import FileInfo, ListRequest, NamedSpan, Omission, Page
 from unspool.core.names import check_name, check_prefix
-from unspool.core.ours import is_ours
+from unspool.core.reserved import is_reserved
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError, UnspoolError
 from unspool.stores.base import SmallFile
 from unspool.stores.contents import Contents
@@ -339,7 +339,7 @@ class LocalStore:
         """Return how a directory entry is listed: as a file, a prefix or an omission."""
         if not surely_a_name(name, entry.name):
             check_name(name)
-        if is_ours(entry.name):
+        if is_reserved(entry.name):
             return omission("RESERVED", name)
         if entry.is_dir(follow_symlinks=False):
             return f"{name}/"

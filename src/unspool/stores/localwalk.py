@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from unspool.core.names import is_hidden
-from unspool.core.ours import is_ours
+from unspool.core.reserved import is_reserved
 from unspool.errors import NotFoundError, OutsideRootError
 from unspool.stores.oserrors import mapped
 from unspool.stores.threads import Use
@@ -120,7 +120,7 @@ class Root:
 
 def check_served(name: str, part: str) -> None:
     """Raise NotFoundError if a part of a name is reserved for unspool's own files (rule 2)."""
-    if is_ours(part):
+    if is_reserved(part):
         raise NotFoundError(f"{name}: is not served: unspool keeps something of its own under such names", name=name)
 
 

@@ -19,7 +19,7 @@ from unspool.core.extras import extra
 from unspool.core.model import FileInfo, Omission, Page
 from unspool.core.names import MAX_NAME_BYTES, check_name, is_hidden
 from unspool.core.omissions import NAMED, Omissions, Reason
-from unspool.core.ours import is_ours
+from unspool.core.reserved import is_reserved
 from unspool.errors import DataLossError, InvalidNameError, NotFoundError
 from unspool.stores.objecterrors import mapped
 from unspool.stores.oddkeys import past
@@ -246,7 +246,7 @@ def _checked(name: str) -> str | Omission:
     """Return a name that a client can ask for, or why it is omitted."""
     reason: Reason
     try:
-        reason = "RESERVED" if any(map(is_ours, check_name(name))) else "OTHER"
+        reason = "RESERVED" if any(map(is_reserved, check_name(name))) else "OTHER"
     except InvalidNameError:
         reason = "NAME"
     return name if reason == "OTHER" else Omission(reason, _short(name))

@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlsplit
 from unspool.core.extras import extra
 from unspool.core.model import FileInfo, ListRequest, NamedSpan, Page
 from unspool.core.names import check_name, check_prefix, is_hidden
-from unspool.core.ours import is_ours
+from unspool.core.reserved import is_reserved
 from unspool.errors import (
     DataLossError,
     InvalidRequestError,
@@ -207,7 +207,7 @@ class ObjectStore:
         parts = check_name(name)
         if not self._hidden and is_hidden(name):
             raise NotFoundError(f"{name}: no such file", name=name)
-        if any(map(is_ours, parts)):
+        if any(map(is_reserved, parts)):
             raise NotFoundError(f"{name}: no such file", name=name)
 
     async def _look_up(self, name: str) -> FileInfo:

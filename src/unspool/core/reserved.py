@@ -30,7 +30,7 @@ _DIGITS = 16
 
 
 @value
-class Beside:
+class NamesBeside:
     """The names of the files beside a destination; each suffix above says what its file is for."""
 
     part: str
@@ -39,7 +39,7 @@ class Beside:
     whole: str
 
 
-def beside(name: str, name_max: int) -> Beside:
+def names_beside(name: str, name_max: int) -> NamesBeside:
     """Return the names of the files beside a destination. A name too long for a suffix is shortened.
 
     Args:
@@ -54,7 +54,7 @@ def beside(name: str, name_max: int) -> Beside:
         digest = hashlib.sha256(raw).hexdigest()[:_DIGITS]
         kept = raw[: name_max - len(SCRATCH_SUFFIX) - _DIGITS - 1].decode(errors="ignore")
         name = f"{kept}.{digest}"
-    return Beside(name + PART_SUFFIX, name + JOURNAL_SUFFIX, name + SCRATCH_SUFFIX, name + WHOLE_SUFFIX)
+    return NamesBeside(name + PART_SUFFIX, name + JOURNAL_SUFFIX, name + SCRATCH_SUFFIX, name + WHOLE_SUFFIX)
 
 
 def is_unfinished(name: str) -> bool:
@@ -62,15 +62,15 @@ def is_unfinished(name: str) -> bool:
     return name.lower().endswith((PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX))
 
 
-def may_have_ours(name: str) -> bool:
+def may_be_reserved(name: str) -> bool:
     """Whether a part of a name may be reserved. If not, none is."""
     return _MARK in name.lower()
 
 
-def is_ours(name: str) -> bool:
+def is_reserved(name: str) -> bool:
     """Whether a name is reserved for unspool's own files."""
     # A fast check first: this is called for every entry of a listing, and the answer is nearly always no.
-    return may_have_ours(name) and (is_unfinished(name) or is_home(name) or name.lower() == UPLOADS)
+    return may_be_reserved(name) and (is_unfinished(name) or is_home(name) or name.lower() == UPLOADS)
 
 
 def is_home(name: str) -> bool:

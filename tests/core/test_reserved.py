@@ -7,17 +7,17 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.core.ours import (
+from unspool.core.reserved import (
     HOME,
     JOURNAL_SUFFIX,
     PART_SUFFIX,
     SCRATCH_SUFFIX,
     WHOLE_SUFFIX,
-    Beside,
-    beside,
+    NamesBeside,
     is_home,
-    is_ours,
+    is_reserved,
     is_unfinished,
+    names_beside,
 )
 
 PARTS = st.binary(min_size=1, max_size=8).filter(lambda raw: not {0, ord("/")} & set(raw))
@@ -29,7 +29,7 @@ ROOMS = st.integers(64, 255)
 """Bytes that a name may have: 143 where names are encrypted, else 255 almost everywhere."""
 
 
-def each(names: Beside) -> set[str]:
+def each(names: NamesBeside) -> set[str]:
     """Return the names, whatever they are for."""
     return {names.part, names.journal, names.scratch, names.whole}
 
@@ -37,7 +37,7 @@ def each(names: Beside) -> set[str]:
 @given(NAMES, ROOMS)
 def test_the_names_beside_a_destination_fit_where_it_fits(name: str, room: int) -> None:
     """Four names, none longer than the place allows, each of them known as ours; a name that leaves room stays whole."""
-    names = each(beside(name, room))
+    names = each(names_beside(name, room))
     assert len(names) == 4
     assert all(len(os.fsencode(one)) <= room for one in names)
     assert all(is_unfinished(one) for one in names)
@@ -49,7 +49,7 @@ def test_the_names_beside_a_destination_fit_where_it_fits(name: str, room: int) 
 def test_no_two_destinations_share_a_name(stem: str, other: str, end: str, its_end: str, room: int) -> None:
     """Two different names have different part files and journals, even if they differ only where they are cut."""
     for one, two in ((stem, other), (stem + end, stem + its_end)):
-        assert (one == two) == (not each(beside(one, room)).isdisjoint(each(beside(two, room))))
+        assert (one == two) == (not each(names_beside(one, room)).isdisjoint(each(names_beside(two, room))))
 
 
 @given(st.sampled_from([PART_SUFFIX, JOURNAL_SUFFIX, SCRATCH_SUFFIX, WHOLE_SUFFIX]), st.text(max_size=20), st.data())
@@ -63,9 +63,9 @@ def test_our_names_are_known_in_any_case(suffix: str, name: str, data: st.DataOb
     ours, home = name + spelled(suffix), spelled(HOME)
     assert is_unfinished(ours)
     assert is_home(home)
-    assert is_ours(ours)
-    assert is_ours(home)
+    assert is_reserved(ours)
+    assert is_reserved(home)
     assert not is_unfinished(f"{name}{suffix}x")
     assert not is_home(HOME + name + "x")
-    assert not is_ours(f"{name}{suffix}x")
-    assert not is_ours(HOME + name + "x")
+    assert not is_reserved(f"{name}{suffix}x")
+    assert not is_reserved(HOME + name + "x")
