@@ -87,16 +87,16 @@ PORT = HostPort("127.0.0.1", 1)
 
 
 @pytest.mark.parametrize(
-    ("text", "cert", "client_ca", "guard"),
+    ("text", "cert", "client_ca", "mode"),
     [
         ("127.0.0.1:1", False, False, "plain"),
         ("127.0.0.1:1", True, False, "tls"),
         ("127.0.0.1:1", True, True, "mtls"),
     ],
 )
-def test_a_port_has_what_there_are_files_for(text: str, *, cert: bool, client_ca: bool, guard: str) -> None:
+def test_a_port_has_what_there_are_files_for(text: str, *, cert: bool, client_ca: bool, mode: str) -> None:
     """Without a word before it, a port has mutual TLS, TLS or nothing, by the files that are given."""
-    assert parse_listeners([text], cert=cert, client_ca=client_ca) == (Listener(PORT, guard),)  # type: ignore[arg-type]
+    assert parse_listeners([text], cert=cert, client_ca=client_ca) == (Listener(PORT, mode),)  # type: ignore[arg-type]
 
 
 def test_each_address_has_its_own_security() -> None:

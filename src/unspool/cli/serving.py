@@ -34,7 +34,7 @@ from unspool.core.counted import counted
 from unspool.errors import InvalidRequestError, LocalFileError
 from unspool.loops import giving_back_memory, use_one_heap
 from unspool.options import ServerOptions
-from unspool.server.exposure import warning
+from unspool.server.exposure import exposure_warning
 from unspool.server.ports import held
 from unspool.server.server import Server
 from unspool.server.siblings import Siblings
@@ -119,7 +119,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             number = int(port.address.rpartition(":")[2])
             addresses.append(listener.address(number))
             holding.append(str(replace(listener, where=HostPort(listener.where.host, number))))
-            said = warning(listener.guard, addresses[-1], guarded=guarded, writes=settings.write)
+            said = exposure_warning(listener.mode, addresses[-1], guarded=guarded, writes=settings.write)
             if port.exposed and said is not None:
                 warnings.append(said)
         meeting = stack.enter_context(_meeting()) if settings.admin else None

@@ -13,10 +13,10 @@ from unspool.core.address import SECURE_SCHEME, HostPort, Listen, UnixSocket, is
 from unspool.core.value import value
 from unspool.errors import InvalidRequestError
 
-Guard: TypeAlias = Literal["plain", "tls", "mtls"]
+TlsMode: TypeAlias = Literal["plain", "tls", "mtls"]
 """What secures the connections of a listener: nothing, TLS, or TLS with a certificate of the client (mutual TLS)."""
 
-_GUARDS: tuple[Guard, ...] = ("plain", "tls", "mtls")
+_MODES: tuple[TlsMode, ...] = ("plain", "tls", "mtls")
 
 
 def is_tls(target: str) -> bool:
@@ -61,16 +61,16 @@ class Listener:
     """An address that a server listens on, and what secures its connections. `str()` can be parsed again."""
 
     where: Listen
-    guard: Guard
+    mode: TlsMode
 
     def __str__(self) -> str:
-        return str(self.where) if isinstance(self.where, UnixSocket) else f"{self.guard}:{self.where}"
+        return str(self.where) if isinstance(self.where, UnixSocket) else f"{self.mode}:{self.where}"
 
     def address(self, port: int) -> str:
         """Return the address as clients write it. `port` is the chosen port of a TCP listener."""
         if isinstance(self.where, UnixSocket):
             return str(self.where)
-        scheme = "" if self.guard == "plain" else SECURE_SCHEME
+        scheme = "" if self.mode == "plain" else SECURE_SCHEME
         return f"{scheme}{HostPort(self.where.host, port)}"
 
 
@@ -93,27 +93,27 @@ def parse_listeners(texts: Sequence[str], *, cert: bool, client_ca: bool) -> tup
         raise InvalidRequestError("a server needs an address to listen on, as in localhost:50051")
     if client_ca and not cert:
         raise InvalidRequestError("client certificates need TLS: give the server's own certificate with cert=, too")
-    unsaid: Guard = "mtls" if client_ca else "tls" if cert else "plain"
-    listeners = tuple(_parse(text, unsaid) for text in texts)
+    default: TlsMode = "mtls" if client_ca else "tls" if cert else "plain"
+    listeners = tuple(_parse(text, default) for text in texts)
     for listener in listeners:
-        if listener.guard != "plain" and not cert:
+        if listener.mode != "plain" and not cert:
             raise InvalidRequestError(f"{listener}: TLS needs a certificate: give it with cert= and key=")
-        if listener.guard == "mtls" and not client_ca:
+        if listener.mode == "mtls" and not client_ca:
             raise InvalidRequestError(f"{listener}: mutual TLS needs the authority of the clients: give it with client_ca=")
-    guards = {listener.guard for listener in listeners}
-    if cert and guards == {"plain"}:
+    modes = {listener.mode for listener in listeners}
+    if cert and modes == {"plain"}:
         raise InvalidRequestError("there is a certificate, but no address is served over TLS: leave out cert=, or add one")
-    if client_ca and "mtls" not in guards:
+    if client_ca and "mtls" not in modes:
         raise InvalidRequestError("no address asks for client certificates: leave out client_ca=, or begin one with mtls:")
     return listeners
 
 
-def _parse(text: str, unsaid: Guard) -> Listener:
-    for guard in _GUARDS:
-        if text.startswith(f"{guard}:"):
-            where = parse_listen(text.removeprefix(f"{guard}:"))
-            if isinstance(where, UnixSocket) and guard != "plain":
+def _parse(text: str, default: TlsMode) -> Listener:
+    for mode in _MODES:
+        if text.startswith(f"{mode}:"):
+            where = parse_listen(text.removeprefix(f"{mode}:"))
+            if isinstance(where, UnixSocket) and mode != "plain":
                 raise InvalidRequestError(f"{text!r}: a Unix socket has no TLS: write {where}")
-            return Listener(where, guard)
+            return Listener(where, mode)
     where = parse_listen(text)
-    return Listener(where, "plain" if isinstance(where, UnixSocket) else unsaid)
+    return Listener(where, "plain" if isinstance(where, UnixSocket) else default)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from unspool.core.tls import Guard, without_scheme
+from unspool.core.tls import TlsMode, without_scheme
 
 if TYPE_CHECKING:
     from unspool.rpc.certificates import Certificates, Pems
@@ -33,7 +33,7 @@ def open_channel(
     return grpc.aio.secure_channel(place, credentials, options=options, interceptors=interceptors)
 
 
-def server_credentials(certificates: Certificates, guard: Guard) -> grpc.ServerCredentials:
+def server_credentials(certificates: Certificates, mode: TlsMode) -> grpc.ServerCredentials:
     """Return the credentials of a listener. Every handshake uses the present contents of the files.
 
     Raises:
@@ -48,19 +48,19 @@ def server_credentials(certificates: Certificates, guard: Guard) -> grpc.ServerC
         if current is used:
             return None
         used = current
-        return _configuration(current, guard)
+        return _configuration(current, mode)
 
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(used, guard),
+        _configuration(used, mode),
         newer,  # type: ignore[arg-type]  # None is allowed
-        guard == "mtls",
+        mode == "mtls",
     )
 
 
-def _configuration(pems: Pems, guard: Guard) -> grpc.ServerCertificateConfiguration:
+def _configuration(pems: Pems, mode: TlsMode) -> grpc.ServerCertificateConfiguration:
     assert pems.key is not None
     assert pems.chain is not None
-    return grpc.ssl_server_certificate_configuration([(pems.key, pems.chain)], pems.ca if guard == "mtls" else None)
+    return grpc.ssl_server_certificate_configuration([(pems.key, pems.chain)], pems.ca if mode == "mtls" else None)
 
 
 def is_over_tls(peer: Mapping[str, Iterable[bytes]]) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from unspool.core.tls import Guard, Listener
+from unspool.core.tls import Listener, TlsMode
 from unspool.errors import InvalidRequestError
 from unspool.rpc.certificates import Certificates, FilePath, say_time
 
 log = logging.getLogger("unspool.server")
 
-_WARNINGS: dict[Guard, str | None] = {
+_WARNINGS: dict[TlsMode, str | None] = {
     "plain": "%s is open to other machines: there is no TLS and no authentication, so whoever reaches it can %s all files",
     "tls": "%s is open to other machines: there is no authentication, so whoever reaches it can %s all files",
     "mtls": None,
@@ -47,23 +47,23 @@ def check_exposure(listener: Listener, *, exposed: bool, insecure: bool) -> None
     Raises:
         InvalidRequestError: it would be open to other machines in clear.
     """
-    if exposed and listener.guard == "plain" and not insecure:
+    if exposed and listener.mode == "plain" and not insecure:
         raise InvalidRequestError(
             f"{listener.where} is open to other machines, and in clear: give a certificate with cert= and key=, listen on "
             "127.0.0.1, or allow it with insecure=True"
         )
 
 
-def warning(guard: Guard, address: str, *, guarded: bool, writes: bool = False) -> str | None:
+def exposure_warning(mode: TlsMode, address: str, *, guarded: bool, writes: bool = False) -> str | None:
     """Return the warning about an address that other machines can reach; None if there is none.
 
     Args:
-        guard: what secures its connections.
+        mode: what secures its connections.
         address: the address.
         guarded: whether the server decides who may do what.
         writes: whether clients may write files.
     """
     if guarded:
-        return _IN_CLEAR % address if guard == "plain" else None
-    said = _WARNINGS[guard]
+        return _IN_CLEAR % address if mode == "plain" else None
+    said = _WARNINGS[mode]
     return None if said is None else said % (address, "read and replace" if writes else "read")

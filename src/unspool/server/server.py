@@ -23,7 +23,7 @@ from unspool.rpc.certificates import Certificates, FilePath
 from unspool.rpc.tls import server_credentials
 from unspool.server.beginning import one_at_a_time
 from unspool.server.connections import room
-from unspool.server.exposure import check_certificates, check_exposure, warning
+from unspool.server.exposure import check_certificates, check_exposure, exposure_warning
 from unspool.server.guard import everybody
 from unspool.server.ports import Claim, claim
 from unspool.server.probes import Probes
@@ -153,7 +153,7 @@ class Server:
             await self._bind(claims)
         for listener, address, claimed in zip(self._listeners, self.addresses, claims, strict=True):
             if claimed.exposed and not self._share_port:
-                said = warning(listener.guard, address, guarded=self._guarded, writes=self._ingester is not None)
+                said = exposure_warning(listener.mode, address, guarded=self._guarded, writes=self._ingester is not None)
                 if said is not None:
                     log.warning("%s", said)
         await self._server.start()
@@ -222,10 +222,10 @@ class Server:
         self.addresses = tuple(addresses)
 
     def _add(self, name: str, listener: Listener) -> int:
-        if listener.guard == "plain":
+        if listener.mode == "plain":
             return self._server.add_insecure_port(name)
         assert self.certificates is not None
-        return self._server.add_secure_port(name, server_credentials(self.certificates, listener.guard))
+        return self._server.add_secure_port(name, server_credentials(self.certificates, listener.mode))
 
     async def stop(self, grace: float | None = None) -> None:
         """Drain and close: refuse new streams, wait up to `grace` seconds for the running ones, then ask clients to retry.
