@@ -19,7 +19,7 @@ STALL = 3.0
 
 STALL_MOST = 8.0
 """Most seconds without a new byte before a stall is reported. If blocks arrive rarely, a stall is twice the time between the
-last two. With the default idle timeout, a slow link brings a block every 3.75 s (`core/wish.py`)."""
+last two. With the default idle timeout, a slow link brings a block every 3.75 s (`core/blocksizing.py`)."""
 
 _OVERDUE = 1.0
 """Seconds that the next bytes may be late before the rate is hidden."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
+from unspool.core.blocksizing import SMALLEST, USUAL, power_of_two
 from unspool.core.limits import Pace
-from unspool.core.wish import SMALLEST, USUAL, power_of_two
 from unspool.errors import InvalidRequestError
 
 _BURST = 0.25

@@ -27,11 +27,11 @@ from unspool.client.ratelimit import RateLimit
 from unspool.client.replicas import Route
 from unspool.client.seams import Seams
 from unspool.client.transport import Transport
+from unspool.core.blocksizing import BlockSizing
 from unspool.core.listing import Listing
 from unspool.core.model import Block, Frame, ListRequest, Page, is_heartbeat
 from unspool.core.receiver import Receiver
 from unspool.core.retry import RetryBudget
-from unspool.core.wish import BlockWish
 from unspool.errors import ConnectError, StalledError, UnspoolError
 from unspool.options import TransferOptions
 
@@ -153,7 +153,7 @@ class Transfer:
         self.options = options
         self.observer = observer
         self._budget = RetryBudget(options.retry, seams.random.random)
-        self._wish = BlockWish(_largest_block(options, seams.limit), options.idle_timeout)
+        self._sizing = BlockSizing(_largest_block(options, seams.limit), options.idle_timeout)
         self._received = 0
         self._received_at_failure = 0
         self._began = seams.clock.monotonic()
@@ -216,7 +216,7 @@ class Transfer:
         if isinstance(error, StalledError):
             # A silent connection may be dead, or full of data for streams that were given up: so the next attempt uses a new
             # one. Or the link is slow and blocks are too large for it: so the next attempt requests smaller ones.
-            self._wish.stalled()
+            self._sizing.stalled()
             self._renew()
         # Counts bytes since the last failure, not only those of this attempt: attempts in between may have succeeded.
         progressed = progressed or self._received > self._received_at_failure
@@ -266,11 +266,11 @@ class Transfer:
     @property
     def block_size(self) -> int | None:
         """The largest block to request now, in bytes; None leaves it to the server."""
-        return self._wish.size
+        return self._sizing.size
 
     def _renew(self) -> None:
-        size = self._wish.size
-        self.route.transport.renew(size * _BLOCKS_UNDER_WAY if size is not None and self._wish.small else None)
+        size = self._sizing.size
+        self.route.transport.renew(size * _BLOCKS_UNDER_WAY if size is not None and self._sizing.small else None)
 
     async def stream(self, receiver: Receiver, attempt: Attempt) -> AsyncGenerator[Block, None]:
         """Yield, in one attempt, the verified blocks that the receiver still needs, in order.
@@ -282,8 +282,8 @@ class Transfer:
         try:
             while True:
                 anew = False
-                self._wish.begin()
-                frames = self.transport.read(receiver.next_request(number, self._wish.size))
+                self._sizing.begin()
+                frames = self.transport.read(receiver.next_request(number, self._sizing.size))
                 heartbeats = Heartbeats(self, receiver.whereabouts, _is_heartbeat)
                 async with aclosing(frames):
                     since = clock.monotonic()
@@ -293,7 +293,7 @@ class Transfer:
                             size = len(block.data)
                             self._received += size
                             self.received(size)
-                            anew = self._wish.received(size, clock.monotonic() - since) and not receiver.complete
+                            anew = self._sizing.received(size, clock.monotonic() - since) and not receiver.complete
                             await self.slow_down(size)
                             yield block
                             if anew:
@@ -303,7 +303,7 @@ class Transfer:
                 if not anew:
                     receiver.end_of_stream()
                     return
-                if self._wish.small:
+                if self._sizing.small:
                     self._renew()  # the old connection is full of data for the stream that was just given up
                 number = self.next_attempt()
         except UnspoolError:
@@ -312,8 +312,8 @@ class Transfer:
 
     async def pages(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """Yield, in one attempt, the pages of a listing, without heartbeats."""
-        if self._wish.size is not None and self._wish.small:
-            entries = max(self._wish.size // _BYTES_OF_ENTRY, 1)
+        if self._sizing.size is not None and self._sizing.small:
+            entries = max(self._sizing.size // _BYTES_OF_ENTRY, 1)
             request = replace(request, page_size=min(request.page_size or entries, entries))
         listing = Listing(request.prefix, self.options.listing_limit)
         heartbeats = Heartbeats(self, lambda: request.prefix or "/", _is_empty)
@@ -326,7 +326,7 @@ class Transfer:
     async def sent(self, size: int, seconds: float) -> None:
         """Count `size` bytes that took `seconds` to send, and wait as long as the rate limit requires."""
         self.tally.bytes_sent += size
-        self._wish.received(size, seconds)
+        self._sizing.received(size, seconds)
         await self.slow_down(size)
 
     async def slow_down(self, size: int) -> None:

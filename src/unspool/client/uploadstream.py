@@ -20,10 +20,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unspool.client.events import Advanced, Rechecked
+from unspool.core.blocksizing import USUAL
 from unspool.core.model import Block, Span
 from unspool.core.sender import Sender, State
 from unspool.core.uploading import End, UploadOpened, UploadProgress, UploadRefused, UploadRequest
-from unspool.core.wish import USUAL
 from unspool.errors import StalledError, UnspoolError
 from unspool.local.disk import Disk
 from unspool.local.source import Source

@@ -57,11 +57,11 @@ async def _batch_errors(probe: Probe) -> None:
 
 @BATCH_POINTS.add("batch-sizes", "blocks of a batch are not larger than asked for, and no message is larger than 4 MiB")
 async def _batch_sizes(probe: Probe) -> None:
-    wish = 1024
+    most = 1024
     wanted = pb.FileToRead(name=probe.name)
-    small = await probe.read_files(wanted, block_size=max(wish, probe.size // 1000))
+    small = await probe.read_files(wanted, block_size=max(most, probe.size // 1000))
     largest = max((len(piece.block.data) for piece in small.pieces), default=0)
-    must(largest <= max(wish, probe.size // 1000), f"a block has {largest} bytes")
+    must(largest <= max(most, probe.size // 1000), f"a block has {largest} bytes")
     large = await probe.read_files(*[wanted] * min(100, LARGEST_SAMPLE // probe.size), block_size=(1 << 31) - 1)
     must(max(large.sizes) <= LARGEST_MESSAGE, f"a message has {max(large.sizes)} bytes")
 

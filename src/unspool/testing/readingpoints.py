@@ -181,12 +181,12 @@ async def _which_error(probe: Probe) -> None:
 
 @POINTS.add("block-size", "blocks are not larger than asked for, and no message is larger than 4 MiB whatever is asked for")
 async def _block_size(probe: Probe) -> None:
-    wish = 1024
-    small = await probe.read(block_size=wish, length=64 * wish)
+    most = 1024
+    small = await probe.read(block_size=most, length=64 * most)
     largest = max((len(message.block.data) for message in small.messages), default=0)
-    must(largest <= wish, f"asked for blocks of {wish} bytes, got one of {largest}")
+    must(largest <= most, f"asked for blocks of {most} bytes, got one of {largest}")
     large = await probe.read(block_size=(1 << 31) - 1)
-    must(large.code is grpc.StatusCode.OK, f"a wish for huge blocks ended with {large.code.name} ({large.text})")
+    must(large.code is grpc.StatusCode.OK, f"a request for huge blocks ended with {large.code.name} ({large.text})")
     must(max(large.sizes) <= LARGEST_MESSAGE, f"a message has {max(large.sizes)} bytes")
 
 

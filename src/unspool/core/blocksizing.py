@@ -27,7 +27,7 @@ _SURE = 0.25
 """Seconds that the client must have waited for blocks before it trusts a high rate and asks for larger ones."""
 
 
-class BlockWish:
+class BlockSizing:
     """Chooses the block size to ask for, from the blocks that arrive.
 
     Args:
