@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.reserved import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX
-from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, folded, judge, lacks, made_executable, relative_path_of
+from unspool.core.tree import (
+    FetchNeed,
+    Kept,
+    Local,
+    RelativePath,
+    below,
+    fetch_need,
+    folded,
+    lacks,
+    made_executable,
+    relative_path_of,
+)
 from unspool.errors import InvalidNameError, ProtocolError
 
 PARTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=8).filter(
@@ -102,49 +113,49 @@ LOCAL = Local(5, 1_000, 3)
 
 
 @pytest.mark.parametrize(
-    ("info", "kept", "local", "verdict"),
+    ("info", "kept", "local", "needed"),
     [
-        (INFO, KEPT, LOCAL, (Verdict.HERE, None)),
-        (replace(INFO, crc32c=77), KEPT, LOCAL, (Verdict.HERE, None)),
+        (INFO, KEPT, LOCAL, (FetchNeed.NOTHING, None)),
+        (replace(INFO, crc32c=77), KEPT, LOCAL, (FetchNeed.NOTHING, None)),
         # Something is not as the record says.
-        (INFO, KEPT, None, (Verdict.FETCH, None)),
-        (INFO, KEPT, replace(LOCAL, size=4), (Verdict.FETCH, None)),
-        (INFO, KEPT, replace(LOCAL, modified_ns=1_001), (Verdict.COMPARE, 77)),
-        (INFO, KEPT, replace(LOCAL, inode=4), (Verdict.COMPARE, 77)),
+        (INFO, KEPT, None, (FetchNeed.FETCH, None)),
+        (INFO, KEPT, replace(LOCAL, size=4), (FetchNeed.FETCH, None)),
+        (INFO, KEPT, replace(LOCAL, modified_ns=1_001), (FetchNeed.COMPARE, 77)),
+        (INFO, KEPT, replace(LOCAL, inode=4), (FetchNeed.COMPARE, 77)),
         # The record is of other bytes.
-        (INFO, replace(KEPT, revision="r0"), LOCAL, (Verdict.FETCH, None)),
-        (INFO, replace(KEPT, size=4), LOCAL, (Verdict.FETCH, None)),
-        (replace(INFO, crc32c=78), replace(KEPT, revision="r0"), LOCAL, (Verdict.COMPARE, 78)),
-        (replace(INFO, crc32c=78), KEPT, LOCAL, (Verdict.COMPARE, 78)),
+        (INFO, replace(KEPT, revision="r0"), LOCAL, (FetchNeed.FETCH, None)),
+        (INFO, replace(KEPT, size=4), LOCAL, (FetchNeed.FETCH, None)),
+        (replace(INFO, crc32c=78), replace(KEPT, revision="r0"), LOCAL, (FetchNeed.COMPARE, 78)),
+        (replace(INFO, crc32c=78), KEPT, LOCAL, (FetchNeed.COMPARE, 78)),
         # There is no record.
-        (INFO, None, LOCAL, (Verdict.FETCH, None)),
-        (INFO, None, None, (Verdict.FETCH, None)),
-        (replace(INFO, crc32c=78), None, LOCAL, (Verdict.COMPARE, 78)),
-        (replace(INFO, crc32c=78), None, replace(LOCAL, size=4), (Verdict.FETCH, None)),
+        (INFO, None, LOCAL, (FetchNeed.FETCH, None)),
+        (INFO, None, None, (FetchNeed.FETCH, None)),
+        (replace(INFO, crc32c=78), None, LOCAL, (FetchNeed.COMPARE, 78)),
+        (replace(INFO, crc32c=78), None, replace(LOCAL, size=4), (FetchNeed.FETCH, None)),
     ],
 )
 def test_a_file_is_here_only_if_something_vouches_for_it(
-    info: FileInfo, kept: Kept | None, local: Local | None, verdict: tuple[Verdict, int | None]
+    info: FileInfo, kept: Kept | None, local: Local | None, needed: tuple[FetchNeed, int | None]
 ) -> None:
     """The record vouches for the file it was made of; a checksum for one that agrees with it; size and time for nothing."""
-    assert judge(info, kept, local) == verdict
+    assert fetch_need(info, kept, local) == needed
 
 
 @pytest.mark.parametrize(
-    ("info", "kept", "local", "verdict"),
+    ("info", "kept", "local", "needed"),
     [
-        (INFO, KEPT, LOCAL, (Verdict.COMPARE, 77)),
-        (replace(INFO, crc32c=77), KEPT, LOCAL, (Verdict.COMPARE, 77)),
-        (replace(INFO, crc32c=78), KEPT, LOCAL, (Verdict.COMPARE, 78)),
-        (INFO, KEPT, None, (Verdict.FETCH, None)),
-        (INFO, None, LOCAL, (Verdict.FETCH, None)),
+        (INFO, KEPT, LOCAL, (FetchNeed.COMPARE, 77)),
+        (replace(INFO, crc32c=77), KEPT, LOCAL, (FetchNeed.COMPARE, 77)),
+        (replace(INFO, crc32c=78), KEPT, LOCAL, (FetchNeed.COMPARE, 78)),
+        (INFO, KEPT, None, (FetchNeed.FETCH, None)),
+        (INFO, None, LOCAL, (FetchNeed.FETCH, None)),
     ],
 )
 def test_a_reread_believes_no_file(
-    info: FileInfo, kept: Kept | None, local: Local | None, verdict: tuple[Verdict, int | None]
+    info: FileInfo, kept: Kept | None, local: Local | None, needed: tuple[FetchNeed, int | None]
 ) -> None:
     """If files are to be read again, the record only supplies a checksum to compare with."""
-    assert judge(info, kept, local, reread=True) == verdict
+    assert fetch_need(info, kept, local, reread=True) == needed
 
 
 # Attributes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unspool.core.model import Attributes, FileInfo
-from unspool.core.uptodate import Need, need
+from unspool.core.uptodate import SendNeed, send_need
 
 TIME = 1_700_000_001_123_456_789
 
@@ -18,21 +18,21 @@ def there(size: int = 5, modified_ns: int | None = TIME, crc32c: int | None = 7)
 @pytest.mark.parametrize(
     ("info", "how", "what"),
     [
-        (None, "", Need.SEND),
-        (there(size=6), "", Need.SEND),
-        (there(), "", Need.NOTHING),
-        (there(modified_ns=TIME - TIME % 1000), "", Need.NOTHING),
-        (there(modified_ns=1_700_000_001_000_000_000), "", Need.NOTHING),
-        (there(modified_ns=1_700_000_000_000_000_000), "", Need.NOTHING),
-        (there(modified_ns=TIME + 1), "", Need.COMPARE),
-        (there(modified_ns=TIME - 1), "", Need.COMPARE),
-        (there(modified_ns=None), "", Need.COMPARE),
-        (there(modified_ns=None, crc32c=None), "", Need.SEND),
-        (there(), "checksum", Need.COMPARE),
-        (there(crc32c=None), "checksum", Need.SEND),
+        (None, "", SendNeed.SEND),
+        (there(size=6), "", SendNeed.SEND),
+        (there(), "", SendNeed.NOTHING),
+        (there(modified_ns=TIME - TIME % 1000), "", SendNeed.NOTHING),
+        (there(modified_ns=1_700_000_001_000_000_000), "", SendNeed.NOTHING),
+        (there(modified_ns=1_700_000_000_000_000_000), "", SendNeed.NOTHING),
+        (there(modified_ns=TIME + 1), "", SendNeed.COMPARE),
+        (there(modified_ns=TIME - 1), "", SendNeed.COMPARE),
+        (there(modified_ns=None), "", SendNeed.COMPARE),
+        (there(modified_ns=None, crc32c=None), "", SendNeed.SEND),
+        (there(), "checksum", SendNeed.COMPARE),
+        (there(crc32c=None), "checksum", SendNeed.SEND),
     ],
     ids=str,
 )
-def test_what_is_needed(info: FileInfo | None, how: str, what: Need) -> None:
+def test_what_is_needed(info: FileInfo | None, how: str, what: SendNeed) -> None:
     """The same size and time: nothing. The same size: a comparison, if the server lists a checksum. Otherwise the bytes."""
-    assert need(5, TIME, info, checksum=how == "checksum") is what
+    assert send_need(5, TIME, info, checksum=how == "checksum") is what

@@ -39,7 +39,7 @@ from unspool.core.model import FileInfo, ListRequest
 from unspool.core.tree import below
 from unspool.core.uploadid import upload_id
 from unspool.core.uploading import Condition
-from unspool.core.uptodate import Need, need
+from unspool.core.uptodate import SendNeed, send_need
 from unspool.errors import (
     AccessError,
     FileChangedError,
@@ -167,11 +167,11 @@ class PutTree:
             self._tally.find(found)
             chosen = [file for file in found.files if self._filters.accept(file.name)]
             self._tally.list(chosen)
-            for file, there, needed in await self._sorted(chosen):
-                if needed is Need.NOTHING:
+            for file, there, needed in await self._needs_of(chosen):
+                if needed is SendNeed.NOTHING:
                     self._tally.keep(file.size)
                     continue
-                item = (file, there if needed is Need.COMPARE else None)
+                item = (file, there if needed is SendNeed.COMPARE else None)
                 if item[0].size > SMALL:
                     await queue.put([item])
                     continue
@@ -189,12 +189,12 @@ class PutTree:
         for _ in range(self._jobs):
             await queue.put(None)
 
-    async def _sorted(self, files: list[FoundFile]) -> list[tuple[FoundFile, FileInfo | None, Need]]:
+    async def _needs_of(self, files: list[FoundFile]) -> list[tuple[FoundFile, FileInfo | None, SendNeed]]:
         """Return files with what the server has at their names, and what is to be done about them."""
         found = await self._disk.do(partial(self._find_there, files))
         if self._checksum:
             found = await self._with_checksums(found)
-        return [(file, there, need(file.size, file.modified_ns, there, checksum=self._checksum)) for file, there in found]
+        return [(file, there, send_need(file.size, file.modified_ns, there, checksum=self._checksum)) for file, there in found]
 
     def _find_there(self, files: list[FoundFile]) -> list[_Item]:
         """Return files with what the server has at their names, in the disk's thread."""
@@ -229,9 +229,11 @@ class PutTree:
                     wanted: list[FileInfo] = []
                     kept, failures = 0, list(found.failures)
                     chosen = [file for file in found.files if self._filters.accept(file.name)]
-                    for file, there, needed in await self._sorted(chosen):
+                    for file, there, needed in await self._needs_of(chosen):
                         try:
-                            same = needed is Need.NOTHING or (needed is Need.COMPARE and await self._is_same(file, there))
+                            same = needed is SendNeed.NOTHING or (
+                                needed is SendNeed.COMPARE and await self._is_same(file, there)
+                            )
                         except LocalFileError as error:
                             failures.append(Failure(file.name, error))
                             continue

@@ -1,4 +1,4 @@
-"""Decides about one file of a tree: its path below the destination, and whether it has to be fetched. Pure.
+"""Decides about one file of a tree: its path below the destination, and whether it has to be fetched.
 
 Rule 1: a file's path is its name below the prefix, part by part. `check_name` refuses names that could lead out of the
         destination. Names of unspool's own files are refused too.
@@ -102,15 +102,15 @@ class Local:
     executable: bool = False
 
 
-class Verdict(Enum):
-    """What to do about a file."""
+class FetchNeed(Enum):
+    """What to do about a file on the server."""
 
-    HERE = auto()
+    NOTHING = auto()
     COMPARE = auto()
     FETCH = auto()
 
 
-def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: bool = False) -> tuple[Verdict, int | None]:
+def fetch_need(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: bool = False) -> tuple[FetchNeed, int | None]:
     """Return what to do about a file, and the CRC32C to compare the local one with.
 
     Args:
@@ -120,7 +120,7 @@ def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: boo
         reread: compare the local file even if the record vouches for it.
     """
     if local is None or local.size != info.size:
-        return Verdict.FETCH, None
+        return FetchNeed.FETCH, None
     checksum = info.crc32c
     if (
         kept is not None
@@ -128,9 +128,9 @@ def judge(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: boo
         and checksum in (None, kept.crc32c)  # the server may know a checksum that it did not know then
     ):
         if kept.is_of(local) and not reread:
-            return Verdict.HERE, None
+            return FetchNeed.NOTHING, None
         checksum = kept.crc32c
-    return (Verdict.FETCH, None) if checksum is None else (Verdict.COMPARE, checksum)
+    return (FetchNeed.FETCH, None) if checksum is None else (FetchNeed.COMPARE, checksum)
 
 
 def made_executable(kept: Kept | None, local: Local) -> bool:

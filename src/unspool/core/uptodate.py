@@ -1,4 +1,4 @@
-"""Decides whether a local file has to be uploaded into a tree. Pure.
+"""Decides whether a local file has to be uploaded into a tree.
 
 Rule 1: a file that the server has with the same size and the same modification time is skipped, as rsync does: `put` gives it
         the local time. With `checksum`, or if only the size is the same, the checksums are compared, and equal files skipped.
@@ -15,7 +15,7 @@ _COARSE_NS = (1_000, 1_000_000_000, 2_000_000_000)
 """Nanoseconds to which file systems round times: microseconds (network file systems), seconds (ext3), two seconds (FAT)."""
 
 
-class Need(Enum):
+class SendNeed(Enum):
     """What to do about a local file."""
 
     NOTHING = auto()
@@ -23,7 +23,7 @@ class Need(Enum):
     SEND = auto()
 
 
-def need(size: int, modified_ns: int, there: FileInfo | None, *, checksum: bool = False) -> Need:
+def send_need(size: int, modified_ns: int, there: FileInfo | None, *, checksum: bool = False) -> SendNeed:
     """Return what to do about a local file.
 
     Args:
@@ -33,10 +33,10 @@ def need(size: int, modified_ns: int, there: FileInfo | None, *, checksum: bool 
         checksum: compare the checksums even if the times are the same.
     """
     if there is None or there.size != size:
-        return Need.SEND
+        return SendNeed.SEND
     if not checksum and _same_time(modified_ns, there.attributes.modified_ns):
-        return Need.NOTHING
-    return Need.SEND if there.crc32c is None else Need.COMPARE
+        return SendNeed.NOTHING
+    return SendNeed.SEND if there.crc32c is None else SendNeed.COMPARE
 
 
 def _same_time(ours: int, theirs: int | None) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from unspool.core.model import FileInfo
 from unspool.core.reserved import HOME
-from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, judge, relative_path_of
+from unspool.core.tree import FetchNeed, Kept, Local, RelativePath, below, fetch_need, relative_path_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.copy import LocalCopy
@@ -49,15 +49,15 @@ class Seen:
         path: its path below the destination.
         copy: the regular file there, if there is one. Its directory is open until the next file is seen.
         occupied: whether anything is there, if only a symbolic link.
-        verdict: whether the file has to be fetched or compared.
-        checksum: the CRC32C to compare the local file with, if the verdict is to compare.
+        needed: what to do about the file.
+        checksum: the CRC32C to compare the local file with, if that is what is needed.
     """
 
     info: FileInfo
     path: RelativePath
     copy: LocalCopy | None
     occupied: bool
-    verdict: Verdict
+    needed: FetchNeed
     checksum: int | None
 
 
@@ -131,11 +131,11 @@ class TreePreview:
         out = Outcome()
         for seen in self.see(infos, out):
             with self._noting(seen.info, out):
-                verdict = seen.verdict
-                if verdict is Verdict.COMPARE and seen.checksum is not None and seen.copy is not None:
+                needed = seen.needed
+                if needed is FetchNeed.COMPARE and seen.checksum is not None and seen.copy is not None:
                     same = agreement(seen.copy.checksums(threading.Event())[0], seen.checksum)
-                    verdict = Verdict.HERE if same else Verdict.FETCH
-                if verdict is Verdict.HERE:
+                    needed = FetchNeed.NOTHING if same else FetchNeed.FETCH
+                if needed is FetchNeed.NOTHING:
                     out.kept += 1
                 elif seen.occupied and not self._overwrite:
                     raise exists_error(self._path / str(seen.path))
@@ -169,5 +169,5 @@ class TreePreview:
                 copy = LocalCopy(self._path / str(path), path.base, directory)
             elif not stat.S_ISLNK(status.st_mode):
                 raise LocalFileError(f"{self._path / str(path)}: is there already, and is not a regular file")
-        verdict, checksum = judge(info, kept, local, reread=self._reread)
-        return Seen(info, path, copy, status is not None, verdict, checksum)
+        needed, checksum = fetch_need(info, kept, local, reread=self._reread)
+        return Seen(info, path, copy, status is not None, needed, checksum)

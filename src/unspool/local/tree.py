@@ -19,7 +19,18 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.reserved import HOME, is_reserved
-from unspool.core.tree import Kept, Local, RelativePath, Verdict, below, folded, judge, lacks, made_executable, relative_path_of
+from unspool.core.tree import (
+    FetchNeed,
+    Kept,
+    Local,
+    RelativePath,
+    below,
+    fetch_need,
+    folded,
+    lacks,
+    made_executable,
+    relative_path_of,
+)
 from unspool.core.treerecord import row_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
@@ -172,18 +183,18 @@ class TreeDestination:
             elif not stat.S_ISLNK(status.st_mode):
                 raise LocalFileError(f"{self._path / str(path)}: is there already, and is not a regular file")
         small = info.size <= SMALL
-        verdict, checksum = judge(info, kept, local, reread=self._reread)
+        needed, checksum = fetch_need(info, kept, local, reread=self._reread)
         takes_back = local is not None and made_executable(kept, local)
         wanted = Wanted(info, path, mode, takes_back)
-        if verdict is Verdict.COMPARE and small:
+        if needed is FetchNeed.COMPARE and small:
             assert directory is not None
             assert checksum is not None
-            verdict = Verdict.HERE if self._agrees(wanted, directory, checksum, rows) else Verdict.FETCH
-        elif verdict is Verdict.HERE and kept is not None and local is not None and lacks(info.attributes, kept, local):
+            needed = FetchNeed.NOTHING if self._agrees(wanted, directory, checksum, rows) else FetchNeed.FETCH
+        elif needed is FetchNeed.NOTHING and kept is not None and local is not None and lacks(info.attributes, kept, local):
             assert directory is not None
             assert status is not None
             self._give(wanted, directory, status, kept, rows)
-        if verdict is Verdict.HERE:
+        if needed is FetchNeed.NOTHING:
             out.kept += 1
             out.kept_bytes += info.size
             return
