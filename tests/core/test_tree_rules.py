@@ -16,8 +16,8 @@ from unspool.core.model import Attributes, FileInfo
 from unspool.core.reserved import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUFFIX
 from unspool.core.tree import (
     FetchNeed,
-    Kept,
     Local,
+    Recorded,
     RelativePath,
     below,
     fetch_need,
@@ -108,12 +108,12 @@ def test_spellings_of_one_name_fold_to_one(name: str) -> None:
 # Verdicts
 
 INFO = FileInfo("a", 5, "r1", Attributes(1_000), crc32c=None)
-KEPT = Kept("r1", 5, 77, modified_ns=1_000, inode=3)
+KEPT = Recorded("r1", 5, 77, modified_ns=1_000, inode=3)
 LOCAL = Local(5, 1_000, 3)
 
 
 @pytest.mark.parametrize(
-    ("info", "kept", "local", "needed"),
+    ("info", "recorded", "local", "needed"),
     [
         (INFO, KEPT, LOCAL, (FetchNeed.NOTHING, None)),
         (replace(INFO, crc32c=77), KEPT, LOCAL, (FetchNeed.NOTHING, None)),
@@ -135,14 +135,14 @@ LOCAL = Local(5, 1_000, 3)
     ],
 )
 def test_a_file_is_here_only_if_something_vouches_for_it(
-    info: FileInfo, kept: Kept | None, local: Local | None, needed: tuple[FetchNeed, int | None]
+    info: FileInfo, recorded: Recorded | None, local: Local | None, needed: tuple[FetchNeed, int | None]
 ) -> None:
     """The record vouches for the file it was made of; a checksum for one that agrees with it; size and time for nothing."""
-    assert fetch_need(info, kept, local) == needed
+    assert fetch_need(info, recorded, local) == needed
 
 
 @pytest.mark.parametrize(
-    ("info", "kept", "local", "needed"),
+    ("info", "recorded", "local", "needed"),
     [
         (INFO, KEPT, LOCAL, (FetchNeed.COMPARE, 77)),
         (replace(INFO, crc32c=77), KEPT, LOCAL, (FetchNeed.COMPARE, 77)),
@@ -152,10 +152,10 @@ def test_a_file_is_here_only_if_something_vouches_for_it(
     ],
 )
 def test_a_reread_believes_no_file(
-    info: FileInfo, kept: Kept | None, local: Local | None, needed: tuple[FetchNeed, int | None]
+    info: FileInfo, recorded: Recorded | None, local: Local | None, needed: tuple[FetchNeed, int | None]
 ) -> None:
     """If files are to be read again, the record only supplies a checksum to compare with."""
-    assert fetch_need(info, kept, local, reread=True) == needed
+    assert fetch_need(info, recorded, local, reread=True) == needed
 
 
 # Attributes
@@ -164,7 +164,7 @@ TOLD = replace(KEPT, given=Attributes(500, executable=True))
 
 
 @pytest.mark.parametrize(
-    ("attributes", "kept", "local", "lacking"),
+    ("attributes", "recorded", "local", "lacking"),
     [
         (Attributes(), KEPT, LOCAL, False),
         # The time is that which the server told, not that which the file system made of it.
@@ -179,9 +179,9 @@ TOLD = replace(KEPT, given=Attributes(500, executable=True))
         (Attributes(executable=False), TOLD, LOCAL, False),
     ],
 )
-def test_what_a_file_that_is_here_lacks(attributes: Attributes, kept: Kept, local: Local, *, lacking: bool) -> None:
+def test_what_a_file_that_is_here_lacks(attributes: Attributes, recorded: Recorded, local: Local, *, lacking: bool) -> None:
     """A file whose bytes are here is given what the server tells of it, and nothing is taken that a user gave."""
-    assert lacks(attributes, kept, local) is lacking
+    assert lacks(attributes, recorded, local) is lacking
 
 
 def test_only_the_file_of_the_record_was_made_executable_by_us() -> None:

@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes
-from unspool.core.tree import Kept
-from unspool.core.treerecord import OWNER, kept_of, key_of, owner_of, owner_row, row_of
+from unspool.core.tree import Recorded
+from unspool.core.treerecord import OWNER, decode_owner, decode_row, encode_owner, encode_row, key_of
 
 TEXT = st.text(max_size=12)
 NUMBERS = st.integers(-(1 << 70), 1 << 70)
 TOLD = st.builds(Attributes, st.none() | NUMBERS, executable=st.none() | st.booleans())
-KEPT = st.builds(Kept, TEXT, NUMBERS, NUMBERS, NUMBERS, NUMBERS, TOLD)
+KEPT = st.builds(Recorded, TEXT, NUMBERS, NUMBERS, NUMBERS, NUMBERS, TOLD)
 
 
 @given(TEXT, KEPT)
-def test_what_was_written_is_read(name: str, kept: Kept) -> None:
+def test_what_was_written_is_read(name: str, recorded: Recorded) -> None:
     """Every row comes back as it was, whatever names and revisions are made of."""
-    key, said = row_of(name, kept)
+    key, said = encode_row(name, recorded)
     assert key == key_of(name)
-    assert kept_of(key, said) == kept
+    assert decode_row(key, said) == recorded
 
 
 @given(TEXT, TEXT)
@@ -32,28 +32,28 @@ def test_each_name_has_a_key_of_its_own(name: str, other: str) -> None:
 
 
 @given(TEXT, KEPT, st.data())
-def test_damage_makes_a_file_unknown_and_never_wrong(name: str, kept: Kept, data: st.DataObject) -> None:
+def test_damage_makes_a_file_unknown_and_never_wrong(name: str, recorded: Recorded, data: st.DataObject) -> None:
     """A row of which any byte was changed, or that was cut anywhere, says nothing."""
-    key, said = row_of(name, kept)
+    key, said = encode_row(name, recorded)
     raw = bytearray(key + said)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
-    assert kept_of(bytes(raw[: len(key)]), bytes(raw[len(key) :])) is None
-    assert kept_of(key, said[: data.draw(st.integers(0, len(said) - 1))]) is None
+    assert decode_row(bytes(raw[: len(key)]), bytes(raw[len(key) :])) is None
+    assert decode_row(key, said[: data.draw(st.integers(0, len(said) - 1))]) is None
 
 
 @given(TEXT, TEXT, KEPT)
-def test_a_row_says_nothing_of_another_file(name: str, other: str, kept: Kept) -> None:
+def test_a_row_says_nothing_of_another_file(name: str, other: str, recorded: Recorded) -> None:
     """What is said of one name is not believed of another, wherever the one ends and the other begins."""
     assume(name != other)
-    key, said = row_of(name, kept)
-    assert kept_of(key_of(other), said) is None
-    assert all(kept_of(key[:cut], key[cut:] + said) is None for cut in range(len(key)))
+    key, said = encode_row(name, recorded)
+    assert decode_row(key_of(other), said) is None
+    assert all(decode_row(key[:cut], key[cut:] + said) is None for cut in range(len(key)))
 
 
 @pytest.mark.parametrize("said", [None, 17, 1.5, "text", b"", b"abc"])
 def test_what_is_no_row_says_nothing(said: object) -> None:
     """Whatever else a database may hold in a row's place is not believed."""
-    assert kept_of(b"a", said) is None
+    assert decode_row(b"a", said) is None
 
 
 @pytest.mark.parametrize(
@@ -77,35 +77,35 @@ def test_rows_that_make_no_sense_are_no_rows(said: bytes) -> None:
     def sealed(said: bytes) -> bytes:
         return crc32c(b"1 a" + said).to_bytes(4, "big") + said
 
-    assert kept_of(b"a", sealed(said)) is None
-    assert kept_of(b"a", sealed(b"1 2 3 4 - 1 r 5")) == Kept("r 5", 1, 2, 3, 4, Attributes(executable=True))
+    assert decode_row(b"a", sealed(said)) is None
+    assert decode_row(b"a", sealed(b"1 2 3 4 - 1 r 5")) == Recorded("r 5", 1, 2, 3, 4, Attributes(executable=True))
 
 
 PATHS = st.text(st.characters(blacklist_categories=[]), max_size=12)
 
 
 @given(TEXT.filter(lambda text: "\n" not in text), PATHS, TEXT, KEPT)
-def test_an_owner_is_read_as_written_and_is_no_file(source: str, directory: str, name: str, kept: Kept) -> None:
+def test_an_owner_is_read_as_written_and_is_no_file(source: str, directory: str, name: str, recorded: Recorded) -> None:
     """The row of the owner comes back as it was; it says nothing of a file, and no file's row names an owner."""
-    key, said = owner_row(source, directory)
+    key, said = encode_owner(source, directory)
     assert key == OWNER == key_of("")
-    assert owner_of(said) == (source, directory)
-    assert kept_of(key, said) is None
-    assert owner_of(row_of(name, kept)[1]) is None
-    assert owner_of(row_of("", kept)[1]) is None
-    assert owner_of(None) is None
+    assert decode_owner(said) == (source, directory)
+    assert decode_row(key, said) is None
+    assert decode_owner(encode_row(name, recorded)[1]) is None
+    assert decode_owner(encode_row("", recorded)[1]) is None
+    assert decode_owner(None) is None
 
 
 @given(PATHS, st.data())
 def test_a_damaged_owner_is_nobody(directory: str, data: st.DataObject) -> None:
     """A row of the owner of which any byte was changed names nobody."""
-    _, said = owner_row("host:1", directory)
+    _, said = encode_owner("host:1", directory)
     raw = bytearray(said)
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
-    assert owner_of(bytes(raw)) is None
+    assert decode_owner(bytes(raw)) is None
 
 
 def test_an_owner_that_is_no_text_is_none() -> None:
     """A row with a right checksum that another program wrote says nothing."""
     said = b"\x80"
-    assert owner_of(crc32c(b"%d %b%b" % (len(OWNER), OWNER, said)).to_bytes(4, "big") + said) is None
+    assert decode_owner(crc32c(b"%d %b%b" % (len(OWNER), OWNER, said)).to_bytes(4, "big") + said) is None

@@ -19,7 +19,7 @@ from typing import Any
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.reserved import HOME
-from unspool.core.tree import Kept
+from unspool.core.tree import Recorded
 from unspool.local.outcome import ReceivedFile
 from unspool.local.record import Record
 from unspool.local.tree import TreeDestination
@@ -72,7 +72,7 @@ def die_at(step: int) -> None:
     setattr(sqlite3, "connect", traced)  # noqa: B010 - mypy refuses to assign to a function
 
 
-def known_in(path: Path) -> dict[str, Kept]:
+def known_in(path: Path) -> dict[str, Recorded]:
     """Return the rows in the record of a tree."""
     home = os.open(path / HOME, os.O_RDONLY)
     record = Record(home, path)

@@ -100,15 +100,15 @@ def row(data: bytes) -> None:
     """A row of a record that is taken comes back alike; its checksum is made right first."""
     key = b"models/a.bin"
     for said in (data, treerecord._sum_of(key, data) + data):
-        found = treerecord.kept_of(key, said)
-        assert found is None or treerecord.kept_of(*treerecord.row_of(key.decode(), found)) == found
+        found = treerecord.decode_row(key, said)
+        assert found is None or treerecord.decode_row(*treerecord.encode_row(key.decode(), found)) == found
 
 
 def owner(data: bytes) -> None:
     """The owner of a record that is taken comes back alike; its checksum is made right first."""
     for said in (data, treerecord._sum_of(treerecord.OWNER, data) + data):
-        found = treerecord.owner_of(said)
-        assert found is None or treerecord.owner_of(treerecord.owner_row(*found)[1]) == found
+        found = treerecord.decode_owner(said)
+        assert found is None or treerecord.decode_owner(treerecord.encode_owner(*found)[1]) == found
 
 
 def details(data: bytes) -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from processes import ENVIRONMENT
 from unspool.core.reserved import HOME
-from unspool.core.tree import Kept
-from unspool.core.treerecord import row_of
+from unspool.core.tree import Recorded
+from unspool.core.treerecord import encode_row
 from unspool.local import record
 from unspool.local.record import Record
 
@@ -30,9 +30,9 @@ MIB = 1 << 20
 NAME, JOURNAL = "record.sqlite", "record.sqlite-journal"
 
 
-def files(count: int, *, revision: str = "r1", every: int = 1) -> dict[str, Kept]:
+def files(count: int, *, revision: str = "r1", every: int = 1) -> dict[str, Recorded]:
     """Return entries for so many files."""
-    return {f"d/{number:06}": Kept(revision, number, number * 7, number - 5, number) for number in range(0, count, every)}
+    return {f"d/{number:06}": Recorded(revision, number, number * 7, number - 5, number) for number in range(0, count, every)}
 
 
 @contextmanager
@@ -47,13 +47,13 @@ def opened(tree: Path, *, anew: bool = False) -> Iterator[Record]:
         os.close(home)
 
 
-def note(tree: Path, known: dict[str, Kept]) -> None:
+def note(tree: Path, known: dict[str, Recorded]) -> None:
     """Add to the record of a tree."""
     with opened(tree) as it:
-        it.add([row_of(name, kept) for name, kept in known.items()])
+        it.add([encode_row(name, recorded) for name, recorded in known.items()])
 
 
-def known_of(tree: Path, names: Iterable[str]) -> dict[str, Kept]:
+def known_of(tree: Path, names: Iterable[str]) -> dict[str, Recorded]:
     """Return the entries of these files in the record of a tree."""
     with opened(tree) as it:
         return it.find(names)
@@ -79,17 +79,21 @@ def test_what_was_added_is_found(tmp_path: Path) -> None:
     """An added entry is found at once and in the next run; the last entry of a file counts, and other files have none."""
     first, second = files(3000), files(3000, revision="r2", every=2)
     with opened(tmp_path) as it:
-        it.add([row_of(name, kept) for name, kept in first.items()])
+        it.add([encode_row(name, recorded) for name, recorded in first.items()])
         assert it.find(first) == first
-        it.add([row_of(name, kept) for name, kept in second.items()])
+        it.add([encode_row(name, recorded) for name, recorded in second.items()])
     assert known_of(tmp_path, [*first, "d", "d/000000x", ""]) == first | second
     assert list(home_of(tmp_path)) == [NAME]
 
 
 def test_any_text_may_be_asked_for(tmp_path: Path) -> None:
     """An invalid or overlong name is not found, and is no error; a revision too long for a row is not recorded."""
-    odd = {"\udcff": Kept("r", 1, 2, 3, 4), "a\0b": Kept("\ud800", 1, 2, 3, 4), "é" * 2048: Kept("r" * 9000, 1 << 64, 2, 3, 4)}
-    note(tmp_path, odd | {"long": Kept("r" * MIB, 1, 2, 3, 4)})
+    odd = {
+        "\udcff": Recorded("r", 1, 2, 3, 4),
+        "a\0b": Recorded("\ud800", 1, 2, 3, 4),
+        "é" * 2048: Recorded("r" * 9000, 1 << 64, 2, 3, 4),
+    }
+    note(tmp_path, odd | {"long": Recorded("r" * MIB, 1, 2, 3, 4)})
     assert known_of(tmp_path, [*odd, "x" * MIB, "long", "\udcfe"]) == odd
 
 
@@ -104,7 +108,7 @@ def test_nothing_is_believed_when_it_is_not_to_be(tmp_path: Path) -> None:
 def test_it_may_be_closed_by_another_thread(tmp_path: Path) -> None:
     """A record may be closed by another thread than the one that opened it."""
     known = files(2)
-    first, second = (row_of(name, kept) for name, kept in known.items())
+    first, second = (encode_row(name, recorded) for name, recorded in known.items())
     with opened(tmp_path) as it:
         it.add([first])
         thread = threading.Thread(target=it.add, args=([second],))
@@ -118,8 +122,8 @@ def test_it_may_be_closed_by_another_thread(tmp_path: Path) -> None:
 FILL_AND_FIND = """
 import os, sys
 from pathlib import Path
-from unspool.core.tree import Kept
-from unspool.core.treerecord import row_of
+from unspool.core.tree import Recorded
+from unspool.core.treerecord import encode_row
 from unspool.local.record import Record
 
 def peak():
@@ -132,7 +136,7 @@ home = os.open(tree, os.O_RDONLY)
 def go_through(begin, end):
     record = Record(home, tree)
     for at in range(begin, end, 1000):
-        record.add([row_of(f"directory/{n:09}", Kept(f"{n:040}", n, n, n, n)) for n in range(at, at + 1000)])
+        record.add([encode_row(f"directory/{n:09}", Recorded(f"{n:040}", n, n, n, n)) for n in range(at, at + 1000)])
     record.close()
     record = Record(home, tree)
     for at in range(begin, end, 1000):
@@ -176,8 +180,8 @@ def test_a_kill_in_the_middle_of_a_write_costs_what_was_being_added(tmp_path: Pa
                 # Who writes beyond this length is killed, in the middle of the write: the journal's, or the database's.
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
                 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-                for name, kept in more.items():
-                    it.add([row_of(name, kept)])
+                for name, recorded in more.items():
+                    it.add([encode_row(name, recorded)])
         finally:
             os._exit(1)
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -210,7 +214,7 @@ def test_no_damage_is_believed_or_ends_a_run(tmp_path: Path, seed: int) -> None:
             found = it.find(known)
             assert found.items() <= known.items(), place
             lost += len(known) - len(found)
-            it.add([row_of(name, kept) for name, kept in more.items()])
+            it.add([encode_row(name, recorded) for name, recorded in more.items()])
             assert it.find(more) == more, place
         with opened(tmp_path) as it:
             assert it.find(more) == more, place
@@ -239,7 +243,7 @@ def test_any_garbage_is_replaced(tmp_path: Path, seed: int) -> None:
     restore(tmp_path, {NAME: damaged})
     with opened(tmp_path) as it:
         assert it.find(known).items() <= known.items()
-        it.add([row_of(name, kept) for name, kept in known.items()])
+        it.add([encode_row(name, recorded) for name, recorded in known.items()])
         assert it.find(known) == known
     assert known_of(tmp_path, known) == known
 
@@ -342,7 +346,7 @@ def test_a_directory_that_is_exchanged_leads_no_record_elsewhere(tmp_path: Path,
     monkeypatch.setattr(sqlite3, "connect", misled)
     with opened(ours) as it:
         assert it.find(files(20)) == {}
-        it.add([row_of(name, kept) for name, kept in files(20).items()])
+        it.add([encode_row(name, recorded) for name, recorded in files(20).items()])
     assert (home_of(ours), home_of(theirs)) == before
 
 
@@ -352,7 +356,7 @@ def test_a_tree_that_is_moved_meanwhile_takes_its_record_along(tmp_path: Path) -
     with opened(old) as it:
         old.rename(new)
         (old / HOME).mkdir(parents=True)
-        it.add([row_of(name, kept) for name, kept in files(2000).items()])
+        it.add([encode_row(name, recorded) for name, recorded in files(2000).items()])
     assert home_of(old) == {}
     assert list(home_of(new)) == [NAME]
     assert known_of(new, files(2000)) == files(2000)
@@ -388,7 +392,7 @@ def test_a_full_disk_costs_no_record(tmp_path: Path) -> None:
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
             with opened(tmp_path) as it:
-                it.add([row_of("new", Kept("r", 1, 2, 3, 4))])
+                it.add([encode_row("new", Recorded("r", 1, 2, 3, 4))])
                 code = 0 if it.find([*files(500), "new"]) == files(500) else 2
         finally:
             os._exit(code)

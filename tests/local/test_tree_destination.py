@@ -18,7 +18,7 @@ from tree.treelab import MODIFIED, files_in, own_files_in
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.reserved import HOME, PART_SUFFIX
-from unspool.core.treerecord import kept_of
+from unspool.core.treerecord import decode_row
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
 from unspool.local import staging
 from unspool.local.outcome import Outcome, ReceivedFile, Wanted
@@ -409,7 +409,7 @@ def test_the_record_never_leads_the_files(tmp_path: Path, monkeypatch: pytest.Mo
 
     def checking(record: Record, rows: list[tuple[bytes, bytes]]) -> None:
         for key, said in rows:
-            kept, status = kept_of(key, said), (tmp_path / key.decode()).stat()
+            kept, status = decode_row(key, said), (tmp_path / key.decode()).stat()
             assert kept is not None
             assert (kept.size, kept.modified_ns, kept.inode) == (status.st_size, status.st_mtime_ns, status.st_ino)
         seen.extend(key for key, _ in rows)

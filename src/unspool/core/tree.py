@@ -71,7 +71,7 @@ def folded(path: RelativePath) -> str:
 
 
 @value
-class Kept:
+class Recorded:
     """An entry of the record: a local file, identified by size, time and inode, has the bytes of a revision.
 
     Attributes:
@@ -110,12 +110,14 @@ class FetchNeed(Enum):
     FETCH = auto()
 
 
-def fetch_need(info: FileInfo, kept: Kept | None, local: Local | None, *, reread: bool = False) -> tuple[FetchNeed, int | None]:
+def fetch_need(
+    info: FileInfo, recorded: Recorded | None, local: Local | None, *, reread: bool = False
+) -> tuple[FetchNeed, int | None]:
     """Return what to do about a file, and the CRC32C to compare the local one with.
 
     Args:
         info: as the server lists it.
-        kept: its entry in the record; None if there is none, or the record is not used.
+        recorded: its entry in the record; None if there is none, or the record is not used.
         local: the regular file at its path; None if there is none.
         reread: compare the local file even if the record vouches for it.
     """
@@ -123,28 +125,28 @@ def fetch_need(info: FileInfo, kept: Kept | None, local: Local | None, *, reread
         return FetchNeed.FETCH, None
     checksum = info.crc32c
     if (
-        kept is not None
-        and (kept.revision, kept.size) == (info.revision, info.size)
-        and checksum in (None, kept.crc32c)  # the server may know a checksum that it did not know then
+        recorded is not None
+        and (recorded.revision, recorded.size) == (info.revision, info.size)
+        and checksum in (None, recorded.crc32c)  # the server may know a checksum that it did not know then
     ):
-        if kept.is_of(local) and not reread:
+        if recorded.is_of(local) and not reread:
             return FetchNeed.NOTHING, None
-        checksum = kept.crc32c
+        checksum = recorded.crc32c
     return (FetchNeed.FETCH, None) if checksum is None else (FetchNeed.COMPARE, checksum)
 
 
-def made_executable(kept: Kept | None, local: Local) -> bool:
+def made_executable(recorded: Recorded | None, local: Local) -> bool:
     """Whether unspool made a local file executable, so that unspool may undo it."""
-    return kept is not None and kept.given.executable is True and kept.is_of(local)
+    return recorded is not None and recorded.given.executable is True and recorded.is_of(local)
 
 
-def lacks(attributes: Attributes, kept: Kept, local: Local) -> bool:
+def lacks(attributes: Attributes, recorded: Recorded, local: Local) -> bool:
     """Whether a local file with an entry in the record lacks some of its attributes.
 
     The time is compared with the one in the record, because the file system may not be able to store it exactly.
     """
-    if attributes.modified_ns not in (None, kept.given.modified_ns):
+    if attributes.modified_ns not in (None, recorded.given.modified_ns):
         return True
     if attributes.executable:
         return not local.executable
-    return attributes.executable is False and local.executable and made_executable(kept, local)
+    return attributes.executable is False and local.executable and made_executable(recorded, local)

@@ -8,10 +8,10 @@ Rule 4: of two rows about one file the later one holds.
 Rule 5: a record that is kept outside its tree says which tree it belongs to. That row has the empty key, which no file has.
 
 Format, version 2: each row has a key, which is the name, and a value. The value begins with a CRC32C (four bytes, big-endian)
-of the key's length in decimal, a space, the key and the rest of the value. The rest is `SIZE CRC32C MODIFIED_NS INODE TOLD_NS
-EXECUTABLE REVISION`, with numbers in decimal. TOLD_NS is the server's modification time, and EXECUTABLE is 1 or 0; either is
+of the key's length in decimal, a space, the key and the rest of the value. The rest is `SIZE CRC32C MODIFIED_NS INODE GIVEN_NS
+EXECUTABLE REVISION`, with numbers in decimal. GIVEN_NS is the server's modification time, and EXECUTABLE is 1 or 0; either is
 `-` if the local file was not given it. In the owner's row the rest is `of SOURCE`, a line feed, and the directory. Text is
-UTF-8. Version 1 had no TOLD_NS, EXECUTABLE or owner. The database stores the version of its rows; `unspool.local.record` says
+UTF-8. Version 1 had no GIVEN_NS, EXECUTABLE or owner. The database stores the version of its rows; `unspool.local.record` says
 where the rows are kept.
 """
 
@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes
-from unspool.core.tree import Kept
+from unspool.core.tree import Recorded
 
 _CRC = 4
 
 _EXECUTABLE = {b"1": True, b"0": False, b"-": None}
-_SPELLED = {value: spelling.decode() for spelling, value in _EXECUTABLE.items()}
+_SPELLED = {executable: spelling.decode() for spelling, executable in _EXECUTABLE.items()}
 
 OWNER = b""
 """The key of the row that says which tree the record belongs to. No file has an empty name."""
@@ -35,48 +35,48 @@ def key_of(name: str) -> bytes:
     return name.encode(errors="surrogatepass")  # an invalid name has no row, but may be looked up
 
 
-def row_of(name: str, kept: Kept) -> tuple[bytes, bytes]:
+def encode_row(name: str, recorded: Recorded) -> tuple[bytes, bytes]:
     """Return the row of a file: its key and its value."""
     key = key_of(name)
-    told = f"{'-' if kept.given.modified_ns is None else kept.given.modified_ns} {_SPELLED[kept.given.executable]}"
-    text = f"{kept.size} {kept.crc32c} {kept.modified_ns} {kept.inode} {told} {kept.revision}"
-    said = text.encode(errors="surrogatepass")
-    return key, _sum_of(key, said) + said
+    given = f"{'-' if recorded.given.modified_ns is None else recorded.given.modified_ns} {_SPELLED[recorded.given.executable]}"
+    text = f"{recorded.size} {recorded.crc32c} {recorded.modified_ns} {recorded.inode} {given} {recorded.revision}"
+    value = text.encode(errors="surrogatepass")
+    return key, _sum_of(key, value) + value
 
 
-def kept_of(key: bytes, said: object) -> Kept | None:
+def decode_row(key: bytes, value: object) -> Recorded | None:
     """Decode the row of a file; return None if it is damaged or invalid.
 
     Args:
         key: the key that was looked up.
-        said: the value that was found, of any type.
+        value: the value that was found, of any type.
     """
-    if type(said) is not bytes or said[:_CRC] != _sum_of(key, said[_CRC:]):
+    if type(value) is not bytes or value[:_CRC] != _sum_of(key, value[_CRC:]):
         return None
     try:
-        size, checksum, modified_ns, inode, told_ns, executable, revision = said[_CRC:].split(b" ", 6)
-        told = Attributes(None if told_ns == b"-" else int(told_ns), executable=_EXECUTABLE[executable])
-        return Kept(revision.decode(errors="surrogatepass"), int(size), int(checksum), int(modified_ns), int(inode), told)
+        size, checksum, modified_ns, inode, given_ns, executable, revision = value[_CRC:].split(b" ", 6)
+        given = Attributes(None if given_ns == b"-" else int(given_ns), executable=_EXECUTABLE[executable])
+        return Recorded(revision.decode(errors="surrogatepass"), int(size), int(checksum), int(modified_ns), int(inode), given)
     except (ValueError, KeyError):  # written by another version or another program
         return None
 
 
-def owner_row(source: str, directory: str) -> tuple[bytes, bytes]:
+def encode_owner(source: str, directory: str) -> tuple[bytes, bytes]:
     """Return the row that says which server and which directory a record is about: its key and its value."""
-    said = f"of {source}\n{directory}".encode(errors="surrogatepass")
-    return OWNER, _sum_of(OWNER, said) + said
+    value = f"of {source}\n{directory}".encode(errors="surrogatepass")
+    return OWNER, _sum_of(OWNER, value) + value
 
 
-def owner_of(said: object) -> tuple[str, str] | None:
+def decode_owner(value: object) -> tuple[str, str] | None:
     """Decode the owner's row: return the source and the directory, or None if the row is damaged or invalid."""
-    if type(said) is not bytes or said[:_CRC] != _sum_of(OWNER, said[_CRC:]):
+    if type(value) is not bytes or value[:_CRC] != _sum_of(OWNER, value[_CRC:]):
         return None
     try:
-        source, line_feed, directory = said[_CRC:].decode(errors="surrogatepass").partition("\n")
+        source, line_feed, directory = value[_CRC:].decode(errors="surrogatepass").partition("\n")
     except UnicodeDecodeError:  # written by another program
         return None
     return (source[3:], directory) if line_feed and source.startswith("of ") else None
 
 
-def _sum_of(key: bytes, said: bytes) -> bytes:
-    return crc32c(b"%d %b%b" % (len(key), key, said)).to_bytes(_CRC, "big")
+def _sum_of(key: bytes, value: bytes) -> bytes:
+    return crc32c(b"%d %b%b" % (len(key), key, value)).to_bytes(_CRC, "big")

@@ -19,15 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unspool.core.reserved import is_home
-from unspool.core.treerecord import owner_row
+from unspool.core.treerecord import encode_owner
 from unspool.errors import BusyError, LocalFileError
 from unspool.local.entries import make_directory, open_ours
-from unspool.local.record import Record
+from unspool.local.record import RECORD_NAME, Record
 from unspool.local.refusals import mapped
 
 LOCK = "lock"
 
-_OURS = {LOCK, "record.sqlite", "record.sqlite-journal", "record.sqlite-wal"}
+_OURS = {LOCK, RECORD_NAME, f"{RECORD_NAME}-journal", f"{RECORD_NAME}-wal"}
 
 _AGAIN = "name another record, remove this one, or begin it anew (resume=False)"
 
@@ -75,7 +75,7 @@ def record_at(path: Path, source: str, tree: Path, *, anew: bool) -> Iterator[Re
         owner = record.owner()
         if owner is None:  # it is new, or does not say which tree it belongs to
             record.begin_anew()
-            record.add([owner_row(source, directory)])
+            record.add([encode_owner(source, directory)])
         else:
             check_owner(path, owner, source, tree)
         yield record

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from unspool.core.model import FileInfo
 from unspool.core.reserved import HOME
-from unspool.core.tree import FetchNeed, Kept, Local, RelativePath, below, fetch_need, relative_path_of
+from unspool.core.tree import FetchNeed, Local, Recorded, RelativePath, below, fetch_need, relative_path_of
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.copy import LocalCopy
@@ -153,7 +153,7 @@ class TreePreview:
         except OSError as error:
             out.failures.append(Failure(info.name, local_error(error, self._path / info.name)))
 
-    def _see(self, info: FileInfo, kept: Kept | None, out: Outcome) -> Seen | None:
+    def _see(self, info: FileInfo, recorded: Recorded | None, out: Outcome) -> Seen | None:
         if info.size < 0:
             raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
         path = relative_path_of(info.name, self._below)
@@ -169,5 +169,5 @@ class TreePreview:
                 copy = LocalCopy(self._path / str(path), path.base, directory)
             elif not stat.S_ISLNK(status.st_mode):
                 raise LocalFileError(f"{self._path / str(path)}: is there already, and is not a regular file")
-        needed, checksum = fetch_need(info, kept, local, reread=self._reread)
+        needed, checksum = fetch_need(info, recorded, local, reread=self._reread)
         return Seen(info, path, copy, status is not None, needed, checksum)

@@ -26,13 +26,13 @@ from urllib.parse import quote
 
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.core.reserved import HOME
-from unspool.core.tree import Kept
-from unspool.core.treerecord import OWNER, kept_of, key_of, owner_of
+from unspool.core.tree import Recorded
+from unspool.core.treerecord import OWNER, decode_owner, decode_row, key_of
 from unspool.local.entries import open_ours, remove, status_of
 
 T = TypeVar("T")
 
-_NAME, _JOURNAL, _LOG = "record.sqlite", "record.sqlite-journal", "record.sqlite-wal"
+RECORD_NAME, _JOURNAL, _LOG = "record.sqlite", "record.sqlite-journal", "record.sqlite-wal"
 """unspool never writes the last one, but SQLite would read it."""
 
 _TABLE = "CREATE TABLE files (name BLOB PRIMARY KEY, said BLOB NOT NULL) WITHOUT ROWID"
@@ -91,14 +91,14 @@ _REFUSALS = {
 _PRIMARY = 0xFF
 """Mask of the primary part of SQLite's extended error codes."""
 
-_ERRORS = (sqlite3.Error, UnicodeError)
+DATABASE_ERRORS = (sqlite3.Error, UnicodeError)
 """Python decodes SQLite's error messages, and these may quote damaged text: hence UnicodeError."""
 
 
 class NoRecord:
     """Replaces the record if none is kept. It is always empty."""
 
-    def find(self, names: Iterable[str]) -> dict[str, Kept]:  # noqa: ARG002 - as `Record` has it
+    def find(self, names: Iterable[str]) -> dict[str, Recorded]:  # noqa: ARG002 - as `Record` has it
         """See `Record.find`."""
         return {}
 
@@ -127,7 +127,7 @@ class Record:
         self._home = home
         # SQLite accepts only paths. This one leads to the open directory, even if it has been moved.
         way = Path(f"/proc/self/fd/{home}")
-        self._path = (way if way.is_dir() else path.absolute() / called) / _NAME
+        self._path = (way if way.is_dir() else path.absolute() / called) / RECORD_NAME
         self._database: sqlite3.Connection | None = None
         self._takes_more = False
         if not self._is_plausible() or anew:
@@ -135,36 +135,25 @@ class Record:
             return
         try:
             self._open()
-        except (OSError, *_ERRORS) as error:
+        except (OSError, *DATABASE_ERRORS) as error:
             self._end()
             self._recover(error)
 
-    def find(self, names: Iterable[str]) -> dict[str, Kept]:
+    def find(self, names: Iterable[str]) -> dict[str, Recorded]:
         """Return the entries of these files, by name. Files without an entry are left out."""
-        keys = {key: name for name in names if len(key := key_of(name)) <= MAX_NAME_BYTES}
-        found: dict[str, Kept] = {}
-        if self._database is None:
-            return found
-        try:
-            for key, said in self._rows(list(keys)):
-                if key in keys and (kept := kept_of(key, said)) is not None:
-                    found[keys[key]] = kept
-        except _ERRORS as error:
-            self._recover(error)
+        found: dict[str, Recorded] = {}
+        if self._database is not None:
+            try:
+                find_entries(self._database, names, found)
+            except DATABASE_ERRORS as error:
+                self._recover(error)
         return found
-
-    def _rows(self, keys: list[bytes]) -> Iterator[tuple[bytes, object]]:
-        assert self._database is not None
-        for some in _runs(keys):
-            marks = ",".join("?" * len(some))
-            yield from self._database.execute(f"SELECT name, said FROM files WHERE name IN ({marks})", some)  # noqa: S608
 
     def owner(self) -> tuple[str, str] | None:
         """Return the source and the directory that the record belongs to; None if it does not say, or is damaged."""
         if self._database is not None:
-            with contextlib.suppress(*_ERRORS):
-                for _, said in self._rows([OWNER]):
-                    return owner_of(said)
+            with contextlib.suppress(*DATABASE_ERRORS):
+                return find_owner(self._database)
         return None
 
     def begin_anew(self) -> None:
@@ -179,9 +168,9 @@ class Record:
             return
         try:
             self._put(rows)
-        except _ERRORS as error:
+        except DATABASE_ERRORS as error:
             if self._recover(error) and self._takes_more:
-                with contextlib.suppress(*_ERRORS):
+                with contextlib.suppress(*DATABASE_ERRORS):
                     self._put(rows)
 
     def _put(self, rows: list[tuple[bytes, bytes]]) -> None:
@@ -207,7 +196,7 @@ class Record:
         if self._end_of(_LOG) is not None or self._end_of(_JOURNAL) == _POINTER:
             return False
         try:
-            record = open_ours(_NAME, self._home, os.O_RDWR)
+            record = open_ours(RECORD_NAME, self._home, os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
@@ -231,15 +220,15 @@ class Record:
     def _begin_anew(self) -> None:
         """Replace the record by an empty one. If the disk refuses that, there is no record."""
         try:
-            for name in (_LOG, _JOURNAL, _NAME):  # the logs first, or SQLite would apply them to the new database
+            for name in (_LOG, _JOURNAL, RECORD_NAME):  # the logs first, or SQLite would apply them to the new database
                 remove(name, self._home)
-            record = os.open(_NAME, _NEW, 0o666, dir_fd=self._home)
+            record = os.open(RECORD_NAME, _NEW, 0o666, dir_fd=self._home)
             try:
                 _restore_access(record)
             finally:
                 os.close(record)
             self._open()
-        except (OSError, *_ERRORS):
+        except (OSError, *DATABASE_ERRORS):
             self._end()
 
     def _open(self) -> None:
@@ -255,8 +244,8 @@ class Record:
         database = self._database = sqlite3.connect(
             way, uri=True, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
         )
-        if not self._is_open(_NAME):  # the path has just been changed to lead elsewhere
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), _NAME)
+        if not self._is_open(RECORD_NAME):  # the path has just been changed to lead elsewhere
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), RECORD_NAME)
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * (_LONGEST + MAX_NAME_BYTES))
         for setting in _SETTINGS:
             database.execute(f"PRAGMA {setting}")
@@ -302,6 +291,29 @@ class Record:
         if database is not None:
             with contextlib.suppress(sqlite3.Error):
                 database.close()
+
+
+def find_entries(database: sqlite3.Connection, names: Iterable[str], found: dict[str, Recorded]) -> None:
+    """Add the entries of these files to `found`, by name. Files without an entry are left out, and damaged rows too.
+
+    Raises:
+        sqlite3.Error, UnicodeError: the database is damaged, or the system refuses access. `found` has what was read before.
+    """
+    keys = {key: name for name in names if len(key := key_of(name)) <= MAX_NAME_BYTES}
+    for key, value in _select(database, list(keys)):
+        if key in keys and (recorded := decode_row(key, value)) is not None:
+            found[keys[key]] = recorded
+
+
+def find_owner(database: sqlite3.Connection) -> tuple[str, str] | None:
+    """Return the source and the directory that the record belongs to; None if it does not say. Raises as `find_entries`."""
+    return next((decode_owner(value) for _, value in _select(database, [OWNER])), None)
+
+
+def _select(database: sqlite3.Connection, keys: list[bytes]) -> Iterator[tuple[bytes, object]]:
+    for some in _runs(keys):
+        marks = ",".join("?" * len(some))
+        yield from database.execute(f"SELECT name, said FROM files WHERE name IN ({marks})", some)  # noqa: S608
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.core.model import FileInfo
-from unspool.core.tree import Kept, RelativePath
-from unspool.core.treerecord import row_of
+from unspool.core.tree import Recorded, RelativePath
+from unspool.core.treerecord import encode_row
 from unspool.errors import DestinationExistsError, LocalFileError
 from unspool.local.attributes import apply
 from unspool.local.directories import Directories
@@ -47,7 +47,7 @@ _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 class _Staged:
     name: str
     wanted: Wanted
-    kept: Kept
+    recorded: Recorded
 
 
 class StagedGroup:
@@ -108,7 +108,9 @@ class StagedGroup:
                     written += os.write(descriptor, memoryview(block)[written:])
             if wanted.mode is not None:
                 os.fchmod(descriptor, wanted.mode)
-            return _Staged(name, wanted, vouched(descriptor, wanted.info, one.crc32c, takes_back=wanted.takes_back, new=True))
+            return _Staged(
+                name, wanted, apply_recorded(descriptor, wanted.info, one.crc32c, takes_back=wanted.takes_back, new=True)
+            )
         except BaseException:
             self._home.drop(name)
             raise
@@ -128,7 +130,7 @@ class StagedGroup:
         rows: list[tuple[bytes, bytes]] = []
         try:
             one_by_one = self._make_durable(staged)
-            rows.extend(row_of(one.wanted.info.name, one.kept) for one in staged if self._name(one, out))
+            rows.extend(encode_row(one.wanted.info.name, one.recorded) for one in staged if self._name(one, out))
             if one_by_one and (self._sync_all is None or len(self._directories.grown) <= _FEW):
                 self._sync_names()
             else:
@@ -233,8 +235,8 @@ def ends_everything(error: LocalFileError) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FATAL
 
 
-def vouched(descriptor: int, info: FileInfo, checksum: int, *, takes_back: bool, new: bool = False) -> Kept:
+def apply_recorded(descriptor: int, info: FileInfo, checksum: int, *, takes_back: bool, new: bool = False) -> Recorded:
     """Set the attributes of the open file (see `apply`), and return its entry for the record."""
     apply(info.attributes, descriptor, takes_back=takes_back, new=new)
     status = os.fstat(descriptor)
-    return Kept(info.revision, info.size, checksum, status.st_mtime_ns, status.st_ino, info.attributes)
+    return Recorded(info.revision, info.size, checksum, status.st_mtime_ns, status.st_ino, info.attributes)

@@ -21,8 +21,8 @@ from unspool.core.model import FileInfo
 from unspool.core.reserved import HOME, is_reserved
 from unspool.core.tree import (
     FetchNeed,
-    Kept,
     Local,
+    Recorded,
     RelativePath,
     below,
     fetch_need,
@@ -31,7 +31,7 @@ from unspool.core.tree import (
     made_executable,
     relative_path_of,
 )
-from unspool.core.treerecord import row_of
+from unspool.core.treerecord import encode_row
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.destination import Destination
@@ -42,7 +42,7 @@ from unspool.local.home import TreeHome, whole_file_system_syncer
 from unspool.local.outcome import Failure, Outcome, ReceivedFile, Wanted
 from unspool.local.record import NoRecord, Record
 from unspool.local.refusals import local_error
-from unspool.local.staging import StagedGroup, exists_error, vouched
+from unspool.local.staging import StagedGroup, apply_recorded, exists_error
 from unspool.options import MIB
 
 SMALL = MIB
@@ -164,7 +164,7 @@ class TreeDestination:
         self._home.record.add(rows)
         return out
 
-    def _look_at(self, info: FileInfo, kept: Kept | None, out: Outcome, rows: list[tuple[bytes, bytes]]) -> None:
+    def _look_at(self, info: FileInfo, recorded: Recorded | None, out: Outcome, rows: list[tuple[bytes, bytes]]) -> None:
         if info.size < 0:
             raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
         path = relative_path_of(info.name, self._below)
@@ -183,17 +183,19 @@ class TreeDestination:
             elif not stat.S_ISLNK(status.st_mode):
                 raise LocalFileError(f"{self._path / str(path)}: is there already, and is not a regular file")
         small = info.size <= SMALL
-        needed, checksum = fetch_need(info, kept, local, reread=self._reread)
-        takes_back = local is not None and made_executable(kept, local)
+        needed, checksum = fetch_need(info, recorded, local, reread=self._reread)
+        takes_back = local is not None and made_executable(recorded, local)
         wanted = Wanted(info, path, mode, takes_back)
         if needed is FetchNeed.COMPARE and small:
             assert directory is not None
             assert checksum is not None
             needed = FetchNeed.NOTHING if self._agrees(wanted, directory, checksum, rows) else FetchNeed.FETCH
-        elif needed is FetchNeed.NOTHING and kept is not None and local is not None and lacks(info.attributes, kept, local):
+        elif needed is FetchNeed.NOTHING and local is not None:
+            assert recorded is not None
             assert directory is not None
             assert status is not None
-            self._give(wanted, directory, status, kept, rows)
+            if lacks(info.attributes, recorded, local):
+                self._give(wanted, directory, status, recorded, rows)
         if needed is FetchNeed.NOTHING:
             out.kept += 1
             out.kept_bytes += info.size
@@ -211,14 +213,16 @@ class TreeDestination:
             )
         self._seen.add(like)
 
-    def _give(self, wanted: Wanted, directory: int, found: os.stat_result, kept: Kept, rows: list[tuple[bytes, bytes]]) -> None:
+    def _give(
+        self, wanted: Wanted, directory: int, found: os.stat_result, recorded: Recorded, rows: list[tuple[bytes, bytes]]
+    ) -> None:
         """Set the missing attributes of a file that is here."""
         with contextlib.suppress(OSError):  # the bytes are right; attributes are set if possible
             descriptor = os.open(wanted.path.base, READ, dir_fd=directory)
             try:
                 if unchanged(found, os.fstat(descriptor)):
-                    told = vouched(descriptor, wanted.info, kept.crc32c, takes_back=wanted.takes_back)
-                    rows.append(row_of(wanted.info.name, told))
+                    renewed = apply_recorded(descriptor, wanted.info, recorded.crc32c, takes_back=wanted.takes_back)
+                    rows.append(encode_row(wanted.info.name, renewed))
             finally:
                 os.close(descriptor)
 
@@ -231,7 +235,7 @@ class TreeDestination:
             data = os.pread(descriptor, SMALL + 1, 0)
             if len(data) != info.size or not agreement(crc32c(data), checksum) or not unchanged(before, os.fstat(descriptor)):
                 return False
-            rows.append(row_of(info.name, vouched(descriptor, info, checksum, takes_back=wanted.takes_back)))
+            rows.append(encode_row(info.name, apply_recorded(descriptor, info, checksum, takes_back=wanted.takes_back)))
             return True
         finally:
             os.close(descriptor)
@@ -292,8 +296,8 @@ class TreeDestination:
             directory = self._directories.find(wanted.path.directory)
             descriptor = os.open(wanted.path.base, READ, dir_fd=directory)
             try:
-                kept = vouched(descriptor, wanted.info, checksum, takes_back=wanted.takes_back)
-                self._home.record.add([row_of(wanted.info.name, kept)])
+                recorded = apply_recorded(descriptor, wanted.info, checksum, takes_back=wanted.takes_back)
+                self._home.record.add([encode_row(wanted.info.name, recorded)])
             finally:
                 os.close(descriptor)
 
