@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unspool.core.running import MOST_CALLS, Movement, Running, RunningCall, together
+from unspool.core.running import MOST_CALLS, Movement, Running, RunningCall, merge_running
 
 CALL = RunningCall("1-1", "ReadFile")
 
@@ -32,7 +32,7 @@ def test_ten_seconds_without_a_byte_are_one_stall() -> None:
 def test_what_several_processes_say_is_one_answer() -> None:
     """Calls of all are in one list, the oldest first; what did not answer is counted."""
     young, old = replace(CALL, id="1-2", seconds=1.0), replace(CALL, id="2-1", seconds=5.0)
-    said = together([Running((young,), 1), None, Running((old,), 2)])
+    said = merge_running([Running((young,), 1), None, Running((old,), 2)])
     assert said == Running((old, young), left_out=3, workers=3, silent=1)
 
 

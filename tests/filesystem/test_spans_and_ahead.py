@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.core.spans import resolve, together
+from unspool.core.spans import merge_spans, resolve
 from unspool.filesystem.ahead import Ahead
 
 SPANS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)))
@@ -14,7 +14,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)))
 @given(SPANS, st.integers(0, 50), st.integers(1, 200))
 def test_spans_fetched_together_have_every_span_once(spans: list[tuple[int, int]], gap: int, longest: int) -> None:
     """Each span that has bytes is in one request, which has all of it; gaps and lengths are as allowed."""
-    merged = together(spans, gap, longest)
+    merged = merge_spans(spans, gap, longest)
     assert sorted(index for one in merged for index in one.members) == [
         index for index, (start, stop) in enumerate(spans) if start < stop
     ]

@@ -17,7 +17,7 @@ from functools import partial
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
 from unspool.client.tally import TreeCounts
-from unspool.client.together import all_done
+from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL
 from unspool.client.treeresults import DeleteTreeResult

@@ -20,7 +20,7 @@ from unspool.client.clock import SystemClock
 from unspool.client.events import Event, Observer, Started
 from unspool.client.results import Result
 from unspool.client.tally import Relay, TreeTally
-from unspool.client.together import all_done
+from unspool.client.tasks import all_done
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.treeresults import TreeResult
 from unspool.core.address import Address

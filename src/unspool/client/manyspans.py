@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from unspool.client.batches import fetch_batch
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
-from unspool.client.together import all_done
+from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
 from unspool.core.model import Block, Bytes, FileInfo, Frame, NamedSpan, WantedFile
 from unspool.core.names import check_name

@@ -18,7 +18,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from unspool.client.client import Client
 from unspool.client.portal import Portal, portal
 from unspool.core.model import Bytes, FileInfo
-from unspool.core.spans import Together, together
+from unspool.core.spans import MergedSpan, merge_spans
 from unspool.errors import FileChangedError, InvalidRangeError, NotFoundError, StartPastEndError, UnsupportedError
 from unspool.options import Security, TransferOptions
 
@@ -315,11 +315,11 @@ def _spans(
 
 
 async def _read_spans(client: Client, path: str, spans: Sequence[tuple[int, int]]) -> Sequence[bytes]:
-    fetch = together(spans)
+    fetch = merge_spans(spans)
     revision = (await client.stat(path)).revision if len(fetch) > 1 else None
     room = asyncio.Semaphore(_AT_ONCE)
 
-    async def read(one: Together) -> bytes:
+    async def read(one: MergedSpan) -> bytes:
         async with room:
             return await client.read(path, start=one.start, length=one.stop - one.start, revision=revision)
 

@@ -27,7 +27,7 @@ from unspool.client.putbatch import SMALL, Batch
 from unspool.client.puttally import PutTally
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay
-from unspool.client.together import all_done, workers
+from unspool.client.tasks import all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.treeresults import PutTreeResult, TreePreviewPage

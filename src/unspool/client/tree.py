@@ -30,7 +30,7 @@ from unspool.client.download import download
 from unspool.client.events import Observer, Restarting
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay, TreeTally
-from unspool.client.together import all_done, workers
+from unspool.client.tasks import all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.client.treeresults import TreeResult
 from unspool.core.filters import Filters

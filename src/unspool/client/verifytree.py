@@ -20,7 +20,7 @@ from unspool.client.batchedchecksums import add_checksums
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
 from unspool.client.tally import TreeTally
-from unspool.client.together import all_done
+from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.treeresults import TreeVerification

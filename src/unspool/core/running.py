@@ -59,7 +59,7 @@ class Running:
         return Running(self.calls[:MOST_CALLS], self.left_out + more, self.workers, self.silent)
 
 
-def together(parts: Iterable[Running | None]) -> Running:
+def merge_running(parts: Iterable[Running | None]) -> Running:
     """Return what all processes of a server say together. None is one that did not answer."""
     every = list(parts)
     said = [part for part in every if part is not None]

@@ -17,7 +17,7 @@ LONGEST = 32 << 20
 
 
 @dataclass(slots=True)
-class Together:
+class MergedSpan:
     """The bytes from `start` up to, not including, `stop`, fetched with one request.
 
     Attributes:
@@ -29,13 +29,13 @@ class Together:
     members: list[int] = field(default_factory=list)
 
 
-def together(spans: Sequence[tuple[int, int]], gap: int = GAP, longest: int = LONGEST) -> list[Together]:
+def merge_spans(spans: Sequence[tuple[int, int]], gap: int = GAP, longest: int = LONGEST) -> list[MergedSpan]:
     """Return what to fetch for these spans, in the order of the file. Spans without bytes are left out."""
-    merged: list[Together] = []
+    merged: list[MergedSpan] = []
     for start, stop, index in sorted((start, stop, index) for index, (start, stop) in enumerate(spans) if start < stop):
         last = merged[-1] if merged else None
         if last is None or start > last.stop + gap or (stop > last.stop and stop - last.start > longest):
-            last = Together(start, stop)
+            last = MergedSpan(start, stop)
             merged.append(last)
         last.stop = max(last.stop, stop)
         last.members.append(index)

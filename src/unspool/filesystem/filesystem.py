@@ -21,7 +21,7 @@ from fsspec.asyn import AsyncFileSystem, get_loop, sync
 
 from unspool.client.client import Client
 from unspool.core.model import FileInfo, NamedSpan
-from unspool.core.spans import GAP, Together, resolve, together
+from unspool.core.spans import GAP, MergedSpan, merge_spans, resolve
 from unspool.errors import (
     InvalidRequestError,
     StartPastEndError,
@@ -197,7 +197,7 @@ class UnspoolFileSystem(Writes, Listings, Trees, AsyncFileSystem):
     ) -> None:
         """Put the bytes of the spans of one server's files into their places, or what went wrong with each."""
         spans: list[NamedSpan] = []
-        fetched: list[tuple[list[tuple[int, int]], list[int], Together]] = []
+        fetched: list[tuple[list[tuple[int, int]], list[int], MergedSpan]] = []
         revisions: dict[str, str] = {}
         resolved = await asyncio.gather(
             *(self._resolved(f"{host}/{name}", [asked[index] for index in indexes]) for name, indexes in of_name.items()),
@@ -211,7 +211,7 @@ class UnspoolFileSystem(Writes, Listings, Trees, AsyncFileSystem):
             of_file, revision = found
             if revision is not None:
                 revisions[name] = revision
-            for one in together(of_file, gap):
+            for one in merge_spans(of_file, gap):
                 spans.append((name, one.start, one.stop - one.start))
                 fetched.append((of_file, indexes, one))
         if not spans:

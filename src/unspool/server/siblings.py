@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from unspool.core.running import Running, together
+from unspool.core.running import Running, merge_running
 from unspool.errors import ProtocolError, UnspoolError
 from unspool.rpc import adminwire
 
@@ -52,7 +52,7 @@ class Siblings:
     async def everywhere(self) -> Running:
         """Return the calls of all workers. One that does not answer in time is counted as silent."""
         others = [number for number in range(1, self._workers + 1) if number != self.number]
-        return together([self._mine(), *await asyncio.gather(*map(self._ask, others))])
+        return merge_running([self._mine(), *await asyncio.gather(*map(self._ask, others))])
 
     async def _ask(self, number: int) -> Running | None:
         try:
