@@ -18,14 +18,11 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from unspool.client.client import Client
 from unspool.client.portal import Portal, portal
 from unspool.core.model import Bytes, FileInfo
-from unspool.core.spans import MergedSpan, merge_spans
+from unspool.core.spans import merge_spans
 from unspool.errors import FileChangedError, InvalidRangeError, NotFoundError, StartPastEndError, UnsupportedError
 from unspool.options import Security, TransferOptions
 
 T = TypeVar("T")
-
-_AT_ONCE = 8
-"""Requests of one `get_ranges` at the same time, as in a file system for fsspec (`unspool.filesystem`)."""
 
 _SUPPORTED = ("if_match", "range", "head")
 """Of obspec's options of a get."""
@@ -315,17 +312,10 @@ def _spans(
 
 
 async def _read_spans(client: Client, path: str, spans: Sequence[tuple[int, int]]) -> Sequence[bytes]:
-    fetch = merge_spans(spans)
-    revision = (await client.stat(path)).revision if len(fetch) > 1 else None
-    room = asyncio.Semaphore(_AT_ONCE)
-
-    async def read(one: MergedSpan) -> bytes:
-        async with room:
-            return await client.read(path, start=one.start, length=one.stop - one.start, revision=revision)
-
-    parts = await asyncio.gather(*map(read, fetch))
+    merged = merge_spans(spans)
+    parts = await client.read_many([(path, one.start, one.stop - one.start) for one in merged])
     out = [b""] * len(spans)
-    for one, part in zip(fetch, parts, strict=True):
+    for one, part in zip(merged, parts, strict=True):
         for index in one.members:
             start, stop = spans[index]
             out[index] = part[start - one.start : stop - one.start]
