@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unspool.core import acceptor as module
 from unspool.core.acceptor import TABLE, Acceptor, Event, State, good_spans
 from unspool.core.checksum import crc32c
-from unspool.core.condition import check_condition, check_present, may_be
+from unspool.core.condition import check_condition, check_present, may_be_same
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.segments import Segment, SegmentTable
 from unspool.core.uploading import ANYTHING, IF_ABSENT, Condition, GoodSpan, UploadCommit, UploadOpen
@@ -303,4 +303,4 @@ def test_a_file_that_is_removed_is_the_one_that_was_meant(
 )
 def test_what_may_be_there_already_is_worth_reading(opens: UploadOpen, current: FileInfo | None, expected: bool) -> None:  # noqa: FBT001
     """Only a file of the right size, whose checksum is right or unknown, may have the bytes."""
-    assert may_be(opens, current) is expected
+    assert may_be_same(opens, current) is expected

@@ -22,7 +22,7 @@ from typing import Literal
 
 from unspool.core.checksum import combine, crc32c
 from unspool.core.counted import counted
-from unspool.core.model import Block, Span
+from unspool.core.model import LARGEST_FILE, Block, Span
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.uploading import GoodSpan, UploadCommit, UploadOpen
 from unspool.errors import (
@@ -34,9 +34,6 @@ from unspool.errors import (
     TooLargeError,
     UnspoolError,
 )
-
-_ENDLESS = (1 << 63) - 1
-"""Largest file size in bytes that file systems and the wire format can represent."""
 
 
 class State(Enum):
@@ -70,7 +67,7 @@ TABLE: dict[tuple[State, Event], State] = {
 }
 """The allowed transitions. Any other event is out of order."""
 
-Deed = Literal["write", "compare"]
+Action = Literal["write", "compare"]
 """What is to be done with a block: write it, or compare it with what is there."""
 
 
@@ -92,7 +89,7 @@ class Acceptor:
         self._name = ""
         self._size: int | None = None
         self._block_size = block_size
-        self._most = _ENDLESS if most_bytes is None else most_bytes
+        self._most = LARGEST_FILE if most_bytes is None else most_bytes
         self._gap = Span(0, self._most)  # where the next block must begin, and where it must end at the latest
 
     def open(self, opens: UploadOpen) -> None:
@@ -120,7 +117,7 @@ class Acceptor:
         self.table = table
         self._seek()
 
-    def accept(self, block: Block) -> Deed:
+    def accept(self, block: Block) -> Action:
         """Process a block, and return what is to be done with it.
 
         Raises:

@@ -60,7 +60,7 @@ def _check_revision(name: str, revision: str, current: FileInfo) -> None:
         )
 
 
-def may_be(opens: UploadOpen, current: FileInfo | None) -> bool:
+def may_be_same(opens: UploadOpen, current: FileInfo | None) -> bool:
     """Whether the name of an upload may have its bytes already, so that it is worth reading them for their checksum.
 
     Args:

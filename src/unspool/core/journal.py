@@ -16,14 +16,12 @@ from dataclasses import field
 
 from unspool.core.address import SECURE_SCHEME
 from unspool.core.checksum import crc32c
+from unspool.core.model import LARGEST_FILE
 from unspool.core.segments import Segment
 from unspool.core.value import value
 
 _MAGIC = "unspool-journal"
 _VERSION = 1
-
-_LARGEST_SIZE = (1 << 63) - 1
-"""Largest file size in bytes that file systems and the wire format can represent."""
 
 
 @value
@@ -99,7 +97,7 @@ def decode(data: bytes) -> Journal | None:
 def _makes_sense(journal: Journal) -> bool:
     """Whether the fields have the right types and plausible values. A correct checksum does not guarantee that."""
     texts = [journal.name, journal.source, "" if journal.revision is None else journal.revision]
-    size = _LARGEST_SIZE if journal.size is None else journal.size
+    size = LARGEST_FILE if journal.size is None else journal.size
     numbers = [size, journal.segment_size]
     for number, segment in journal.segments.items():
         numbers += (number, segment.length, segment.crc32c)
@@ -107,7 +105,7 @@ def _makes_sense(journal: Journal) -> bool:
         return False
     return (
         journal.segment_size > 0
-        and size <= _LARGEST_SIZE
+        and size <= LARGEST_FILE
         and all(
             0 < segment.length <= journal.segment_size
             and number * journal.segment_size + segment.length <= size

@@ -13,6 +13,9 @@ from typing import TypeAlias
 from unspool.core.value import value
 from unspool.errors import UnspoolError
 
+LARGEST_FILE = (1 << 63) - 1
+"""Largest file size in bytes that file systems and the wire format can represent."""
+
 Bytes: TypeAlias = bytes | memoryview
 """Bytes that do not change. A memoryview is used where it saves a copy."""
 

@@ -7,10 +7,14 @@ store makes sure that symbolic links do not lead outside.
 
 from __future__ import annotations
 
+from unspool.core.abridged import abridged
 from unspool.errors import InvalidNameError
 
 MAX_NAME_BYTES = 4096
 """Longest name in UTF-8 bytes: PATH_MAX on Linux. S3 and GCS allow 1024."""
+
+_SHOWN = 80
+"""Characters of a name in a message: what fits on a line."""
 
 _NOT_PARTS = frozenset({"", ".", ".."})
 
@@ -35,7 +39,7 @@ def _check_slowly(name: str, parts: tuple[str, ...]) -> None:
     """Raise InvalidNameError, with a message that says what is wrong, if the name is invalid."""
     if not name:
         raise InvalidNameError("the file name is empty: name a file relative to what is served", name=name)
-    shown = repr(name if len(name) <= 80 else name[:77] + "...")  # noqa: PLR2004 - what fits on a line
+    shown = repr(abridged(name, _SHOWN))
     try:
         length = len(name.encode())
     except UnicodeEncodeError:

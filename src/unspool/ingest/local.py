@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from unspool.core.condition import check_condition, check_present, may_be
+from unspool.core.condition import check_condition, check_present, may_be_same
 from unspool.core.counted import counted
 from unspool.core.journal import Journal
 from unspool.core.model import FileInfo
@@ -241,7 +241,7 @@ class LocalIngester:
             found = None if target is None else target.current()
             current = found and found[0]
             check_condition(opens.name, opens.condition, current)
-            if target is not None and current is not None and may_be(opens, current) and target.has(opens):
+            if target is not None and current is not None and may_be_same(opens, current) and target.has(opens):
                 return replace(current, crc32c=opens.crc32c, sha256=opens.sha256)
         return None
 

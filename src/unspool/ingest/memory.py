@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from unspool.core.checksum import crc32c
-from unspool.core.condition import check_condition, check_present, may_be
+from unspool.core.condition import check_condition, check_present, may_be_same
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.names import check_name
 from unspool.core.segments import SegmentTable, segment_size_for
@@ -54,7 +54,7 @@ class MemoryIngester:
         await self._take_over(key)
         current = await self._current(opens.name)
         check_condition(opens.name, opens.condition, current)
-        if current is not None and may_be(opens, current) and opens.sha256 in (None, current.sha256):
+        if current is not None and may_be_same(opens, current) and opens.sha256 in (None, current.sha256):
             self._staged.pop(key, None)
             return current
         staged = self._staged.setdefault(key, _Staged(SegmentTable(segment_size_for(opens.size))))

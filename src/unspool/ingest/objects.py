@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from unspool.core.condition import check_condition, check_present, may_be
+from unspool.core.condition import check_condition, check_present, may_be_same
 from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.core.segments import SegmentTable
@@ -147,7 +147,7 @@ class ObjectIngester:
             await place.remember(info)
             return info
         check_condition(opens.name, opens.condition, current.info)
-        if opens.sha256 is None and may_be(opens, current.info):
+        if opens.sha256 is None and may_be_same(opens, current.info):
             info = await self._with_checksum(current)
             if info.crc32c == opens.crc32c:
                 return info
