@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.segments import Segment
 from unspool.core.uploadrecord import SentPart, UploadRecord, decode, decode_committed, encode_committed
@@ -35,3 +37,10 @@ def test_a_damaged_record_is_none(data: st.DataObject) -> None:
         assert read(whole[: data.draw(st.integers(0, len(whole) - 2))]) is None
         at, bit = data.draw(st.integers(0, len(whole) - 2)), data.draw(st.integers(0, 7))
         assert read(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"{}", b'{"parts": 7}', b"[" * 100_000, b"\xff"])
+def test_what_another_program_wrote_is_none(body: bytes) -> None:
+    """A record with the right checksum, and with something else in it, is no record."""
+    for kind, read in ((b"unspool-upload", decode), (b"unspool-committed", decode_committed)):
+        assert read(b"%b 1 %08x\n%b\n" % (kind, crc32c(body), body)) is None

@@ -5,22 +5,20 @@ Rule 1: the journal checks itself. A flipped bit, a truncation or an unknown ver
 Rule 2: the journal lags the data and never leads it: it claims only bytes that were verified and written to the file system.
 Rule 3: the journal's claims are checked again. A resumed download reads the good part and compares the segments' CRC32C.
 
-Format, version 1: one line `unspool-journal 1 CRC` (CRC32C of everything after that line, eight hex digits), then one line of
-JSON with sorted keys and no white space.
+Format, version 1: as `unspool.core.sealedjson`, of the kind `unspool-journal`.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import field
 
 from unspool.core.address import SECURE_SCHEME
-from unspool.core.checksum import crc32c
 from unspool.core.model import LARGEST_FILE
+from unspool.core.sealedjson import seal, unseal
 from unspool.core.segments import Segment
 from unspool.core.value import value
 
-_MAGIC = "unspool-journal"
+_KIND = "unspool-journal"
 _VERSION = 1
 
 
@@ -57,7 +55,9 @@ class Journal:
 
     def encode(self) -> bytes:
         """Return the journal as bytes."""
-        body = json.dumps(
+        return seal(
+            _KIND,
+            _VERSION,
             {
                 "name": self.name,
                 "revision": self.revision,
@@ -66,20 +66,15 @@ class Journal:
                 "size": self.size,
                 "source": self.source,
             },
-            sort_keys=True,
-            separators=(",", ":"),
-        ).encode()
-        return f"{_MAGIC} {_VERSION} {crc32c(body):08x}\n".encode() + body + b"\n"
+        )
 
 
 def decode(data: bytes) -> Journal | None:
     """Return the journal in `data`, or None if it is damaged or has an unknown version."""
-    head, _, body = data.partition(b"\n")
-    body = body.removesuffix(b"\n")
-    if head != f"{_MAGIC} {_VERSION} {crc32c(body):08x}".encode():
+    fields = unseal(_KIND, _VERSION, data)
+    if fields is None:
         return None
     try:
-        fields = json.loads(body)
         journal = Journal(
             name=fields["name"],
             source=fields["source"],
@@ -90,7 +85,7 @@ def decode(data: bytes) -> Journal | None:
         )
         # Accept only the exact bytes that this version would write: JSON has other spellings, and damage could hide in them.
         return journal if _makes_sense(journal) and journal.encode() == data else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -4,18 +4,15 @@ Rule 1: the record checks itself, as the journal of a download does: what is dam
 Rule 2: a part is listed only after the store has it. Its entity tag is listed too: a part that was replaced since, perhaps by
         another server, is not the one that is meant.
 
-Format, version 1: one line `unspool-upload 1 CRC` (CRC32C of everything after that line, eight hex digits), then one line of
-JSON with sorted keys and no white space. The record of a committed upload begins with `unspool-committed` instead.
+Format, version 1: as `unspool.core.sealedjson`, of the kind `unspool-upload`, or `unspool-committed` once it is committed.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import field
-from typing import Any
 
-from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
+from unspool.core.sealedjson import seal, unseal
 from unspool.core.segments import Segment
 from unspool.core.value import value
 
@@ -63,8 +60,9 @@ class UploadRecord:
 
     def encode(self) -> bytes:
         """Return the record as bytes."""
-        return _sealed(
+        return seal(
             _OPEN,
+            _VERSION,
             {
                 "holder": self.holder,
                 "mark": self.mark,
@@ -83,10 +81,12 @@ class UploadRecord:
 
 def decode(data: bytes) -> UploadRecord | None:
     """Return the record in `data`; None if it is damaged or of an unknown version."""
-    said = _unsealed(_OPEN, data)
+    fields = unseal(_OPEN, _VERSION, data)
+    if fields is None:
+        return None
     try:
-        parts = {number: SentPart(*part) for number, *part in said.pop("parts")}
-        return UploadRecord(**said, parts=parts)
+        parts = {number: SentPart(*part) for number, *part in fields.pop("parts")}
+        return UploadRecord(**fields, parts=parts)
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -94,8 +94,9 @@ def decode(data: bytes) -> UploadRecord | None:
 def encode_committed(info: FileInfo) -> bytes:
     """Return the record of a committed upload."""
     attributes = info.attributes
-    return _sealed(
+    return seal(
         _COMMITTED,
+        _VERSION,
         {
             "crc32c": info.crc32c,
             "executable": attributes.executable,
@@ -110,24 +111,11 @@ def encode_committed(info: FileInfo) -> bytes:
 
 def decode_committed(data: bytes) -> FileInfo | None:
     """Return the file of a committed upload; None if its record is damaged or of an unknown version."""
-    said = _unsealed(_COMMITTED, data)
+    fields = unseal(_COMMITTED, _VERSION, data)
+    if fields is None:
+        return None
     try:
-        attributes = Attributes(said["modified_ns"], said["content_type"], said["executable"])
-        return FileInfo(said["name"], said["size"], said["revision"], attributes, said["crc32c"])
+        attributes = Attributes(fields["modified_ns"], fields["content_type"], fields["executable"])
+        return FileInfo(fields["name"], fields["size"], fields["revision"], attributes, fields["crc32c"])
     except KeyError:
         return None
-
-
-def _sealed(kind: str, said: dict[str, Any]) -> bytes:
-    body = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
-    return f"{kind} {_VERSION} {crc32c(body):08x}\n".encode() + body + b"\n"
-
-
-def _unsealed(kind: str, data: bytes) -> dict[str, Any]:
-    """Return what a record says; {} if it is damaged, of another kind or of an unknown version."""
-    head, _, body = data.partition(b"\n")
-    body = body.removesuffix(b"\n")
-    if head != f"{kind} {_VERSION} {crc32c(body):08x}".encode():
-        return {}
-    said: dict[str, Any] = json.loads(body)
-    return said
