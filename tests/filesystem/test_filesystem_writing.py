@@ -20,6 +20,7 @@ from unspool import RetryPolicy, TransferOptions
 from unspool.client.feed import Feed
 from unspool.errors import (
     AlreadyExistsError,
+    FileChangedError,
     IncompleteTreeError,
     InvalidRequestError,
     UnspoolError,
@@ -298,6 +299,36 @@ def test_files_and_directories_are_deleted(writable: Served, fs: UnspoolFileSyst
     assert not fs.exists(writable.url("other/z"))
     with pytest.raises(InvalidRequestError, match="all that the server has"):
         fs.rm(writable.url(), recursive=True)
-    fs.pipe_file(writable.url("from"), b"moved")
-    fs.mv(writable.url("from"), writable.url("to"))
-    assert (fs.exists(writable.url("from")), fs.cat_file(writable.url("to"))) == (False, b"moved")
+
+
+def test_a_move_copies_and_then_deletes(writable: Served, fs: UnspoolFileSystem) -> None:
+    """A file, or all files below a directory, get another name; a missing file is missing, the same name changes nothing."""
+    fs.pipe({writable.url(name): name.encode() for name in ("a", "dir/b", "dir/deep/c")})
+    fs.mv(writable.url("a"), writable.url("new"))
+    fs.mv(writable.url("dir"), writable.url("other"), recursive=True)
+    fs.mv(writable.url("new"), writable.url("new"))
+    assert fs.find(writable.url()) == [fs._strip_protocol(writable.url(name)) for name in ("new", "other/b", "other/deep/c")]
+    assert fs.cat_file(writable.url("new")) == b"a"
+    with pytest.raises(FileNotFoundError):
+        fs.mv(writable.url("a"), writable.url("b"))
+
+
+def test_a_move_keeps_what_came_after_the_copy(
+    writable: Served, fs: UnspoolFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is replaced or appears after the copy stays; one that somebody else deletes is moved all the same."""
+    fs.pipe({writable.url(f"from/{name}"): b"old" for name in "abc"})
+    copy = fs.copy
+
+    def late(*paths: str, **options: Any) -> None:
+        copy(*paths, **options)
+        fs.pipe_file(writable.url("from/a"), b"newer")
+        fs.pipe_file(writable.url("from/d"), b"appeared")
+        fs.rm_file(writable.url("from/b"))
+
+    monkeypatch.setattr(fs, "copy", late)
+    with pytest.raises(FileChangedError, match="from/a"):
+        fs.mv(writable.url("from"), writable.url("to"), recursive=True)
+    left = {path.rpartition("/")[2]: fs.cat_file(path) for path in fs.find(writable.url("from"))}
+    assert left == {"a": b"newer", "d": b"appeared"}
+    assert len(fs.find(writable.url("to"))) == 3

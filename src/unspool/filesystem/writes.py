@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fsspec.asyn import AsyncFileSystem
+from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.compression import compr
 from fsspec.core import get_compression
 
@@ -27,6 +28,9 @@ from unspool.filesystem.written import Compressed, WrittenFile, WrittenText
 
 if TYPE_CHECKING:
     from unspool.filesystem.hosts import Hosts
+
+_DELETIONS_AT_ONCE = 8
+"""Most files that `mv` deletes at the same time, as `Client.delete_tree` does."""
 
 _TEXT = ("encoding", "errors", "newline")
 
@@ -106,8 +110,11 @@ class Writes(AsyncFileSystem):
         except AlreadyExistsError:
             raise UnsupportedError(f"{path}: is there, and nothing sets only the time of a file", name=path) from None
 
-    async def _cp_file(self, path1: str, path2: str, **_: Any) -> None:
-        """Copy a file, through a temporary file on this machine: servers do not copy. For a directory, do nothing."""
+    async def _cp_file(self, path1: str, path2: str, copied: dict[str, str] | None = None, **_: Any) -> None:
+        """Copy a file, through a temporary file on this machine: servers do not copy. For a directory, do nothing.
+
+        The path and the revision that was copied are added to `copied`.
+        """
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
         host, name = server_of(path1)
         to, new = file_of(path2)
@@ -115,13 +122,39 @@ class Writes(AsyncFileSystem):
             copy = Path(directory) / "copy"
             try:
                 async with self._hosts.call(host) as client:
-                    await client.get(name, copy)
+                    got = await client.get(name, copy)
             except (NotFoundError, NotAFileError):
                 if await self._isdir(path1):
                     return
                 raise
             async with self._hosts.call(to) as client:
                 await client.put(copy, new)
+        if copied is not None and got.revision is not None:
+            copied[path1] = got.revision
+
+    def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_: Any) -> None:
+        """Copy files, and then delete each at the revision that was copied: it is not atomic, and what changed meanwhile stays.
+
+        Raises:
+            FileChangedError: a file was replaced after it was copied. Its old bytes are at the new name, too.
+        """
+        if path1 == path2:
+            return
+        copied: dict[str, str] = {}
+        self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise", copied=copied)
+        sync(self.loop, self._rm_copied, copied)
+
+    async def _rm_copied(self, copied: dict[str, str]) -> None:
+        at_once = asyncio.Semaphore(_DELETIONS_AT_ONCE)
+
+        async def delete(path: str, revision: str) -> None:
+            async with at_once:
+                with suppress(NotFoundError):  # somebody else has moved or deleted it
+                    await self._rm_file(path, revision=revision)
+
+        for failed in await asyncio.gather(*(delete(*one) for one in copied.items()), return_exceptions=True):
+            if failed is not None:
+                raise failed
 
     # Directories: a file's name makes those that it is in
 
@@ -135,11 +168,11 @@ class Writes(AsyncFileSystem):
 
     # Deleting
 
-    async def _rm_file(self, path: str, **_: Any) -> None:
-        """Delete a file."""
+    async def _rm_file(self, path: str, revision: str | None = None, **_: Any) -> None:
+        """Delete a file. If `revision` is given, only while the file is at it."""
         host, name = file_of(self._strip_protocol(path))
         async with self._hosts.call(host) as client:
-            await client.delete(name)
+            await client.delete(name, if_revision=revision)
 
     async def _rm(
         self, path: Any, recursive: bool = False, batch_size: int | None = None, maxdepth: int | None = None, **more: Any
