@@ -274,6 +274,30 @@ async def test_progress_renews_the_budget(tmp_path: Path) -> None:
     assert lab.there() == DATA
 
 
+async def test_what_outlives_a_killed_server_renews_the_budget(tmp_path: Path) -> None:
+    """A server that is killed each time before it has as much as it once had, but keeps more each time, is not given up."""
+    lab = Lab(tmp_path, "..w......f" + "..wf" * 8, budget=2)
+    book = lab.transport.book
+    book.sync = len(DATA)  # not told
+
+    def sync() -> None:
+        for staged in book._staged.values():
+            staged.durable = staged.received
+
+    lab.transport._change = sync
+    await lab.put()
+    assert (lab.there(), lab.transport.fired) == (DATA, "wf" * 9)
+
+
+async def test_a_server_that_keeps_nothing_is_given_up(tmp_path: Path) -> None:
+    """Bytes that a server loses every time are no progress."""
+    lab = Lab(tmp_path, "..f" * 9, budget=3)
+    lab.transport.book.sync = len(DATA)
+    with pytest.raises(UnreachableError):
+        await lab.put()
+    assert lab.opens() == 4
+
+
 async def test_a_silent_server_is_noticed(tmp_path: Path) -> None:
     """Without an answer the attempt ends after the idle timeout."""
     lab = Lab(tmp_path, "z" * 9, budget=1, idle_timeout=7.0)

@@ -231,14 +231,33 @@ def test_progress_never_falls() -> None:
             sender.receive(wrong)
 
 
-def test_the_most_received_lasts_over_attempts() -> None:
-    """What a server had once is no progress the second time."""
+def test_what_a_server_had_once_is_no_progress_the_second_time() -> None:
+    """A server that loses what it has received, again and again, makes no progress with it."""
     sender = sender_in(State.SENDING)
     sender.receive(UploadProgress(60, 20))
-    assert (sender.most, sender.durable) == (60, 20)
     sender.next_open(2)
     sender.receive(opened(good(0, 20)))
-    assert (sender.received, sender.most) == (20, 60)
+    before = sender.progress
+    for attempt in range(3, 6):
+        sender.receive(UploadProgress(60, 20))
+        sender.next_open(attempt)
+        sender.receive(opened(good(0, 20)))
+    assert (sender.received, sender.progress) == (20, before)
+
+
+def test_what_outlives_a_server_is_progress() -> None:
+    """Bytes that are sent again are progress if more of them are durable than before, or still there at the next opening."""
+    sender = sender_in(State.SENDING)
+    sender.receive(UploadProgress(80, 20))
+    sender.next_open(2)
+    sender.receive(opened(good(0, 20)))
+    before = sender.progress
+    sender.receive(UploadProgress(60, 40))
+    assert sender.progress > before
+    before = sender.progress
+    sender.next_open(3)
+    sender.receive(opened(good(0, 50)))
+    assert sender.progress > before
 
 
 @pytest.mark.parametrize(

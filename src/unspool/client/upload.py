@@ -178,12 +178,12 @@ class Upload:
     async def _attempts(self) -> None:
         """Make attempts until the server has committed the file."""
         async for attempt in self._transfer.attempts():
-            before = self._sender.most
+            before = self._sender.progress
             with attempt:
                 number = attempt.number
                 while not await self._exchange(number):
                     number = self._transfer.next_attempt()
-            attempt.progressed = self._sender.most > before
+            attempt.progressed = self._sender.progress > before
 
     async def _exchange(self, number: int) -> bool:
         """Make one attempt. Return False if it ended because the server has bytes that it is to discard."""

@@ -92,7 +92,9 @@ class Sender:
             file differ, and are not among them.
         received: bytes of the file that the server has, as far as it has said.
         durable: the part of them that would survive a power cut of the server.
-        most: the largest `received` so far, in all attempts.
+        progress: a number that grows whenever the server has more bytes than ever before: received, durable, or still there at
+            the opening of a stream. The last two count because a server that was killed may lack bytes that it had: of those
+            that it is sent again, some are new to it. All three end at the size of the file, so this cannot grow for ever.
         info: what the server committed; None until then.
         asked_to_commit: whether `commit` was sent in any attempt.
         committed_early: whether the server committed in answer to `open`.
@@ -122,7 +124,7 @@ class Sender:
         self.state = State.IDLE
         self.crc32c: int | None = None
         self.claimed: tuple[GoodSpan, ...] = ()
-        self.received = self.durable = self.most = 0
+        self.received = self.durable = 0
         self.info: FileInfo | None = None
         self.asked_to_commit = False
         self.committed_early = False
@@ -133,6 +135,12 @@ class Sender:
         self._block_size = 0
         self._missing: list[Span] = []  # in descending order; without a size the first one has no known end
         self._position = 0
+        self._most_received = self._most_durable = self._most_opened = 0
+
+    @property
+    def progress(self) -> int:
+        """See the class."""
+        return self._most_received + self._most_durable + self._most_opened
 
     @property
     def complete(self) -> bool:
@@ -270,6 +278,7 @@ class Sender:
             )
         self._block_size = opened.block_size
         self._claim(opened.good)
+        self._most_opened = max(self._most_opened, self.received)
         self._missing = list(self._gaps())[::-1]
         if self.size is None:
             self._position = self.claimed[0].span.stop if self.claimed and not self.claimed[0].span.start else 0
@@ -282,7 +291,7 @@ class Sender:
         self.claimed = tuple(one for one in good if end is None or one.span.stop <= end)
         self.received = sum(one.span.length for one in self.claimed)
         self.durable = 0
-        self.most = max(self.most, self.received)
+        self._most_received = max(self._most_received, self.received)
 
     def _gaps(self) -> list[Span]:
         """Return the spans that the server lacks."""
@@ -303,7 +312,8 @@ class Sender:
                 f"and now says {progress.received} ({progress.durable} durable)",
             )
         self.received, self.durable = progress.received, progress.durable
-        self.most = max(self.most, self.received)
+        self._most_received = max(self._most_received, self.received)
+        self._most_durable = max(self._most_durable, self.durable)
 
     def _check(self, info: FileInfo) -> None:
         if info.name != self.name:
