@@ -16,7 +16,7 @@ from stores.disk import overwrite
 from unspool.core.model import Span
 from unspool.errors import DataLossError, ServerError
 from unspool.stores import LocalStore
-from unspool.stores.pagecache import PageCache
+from unspool.system.pagecache import PageCache
 from unspool.testing.stock import BYTES, Stock, read
 from unspool.testing.storecontract import StoreContract
 

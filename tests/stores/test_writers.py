@@ -19,7 +19,8 @@ import pytest
 from contract.batch_contract import batch, messages_of
 from unspool.core.checksum import crc32c
 from unspool.core.model import Frame, ReadRequest
-from unspool.stores import LocalStore, filesystems, writers
+from unspool.stores import LocalStore, writers
+from unspool.system import filesystems
 from unspool.testing import StoreTransport
 from unspool.testing.stock import read
 

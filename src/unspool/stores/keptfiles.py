@@ -6,7 +6,7 @@ opens the same few files again and again.
 Rule 1: a kept file is used only if its name still leads to it, as any open would find it, and its status is what it was. So it
         is at the same revision, and a file that was replaced, removed or moved is not served.
 Rule 2: looking does not wait for a disk: the kernel has the way to an open file, and its status, in memory. That holds for
-        disks of this machine, so only files are kept of which bytes could be read without waiting (`pagecache`).
+        disks of this machine, so only files are kept of which bytes could be read without waiting (`system.pagecache`).
 Rule 3: only files are kept of which every write shows (`writers`). They stay so as long as their status is the same.
 Rule 4: a file is kept for a moment only, so that the space of a removed one is given back.
 """

@@ -26,11 +26,11 @@ from unspool.stores.base import RunSize
 from unspool.stores.contents import Contents
 from unspool.stores.contenttypes import content_type_of
 from unspool.stores.oserrors import mapped
-from unspool.stores.pagecache import PageCache
 from unspool.stores.revisions import RevisionOf
 from unspool.stores.stamps import seconds_until_a_write_shows
 from unspool.stores.threads import Threads, Use
 from unspool.stores.writers import every_write_shows
+from unspool.system.pagecache import PageCache
 
 _RUNS_AHEAD = 16
 """Runs read by worker threads before the page cache is tried again."""

@@ -19,7 +19,7 @@ import os
 import signal
 import time
 
-from unspool.stores import filesystems
+from unspool.system import filesystems
 
 _CLEAN_AFTER_NS = 60_000_000_000
 """Linux writes out pages that have been dirty for 30 s, and checks every 5 s (vm.dirty_expire_centisecs,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
-from unspool.stores import filesystems
+from unspool.system import filesystems
 
 _NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux since 4.14
 
