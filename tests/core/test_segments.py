@@ -191,3 +191,15 @@ def test_a_good_part_is_found_by_where_its_segment_begins() -> None:
     table = SegmentTable(10, {1: Segment(4, 7)})
     assert table.good_at(10) == Segment(4, 7)
     assert table.good_at(0) is table.good_at(12) is table.good_at(20) is None
+
+
+@pytest.mark.timeout(10)
+def test_a_size_or_span_that_no_disk_has_is_no_work() -> None:
+    """The other side chooses sizes and spans: those near 2^63 are answered at once, and rightly."""
+    table = SegmentTable(16, {0: Segment(16, 1), 3: Segment(4, 2)})
+    assert list(table.gaps(2**63 - 1)) == [Span(16, 48), Span(52, 2**63 - 1)]
+    assert table.first_gap(2**63 - 1) == Span(16, 48)
+    assert table.checksum(2**63 - 1) is None
+    assert not table.covers(Span(0, 2**63 - 1))
+    table.forget_within(Span(16, 2**63 - 1))
+    assert table.segments == {0: Segment(16, 1)}

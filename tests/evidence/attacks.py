@@ -26,6 +26,7 @@ STAT = "/unspool.v1.FileService/StatFile"
 READ = "/unspool.v1.FileService/ReadFile"
 BATCH = "/unspool.v1.FileService/ReadFiles"
 LIST = "/unspool.v1.FileService/ListFiles"
+WRITE = "/unspool.v1.FileService/WriteFile"
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -222,6 +223,25 @@ def mutated(connection: Connection) -> bytes:
     return bytes(calls)
 
 
+def endless_uploads(connection: Connection) -> bytes:
+    """One upload that is committed with 2^63 - 1 bytes, and one of which as many are to be discarded."""
+    most = b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+    opened = b"\x0a\x10" + bytes(15) + b"%c" + b"\x12\x02up"  # upload_id, name
+    committed = field(1, opened % 1) + field(3, b"\x08" + most)
+    discarding = field(1, opened % 2 + field(11, b"\x10" + most))
+    calls = bytearray()
+    for body in (committed, discarding):
+        stream = next(connection.streams)
+        calls += frame(HEADERS, END_HEADERS, stream, request_headers(WRITE))
+        calls += frame(DATA, END_STREAM, stream, message(body))
+    return bytes(calls)
+
+
+def field(number: int, value: bytes) -> bytes:
+    """Return a short field of bytes, as protobuf encodes it."""
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
 def window(size: int) -> bytes:
     """Return the setting of a window of this many bytes for each stream."""
     return struct.pack(">HI", INITIAL_WINDOW_SIZE, size)
@@ -303,6 +323,7 @@ ATTACKS: dict[str, Attack] = {
     "gzip-bombs": pressing(bomb, pause=0.01),
     "garbage": pressing(garbage),
     "mutated": pressing(mutated, pause=0.002),
+    "endless-uploads": pressing(endless_uploads, pause=0.01),
     "window-of-0": pressing(opening(READ, body=NAME, flags=END_STREAM), settings=window(0), pause=0.005),
     "window-of-1": pressing(opening(READ, body=NAME, flags=END_STREAM), settings=window(1), pause=0.005),
     "idle": idle,

@@ -26,6 +26,9 @@ MOST_KEPT = {"large-metadata": 256 * MIB}
 """Bytes of memory that a server may have more right after an attack; 80 MiB after others. Measured: 90 to 150 MiB after large
 metadata, which gRPC reads to its end before it refuses it, and 15 to 68 MiB after others."""
 
+OPTIONS = {"endless-uploads": ["--write"]}
+"""Options of a server that an attack needs; of others `--bytestream`. With both, mutated requests would write files."""
+
 LEFT = 1.6
 """Memory some time after attacks, over that of a server that was just started. Measured: 1.08 to 1.45, decision 0011."""
 
@@ -86,7 +89,7 @@ def test_a_server_that_is_attacked_serves_others(tmp_path: Path, name: str) -> N
     root = tmp_path / "served"
     root.mkdir()
     (root / "a.bin").write_bytes(bytes(100_000))
-    with serving(root, tmp_path / "log", "--bytestream", anew=True) as server:
+    with serving(root, tmp_path / "log", *OPTIONS.get(name, ["--bytestream"]), anew=True) as server:
         asyncio.run(answered(server.address))
         opened, before = descriptors(server), memory(server)
         waits = sorted(attacked(name, server))

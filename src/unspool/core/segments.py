@@ -111,8 +111,10 @@ class SegmentTable:
         self._good_bytes += segment.length
 
     def forget_within(self, span: Span) -> None:
-        """Mark as not good every segment whose good part overlaps `span`."""
-        for number in range(span.start // self.segment_size, -(-span.stop // self.segment_size)):
+        """Mark as not good every segment whose good part overlaps `span`. The other side may choose the span: see `gaps`."""
+        within = range(span.start // self.segment_size, -(-span.stop // self.segment_size))
+        some = within if len(within) <= len(self._segments) else [number for number in self._segments if number in within]
+        for number in some:
             if span.length and span.start < self.span_of(number).stop:
                 self.forget(number)
 
@@ -125,22 +127,20 @@ class SegmentTable:
         )
 
     def gaps(self, size: int) -> Iterator[Span]:
-        """Yield, in order, the spans of a file of `size` bytes that are not known to be good. Adjacent spans are merged."""
-        start = None
+        """Yield, in order, the spans of a file of `size` bytes that are not known to be good. Adjacent spans are merged.
+
+        The other side may choose `size`, so the work depends on how many segments there are, not on how many there could be.
+        """
         position = 0
-        number = 0
-        while position < size:
-            stop = min(position + self.segment_size, size)
-            known = self._segments.get(number)
-            good_to = min(position + known.length, stop) if known else position
-            if good_to > position and start is not None:
-                yield Span(start, position)
-                start = None
-            if good_to < stop and start is None:
-                start = good_to
-            position, number = stop, number + 1
-        if start is not None:
-            yield Span(start, size)
+        for number in sorted(self._segments):
+            good = self.span_of(number)
+            if good.start >= size:
+                break
+            if position < good.start:
+                yield Span(position, good.start)
+            position = max(position, good.stop)
+        if position < size:
+            yield Span(position, size)
 
     def first_gap(self, size: int | None) -> Span | None:
         """Return the first span that is not known to be good, or None.
