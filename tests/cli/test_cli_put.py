@@ -87,7 +87,7 @@ def test_one_file_that_fails_does_not_stop_the_others(here: Path, root: Path, se
     done = put(here, "none", "small", f"{server.address}/some/")
     assert done.code == 10
     assert (root / "some" / "small").exists()
-    assert "none: cannot be read: No such file or directory" in done.err
+    assert "none: cannot be read: no such file or directory" in done.err
 
 
 def test_a_directory_needs_recursive(here: Path, server: Serving) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from client.lab import DATA, NAME, Lab
 from processes import free_port
 from unspool import Client, LocalStore, MemoryStore, RetryPolicy, TransferOptions
+from unspool.access import RulesFile, TokenFile
 from unspool.errors import (
     DestinationExistsError,
     InvalidNameError,
@@ -22,7 +24,9 @@ from unspool.errors import (
     StalledError,
     UnreachableError,
 )
-from unspool.local.refusals import mapped as mapped_here
+from unspool.local.oserrors import mapped as mapped_here
+from unspool.local.uploadkey import upload_key
+from unspool.rpc.certificates import Certificates
 from unspool.stores.oserrors import mapped as mapped_there
 from unspool.testing import FaultyStore, serve
 
@@ -88,6 +92,16 @@ async def test_what_the_disk_says_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot be read") as caught:
         await Lab().client.verify(NAME, tmp_path / "none")
     assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize("reader", [TokenFile, RulesFile, lambda path: Certificates(path).current(), upload_key])
+def test_a_file_that_may_not_be_read_is_an_os_error(reader: Callable[[Path], object], tmp_path: Path) -> None:
+    """Files of tokens, rules, certificates and keys that the disk refuses are errors with its errno, too."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/inside: .*not a directory$") as caught:
+        reader(tmp_path / "file" / "inside")
+    assert isinstance(caught.value, LocalFileError)
+    assert caught.value.errno == errno.ENOTDIR
 
 
 class Full:

@@ -141,7 +141,7 @@ def test_a_file_that_replaces_the_opened_one_is_not_mixed_in(tmp_path: Path) -> 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     """A directory, a pipe and nothing at all: one error each, that names the path."""
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path, "put_tree"), (tmp_path / "pipe", "not a regular"), (tmp_path / "none", "No such file")):
+    for path, said in ((tmp_path, "put_tree"), (tmp_path / "pipe", "not a regular"), (tmp_path / "none", "no such file")):
         with pytest.raises(LocalFileError, match=said) as caught:
             FileSource(path)
         assert str(path) in caught.value.message

@@ -338,7 +338,7 @@ def test_a_directory_below_that_cannot_be_read_is_a_failure(tmp_path: Path, monk
 def test_what_is_no_small_file_any_more_cannot_be_read(tmp_path: Path) -> None:
     """A file that vanished, and one that became a pipe: one error each, and nothing hangs."""
     os.mkfifo(tmp_path / "pipe")
-    for name, said in (("none", "No such file"), ("pipe", "not a regular file any more")):
+    for name, said in (("none", "no such file"), ("pipe", "not a regular file any more")):
         with pytest.raises(LocalFileError, match=said):
             read_small(str(tmp_path / name), 10)
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from unspool.core.access import Decision
+from unspool.core.oserrors import local_file_error, reason_of
 from unspool.errors import InvalidRequestError, LocalFileError
 
 log = logging.getLogger("unspool.access")
@@ -71,7 +72,8 @@ class AuditFile:
                 descriptor = os.open(self._where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _ONLY_OURS)
             os.write(descriptor, b"")  # fails if it is not open for writing
         except OSError as error:
-            raise LocalFileError(f"the audit cannot be written to {self._where}: {(error.strerror or '').lower()}") from error
+            said = f"the audit cannot be written to {self._where}: {reason_of(error)}"
+            raise local_file_error(said, error) from error
         self._waits = not stat.S_ISREG(os.fstat(descriptor).st_mode)
         return descriptor
 
@@ -112,7 +114,7 @@ class AuditFile:
                 os.write(self._descriptor, b"\n")  # so that the next line is one
                 return f"{written} of {len(data)} bytes of a line were written"
         except OSError as error:
-            return (error.strerror or str(error)).lower()
+            return reason_of(error)
         return None
 
     def reload(self) -> bool:

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
+from unspool.core.oserrors import local_file_error, reason_of
+from unspool.errors import InvalidRequestError, UnspoolError
 
 log = logging.getLogger("unspool.access")
 
@@ -169,7 +170,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[str, _Stamp]:
     except UnspoolError:
         raise
     except OSError as error:
-        raise LocalFileError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise local_file_error(f"{path}: {reason_of(error)}", error) from error
     if len(data) > _LARGEST:
         raise InvalidRequestError(f"{path}: larger than {_LARGEST >> 20} MiB")
     try:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from unspool.access.files import FromFile, WatchedFile, read_file
 from unspool.core.access import Credentials, Principal, by_certificate
+from unspool.core.oserrors import local_file_error, reason_of
 from unspool.core.tokens import Tokens, is_token, looks_like_token, parse_tokens
-from unspool.errors import LocalFileError, UnauthenticatedError, UnspoolError
+from unspool.errors import UnauthenticatedError, UnspoolError
 
 
 class TokenFile(FromFile[Tokens]):
@@ -86,7 +87,7 @@ def add_lines(path: str | os.PathLike[str], make: Callable[[Tokens], list[str]])
     except UnspoolError:
         raise
     except OSError as error:
-        raise LocalFileError(f"{path}: {(error.strerror or str(error)).lower()}", name=str(Path(path))) from error
+        raise local_file_error(f"{path}: {reason_of(error)}", error, name=str(Path(path))) from error
 
 
 def _append(descriptor: int, text: str) -> None:

@@ -14,6 +14,7 @@ import click
 from unspool.cli.advice import advice
 from unspool.cli.exits import BUG, HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED
 from unspool.core.abridged import abridged
+from unspool.core.oserrors import reason_of
 from unspool.core.value import value
 from unspool.errors import IncompleteTreeError, LocalFileError, UnspoolError
 
@@ -66,7 +67,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except OSError as error:
             # Only writing to our own output raises this: all other errors of the system have become errors of unspool.
             sys.stdout = None
-            said = f"standard output: {(error.strerror or str(error)).lower()}"
+            said = f"standard output: {reason_of(error)}"
             fail(said, LocalFileError.exit_code, LocalFileError.reason)
         except click.ClickException:
             raise

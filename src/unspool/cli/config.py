@@ -17,7 +17,8 @@ from click.core import ParameterSource
 from unspool.cli.command import printable
 from unspool.cli.completion import complete_paths
 from unspool.cli.sizes import Size
-from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
+from unspool.core.oserrors import local_file_error, reason_of
+from unspool.errors import InvalidRequestError, UnspoolError
 
 _PLACES = "unspool.places"
 """Where a context keeps the line of each parameter that the file sets."""
@@ -96,7 +97,7 @@ class _Reader:
             with Path(self._path).open("rb") as opened:
                 data = opened.read(_LARGEST + 1)
         except OSError as error:
-            raise LocalFileError(f"{self._path}: {(error.strerror or str(error)).lower()}") from error
+            raise local_file_error(f"{self._path}: {reason_of(error)}", error) from error
         if len(data) > _LARGEST:
             raise InvalidRequestError(f"{self._path}: is too large for a configuration")
         try:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unspool.errors import InvalidRequestError, LocalFileError
+from unspool.core.oserrors import local_file_error, reason_of
+from unspool.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from unspool.options import Token
@@ -41,6 +42,6 @@ def _read(file: str) -> str:
         with Path(file).open("rb") as opened:
             return opened.read(_LARGEST).decode().strip()
     except OSError as error:
-        raise LocalFileError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+        raise local_file_error(f"{file}: {reason_of(error)}", error) from error
     except UnicodeDecodeError:
         raise InvalidRequestError(f"{file}: not a token: it is not text") from None

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from unspool.cli.command import end_quietly
 from unspool.cli.exits import INTERRUPTED
+from unspool.core.oserrors import reason_of
 from unspool.errors import LocalFileError
 
 COMMANDS = (
@@ -85,7 +86,7 @@ class Program(click.Group):
             sys.exit(INTERRUPTED)
         except OSError as error:  # from `--help` or `--version`: a command reports its own errors
             sys.stdout = None  # otherwise Python reports the error again when it flushes at exit
-            click.echo(f"unspool: standard output: {(error.strerror or str(error)).lower()}", err=True)
+            click.echo(f"unspool: standard output: {reason_of(error)}", err=True)
             sys.exit(LocalFileError.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
 

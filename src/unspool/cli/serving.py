@@ -31,6 +31,7 @@ from unspool.cli.watching import say_metrics, watched_by_parent, watching_alone,
 from unspool.cli.workers import Workers
 from unspool.core.address import HostPort, UnixSocket
 from unspool.core.counted import counted
+from unspool.core.oserrors import reason_of
 from unspool.errors import InvalidRequestError, LocalFileError
 from unspool.loops import giving_back_memory, use_one_heap
 from unspool.options import ServerOptions
@@ -211,7 +212,7 @@ def _meeting() -> Iterator[str]:
     try:
         directory = TemporaryDirectory(prefix="unspool-", ignore_cleanup_errors=True)
     except OSError as error:
-        said = (error.strerror or str(error)).lower()
+        said = reason_of(error)
         raise LocalFileError(f"--admin with --workers needs a directory for temporary files: {said}") from error
     with directory as path:
         yield path

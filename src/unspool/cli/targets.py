@@ -16,6 +16,7 @@ import click
 
 from unspool.core.address import SCHEME, Address, has_scheme, is_server, is_url, parse_address
 from unspool.core.names import check_name
+from unspool.core.oserrors import local_file_error, reason_of
 from unspool.core.value import value
 from unspool.errors import InvalidRequestError, LocalFileError
 
@@ -96,7 +97,7 @@ def _read(name: str) -> Iterator[Address]:
         else:
             data = Path(name).read_bytes()
     except OSError as error:
-        raise LocalFileError(f"{name}: {(error.strerror or str(error)).lower()}") from error
+        raise local_file_error(f"{name}: {reason_of(error)}", error) from error
     shown = "standard input" if name == "-" else name
     for number, line in enumerate(data.split(b"\n"), 1):
         try:

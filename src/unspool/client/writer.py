@@ -14,6 +14,7 @@ from unspool.core.abridged import abridged
 from unspool.core.checksum import combine
 from unspool.core.counted import counted
 from unspool.core.model import Block, Bytes
+from unspool.core.oserrors import local_file_error, reason_of
 from unspool.core.receiver import Receiver
 from unspool.core.whole import check_whole
 from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
@@ -95,6 +96,4 @@ async def _write(writer: Writer, block: Block) -> None:
         raise InvalidRequestError(f"the writer refused the bytes: {error}") from error
     except OSError as error:
         at = block.end - len(rest)
-        refused = LocalFileError(f"the writer refused the bytes at {at}: {error.strerror or error}", offset=at)
-        refused.errno = error.errno
-        raise refused from error
+        raise local_file_error(f"the writer refused the bytes at {at}: {reason_of(error)}", error, offset=at) from error

@@ -20,8 +20,8 @@ from unspool.core.model import Attributes, FileInfo, Span
 from unspool.core.segments import Segment, SegmentTable
 from unspool.ingest.target import Target
 from unspool.local.entries import is_at, read_small, remove, status_of, sync, write_new
+from unspool.local.oserrors import mapped
 from unspool.local.part import LARGEST_JOURNAL, Part, Place
-from unspool.local.refusals import mapped
 
 SYNCED_SUFFIX = ".unspool-synced"
 

@@ -7,5 +7,5 @@ home.py          what unspool keeps below a tree's destination: the lock, the re
 directories.py   opens the directories below a tree's destination, part by part
 staging.py       gives final names to files that have arrived, many at a time
 copy.py          a local file that is compared with the server's
-disk.py          the thread that does all of this; refusals.py: maps operating-system errors
+disk.py          the thread that does all of this; oserrors.py: maps operating-system errors
 """

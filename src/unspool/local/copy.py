@@ -12,6 +12,7 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.value import value
 from unspool.errors import LocalFileError
+from unspool.local.oserrors import unreadable
 
 _READ_SIZE = 8 << 20
 """Bytes per read: large enough that the overhead of a read does not matter, small enough that a cancel takes effect at once."""
@@ -66,6 +67,4 @@ class LocalCopy:
         try:
             yield
         except OSError as error:
-            refused = LocalFileError(f"{self.path}: cannot be read: {error.strerror}")
-            refused.errno = error.errno
-            raise refused from error
+            raise unreadable(self.path, error) from error

@@ -18,7 +18,7 @@ from unspool.errors import LocalFileError
 from unspool.local.attributes import apply
 from unspool.local.copy import LocalCopy
 from unspool.local.entries import READ, WAY_THROUGH, status_of, unchanged
-from unspool.local.refusals import mapped
+from unspool.local.oserrors import mapped
 
 _USUAL_NAME_MAX = 255
 """Longest file name in bytes, if the system does not say. Every common file system has this limit."""

@@ -22,8 +22,8 @@ from unspool.core.reserved import is_home
 from unspool.core.treerecord import encode_owner
 from unspool.errors import BusyError, LocalFileError
 from unspool.local.entries import make_directory, open_ours
+from unspool.local.oserrors import mapped
 from unspool.local.record import RECORD_NAME, Record
-from unspool.local.refusals import mapped
 
 LOCK = "lock"
 

@@ -44,7 +44,7 @@ from unspool.local.entries import (
     status_of,
     write_new,
 )
-from unspool.local.refusals import mapped
+from unspool.local.oserrors import mapped
 
 _READ_SIZE = 1 << 20
 """Bytes per read of `recheck`: they fit the processor's cache, so that the checksum does not load them from memory again."""

@@ -15,8 +15,8 @@ import contextlib
 from unspool.core.model import NO_ATTRIBUTES, Attributes
 from unspool.local.destination import Destination
 from unspool.local.entries import is_at, remove, sync
+from unspool.local.oserrors import mapped
 from unspool.local.part import Part, Place
-from unspool.local.refusals import mapped
 
 
 class PartFile(Part):

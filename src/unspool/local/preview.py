@@ -26,9 +26,9 @@ from unspool.local.copy import LocalCopy
 from unspool.local.directories import Directories
 from unspool.local.elsewhere import check_owner
 from unspool.local.entries import status_of
+from unspool.local.oserrors import local_error, mapped
 from unspool.local.outcome import Failure, Outcome, Wanted
 from unspool.local.peek import PeekedRecord
-from unspool.local.refusals import local_error, mapped
 from unspool.local.staging import exists_error
 
 

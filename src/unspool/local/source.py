@@ -20,6 +20,7 @@ from unspool.core.checksum import combine, crc32c
 from unspool.core.model import Attributes, Block, Span
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.errors import LocalFileError, SourceChangedError
+from unspool.local.oserrors import unreadable
 
 _READ_SIZE = 1 << 20
 """Bytes per read when a span is summed: it fits into the processor's cache, and a cancelled caller does not wait for long."""
@@ -84,7 +85,7 @@ class FileSource:
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except OSError as error:
-            raise self._refused(error) from error
+            raise unreadable(self.path, error) from error
         self._status = os.fstat(self._descriptor)
         if not stat.S_ISREG(self._status.st_mode):
             os.close(self._descriptor)
@@ -113,7 +114,7 @@ class FileSource:
             ):
                 data += more
         except OSError as error:
-            raise self._refused(error) from error
+            raise unreadable(self.path, error) from error
         if len(data) < span.length:
             raise self._changed(f"it ends at byte {span.start + len(data)}")
         block = Block(span.start, data, crc32c(data))
@@ -153,8 +154,3 @@ class FileSource:
 
     def _changed(self, how: str) -> SourceChangedError:
         return SourceChangedError(f"{self.path}: changed while it was uploaded ({how}): upload it when nothing writes to it")
-
-    def _refused(self, error: OSError) -> LocalFileError:
-        refused = LocalFileError(f"{self.path}: cannot be read: {error.strerror}")
-        refused.errno = error.errno
-        return refused

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from unspool.core.model import FileInfo
-from unspool.local.refusals import mapped
+from unspool.local.oserrors import mapped
 
 _PATH = Path("the temporary file for the listing")
 

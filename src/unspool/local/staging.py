@@ -25,8 +25,8 @@ from unspool.local.attributes import apply
 from unspool.local.directories import Directories
 from unspool.local.entries import appear
 from unspool.local.home import TreeHome
+from unspool.local.oserrors import local_error
 from unspool.local.outcome import Failure, Outcome, ReceivedFile, Wanted
-from unspool.local.refusals import local_error
 from unspool.options import MIB
 
 _GROUP_FILES, _GROUP_BYTES = 1000, 64 * MIB

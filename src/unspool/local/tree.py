@@ -39,9 +39,9 @@ from unspool.local.directories import Directories
 from unspool.local.elsewhere import record_at
 from unspool.local.entries import READ, make_directory, status_of, unchanged
 from unspool.local.home import TreeHome, whole_file_system_syncer
+from unspool.local.oserrors import local_error
 from unspool.local.outcome import Failure, Outcome, ReceivedFile, Wanted
 from unspool.local.record import NoRecord, Record
-from unspool.local.refusals import local_error
 from unspool.local.staging import StagedGroup, apply_recorded, exists_error
 from unspool.options import MIB
 

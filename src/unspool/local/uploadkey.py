@@ -11,6 +11,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from unspool.core.oserrors import local_file_error, reason_of
 from unspool.core.uploadid import KEY_BYTES
 from unspool.errors import LocalFileError
 
@@ -28,9 +29,8 @@ def upload_key(path: Path) -> bytes:
             _make(path)
             key = path.read_bytes()
     except OSError as error:
-        refused = LocalFileError(f"{path}: the key of uploads can be neither read nor made: {error.strerror}")
-        refused.errno = error.errno
-        raise refused from error
+        said = f"{path}: the key of uploads can be neither read nor made: {reason_of(error)}"
+        raise local_file_error(said, error) from error
     if len(key) != KEY_BYTES:
         raise LocalFileError(f"{path}: is not a key of uploads, which has {KEY_BYTES} bytes: remove it")
     return key

@@ -23,6 +23,7 @@ from unspool.core.reserved import is_reserved
 from unspool.core.value import value
 from unspool.errors import InvalidNameError, LocalFileError, SourceChangedError, UnspoolError
 from unspool.local.entries import unchanged
+from unspool.local.oserrors import unreadable
 from unspool.local.outcome import Failure
 
 _AT_ONCE = 500
@@ -93,7 +94,7 @@ class Walk:
         try:
             os.scandir(root).close()
         except OSError as error:
-            raise _refused(str(root), error) from error
+            raise unreadable(str(root), error) from error
 
     def some(self) -> Walked:
         """Return the next files; nothing at the end."""
@@ -117,7 +118,7 @@ class Walk:
                     elif found is not _NoFile.REMOVED:
                         yield found
         except OSError as error:
-            yield Failure(prefix or ".", _refused(directory, error))
+            yield Failure(prefix or ".", unreadable(directory, error))
 
     def _look(self, entry: os.DirEntry[str], name: str) -> FoundFile | Omission | Failure | _NoFile:
         """Return what an entry is."""
@@ -131,7 +132,7 @@ class Walk:
             if entry.is_symlink():
                 return Omission("LINK_NOWHERE", name)
             removed = isinstance(error, FileNotFoundError)
-            return _NoFile.REMOVED if removed else Failure(name, _refused(entry.path, error))
+            return _NoFile.REMOVED if removed else Failure(name, unreadable(entry.path, error))
         if reason := self._reason_against(entry, status):
             return Omission(reason, name)
         return FoundFile(name, entry.path, status.st_size, status.st_mtime_ns)
@@ -171,7 +172,7 @@ def read_small(path: str, most: int) -> SmallContent | None:
     except UnspoolError:
         raise
     except OSError as error:
-        raise _refused(path, error) from error
+        raise unreadable(path, error) from error
     raise SourceChangedError(f"{path}: changed whenever it was read: upload it when nothing writes to it")
 
 
@@ -189,9 +190,3 @@ def _reason_against_name(base: str, name: str) -> str:
 def _shown(name: str) -> str:
     """Return a name that may not be UTF-8, for people."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def _refused(path: str, error: OSError) -> LocalFileError:
-    refused = LocalFileError(f"{path}: cannot be read: {error.strerror}")
-    refused.errno = error.errno
-    return refused

@@ -19,7 +19,8 @@ from os import PathLike
 from typing import TypeAlias
 
 from unspool.core.certificate import Certificate, parse_pem
-from unspool.errors import InvalidRequestError, LocalFileError, UnspoolError
+from unspool.core.oserrors import local_file_error, reason_of
+from unspool.errors import InvalidRequestError, UnspoolError
 
 log = logging.getLogger("unspool.certificates")
 
@@ -190,7 +191,7 @@ class Certificates:
                 raise InvalidRequestError(f"{self.key}: not the key of the certificate in {self.cert}") from None
             raise InvalidRequestError(f"{self.key}: there is no private key (PEM) in it") from None
         except OSError as error:
-            raise LocalFileError(f"{self.key}: {(error.strerror or str(error)).lower()}") from error
+            raise local_file_error(f"{self.key}: {reason_of(error)}", error) from error
 
 
 def _read(path: str | None) -> bytes | None:
@@ -200,7 +201,7 @@ def _read(path: str | None) -> bytes | None:
         with open(path, "rb") as file:  # noqa: PTH123 - as above
             data = file.read(_LARGEST + 1)
     except OSError as error:
-        raise LocalFileError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise local_file_error(f"{path}: {reason_of(error)}", error) from error
     if len(data) > _LARGEST:
         raise InvalidRequestError(f"{path}: larger than any file of certificates ({_LARGEST} bytes)")
     return data

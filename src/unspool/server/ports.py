@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from unspool.core.address import HostPort, Listen, UnixSocket
+from unspool.core.oserrors import reason_of
 from unspool.errors import InvalidRequestError
 
 _SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]  # as the module socket has them, of IPv4 and IPv6
@@ -220,7 +221,7 @@ def _refused(listen: Listen, where: str, error: OSError) -> InvalidRequestError:
         case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
             said = f"{it} is not an address of this machine"
         case _:
-            said = (error.strerror or str(error)).lower()
+            said = reason_of(error)
     return InvalidRequestError(f"cannot listen on {listen}: {said}")
 
 

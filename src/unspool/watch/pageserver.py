@@ -12,6 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from unspool.core.address import HostPort
 from unspool.core.extras import extra
+from unspool.core.oserrors import reason_of
 from unspool.errors import InvalidRequestError
 
 with extra("metrics"):
@@ -61,7 +62,7 @@ def served(collector: Collector, listen: HostPort) -> Iterator[str]:
     try:
         server = Server((host, listen.port), _Handler)
     except OSError as error:
-        said = (error.strerror or str(error)).lower()
+        said = reason_of(error)
         raise InvalidRequestError(
             f"cannot show metrics on {listen}: {said}; choose another port, or 0 for one that is free"
         ) from error

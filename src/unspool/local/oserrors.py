@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unspool.core.oserrors import local_file_error, reason_of
 from unspool.errors import LocalFileError, UnspoolError
 
 
@@ -36,7 +37,10 @@ def local_error(error: OSError, path: Path) -> LocalFileError:
         case errno.ENAMETOOLONG:
             hint = "the name is longer than the file system allows"
         case _:
-            hint = (error.strerror or str(error)).lower()
-    refused = LocalFileError(f"{path}: {hint}")
-    refused.errno = error.errno
-    return refused
+            hint = reason_of(error)
+    return local_file_error(f"{path}: {hint}", error)
+
+
+def unreadable(path: str | Path, error: OSError) -> LocalFileError:
+    """Return the LocalFileError for a file or a directory that cannot be read."""
+    return local_file_error(f"{path}: cannot be read: {reason_of(error)}", error)
