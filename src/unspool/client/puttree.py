@@ -23,6 +23,7 @@ from typing import TypeAlias
 
 from unspool.client.batchedchecksums import add_checksums
 from unspool.client.events import Observer
+from unspool.client.material import Material
 from unspool.client.putbatch import SMALL, Batch
 from unspool.client.puttally import PutTally
 from unspool.client.seams import Seams
@@ -32,7 +33,6 @@ from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.treeresults import PutTreeResult, TreePreviewPage
 from unspool.client.upload import Upload, writing
-from unspool.client.uploadstream import Material
 from unspool.client.verify import stat, with_checksum
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest

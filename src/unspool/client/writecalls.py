@@ -72,8 +72,8 @@ class WriteCalls(Connected):
         """
         import secrets  # noqa: PLC0415 - most clients only read
 
+        from unspool.client.material import Material  # noqa: PLC0415 - as above
         from unspool.client.upload import Upload  # noqa: PLC0415 - as above
-        from unspool.client.uploadstream import Material  # noqa: PLC0415 - as above
         from unspool.core.uploadid import KEY_BYTES, upload_id  # noqa: PLC0415 - as above
         from unspool.core.uploading import UPLOAD_ID_BYTES, Condition  # noqa: PLC0415 - as above
         from unspool.local.source import FileSource  # noqa: PLC0415 - as above
