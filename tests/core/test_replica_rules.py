@@ -66,6 +66,15 @@ def test_a_replica_that_does_not_answer_is_asked_last_for_a_while() -> None:
     assert replicas.begin(now + 99.0) == "a:1"
 
 
+def test_a_replica_that_answers_is_waited_for_although_another_one_never_did() -> None:
+    """At first contact one replica does not listen and the other is going away: the budget decides, in whichever order."""
+    for errors in ((ConnectError("nobody"), GONE), (GONE, ConnectError("nobody"))):
+        one = Round(set())
+        for name, error in zip(NAMES, errors, strict=False):
+            one.add(name, error, progressed=False)
+        assert one.deciding(begun=False) is GONE
+
+
 def test_one_answer_makes_a_replica_well() -> None:
     """An attempt that ends well, or with an error that shows the server alive, ends the rest."""
     replicas = Replicas(["a:1", "b:1"])

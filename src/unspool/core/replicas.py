@@ -160,7 +160,9 @@ class Round:
         *_, last = errors = list(self._errors.values())
         if not helps_elsewhere(last) or (not begun and any(isinstance(error, NotFoundError) for error in errors)):
             return self.final()
-        return next((error for error in errors if error.retryable), last)
+        # One that answered, if only to refuse, shows that an address is right: then it is not the first contact that failed.
+        retryable = sorted((error for error in errors if error.retryable), key=lambda error: isinstance(error, ConnectError))
+        return retryable[0] if retryable else last
 
     def final(self) -> UnspoolError:
         """Return the error to raise if there is no other round."""
