@@ -96,6 +96,14 @@ def test_a_directory_needs_recursive(here: Path, server: Serving) -> None:
     assert (done.code, done.complaint) == (8, "unspool: .: is a directory: add --recursive")
 
 
+def test_a_directory_at_the_name_is_told_with_a_way_out(here: Path, root: Path, server: Serving) -> None:
+    """The advice is about uploads, not about `get`."""
+    (root / "folder").mkdir()
+    done = put(here, "small", f"{server.address}/folder")
+    said = "unspool: folder: is a directory; choose another name; a URL that ends in `/` is a directory"
+    assert (done.code, done.complaint) == (3, said)
+
+
 def test_a_server_that_only_serves_says_so(here: Path, root: Path, tmp_path: Path) -> None:
     """One line, with the exit code of a request that makes no sense there."""
     with serving(root, tmp_path / "log") as reading:

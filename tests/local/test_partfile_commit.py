@@ -73,6 +73,7 @@ def record(patch: pytest.MonkeyPatch, part: PartFile) -> list[str]:
 def test_the_order_of_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The order is: length and mode, fsync, rename, fsync of the directory, and last the removal of the journal."""
     (tmp_path / "a.bin").write_bytes(b"old")
+    (tmp_path / "a.bin").chmod(0o400)
     part = ready(tmp_path / "a.bin")
     calls = record(monkeypatch, part)
     part.commit(len(DATA), overwrite=True)
@@ -110,6 +111,7 @@ def test_a_commit_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
     """If any step before the rename fails, the old file stays, and the next run still has every byte."""
     destination = tmp_path / "a.bin"
     destination.write_bytes(b"old")
+    destination.chmod(0o400)
     part = ready(destination)
 
     def fail(*args: object, **kwargs: object) -> None:

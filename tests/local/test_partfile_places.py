@@ -98,6 +98,21 @@ def test_what_cannot_be_the_name_of_a_file_is_told(path: str) -> None:
         part_at(Path(path))
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ])
+def test_a_name_that_the_file_system_does_not_take_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As on FAT, which has no colon in names."""
+
+    def refuse(name: str, *_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number), name)
+
+    part = part_at(tmp_path / "a:b")
+    monkeypatch.setattr("unspool.local.entries.os.open", refuse)
+    with pytest.raises(LocalFileError, match="the file system does not take this name"):
+        part.acquire()
+
+
 @pytest.mark.parametrize("name", ["a" * 256, "é" * 128])
 def test_a_name_that_is_too_long_for_the_file_system_is_told(tmp_path: Path, name: str) -> None:
     """The destination itself has to fit."""

@@ -43,6 +43,7 @@ _ADVICE: dict[type[UnspoolError], str] = {
 
 _PUT_ADVICE: dict[type[UnspoolError], str] = _ADVICE | {
     NotFoundError: "nothing was written",
+    NotAFileError: "choose another name; a URL that ends in `/` is a directory",
     UnsupportedError: "it may be older, or serve read-only",
     FileChangedError: "`unspool stat` shows its revision",
     FileKeepsChangingError: "upload it when nothing writes to it",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from unspool.errors import (
     AlreadyExistsError,
+    DataLossError,
     DestinationExistsError,
     InvalidNameError,
     LocalFileError,
@@ -19,6 +20,7 @@ from unspool.errors import (
     TooLargeError,
     UnspoolError,
 )
+from unspool.local.entries import is_no_name
 from unspool.stores.oserrors import ours
 
 log = logging.getLogger("unspool.ingest")
@@ -35,6 +37,7 @@ _MEANINGS: dict[int, tuple[type[UnspoolError], str]] = {
     errno.ELOOP: (NotAFileError, "a part of the name is not a directory; a symbolic link is not followed"),
     errno.EISDIR: (NotAFileError, "is a directory"),
     errno.ENAMETOOLONG: (InvalidNameError, "a part of the name is longer than the file system allows"),
+    errno.EIO: (DataLossError, "the server's file system failed to write it"),
 }
 
 
@@ -61,6 +64,8 @@ def told(error: UnspoolError | OSError, name: str) -> UnspoolError:
 
 
 def _told_of(error: OSError, name: str) -> UnspoolError:
+    if is_no_name(error):
+        return InvalidNameError(f"{name}: the server's file system does not take this name", name=name)
     kind, said = _MEANINGS.get(error.errno or 0, (None, ""))
     if kind is not None:
         return kind(f"{name}: {said}", name=name)

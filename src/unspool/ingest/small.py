@@ -32,7 +32,7 @@ from unspool.errors import AlreadyExistsError, BlockCorruptError, UnspoolError
 from unspool.ingest.refusals import told
 from unspool.ingest.staging import Staging, lock_number
 from unspool.ingest.target import Places, Targets
-from unspool.local.attributes import apply
+from unspool.local.attributes import apply, permit
 from unspool.local.entries import appear, remove
 from unspool.local.home import NEW, whole_file_system_syncer
 
@@ -124,7 +124,7 @@ class SmallFiles:
                 return current
         self._stage(index, file, staged)
         if status is not None:
-            os.fchmod(staged[-1].descriptor, status.st_mode & 0o777)
+            permit(status.st_mode & 0o777, staged[-1].descriptor)
         apply(file.attributes, staged[-1].descriptor, new=True)
         places.made(file.name)
         return None

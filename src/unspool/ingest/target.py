@@ -131,10 +131,10 @@ class Places:
 
     def sync(self) -> None:
         """Make the entries of all directories that got some durable."""
-        for directory in self.grown:
+        for directory in sorted(self.grown):  # each one after the one above it, which is open then
             descriptor = self._directories.find(directory)
             if descriptor is not None:
-                os.fsync(descriptor)
+                sync(descriptor)
 
 
 class Targets:

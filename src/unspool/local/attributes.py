@@ -44,3 +44,13 @@ def apply(attributes: Attributes, descriptor: int, *, takes_back: bool = False, 
     if attributes.modified_ns not in (None, modified):
         with contextlib.suppress(OSError, OverflowError):  # not our file, or a time that the file system cannot store
             os.utime(descriptor, ns=(attributes.modified_ns, attributes.modified_ns))
+
+
+def permit(permissions: int, descriptor: int) -> None:
+    """Give an open file these permissions, unless it has them: a file system without permissions refuses every change.
+
+    Raises:
+        OSError: it cannot have them. Then others might read what they may not.
+    """
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) != permissions:
+        os.fchmod(descriptor, permissions)

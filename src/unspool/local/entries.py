@@ -21,6 +21,11 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """Errors of file systems that do not support hard links (FAT, many network file systems)."""
 
+_NO_NAME = {errno.EINVAL, errno.EILSEQ}
+
+_NO_SYNC = {errno.EINVAL, errno.EBADF}
+"""Errors of file systems that do not sync directories. PostgreSQL takes these two for that, too."""
+
 
 def status_of(name: str, directory: int) -> os.stat_result | None:
     """Return the status of a directory entry, without following links; None if there is none."""
@@ -47,6 +52,11 @@ def is_at(descriptor: int, name: str, directory: int) -> bool:
 def has_no_links(error: OSError) -> bool:
     """Whether an error says that the file system does not support hard links, or not to this file."""
     return error.errno in _NO_LINKS
+
+
+def is_no_name(error: OSError) -> bool:
+    """Whether an error says that the file system does not take a name: FAT has no `:`, and others only UTF-8."""
+    return error.errno in _NO_NAME and error.filename is not None
 
 
 def link_open(descriptor: int, name: str, directory: int) -> None:
@@ -198,9 +208,12 @@ def read_small(name: str, directory: int, most: int) -> bytes:
 
 
 def sync(directory: int) -> None:
-    """Make a directory's entries durable (fsync)."""
+    """Make a directory's entries durable (fsync), where the file system knows how."""
     descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(descriptor)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unspool.core.oserrors import local_file_error, reason_of
 from unspool.errors import LocalFileError, UnspoolError
+from unspool.local.entries import is_no_name
 
 
 @contextmanager
@@ -34,6 +35,8 @@ def local_error(error: OSError, path: Path) -> LocalFileError:
         case errno.ENOENT | errno.ENOTDIR:
             gone = "it was removed meanwhile, or no file can be made there"
             hint = gone if path.parent.is_dir() else "there is no such directory"
+        case _ if is_no_name(error):
+            hint = "the file system does not take this name"
         case errno.ENAMETOOLONG:
             hint = "the name is longer than the file system allows"
         case _:

@@ -31,7 +31,7 @@ from unspool.core.reserved import NamesBeside
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.value import value
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
-from unspool.local.attributes import apply
+from unspool.local.attributes import apply, permit
 from unspool.local.destination import Destination
 from unspool.local.entries import (
     has_no_links,
@@ -274,7 +274,7 @@ class Part:
         os.ftruncate(self._descriptor, size)
         # The permissions of the old file are kept, but not set-user-ID and the like: those were given to the old bytes.
         if (permissions := destination.permissions()) is not None:
-            os.fchmod(self._descriptor, permissions)
+            permit(permissions, self._descriptor)
         apply(attributes, self._descriptor)
         os.fsync(self._descriptor)
 

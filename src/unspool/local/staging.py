@@ -21,7 +21,7 @@ from unspool.core.model import FileInfo
 from unspool.core.tree import Recorded, RelativePath
 from unspool.core.treerecord import encode_row
 from unspool.errors import DestinationExistsError, LocalFileError
-from unspool.local.attributes import apply
+from unspool.local.attributes import apply, permit
 from unspool.local.directories import Directories
 from unspool.local.entries import appear
 from unspool.local.home import TreeHome
@@ -107,7 +107,7 @@ class StagedGroup:
                 while written < len(block):
                     written += os.write(descriptor, memoryview(block)[written:])
             if wanted.mode is not None:
-                os.fchmod(descriptor, wanted.mode)
+                permit(wanted.mode, descriptor)
             return _Staged(
                 name, wanted, apply_recorded(descriptor, wanted.info, one.crc32c, takes_back=wanted.takes_back, new=True)
             )
