@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from processes import serving, unspool
-from unspool import LocalStore, MemoryStore
+from unspool import LocalStore, MemoryStore, Server
+from unspool.access import Credentials, Principal
 from unspool.core import acceptor
 from unspool.core.acceptor import Acceptor
 from unspool.core.checksum import crc32c
@@ -41,6 +42,19 @@ async def test_our_server_keeps_to_every_point_of_writing(tmp_path: Path) -> Non
     assert {path.name for path in (tmp_path / ".unspool-uploads").iterdir()} == {"done", "locks", "small", "wanted"}
     assert memory_store._files == {}
     await local.aclose()
+
+
+async def test_a_server_that_wants_a_token_is_checked_with_one() -> None:
+    """The token is sent with every kind of call that the check makes, two-way streams too."""
+
+    def authenticate(shown: Credentials) -> Principal | None:
+        return Principal(("alice",)) if shown.token == "a-token" else None
+
+    store = MemoryStore({"a.bin": b"bytes"})
+    async with Server(store, authenticate=authenticate, ingester=MemoryIngester(store)) as server:
+        points = ("list-level", "write-one-message", "write-files")
+        findings = [finding async for finding in check(server.address, points=points, write="", token="a-token")]
+    assert [(finding.outcome, finding.detail) for finding in findings] == [("pass", "")] * len(points)
 
 
 def _unchecked(self: Acceptor, block: Block) -> str:

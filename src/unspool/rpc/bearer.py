@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import grpc
 
 from unspool.errors import InvalidRequestError
 from unspool.options import Token
@@ -45,36 +41,3 @@ class Bearer:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
             raise InvalidRequestError("the token is empty, or has characters that no token has (it is one word of ASCII)")
         return "authorization", f"Bearer {token}"
-
-
-class _Showing:
-    """Sends a token with every call of a channel."""
-
-    def __init__(self, bearer: Bearer) -> None:
-        self._bearer = bearer
-
-    async def _with_token(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
-        metadata = grpc.aio.Metadata(*(details.metadata or ()), await self._bearer.header())
-        return grpc.aio.ClientCallDetails(
-            details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
-        )
-
-
-class _ShowingInCalls(_Showing, grpc.aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        return await continuation(await self._with_token(client_call_details), request)
-
-
-class _ShowingInStreams(_Showing, grpc.aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        return await continuation(await self._with_token(client_call_details), request)
-
-
-def interceptors(bearer: Bearer | None) -> Sequence[grpc.aio.ClientInterceptor]:
-    """Return the interceptors with which a channel sends a token with every call."""
-    # Two of them, because an interceptor of gRPC is for one kind of calls only.
-    return () if bearer is None else (_ShowingInCalls(bearer), _ShowingInStreams(bearer))

@@ -14,10 +14,10 @@ from google.rpc.status_pb2 import Status
 from unspool.client.security import bearer_of, secured
 from unspool.errors import VerificationError
 from unspool.options import Security
-from unspool.rpc.bearer import interceptors
 from unspool.rpc.status import DETAILS_KEY, DOMAIN
 from unspool.rpc.tls import open_channel
 from unspool.rpc.wire import SERVICE
+from unspool.testing.tokeninterceptors import interceptors
 from unspool.v1 import file_service_pb2 as pb
 
 LARGEST_SAMPLE = 64 << 20
