@@ -54,7 +54,7 @@ async def test_a_connection_made_for_a_slow_link_carries_a_fast_one(tmp_path: Pa
         for window in (None, 16 * KIB):
             transport = GrpcTransport(link.address)
             await transport.stat("f")
-            transport._connection._line.given_up = True  # type: ignore[union-attr]  # as after a wait that was given up
+            transport._connection._channel.given_up = True  # type: ignore[union-attr]  # as after a wait that was given up
             transport.renew(window)
             async with Client(transport=transport, options=TransferOptions(jobs=1)) as client:
                 result = await client.get("f", tmp_path / f"out-{window}")

@@ -23,7 +23,7 @@ from unspool.core.segments import SegmentTable
 from unspool.core.uploading import UploadCommit, UploadOpen
 from unspool.demo import files_pb2
 from unspool.options import IngestOptions, ServerOptions, TransferOptions
-from unspool.rpc import demowire, entries, status, wire
+from unspool.rpc import demowire, entrylimits, status, wire
 from unspool.rpc.bytestream import bytestream_pb2
 from unspool.server import writing
 from unspool.v1 import file_service_pb2
@@ -316,7 +316,7 @@ def test_the_limits_are_the_servers() -> None:
     assert [float(value.split()[0]) for _, value in table_after(DOCUMENT, "<!-- table: limits -->")] == [
         MAX_NAME_BYTES,
         wire.LONGEST_REVISION,
-        entries.MOST_ENTRIES,
+        entrylimits.MOST_ENTRIES,
         NAMED,
         options.block_size,
         options.largest_block,

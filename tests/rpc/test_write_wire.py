@@ -27,7 +27,7 @@ from unspool.core.uploading import (
 )
 from unspool.errors import FileMismatchError, NoSpaceError, ProtocolError, TakenOverError
 from unspool.rpc import deletewire, wire, writewire
-from unspool.rpc.entries import MOST_ENTRIES
+from unspool.rpc.entrylimits import MOST_ENTRIES
 
 TEXT = st.text(max_size=20)
 SPANS = st.lists(st.integers(0, 1 << 40), min_size=2, max_size=8, unique=True).map(

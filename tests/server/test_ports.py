@@ -371,7 +371,7 @@ async def test_of_servers_that_start_together_on_a_unix_socket_one_wins(path: Pa
 
 async def test_a_directory_that_stays_locked_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that keeps the directory of the socket locked does not make a starting server hang."""
-    monkeypatch.setattr("unspool.server.beginning._PATIENCE", 0.02)
+    monkeypatch.setattr("unspool.server.socketlock._PATIENCE", 0.02)
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

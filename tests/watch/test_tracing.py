@@ -16,8 +16,8 @@ from client.lab import NAME, Lab
 from unspool import Client, LimitOptions, MemoryStore, Server, ServerOptions, TransferOptions
 from unspool.client.events import Repairing, Restarting, TransferBegan, TransferEnded
 from unspool.errors import FileChangedError, NotFoundError, UnspoolError
-from unspool.rpc.along import sent_along
 from unspool.rpc.status import STATUS
+from unspool.rpc.taskmetadata import task_metadata
 from unspool.watch.tracing import NUMBERS, ClientTracing, ServerTracing
 
 MIB = 1 << 20
@@ -83,7 +83,7 @@ async def test_a_transfer_is_one_span_with_its_attempts(collected: Collected, tm
     assert ended["STREAM_AGE"].status.status_code is StatusCode.ERROR
     assert attributes_of(ended["STREAM_AGE"])["rpc.grpc.status_code"] == 14
     assert (ended["OK"].status.status_code, attributes_of(ended["OK"])["rpc.grpc.status_code"]) == (StatusCode.UNSET, 0)
-    assert sent_along() == ()
+    assert task_metadata() == ()
 
 
 async def test_a_stream_that_was_left_is_no_success(collected: Collected) -> None:

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from unspool import errors
 from unspool.core.model import HEARTBEAT, BatchRequest, Block, Bytes, FileInfo, Frame, Header, Piece, Summary, WantedFile
 from unspool.rpc import status, wire
-from unspool.rpc.entries import check_entries, check_number, has_more_fields
+from unspool.rpc.entrylimits import check_entries, check_number, has_more_fields
 from unspool.rpc.messages import filled, parsed
 from unspool.rpc.wire import decode_info, frame_of, frame_parts, varint
 from unspool.v1 import file_service_pb2 as pb

@@ -24,8 +24,8 @@ from unspool.errors import (
 )
 from unspool.options import Metadata
 from unspool.rpc import forks, status
-from unspool.rpc.along import sent_along
 from unspool.rpc.bearer import Bearer, Header
+from unspool.rpc.taskmetadata import task_metadata
 from unspool.rpc.tls import open_channel
 
 if TYPE_CHECKING:
@@ -131,24 +131,24 @@ class Connection:
         self._closed = False
         self._answered = False  # whether the server has answered any call
         self._window: int | None = None
-        self._line: _Line | None = None  # made on first use, because a channel belongs to the event loop it is made in
-        self._replaced: list[_Line] = []  # replaced channels that still have calls
+        self._channel: _Channel | None = None  # made on first use, because a channel belongs to the event loop it is made in
+        self._replaced: list[_Channel] = []  # replaced channels that still have calls
         self._closing: set[asyncio.Task[None]] = set()
 
-    def _open_line(self) -> _Line:
+    def _open_channel(self) -> _Channel:
         if self._closed:
             raise self._closed_error()
         loop = asyncio.get_running_loop()
-        if self._line is not None and self._line.loop is not loop:
-            raise self._foreign_error(self._line)
+        if self._channel is not None and self._channel.loop is not loop:
+            raise self._foreign_error(self._channel)
         pems = None if self._certificates is None else self._certificates.current()
-        if self._line is not None and self._line.pems is not pems:
-            self._replace_line()
-        present = None if self._line is None else self._line.window
+        if self._channel is not None and self._channel.pems is not pems:
+            self._replace_channel()
+        present = None if self._channel is None else self._channel.window
         window = windows.window(running.count, present) if self._window is None else None
         if window != present:
-            self._replace_line()
-        if self._line is None:
+            self._replace_channel()
+        if self._channel is None:
             options: list[tuple[str, int | str]] = [*CHANNEL_OPTIONS]
             if self._window is not None:
                 options += slow_options(self._window)
@@ -163,20 +163,20 @@ class Connection:
             forks.check()
             channel = open_channel(self.target, pems, options)
             forks.note(channel)
-            self._line = _Line(channel, loop, pems, window)
-        return self._line
+            self._channel = _Channel(channel, loop, pems, window)
+        return self._channel
 
     def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`. If several callers find the same channel silent, the first one replaces it for all."""
-        if self._line is not None and self._line.given_up and not self._closed:
+        if self._channel is not None and self._channel.given_up and not self._closed:
             self._window = window
-            self._replace_line()
+            self._replace_channel()
 
-    def _replace_line(self) -> None:
+    def _replace_channel(self) -> None:
         """Have the next call open another channel. Running calls keep theirs."""
-        if self._line is not None:
-            self._replaced.append(self._line)
-            self._line = None
+        if self._channel is not None:
+            self._replaced.append(self._channel)
+            self._channel = None
             self._let_go()
 
     # Without (de)serialisers: a message that does not parse then raises our error, instead of being logged by gRPC.
@@ -184,53 +184,53 @@ class Connection:
     async def call(self, method: str, request: bytes) -> bytes:
         """Make a unary call."""
         shown = await self._shown()
-        line = self._open_line()
-        make: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = line.channel.unary_unary(method)
-        call = make(request, metadata=(*self._metadata, *shown, *sent_along()))
-        async with _Course(self, call, line, shown):
+        channel = self._open_channel()
+        make: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.grpc_channel.unary_unary(method)
+        call = make(request, metadata=(*self._metadata, *shown, *task_metadata()))
+        async with _CallScope(self, call, channel, shown):
             return await call
 
     async def stream(self, method: str, request: bytes, decode: Callable[[bytes], T]) -> AsyncGenerator[T, None]:
         """Yield a stream's messages, decoded. Closing the generator cancels the call."""
         shown = await self._shown()
-        line = self._open_line()
-        make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = line.channel.unary_stream(method)
-        call = make(request, metadata=(*self._metadata, *shown, *sent_along()))
-        async with _Course(self, call, line, shown) as course:
+        channel = self._open_channel()
+        make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.grpc_channel.unary_stream(method)
+        call = make(request, metadata=(*self._metadata, *shown, *task_metadata()))
+        async with _CallScope(self, call, channel, shown) as scope:
             while isinstance(message := await call.read(), bytes):  # anything else is grpc.aio.EOF
-                course.answered = True
+                scope.answered = True
                 yield decode(message)
 
     @asynccontextmanager
     async def two_way(self, method: str) -> AsyncGenerator[TwoWayStream, None]:
         """Open a two-way stream. Leaving the block cancels what is still running."""
         shown = await self._shown()
-        line = self._open_line()
-        make: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = line.channel.stream_stream(method)
-        call = make(metadata=(*self._metadata, *shown, *sent_along()))
-        async with _Course(self, call, line, shown) as course:
-            yield TwoWayStream(call, course)
+        channel = self._open_channel()
+        make: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.grpc_channel.stream_stream(method)
+        call = make(metadata=(*self._metadata, *shown, *task_metadata()))
+        async with _CallScope(self, call, channel, shown) as scope:
+            yield TwoWayStream(call, scope)
 
     async def aclose(self) -> None:
         """Close the channel. Running calls fail."""
         loop = asyncio.get_running_loop()
-        lines = [line for line in (self._line, *self._replaced) if line is not None]
-        for line in lines:
-            if line.loop is not loop and not line.loop.is_closed():
-                raise self._foreign_error(line)
+        channels = [channel for channel in (self._channel, *self._replaced) if channel is not None]
+        for channel in channels:
+            if channel.loop is not loop and not channel.loop.is_closed():
+                raise self._foreign_error(channel)
         self._closed = True
-        for line in lines:
-            if line.loop is loop:  # a channel of a loop that has ended cannot be closed
-                await line.channel.close()
-        self._line = None
+        for channel in channels:
+            if channel.loop is loop:  # a channel of a loop that has ended cannot be closed
+                await channel.grpc_channel.close()
+        self._channel = None
         self._replaced.clear()
         await asyncio.gather(*(closing for closing in self._closing if closing.get_loop() is loop))
 
     def _let_go(self) -> None:
         """Close the replaced channels that have no calls left."""
-        for line in [line for line in self._replaced if not line.calls and not self._closed]:
-            self._replaced.remove(line)
-            closing = asyncio.ensure_future(line.channel.close())
+        for channel in [channel for channel in self._replaced if not channel.calls and not self._closed]:
+            self._replaced.remove(channel)
+            closing = asyncio.ensure_future(channel.grpc_channel.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
@@ -238,9 +238,9 @@ class Connection:
         """Return the metadata that holds the token, if there is one."""
         return () if self._bearer is None else (await self._bearer.header(),)
 
-    async def _meaning(self, error: grpc.aio.AioRpcError, line: _Line, course: _Course) -> UnspoolError:
+    async def _meaning(self, error: grpc.aio.AioRpcError, channel: _Channel, scope: _CallScope) -> UnspoolError:
         """Return the error that a call's status stands for."""
-        from unspool.rpc.connecting import explain, is_no_grpc, may_be_tls  # noqa: PLC0415 - most calls end well
+        from unspool.rpc.connecterrors import explain, is_no_grpc, may_be_tls  # noqa: PLC0415 - most calls end well
 
         metadata, details = error.trailing_metadata() or (), error.details() or ""
         # A proxy may send an answer without messages as headers only. Then the trailers arrive as headers: the status is lost
@@ -248,7 +248,7 @@ class Connection:
         if not metadata and any(key == status.DETAILS_KEY for key, _ in error.initial_metadata() or ()):
             metadata = error.initial_metadata()
         # A server's answer carries metadata; a status that gRPC itself makes up locally does not.
-        if not metadata and not course.answered and (is_no_grpc(details) or line.failed_to_connect()):
+        if not metadata and not scope.answered and (is_no_grpc(details) or channel.failed_to_connect()):
             fault = None
             # A server that has answered before may only be restarting.
             if not self._answered and may_be_tls(details):
@@ -257,16 +257,16 @@ class Connection:
                 fault = await asyncio.to_thread(find_fault, self.target, self._certificates)
             return fault or ConnectError(explain(self.target, details))
         if not metadata and _PING_TIMEOUT in details:
-            line.given_up = True
+            channel.given_up = True
             return StalledError(f"{self.target}: the server did not answer a ping for {_PING_SECONDS} s")
         self._answered = self._answered or bool(metadata)
         meaning = status.decode_error(error.code(), details, metadata, server=self.target)
-        if isinstance(meaning, UnauthenticatedError) and self._bearer is not None and await self._bearer.renewed(*course.shown):
+        if isinstance(meaning, UnauthenticatedError) and self._bearer is not None and await self._bearer.renewed(*scope.shown):
             return TokenRefusedError(meaning.message, name=meaning.name, retry_after=0.0)
         return meaning
 
-    def _foreign_error(self, line: _Line) -> UnspoolError:
-        how = "an event loop that has ended" if line.loop.is_closed() else "another event loop"
+    def _foreign_error(self, channel: _Channel) -> UnspoolError:
+        how = "an event loop that has ended" if channel.loop.is_closed() else "another event loop"
         return InvalidRequestError(f"{self.target}: the client was first used in {how}: make a client for each loop")
 
     def _closed_error(self) -> UnspoolError:
@@ -279,9 +279,9 @@ class TwoWayStream:
     An error of gRPC is raised by `Connection.two_way` when the block is left with it.
     """
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes], course: _Course) -> None:
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes], scope: _CallScope) -> None:
         self._call = call
-        self._course = course
+        self._scope = scope
         self._coming: asyncio.Future[object] | None = None
 
     async def send(self, message: bytes) -> bool:
@@ -310,7 +310,7 @@ class TwoWayStream:
         message = await asyncio.shield(self._coming)
         self._coming = None
         if isinstance(message, bytes):
-            self._course.answered = True
+            self._scope.answered = True
             return message
         return None
 
@@ -321,7 +321,7 @@ def _look_at(coming: asyncio.Future[object]) -> None:
         coming.exception()
 
 
-class _Course:
+class _CallScope:
     """One call, from its beginning to its end. Leaving it cancels the call, and raises the error that its status stands for.
 
     Attributes:
@@ -329,17 +329,17 @@ class _Course:
         answered: whether a message has arrived, which shows that the other side speaks gRPC.
     """
 
-    __slots__ = ("_call", "_connection", "_line", "answered", "shown")
+    __slots__ = ("_call", "_channel", "_connection", "answered", "shown")
 
-    def __init__(self, connection: Connection, call: grpc.aio.Call, line: _Line, shown: tuple[Header, ...]) -> None:
+    def __init__(self, connection: Connection, call: grpc.aio.Call, channel: _Channel, shown: tuple[Header, ...]) -> None:
         self._connection = connection
         self._call = call
-        self._line = line
+        self._channel = channel
         self.shown = shown
         self.answered = False
 
     async def __aenter__(self) -> Self:
-        self._line.calls += 1
+        self._channel.calls += 1
         running.add(1)
         return self
 
@@ -350,14 +350,14 @@ class _Course:
             if error is None:
                 self._connection._answered = True
             elif isinstance(error, grpc.aio.AioRpcError):
-                raise await self._connection._meaning(error, self._line, self) from error
+                raise await self._connection._meaning(error, self._channel, self) from error
             elif isinstance(error, GeneratorExit):
-                self._line.given_up = True
+                self._channel.given_up = True
             elif isinstance(error, asyncio.CancelledError):
                 await self._cancelled(error)
         finally:
             self._call.cancel()
-            self._line.calls -= 1
+            self._channel.calls -= 1
             running.add(-1)
             self._connection._let_go()
 
@@ -365,7 +365,7 @@ class _Course:
         """Raise the error of a call that others cancelled. Return if the caller was cancelled."""
         task = asyncio.current_task()
         if (task is not None and task.cancelling()) or not self._call.done():
-            self._line.given_up = True
+            self._channel.given_up = True
             return
         # grpc.aio also raises CancelledError when the channel was closed, or (older versions) when the server cancelled.
         if self._connection._closed:
@@ -376,7 +376,7 @@ class _Course:
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
+class _Channel:
     """One gRPC channel and the state of its calls.
 
     Attributes:
@@ -387,7 +387,7 @@ class _Line:
         given_up: whether a caller stopped waiting for one of its calls.
     """
 
-    channel: grpc.aio.Channel
+    grpc_channel: grpc.aio.Channel
     loop: asyncio.AbstractEventLoop
     pems: Pems | None
     window: int | None = None
@@ -395,4 +395,4 @@ class _Line:
     given_up: bool = False
 
     def failed_to_connect(self) -> bool:
-        return self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        return self.grpc_channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE

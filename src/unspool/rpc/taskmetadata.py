@@ -12,11 +12,11 @@ from unspool.options import Metadata
 _along: ContextVar[Metadata] = ContextVar("unspool_metadata", default=())
 
 
-def sent_along() -> Metadata:
+def task_metadata() -> Metadata:
     """Return the metadata that calls of this task send."""
     return _along.get()
 
 
-def send_along(metadata: Metadata) -> None:
+def set_task_metadata(metadata: Metadata) -> None:
     """Set the metadata that calls of this task send from now on."""
     _along.set(metadata)

@@ -27,7 +27,7 @@ from unspool.core.model import (
     Summary,
 )
 from unspool.core.names import MAX_NAME_BYTES
-from unspool.rpc.entries import check_entries, check_number
+from unspool.rpc.entrylimits import check_entries, check_number
 from unspool.rpc.messages import decode_time, fill_time, filled, parsed
 from unspool.v1 import file_service_pb2 as pb
 

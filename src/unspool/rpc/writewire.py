@@ -32,7 +32,7 @@ from unspool.core.uploading import (
     WrittenFile,
 )
 from unspool.rpc import status
-from unspool.rpc.entries import check_entries, has_more_fields, read_any_varint
+from unspool.rpc.entrylimits import check_entries, has_more_fields, read_any_varint
 from unspool.rpc.messages import decode_duration, decode_time, encode_duration, encode_time, fill_time, filled, parsed
 from unspool.rpc.wire import SHA256_BYTES, decode_info, encode_frame, encode_info, fill_info, read_plain_block
 from unspool.v1 import file_service_pb2 as pb

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @runtime_checkable
-class Described(Protocol):
+class HasPool(Protocol):
     """A dialect whose messages are not in the default pool.
 
     Attributes:
@@ -22,7 +22,7 @@ class Described(Protocol):
     pool: DescriptorPool
 
 
-class Descriptions:
+class DescriptorPools:
     """Answers what gRPC's reflection asks a pool: from the default pool, or else from another one.
 
     Args:

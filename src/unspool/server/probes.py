@@ -26,7 +26,7 @@ from unspool.options import LimitOptions
 from unspool.rpc.messages import parsed
 from unspool.server.admission import Admission
 from unspool.server.connections import Connections
-from unspool.server.descriptions import Descriptions
+from unspool.server.descriptorpools import DescriptorPools
 from unspool.server.entry import Asked, Call, Entry, Method
 from unspool.server.outlet import ClientGoneError
 from unspool.server.requests import Requests
@@ -68,7 +68,7 @@ class Probes:
         admission, streams = Admission(self._limits), Streams(self._limits)
         names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
         entry = Entry(self._connections.calling, admission.admitted, streams.running, requests=requests)
-        described = Reflection(names, Descriptions(self._pools), requests, admission)
+        described = Reflection(names, DescriptorPools(self._pools), requests, admission)
         server.add_generic_rpc_handlers([entry.handlers(self._health), entry.handlers(described)])
 
     def serving(self, *, yes: bool) -> None:
@@ -133,15 +133,15 @@ class Reflection:
 
     Args:
         services: the full names that it lists.
-        descriptions: what describes them.
+        pools: what describes them.
         requests: receives the requests after the first, each in its time.
         admission: counts the requests after the first, like calls.
     """
 
     service: str = reflection.SERVICE_NAME
 
-    def __init__(self, services: Sequence[str], descriptions: Descriptions, requests: Requests, admission: Admission) -> None:
-        self._reflection = reflection.aio.ReflectionServicer(services, descriptions)
+    def __init__(self, services: Sequence[str], pools: DescriptorPools, requests: Requests, admission: Admission) -> None:
+        self._reflection = reflection.aio.ReflectionServicer(services, pools)
         self._requests = requests
         self._admission = admission
 

@@ -21,7 +21,6 @@ from unspool.options import ServerOptions
 from unspool.rpc import forks
 from unspool.rpc.certificates import Certificates, FilePath
 from unspool.rpc.tls import server_credentials
-from unspool.server.beginning import one_at_a_time
 from unspool.server.connections import room
 from unspool.server.exposure import check_certificates, check_exposure, exposure_warning
 from unspool.server.guard import everybody
@@ -30,6 +29,7 @@ from unspool.server.probes import Probes
 from unspool.server.report import CallFollower
 from unspool.server.service import FileService
 from unspool.server.siblings import Siblings
+from unspool.server.socketlock import lock_socket_directories
 from unspool.stores.base import Store
 
 log = logging.getLogger("unspool.server")
@@ -146,7 +146,7 @@ class Server:
         if self._state != "new":
             raise InvalidRequestError(f"{self.address}: this server was {self._state} already: make another one")
         forks.check()
-        async with one_at_a_time([listener.where for listener in self._listeners]):
+        async with lock_socket_directories([listener.where for listener in self._listeners]):
             # In a thread, because resolving a host may block on a name server, and reading a file on a disk.
             claims = await asyncio.to_thread(self._claim)
             self._make()

@@ -20,7 +20,7 @@ from unspool.server import dialects
 from unspool.server.admission import Admission
 from unspool.server.audit import Decisions
 from unspool.server.connections import Connections
-from unspool.server.descriptions import Described
+from unspool.server.descriptorpools import HasPool
 from unspool.server.entry import Concern, Entry
 from unspool.server.guard import Guard
 from unspool.server.report import CallFollower, Reports
@@ -101,7 +101,7 @@ class FileService:
             for name in options.dialects
         ]
         self.services = tuple(dialect.service for dialect in self._dialects)
-        self.pools = tuple(dialect.pool for dialect in self._dialects if isinstance(dialect, Described))
+        self.pools = tuple(dialect.pool for dialect in self._dialects if isinstance(dialect, HasPool))
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the service with a server that has not been started.

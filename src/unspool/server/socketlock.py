@@ -1,4 +1,4 @@
-"""Lets servers that start on Unix sockets of one directory do so one after another.
+"""Locks the directories of Unix sockets, so that servers that start on sockets of one directory do so one after another.
 
 Between the check that a socket is free (ports.py) and the moment gRPC listens on it, another server could pass the same check,
 and gRPC would then replace the first server's socket.
@@ -25,7 +25,7 @@ _INTERVAL = 0.01
 
 
 @asynccontextmanager
-async def one_at_a_time(listen: Sequence[Listen]) -> AsyncGenerator[None, None]:
+async def lock_socket_directories(listen: Sequence[Listen]) -> AsyncGenerator[None, None]:
     """Lock the directories of Unix sockets (flock) inside the `with`, each once. Does nothing for other addresses.
 
     If a directory cannot be locked, because it cannot be read or its file system has no locks, servers start without.

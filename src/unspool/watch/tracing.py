@@ -26,8 +26,8 @@ from unspool.client.events import (
 )
 from unspool.core.extras import extra
 from unspool.options import Metadata
-from unspool.rpc.along import send_along, sent_along
 from unspool.rpc.status import STATUS
+from unspool.rpc.taskmetadata import set_task_metadata, task_metadata
 from unspool.server.entry import Call
 from unspool.server.report import CallEnd
 
@@ -68,7 +68,7 @@ class ClientTracing:
         if isinstance(event, TransferBegan):
             attributes: _Attributes = {"unspool.transfer_id": event.transfer, "unspool.name": event.name}
             span = self._tracer.start_span(f"unspool {event.call}", kind=SpanKind.CLIENT, attributes=attributes)
-            self._open[event.transfer] = _Open(span, sent_along())
+            self._open[event.transfer] = _Open(span, task_metadata())
         elif (there := self._open.get(event.transfer)) is not None:
             self._tell(there, event)
 
@@ -79,7 +79,7 @@ class ClientTracing:
                 span.add_event("attempt", {"unspool.attempt": attempt})
                 carrier: dict[str, str] = {}
                 propagate.inject(carrier, trace.set_span_in_context(span))
-                send_along((*there.before, *carrier.items()))
+                set_task_metadata((*there.before, *carrier.items()))
             case Started(_, size, resumed_from):
                 span.set_attributes({"unspool.size": -1 if size is None else size, "unspool.resumed_from": resumed_from})
             case Retrying(error, attempt, wait):
@@ -91,7 +91,7 @@ class ClientTracing:
                 span.add_event("repairing", {"unspool.bytes": bad})
             case TransferEnded():
                 del self._open[event.transfer]
-                send_along(there.before)
+                set_task_metadata(there.before)
                 span.set_attributes(
                     {
                         "unspool.outcome": event.outcome,
