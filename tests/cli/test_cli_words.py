@@ -18,7 +18,7 @@ from unspool.cli.advice import advice, with_flags
 from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
 from unspool.cli.ls import say_time
-from unspool.cli.mixed import Mixed
+from unspool.cli.mixedservers import Mixed
 from unspool.cli.units import say_bytes, say_result, say_share, say_tree
 from unspool.client.events import TransferEnded
 from unspool.client.results import Result

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from unspool.cli.command import binary_output, command
-from unspool.cli.mixed import mixed_servers
-from unspool.cli.patience import heartbeat_option, patience_options
+from unspool.cli.mixedservers import mixed_servers
+from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 from unspool.cli.sizes import Size
 from unspool.core.retry import RetryPolicy
@@ -20,7 +20,7 @@ from unspool.options import Security
 @command
 @security_options
 @heartbeat_option
-@patience_options
+@retry_options
 async def cat(
     *, url: str, offset: int, length: int | None, retry: RetryPolicy, heartbeat_limit: float | None, security: Security
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from unspool.cli.command import command, printable
-from unspool.cli.patience import patience_options
+from unspool.cli.retryoptions import retry_options
 from unspool.cli.security import security_options
 from unspool.core.retry import RetryPolicy
 from unspool.options import Security
@@ -21,7 +21,7 @@ from unspool.options import Security
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @command
 @security_options
-@patience_options
+@retry_options
 async def conformance(
     *, server: str, name: str | None, write: str | None, json: bool, retry: RetryPolicy, security: Security
 ) -> None:

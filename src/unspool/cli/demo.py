@@ -14,6 +14,6 @@ from unspool.options import MIB
 @command
 async def demo(*, size: int) -> None:
     """Serve a directory, get a big file, kill the client half-way with SIGKILL, get it again: shown with real processes."""
-    from unspool.cli.mainjob import show  # noqa: PLC0415
+    from unspool.cli.demonstration import show  # noqa: PLC0415
 
     show(size // MIB)

@@ -14,11 +14,11 @@ from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getcommand import GetCommand
 from unspool.cli.getlog import begin_log, log_option
-from unspool.cli.mixed import mixed_servers
-from unspool.cli.patience import heartbeat_option, patience_options
+from unspool.cli.mixedservers import mixed_servers
+from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 from unspool.cli.targets import targets
-from unspool.cli.transferring import idle_timeout_option, jobs_option, json_option, limit_rate_option
+from unspool.cli.transferoptions import idle_timeout_option, jobs_option, json_option, limit_rate_option
 from unspool.options import OnChange, Security, TransferOptions
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ _DEFAULTS = TransferOptions()
 @command
 @security_options
 @heartbeat_option
-@patience_options
+@retry_options
 async def get(
     *,
     url: str | None,
@@ -149,7 +149,7 @@ async def get(
             observers=(mixed, *begin_log(log_format)),
         )
         if url is None:
-            from unspool.cli.several import get_several  # noqa: PLC0415
+            from unspool.cli.getseveral import get_several  # noqa: PLC0415
 
             wanted = targets(urls, listed, dest)
             if dry_run:

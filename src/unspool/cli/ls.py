@@ -12,7 +12,7 @@ import click
 
 from unspool.cli.command import command, printable
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
-from unspool.cli.patience import heartbeat_option, patience_options
+from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 from unspool.cli.units import say_bytes
 from unspool.core.counted import counted
@@ -46,7 +46,7 @@ _WIDTH = 15
 @command
 @security_options
 @heartbeat_option
-@patience_options
+@retry_options
 async def ls(
     *,
     url: str,

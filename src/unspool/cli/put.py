@@ -17,10 +17,10 @@ from unspool.cli.command import command, in_short, printable
 from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getlog import begin_log, log_option
-from unspool.cli.patience import heartbeat_option, patience_options
 from unspool.cli.putcommand import STANDARD_INPUT, PutCommand, Source, placed
+from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
-from unspool.cli.transferring import idle_timeout_option, jobs_option, json_option, limit_rate_option
+from unspool.cli.transferoptions import idle_timeout_option, jobs_option, json_option, limit_rate_option
 from unspool.options import Security, TransferOptions
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @command
 @security_options
 @heartbeat_option
-@patience_options
+@retry_options
 async def put(
     *,
     url: str,

@@ -10,9 +10,9 @@ import click
 
 from unspool.cli.advice import with_flags
 from unspool.cli.command import command, in_short, printable
-from unspool.cli.patience import heartbeat_option, patience_options
+from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
-from unspool.cli.transferring import jobs_option
+from unspool.cli.transferoptions import jobs_option
 from unspool.core.address import Address, parse_address
 from unspool.core.names import check_name
 
@@ -56,7 +56,7 @@ class RmCommand(click.Command):
 @command
 @security_options
 @heartbeat_option
-@patience_options
+@retry_options
 async def rm(
     *,
     urls: Sequence[str],

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from unspool.cli.completion import complete_paths
-from unspool.cli.placed import Placed
+from unspool.cli.settingplaces import Placed
 from unspool.core.access import Audit, Authenticate, Authorize
 from unspool.errors import InvalidRequestError
 

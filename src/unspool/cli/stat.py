@@ -8,7 +8,7 @@ import click
 
 from unspool.cli.command import command, printable
 from unspool.cli.ls import describe
-from unspool.cli.patience import heartbeat_option, patience_options
+from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 from unspool.core.retry import RetryPolicy
 from unspool.options import Security
@@ -21,7 +21,7 @@ from unspool.options import Security
 @command
 @security_options
 @heartbeat_option
-@patience_options
+@retry_options
 async def stat(
     *, url: str, json: bool, sha256: bool, retry: RetryPolicy, heartbeat_limit: float | None, security: Security
 ) -> None:

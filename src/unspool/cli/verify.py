@@ -11,8 +11,8 @@ from unspool.cli.command import command, printable
 from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
 from unspool.cli.ls import describe
-from unspool.cli.mixed import mixed_servers
-from unspool.cli.patience import heartbeat_option, patience_options
+from unspool.cli.mixedservers import mixed_servers
+from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @command
 @security_options
 @heartbeat_option
-@patience_options
+@retry_options
 async def verify(
     *,
     url: str,

@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from client.lab import content
-from unspool.client import many
+from unspool.client import getmany
 from unspool.client.client import Client
 from unspool.client.events import Event, FileFailed, TreeAdvanced
-from unspool.client.many import get_many
+from unspool.client.getmany import get_many
 from unspool.client.results import Result
 from unspool.client.treeresults import TreeResult
 from unspool.core.address import Address
@@ -82,7 +82,7 @@ async def test_connections_are_used_again(tmp_path: Path) -> None:
 
 async def test_very_many_servers_do_not_take_very_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job keeps its most recently used connections and closes the others."""
-    monkeypatch.setattr(many, "_MOST_SERVERS", 2)
+    monkeypatch.setattr(getmany, "_MOST_SERVERS", 2)
     servers = Servers({"f": b"f"})
     await servers.get(*(f"s{number}/f" for number in range(30)), into=tmp_path)
     assert len(servers.made) == 30
@@ -121,7 +121,7 @@ async def test_progress_counts_all_files(tmp_path: Path) -> None:
 
 async def test_a_disk_that_refuses_everything_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk ends the run instead of failing file by file."""
-    monkeypatch.setattr(many, "ends_everything", lambda _: True)
+    monkeypatch.setattr(getmany, "ends_everything", lambda _: True)
     servers = Servers({"f": b"f"})
     (tmp_path / "0-f").mkdir()
     with pytest.raises(LocalFileError):

@@ -26,7 +26,7 @@ def heartbeat_option(work: F) -> F:
     )(work)
 
 
-def patience_options(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+def retry_options(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
     """Add the options to a command, which gets them as `retry`, a RetryPolicy."""
 
     @click.option(

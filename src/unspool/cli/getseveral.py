@@ -14,7 +14,7 @@ from unspool.cli.targets import Target
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_tree
 from unspool.client.client import Client
-from unspool.client.many import get_many
+from unspool.client.getmany import get_many
 from unspool.client.results import Result
 from unspool.core.address import Address
 from unspool.core.counted import counted
