@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import defaultdict
 from functools import cache
+from pathlib import Path
 
 import grimp
 import pytest
 
+import unspool
 from house.documents import read, table_after
 
 
@@ -65,3 +68,12 @@ def test_the_picture_names_the_modules_of_the_core() -> None:
     picture = read("docs/rooms.svg")
     missing = {module for module in modules if not re.search(rf"\b{module}\b", picture)}
     assert missing == set()
+
+
+def test_each_room_names_its_modules() -> None:
+    """The docstring of a package says what is in each of its modules, and names no other."""
+    for room in Path(unspool.__file__).parent.glob("*/__init__.py"):
+        modules = {path.name for path in room.parent.glob("*.py")} - {"__init__.py"}
+        if not any(name.endswith("_pb2.py") for name in modules):  # generated
+            named = set(re.findall(r"\b\w+\.py\b", ast.get_docstring(ast.parse(room.read_text())) or ""))
+            assert named == modules, room.parent.name

@@ -1,6 +1,10 @@
 """Whom the server knows and what each may do, kept in files that are read again when they change.
 
 server = unspool.Server(store, authenticate=TokenFile("tokens"), authorize=RulesFile("rules.toml"))
+
+files.py       reads such files with care, and again when they change
+tokenfile.py   tokens; jwtkeys.py: keys of JWTs; bykind.py: callers that show either
+rulesfile.py   who may do what; auditfile.py: what was granted and denied
 """
 
 from unspool.access.auditfile import AuditFile

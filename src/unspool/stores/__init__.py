@@ -1,4 +1,16 @@
-"""Stores: where the server's bytes come from, and what a store of your own needs. Each name is imported on first use."""
+"""Stores: where the server's bytes come from, and what a store of your own needs. Each name is imported on first use.
+
+base.py          the contract of a store; small.py: how to read many small files; revisions.py: what a revision is made of
+memory.py        files in memory
+local.py         a directory; localwalk.py: names below it; locallisting.py: listings; localsmall.py: many small files at once
+localfile.py     an open file of it; keptfiles.py: kept open for a moment; stamps.py, writers.py: whether a change would show
+contents.py      revisions made of what files contain; contenttypes.py: media types
+threads.py       worker threads; oserrors.py: maps operating-system errors; firsttimes.py: what the log has said already
+
+objects.py       an object store; objectfile.py: an open object; readahead.py: what is requested ahead of its reader
+objectlist.py    its listings; oddkeys.py: keys that obstore cannot take; objectinfo.py: what an object is
+objecterrors.py  maps obstore's errors; s3.py: what obstore cannot ask of S3; gathered.py: requests at the same time
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""What the kernel says about open files: the file system that they are on, and what of them is in memory."""
+"""What the kernel says about open files.
+
+filesystems.py   the file system that a file is on; pagecache.py: what of it is in memory
+"""

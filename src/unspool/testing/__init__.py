@@ -2,6 +2,19 @@
 
 `StoreContract` and `Stock` need pytest, pytest-asyncio and hypothesis (`pip install unspool[contract]`), and are loaded when
 they are first wanted; the rest needs none of these.
+
+loopback.py        a real server; recorder.py: an observer that keeps all events; clock.py: a clock that never waits
+stores.py          a store that fails on demand; faults.py: transports that do; uploads.py: one that takes uploads
+uploadbook.py      the rules of uploads, in memory; multipart.py: uploads in parts, in memory
+proxy.py           a TCP proxy that behaves like a bad network
+faultserver.py     a server whose faults follow a script; faultscript.py: its syntax; http2.py: its connections
+
+storecontract.py   the contract of stores; smallcontract.py: of small files; stock.py: a store that the contract may change
+ingestcontract.py  the contract of ingesters; deletecontract.py: of deletions; ingesting.py: what its parts share
+
+conformance.py     whether any server follows PROTOCOL.md; points.py: a list of points; probe.py, writingprobe.py: raw calls
+readingpoints.py   the points of reading; batchpoints.py, writingpoints.py, smallpoints.py: of batches, uploads, small files
+tokeninterceptors.py   sends a token with each of these calls
 """
 
 from __future__ import annotations
