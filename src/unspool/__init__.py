@@ -31,13 +31,23 @@ if TYPE_CHECKING:
     from unspool.client.client import Client
     from unspool.client.events import Event, Observer
     from unspool.client.progress import Progress
+    from unspool.client.ratelimit import RateLimit
     from unspool.client.reading import Reading
     from unspool.client.results import PutResult, Result
-    from unspool.client.treeresults import DeleteTreeResult, Failure, PutTreeResult, TreeResult, TreeVerification
+    from unspool.client.treeresults import (
+        DeleteTreeResult,
+        Failure,
+        PutTreeResult,
+        TreePreviewPage,
+        TreeResult,
+        TreeVerification,
+    )
     from unspool.client.writer import Writer
-    from unspool.core.model import Attributes, Entry, FileInfo, Page, Prefix
+    from unspool.client.writing import Writing
+    from unspool.core.model import Attributes, Entry, FileInfo, Omission, Page, Prefix
     from unspool.core.retry import RetryPolicy
     from unspool.errors import UnspoolError
+    from unspool.local.streamsource import Reader
     from unspool.options import LimitOptions, ServerOptions, ServiceOptions, TransferOptions
     from unspool.server.report import CallEnd, CallObserver
     from unspool.server.server import Server
@@ -59,12 +69,15 @@ _HOMES = {
     "LocalStore": "stores",
     "MemoryStore": "stores",
     "Observer": "client.events",
+    "Omission": "core.model",
     "OpenFile": "stores",
     "Page": "core.model",
     "Prefix": "core.model",
     "Progress": "client.progress",
     "PutResult": "client.results",
     "PutTreeResult": "client.treeresults",
+    "RateLimit": "client.ratelimit",
+    "Reader": "local.streamsource",
     "Reading": "client.reading",
     "Result": "client.results",
     "RetryPolicy": "core.retry",
@@ -73,10 +86,12 @@ _HOMES = {
     "ServiceOptions": "options",
     "Store": "stores",
     "TransferOptions": "options",
+    "TreePreviewPage": "client.treeresults",
     "TreeResult": "client.treeresults",
     "TreeVerification": "client.treeresults",
     "UnspoolError": "errors",
     "Writer": "client.writer",
+    "Writing": "client.writing",
     "delete": "client.blocking",
     "delete_tree": "client.blocking",
     "exists": "client.blocking",
@@ -109,12 +124,15 @@ __all__ = [
     "LocalStore",
     "MemoryStore",
     "Observer",
+    "Omission",
     "OpenFile",
     "Page",
     "Prefix",
     "Progress",
     "PutResult",
     "PutTreeResult",
+    "RateLimit",
+    "Reader",
     "Reading",
     "Result",
     "RetryPolicy",
@@ -123,10 +141,12 @@ __all__ = [
     "ServiceOptions",
     "Store",
     "TransferOptions",
+    "TreePreviewPage",
     "TreeResult",
     "TreeVerification",
     "UnspoolError",
     "Writer",
+    "Writing",
     "__version__",
     "delete",
     "delete_tree",

@@ -31,12 +31,15 @@ PUBLIC = [
     "LocalStore",
     "MemoryStore",
     "Observer",
+    "Omission",
     "OpenFile",
     "Page",
     "Prefix",
     "Progress",
     "PutResult",
     "PutTreeResult",
+    "RateLimit",
+    "Reader",
     "Reading",
     "Result",
     "RetryPolicy",
@@ -45,10 +48,12 @@ PUBLIC = [
     "ServiceOptions",
     "Store",
     "TransferOptions",
+    "TreePreviewPage",
     "TreeResult",
     "TreeVerification",
     "UnspoolError",
     "Writer",
+    "Writing",
     "__version__",
     "delete",
     "delete_tree",
@@ -210,3 +215,14 @@ def test_every_public_name_is_explained(name: str, thing: object) -> None:
     first = text.split("\n\n")[0]
     assert first.endswith((".", ":")), f"{name}: {first!r}"
     assert not first.startswith(f"{name.rpartition('.')[2]}("), "that docstring was made by a machine"
+
+
+def test_what_users_hold_says_what_it_is(tmp_path: Path) -> None:
+    """The `repr` of a client, a server and a store names the server or the place, and shows no token."""
+    client = unspool.Client("localhost:1,localhost:2", token="a-secret")
+    assert repr(client) == "Client('localhost:1,localhost:2')"
+    store = unspool.LocalStore(tmp_path)
+    assert repr(store) == f"LocalStore({str(tmp_path)!r})"
+    assert repr(unspool.Server(store, ["localhost:1", "unix:s"])) == "<Server localhost:1, unix:s (new)>"
+    assert repr(unspool.MemoryStore({"a": b"", "b": b""})) == "<MemoryStore of 2 files>"
+    assert repr(unspool.RateLimit(1e6)) == "RateLimit(1e+06)"

@@ -57,6 +57,9 @@ class Connected:
             limit=limit_rate if limit_rate is None or isinstance(limit_rate, RateLimit) else RateLimit(limit_rate),
         )
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._seams.transport.source!r})"
+
     async def __aenter__(self) -> Self:
         return self
 

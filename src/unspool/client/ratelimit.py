@@ -25,6 +25,7 @@ class RateLimit:
         rate: bytes per second.
 
     Attributes:
+        rate: as given.
         block_size: the largest block to request at this rate, in bytes; None leaves it to the server.
 
     Raises:
@@ -34,9 +35,13 @@ class RateLimit:
     def __init__(self, rate: float) -> None:
         if not 0 < rate < math.inf:
             raise InvalidRequestError(f"a rate of {rate} bytes a second makes no sense: it must be greater than 0")
+        self.rate = rate
         self._pace = Pace(rate, burst=rate * _BURST)
         size = power_of_two(rate / _BLOCKS)
         self.block_size = None if size >= USUAL else max(size, SMALLEST)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.rate:g})"
 
     def take(self, size: int, now: float) -> float:
         """Count `size` bytes that arrived at time `now` (seconds); return the seconds to wait before reading more."""

@@ -130,6 +130,9 @@ class Server:
         self._sweeping: asyncio.Task[None] | None = None
         self._state: Literal["new", "started", "stopped"] = "new"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {', '.join(self.addresses)} ({self._state})>"
+
     @property
     def address(self) -> str:
         """The first of `addresses`."""

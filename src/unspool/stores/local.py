@@ -84,6 +84,9 @@ class LocalStore:
         self._revision_of = revision_of
         self._contents = contents
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.root!r})"
+
     async def stat(self, name: str) -> FileInfo:
         """See `Store.stat`."""
         parts = check_name(name)

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from itertools import zip_longest
 
 from unspool.core.checksum import crc32c
+from unspool.core.counted import counted
 from unspool.core.model import NO_ATTRIBUTES, Attributes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.core.names import check_name, check_prefix
 from unspool.errors import FileChangedError, NotAFileError, NotFoundError, UnspoolError
@@ -25,6 +26,9 @@ class MemoryStore:
         self._revisions = 0
         for name, data in (files or {}).items():
             self.put(name, data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {counted(len(self._files), 'file')}>"
 
     def put(self, name: str, data: bytes, attributes: Attributes = NO_ATTRIBUTES) -> FileInfo:
         """Create or replace a file, at a new revision, with `attributes`."""
