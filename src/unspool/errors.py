@@ -45,7 +45,7 @@ Rule 3: the message is one plain line: what happened, to which name, at which by
     |   `-- DestinationExistsError
     |-- BusyError                      another process holds this download                     exit 9
     |   `-- TakenOverError             another process goes on with this upload
-    `-- IncompleteTreeError            some of several files failed, the others are here       exit 10
+    `-- IncompleteTreeError            some of several files failed, the others did not         exit 10
 
 Rule 4: if Python has a class for an error, ours is a subclass of it, so that `except FileNotFoundError` works. Inside unspool,
 code that catches OSError or ValueError must first re-raise UnspoolError, because that has been mapped already.
@@ -392,7 +392,7 @@ class TakenOverError(BusyError):
 
 
 class IncompleteTreeError(UnspoolError):
-    """Some of several files, or of the files of a tree, could not be fetched. The others are complete."""
+    """Some of several files, or of the files of a tree, failed. The others are complete."""
 
     exit_code = 10
     reason = "INCOMPLETE_TREE"

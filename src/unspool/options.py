@@ -19,8 +19,7 @@ Dialect: TypeAlias = Literal["unspool", "demo"]
 """A protocol: unspool.v1, or the tutorial's demo.Files, which supports reads only and has no checksums."""
 
 ServedDialect: TypeAlias = Dialect | Literal["bytestream", "admin"]
-"""A protocol that a server speaks: one of those, google.bytestream.ByteStream, of which it has Read, or, as `admin`,
-unspool.v1.AdminService."""
+"""A protocol that a server speaks: one of those, google.bytestream.ByteStream, or, as `admin`, unspool.v1.AdminService."""
 
 
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
