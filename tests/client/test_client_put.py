@@ -443,7 +443,7 @@ async def test_a_stream_that_cannot_go_on_says_so(tmp_path: Path, monkeypatch: p
 async def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     """No such file, a text file: an error before the server is asked."""
     lab = Lab(tmp_path)
-    with pytest.raises(LocalFileError, match="No such file"):
+    with pytest.raises(LocalFileError, match="no such file"):
         await lab.put(tmp_path / "none")
     with pytest.raises(InvalidRequestError, match="mode 'rb'"):
         await lab.put(io.StringIO("text"))
