@@ -266,8 +266,9 @@ async def test_offsets_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         assert [path for path in there.root.iterdir() if path.is_file()] == []
 
 
-async def test_a_client_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
+async def test_a_client_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that hangs ends with UNAVAILABLE, and what came of it is kept. After the last part it is finished."""
+    monkeypatch.setattr("unspool.server.bytestreamwriting.DRAINING", 1.0)  # as long as the other wait
     waits = threading.Event()
 
     def hanging(requests: Iterator[pb.WriteRequest]) -> Iterator[pb.WriteRequest]:
@@ -278,6 +279,8 @@ async def test_a_client_that_says_nothing_is_not_waited_for(tmp_path: Path) -> N
         code, said = await there.refused(hanging(parts(stop=MIB, finish=False)))
         assert (code, said) == (grpc.StatusCode.UNAVAILABLE, "nothing came from the client for 1 s")
         assert await there.status() == (MIB, False)
+        assert await there.write(hanging(parts())) == len(DATA)
+        assert await there.status() == (len(DATA), True)
         waits.set()
 
 

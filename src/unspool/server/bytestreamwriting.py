@@ -22,6 +22,7 @@ from unspool.ingest.taking import Taking
 from unspool.options import ServiceOptions
 from unspool.rpc import bytestreamwire as wire
 from unspool.server.entry import Asked, Call, Method
+from unspool.server.outlet import Outlet
 from unspool.server.streams import Streams
 from unspool.server.writing import DRAINING, owner_of
 from unspool.stores.base import Store
@@ -54,7 +55,7 @@ class ByteStreamWriting:
             Method("QueryWriteStatus", wire.decode_status_request, _asked_of_name, self._status, streams=False),
         )
 
-    def _taking_files(self, name: str, call: Call) -> Ingester:
+    def _ingester_for(self, name: str, call: Call) -> Ingester:
         if self._ingester is None:
             raise UnsupportedError(
                 f"{name}: this server does not write, so it has no {call.method}; of google.bytestream.ByteStream it has Read",
@@ -65,7 +66,7 @@ class ByteStreamWriting:
     # Write
 
     async def _write(self, first: WriteMessage, call: Call) -> None:
-        ingester = self._taking_files(first.name, call)
+        ingester = self._ingester_for(first.name, call)
         async with self._streams.outlet(call, None, self._options.heartbeat) as outlet:
             key, known = await self._find(first.name, await self._current(first.name), call)
             if first.offset == 0 and known is not None:
@@ -75,47 +76,54 @@ class ByteStreamWriting:
                 opened = await taking.open(UploadOpen(key.upload_id, key.name))
                 if isinstance(opened, UploadCommitted):
                     raise TakenOverError(f"{first.name}: another stream has just finished this upload", name=first.name)
+                there = opened.good[0] if opened.good and opened.good[0].span.start == 0 else None
+                parts = ByteStreamWrite(first.name, first.offset, *((there.span.stop, there.crc32c) if there else (0, 0)))
                 self._running[key] = taking
                 try:
-                    there = opened.good[0] if opened.good and opened.good[0].span.start == 0 else None
-                    parts = ByteStreamWrite(first.name, first.offset, *((there.span.stop, there.crc32c) if there else (0, 0)))
-                    part: WriteMessage | None = first
-                    while part is not None:
-                        await outlet.admit(len(part.data))
-                        for block in parts.take(part, self._options.largest_block):
-                            await taking.take(block)
-                        call.bytes += len(part.data)
-                        part = await self._next(call, taking, DRAINING if parts.finished else self._options.upload_idle)
-                    if parts.finished:
-                        if call.recheck is not None:
-                            await call.recheck()
-                        done = await taking.commit(UploadCommit(parts.position, parts.crc32c))
-                        call.served[0] = done.info.revision, (0, done.info.size)
-                        size = done.info.size
-                    else:
-                        await taking.end()
-                        size = await taking.settle()
+                    await self._take_all(first, parts, taking, call, outlet)
+                    size = await self._end(parts, taking, call)
                 finally:
                     if self._running.get(key) is taking:
                         del self._running[key]
             await outlet.say(wire.encode_write_response(size))
 
-    async def _next(self, call: Call, taking: Taking, patience: float) -> WriteMessage | None:
-        """Return the client's next message; None if it has ended its side, or said that nothing follows and says nothing."""
+    async def _take_all(self, first: WriteMessage, parts: ByteStreamWrite, taking: Taking, call: Call, outlet: Outlet) -> None:
+        """Take the client's messages until it has ended its side."""
+        part: WriteMessage | None = first
+        while part is not None:
+            await outlet.admit(len(part.data))
+            for block in parts.take(part, self._options.largest_block):
+                await taking.take(block)
+            call.bytes += len(part.data)
+            part = await self._next(call, taking, finished=parts.finished)
+
+    async def _next(self, call: Call, taking: Taking, *, finished: bool) -> WriteMessage | None:
+        """Return the client's next message; None if it has ended its side, or if it has finished and says nothing."""
         taking.check()
         try:
-            message = await call.inlet.next(patience)
+            message = await call.inlet.next(DRAINING if finished else self._options.upload_idle)
         except UnreachableError:
             taking.check()
-            if patience == DRAINING:
+            if finished:
                 return None
             raise
         return None if message is None else wire.decode_write_request(message)
 
+    async def _end(self, parts: ByteStreamWrite, taking: Taking, call: Call) -> int:
+        """Commit a file of which all has come; return how many bytes of it are durable."""
+        if not parts.finished:
+            await taking.end()
+            return await taking.settle()
+        if call.recheck is not None:
+            await call.recheck()
+        done = await taking.commit(UploadCommit(parts.position, parts.crc32c))
+        call.served[0] = done.info.revision, (0, done.info.size)
+        return done.info.size
+
     # QueryWriteStatus
 
     async def _status(self, name: str, call: Call) -> bytes:
-        self._taking_files(name, call)
+        self._ingester_for(name, call)
         current = await self._current(name)
         key, known = await self._find(name, current, call)
         if isinstance(known, SegmentTable):
@@ -143,7 +151,7 @@ class ByteStreamWriting:
 
     async def _find(self, name: str, current: FileInfo | None, call: Call) -> tuple[UploadKey, Known]:
         """Return the key of the upload that replaces what is at a name, and what is known of it unless it was committed."""
-        ingester = self._taking_files(name, call)
+        ingester = self._ingester_for(name, call)
         owner, revision = owner_of(call), "" if current is None else current.revision
         for generation in range(_MOST_GENERATIONS):
             key = UploadKey(id_by_name(name, revision, generation), name, owner)
