@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.answers.frames import AsWanted
+from unspool.answers.patience import AsWanted
 from unspool.core.model import Bytes, FileInfo, Span
 from unspool.demo import files_pb2 as pb
 from unspool.errors import DataLossError

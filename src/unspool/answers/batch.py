@@ -16,7 +16,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from unspool.answers.checksums import Checksums
-from unspool.answers.frames import AsWanted, FrameMaker, Patience, Sizes, span_of, stopped_short_error, unchanged
+from unspool.answers.frames import FrameMaker, unchanged
+from unspool.answers.patience import AsWanted, Patience, Sizes
+from unspool.answers.spans import span_of, stopped_short_error
 from unspool.core.checksum import crc32c
 from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, NamedSpan, Piece, ReadRequest, Summary, WantedFile
 from unspool.errors import InvalidRangeError, InvalidRequestError, UnspoolError

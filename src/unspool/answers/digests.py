@@ -11,15 +11,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from unspool.answers.checksums import Checksums
 from unspool.answers.kept import KeptChecksums, Row
+from unspool.answers.patience import TurnGiver
+from unspool.answers.spans import stopped_short_error
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, Span
-from unspool.errors import DataLossError
 from unspool.stores.base import OpenFile
 
 if TYPE_CHECKING:
@@ -30,14 +31,6 @@ _KNOWN = 10_000
 
 _BEGUN = 64
 """Revisions whose SHA-256 has been computed in part: less than 1 KB each."""
-
-
-class Turns(Protocol):
-    """Gives turns at CPU-heavy work; see `unspool.answers.frames.Patience`."""
-
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait for a turn."""
-        ...
 
 
 @dataclass(slots=True)
@@ -72,7 +65,7 @@ class Digests:
                 self._known[row.name, row.revision] = row.sha256
         self._begun: OrderedDict[tuple[str, str], _Begun] = OrderedDict()
 
-    async def sha256(self, file: OpenFile, checksums: Checksums, turns: Turns) -> bytes:
+    async def sha256(self, file: OpenFile, checksums: Checksums, turns: TurnGiver) -> bytes:
         """Return the SHA-256 of the whole file.
 
         Args:
@@ -105,7 +98,7 @@ class Digests:
             self._known.popitem(last=False)
         return digest
 
-    async def _go_on(self, begun: _Begun, file: OpenFile, checksums: Checksums, turns: Turns) -> None:
+    async def _go_on(self, begun: _Begun, file: OpenFile, checksums: Checksums, turns: TurnGiver) -> None:
         """Hash the rest of the file."""
         info = file.info
         async with aclosing(file.read(Span(begun.position, info.size), lambda _: self._run_size)) as runs:
@@ -115,11 +108,7 @@ class Digests:
                 checksums.record(info, Block(begun.position, data, checksum))
                 begun.hash, begun.position = hashed, begun.position + len(data)
         if begun.position != info.size:
-            raise DataLossError(
-                f"{info.name}: the store stopped at byte {begun.position}, before {info.size}",
-                name=info.name,
-                offset=begun.position,
-            )
+            raise stopped_short_error(info, begun.position, info.size)
 
 
 def _hashed(before: _Hash, data: Bytes) -> tuple[_Hash, int]:

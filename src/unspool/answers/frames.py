@@ -13,23 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Protocol, TypeVar
 
 from unspool.answers.checksums import Checksums
 from unspool.answers.digests import Digests
 from unspool.answers.kept import KeptChecksums
+from unspool.answers.patience import AsWanted, Patience, Sizes
+from unspool.answers.spans import span_of, stopped_short_error
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, ReadRequest, Span, Summary
-from unspool.errors import DataLossError, ServerError, StartPastEndError
+from unspool.errors import ServerError
 from unspool.options import ServiceOptions
 from unspool.stores.base import AtOnce, OpenFile
 from unspool.stores.revisions import check_revision
-
-T = TypeVar("T")
-
 
 _GROWING_BLOCKS = 8
 """Blocks of one size before the size may grow. A fast client gets the largest blocks after 8 MiB. Fewer blocks would measure
@@ -37,57 +35,6 @@ nothing: flow control windows and buffers hold a few MiB, which look as if the c
 
 _LARGEST_BLOCKS = 16
 """Blocks of one size before the size may change, once it has reached its largest."""
-
-
-class Patience(Protocol):
-    """How the sender of the frames waits for the store."""
-
-    async def patiently(self, awaitable: Awaitable[T]) -> T:
-        """Wait for something other than the client. The sender may send heartbeats meanwhile."""
-        ...
-
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait for a turn at CPU-heavy work. The turn lasts for the `with` block and up to the next await after it."""
-        ...
-
-    @property
-    def crowded(self) -> bool:
-        """Whether other streams wait for a turn. If so, reading ahead gains nothing."""
-        ...
-
-
-class Sizes(Protocol):
-    """The block sizes of one read."""
-
-    def first(self, length: int) -> int:
-        """Return the size of the first block of a read of `length` bytes."""
-        ...
-
-    def next(self, seconds: float) -> int:
-        """Return the size of the next block, after one that took `seconds` to send."""
-        ...
-
-    @property
-    def at_largest(self) -> bool:
-        """Whether the size has reached its largest."""
-        ...
-
-
-class AsWanted:
-    """All blocks have the size asked for."""
-
-    at_largest = True
-
-    def __init__(self, wanted: int) -> None:
-        self._wanted = wanted
-
-    def first(self, length: int) -> int:  # noqa: ARG002 - see Sizes
-        """See `Sizes.first`."""
-        return self._wanted
-
-    def next(self, seconds: float) -> int:  # noqa: ARG002 - see Sizes
-        """See `Sizes.next`."""
-        return self._wanted
 
 
 class FrameMaker:
@@ -244,24 +191,3 @@ async def runs_of(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) 
 def unchanged(info: FileInfo) -> Frame:
     """Return the frame for a file that is still at the revision whose bytes the client has."""
     return Frame(Header(info, info.size, 0), summary=Summary(info.size, at_end=True, crc32c=info.crc32c))
-
-
-def stopped_short_error(info: FileInfo, position: int, stop: int) -> DataLossError:
-    """Return the error for a store that returned fewer bytes than it said it holds."""
-    return DataLossError(f"{info.name}: the store stopped at byte {position}, before {stop}", name=info.name, offset=position)
-
-
-def span_of(wanted: ReadRequest, info: FileInfo) -> Span:
-    """Return the span of the file that a request asks for, cut at the file's end.
-
-    Raises:
-        StartPastEndError: the request begins beyond the end of the file; at the end is fine.
-    """
-    if wanted.start > info.size:
-        raise StartPastEndError(
-            f"{info.name}: asked for the bytes from {wanted.start}, but the file ends at {info.size}",
-            name=info.name,
-            offset=wanted.start,
-        )
-    length = info.size - wanted.start if wanted.length is None else wanted.length
-    return Span(wanted.start, min(wanted.start + length, info.size))

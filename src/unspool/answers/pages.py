@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from unspool.answers.checksums import Checksums
-from unspool.answers.frames import Patience
+from unspool.answers.patience import Patience
 from unspool.core.model import FileInfo, ListRequest, Page
 from unspool.options import ServiceOptions
 from unspool.stores.base import Store

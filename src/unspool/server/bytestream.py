@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from unspool.answers.frames import runs_of, span_of, stopped_short_error
+from unspool.answers.frames import runs_of
+from unspool.answers.spans import span_of, stopped_short_error
 from unspool.core.model import ReadRequest
 from unspool.ingest.base import Ingester
 from unspool.options import ServiceOptions

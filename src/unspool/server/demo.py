@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from unspool.answers.frames import Patience, Sizes, runs_of, span_of
+from unspool.answers.frames import runs_of
+from unspool.answers.patience import Patience, Sizes
+from unspool.answers.spans import span_of, stopped_short_error
 from unspool.core.model import Bytes, ReadRequest, Span
-from unspool.errors import DataLossError
 from unspool.options import ServiceOptions
 from unspool.rpc.demowire import CHUNK_SIZE, SERVICE, decode_request, encode_response
 from unspool.server.entry import Asked, Call, Method
@@ -72,6 +73,5 @@ async def _chunks(file: OpenFile, span: Span, sizes: Sizes, patience: Patience) 
             rest = bytes(view[whole:])
     if position != span.stop:
         # Without this error, the short chunk below would tell the client that the file ends here.
-        name = file.info.name
-        raise DataLossError(f"{name}: the store stopped at byte {position}, before {span.stop}", name=name, offset=position)
+        raise stopped_short_error(file.info, position, span.stop)
     yield rest
