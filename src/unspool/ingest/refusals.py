@@ -21,7 +21,7 @@ from unspool.errors import (
     UnspoolError,
 )
 from unspool.local.entries import is_no_name
-from unspool.stores.oserrors import ours
+from unspool.stores.oserrors import store_error
 
 log = logging.getLogger("unspool.ingest")
 
@@ -70,7 +70,7 @@ def _told_of(error: OSError, name: str) -> UnspoolError:
     if kind is not None:
         return kind(f"{name}: {said}", name=name)
     log.warning("receiving %r failed: %s", name, error)
-    return ours(error, name)
+    return store_error(error, name)
 
 
 def _gone(error: LocalFileError, name: str) -> ServerError:

@@ -26,7 +26,7 @@ from unspool.errors import UnspoolError
 from unspool.stores.base import SmallFile
 from unspool.stores.localfile import Describe, check_read, check_regular, open_regular, pread
 from unspool.stores.localwalk import WAY_THROUGH, Root, check_served
-from unspool.stores.oserrors import ours
+from unspool.stores.oserrors import store_error
 from unspool.stores.stamps import seconds_until_a_write_shows
 from unspool.stores.writers import clean_before, keeps_pages_dirty
 
@@ -64,7 +64,7 @@ def _as_many_as_fit(reader: _Reader, reads: Iterable[tuple[str, _Read]], most_by
         except UnspoolError as error:
             answers.append(error)
         except OSError as error:
-            answers.append(ours(error, name))
+            answers.append(store_error(error, name))
         else:
             if answer is None:
                 break

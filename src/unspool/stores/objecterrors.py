@@ -44,10 +44,10 @@ def mapped(name: str, *but: type[Exception]) -> Iterator[None]:
     except but:
         raise
     except (FileNotFoundError, ValueError, BaseError) as error:
-        raise ours(error, name) from None  # the cause would show its URL in a traceback
+        raise store_error(error, name) from None  # the cause would show its URL in a traceback
 
 
-def ours(error: Exception, name: str) -> errors.UnspoolError:
+def store_error(error: Exception, name: str) -> errors.UnspoolError:
     """Return the error that stands for an error of obstore about `name`."""
     if isinstance(error, FileNotFoundError):
         return errors.NotFoundError(f"{name}: no such file", name=name)

@@ -47,10 +47,10 @@ def mapped(name: str) -> Iterator[None]:
     except UnspoolError:
         raise
     except OSError as error:
-        raise ours(error, name) from error
+        raise store_error(error, name) from error
 
 
-def ours(error: OSError, name: str) -> UnspoolError:
+def store_error(error: OSError, name: str) -> UnspoolError:
     """Return the error that stands for an OSError about `name`."""
     if error.errno == errno.ENAMETOOLONG:
         return InvalidNameError(f"{name[:40]!r}...: a part is longer than the file system allows", name=name)
