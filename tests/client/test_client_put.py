@@ -500,6 +500,7 @@ async def test_while_the_disk_is_slow_the_client_says_that_it_is_alive(tmp_path:
 
     monkeypatch.setattr(_Stream, "send", watch)
     monkeypatch.setattr(FileSource, "read", slow)
+    monkeypatch.setattr(FileSource, "read_at_once", lambda *_: None)
     monkeypatch.setattr("unspool.client.uploadstream._HEARTBEAT", 0.001)
     await Client(transport=lab.transport).put(lab.path, NAME)
     assert lab.there() == DATA

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -60,6 +62,36 @@ def test_a_file_is_read_and_summed_in_any_order(big: Path) -> None:
         assert source.checksum() == crc32c(DATA)
         source.check()
         source.forget(len(DATA))
+
+
+def test_what_is_in_memory_is_read_at_once(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without waiting come the same blocks, in a buffer that they share, and they are summed once."""
+    monkeypatch.setattr("unspool.system.pagecache._NO_WAIT", 0)  # as if every file were in memory
+    with FileSource(big) as source:
+        for start in range(0, len(DATA), 1 << 20):
+            span = Span(start, min(start + (1 << 20), len(DATA)))
+            block = source.read_at_once(span)
+            assert block is not None
+            assert (block.offset, bytes(block.data)) == (start, DATA[start : span.stop])
+            assert block.crc32c == crc32c(DATA[start : span.stop])
+        assert source.checksum() == crc32c(DATA)
+        assert source.read_at_once(Span(len(DATA) - 1, len(DATA) + 1)) is None, "it is for `read` to say that it is shorter"
+
+
+def test_what_is_not_in_memory_is_not_read_at_once(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a block that a disk has to fetch nothing is returned or summed; a disk that fails is an error."""
+    monkeypatch.setattr("unspool.system.pagecache._NO_WAIT", 0)
+    with FileSource(big) as source:
+        monkeypatch.setattr(os, "preadv", lambda *_: 5)
+        assert source.read_at_once(Span(0, len(DATA))) is None
+        assert source.checksum() is None
+        monkeypatch.setattr(os, "preadv", partial(_raise, OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(LocalFileError, match="cannot be read: input/output error"):
+            source.read_at_once(Span(0, 10))
+
+
+def _raise(error: Exception, *_: object) -> None:
+    raise error
 
 
 def test_what_was_read_is_not_read_again_to_be_summed(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:

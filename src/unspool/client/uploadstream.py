@@ -1,6 +1,6 @@
 """One stream of an upload: what is sent and what comes back, at the same time.
 
-    the disk -> one block read ahead -> send   --+
+    the disk -> the next block -> send         --+
                                                  +-- the sender decides (core/sender.py)
                                        receive --+
 
@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unspool.client.events import Advanced
-from unspool.client.material import Material
+from unspool.client.material import Blocks, Material
 from unspool.core.blocksizing import USUAL
-from unspool.core.model import Block
+from unspool.core.model import Span
 from unspool.core.sender import Sender, State
 from unspool.core.uploading import End, UploadOpened, UploadProgress, UploadRefused, UploadRequest
 from unspool.errors import StalledError, UnspoolError
@@ -159,13 +158,13 @@ class Exchange:
         return True
 
     async def _send_blocks(self, good: int) -> None:
-        coming = self._next_block()
-        while coming is not None:
-            block = await asyncio.wrap_future(coming)
+        blocks = Blocks(self._material)
+        while (span := self._next_span()) is not None:
+            block = await blocks.next(span)
             if block is None or self._sender.state is not State.SENDING:
                 return
             self._sender.sent(block)
-            coming = self._next_block()  # read while this one is sent
+            blocks.read_ahead(self._next_span())
             begun = self._clock.monotonic()
             if not await self._send(UploadRequest(block=block)):
                 return
@@ -175,9 +174,8 @@ class Exchange:
             self._transfer.observer.notify(Advanced(good, self._transfer.id))
             await self._transfer.sent(size, self._clock.monotonic() - begun)
 
-    def _next_block(self) -> Future[Block | None] | None:
-        span = self._sender.next_span(self._transfer.block_size or USUAL)
-        return None if span is None else self._material.read(span)
+    def _next_span(self) -> Span | None:
+        return self._sender.next_span(self._transfer.block_size or USUAL)
 
     async def _send(self, request: UploadRequest) -> bool:
         async with self._sending:

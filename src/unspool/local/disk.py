@@ -49,6 +49,11 @@ class Disk:
         self._thread.shutdown(wait=True)
 
 
+async def outcome(future: Future[T]) -> T:
+    """Return what a thread has done, or wait for it. If it is done already, the event loop is not woken for it."""
+    return future.result() if future.done() else await asyncio.wrap_future(future)
+
+
 def _close_unwanted(opening: Future[C]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()

@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from unspool.core.checksum import combine, crc32c
-from unspool.core.model import Attributes, Block, Span
+from unspool.core.model import Attributes, Block, Bytes, Span
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.errors import LocalFileError, SourceChangedError
 from unspool.local.oserrors import unreadable
+from unspool.system.pagecache import PageCache
 
 _READ_SIZE = 1 << 20
 """Bytes per read when a span is summed: it fits into the processor's cache, and a cancelled caller does not wait for long."""
@@ -41,6 +42,10 @@ class Source(Protocol):
 
     def read(self, span: Span) -> Block | None:
         """Return a block that begins where the span does, and is shorter only at the end; None if nothing is there."""
+        ...
+
+    def read_at_once(self, span: Span) -> Block | None:
+        """Do the same if that needs no waiting; else return None. The data of the block is good until the next call."""
         ...
 
     def summed(self, span: Span) -> Iterator[tuple[int, int]]:
@@ -94,6 +99,8 @@ class FileSource:
         self.size = self._status.st_size
         self.attributes = Attributes(self._status.st_mtime_ns, executable=bool(self._status.st_mode & stat.S_IXUSR))
         self._table = SegmentTable(segment_size_for(self.size))
+        self._cache = PageCache(self._descriptor)
+        self._buffer = memoryview(b"")
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +124,19 @@ class FileSource:
             raise unreadable(self.path, error) from error
         if len(data) < span.length:
             raise self._changed(f"it ends at byte {span.start + len(data)}")
+        return self._block(span, data)
+
+    def read_at_once(self, span: Span) -> Block | None:
+        """Return a block with the bytes of the span if they are in memory, else None. It is good until the next call."""
+        if len(self._buffer) < span.length:
+            self._buffer = memoryview(bytearray(span.length))
+        data = self._buffer[: span.length]
+        try:
+            return self._block(span, data) if self._cache.read(data, span.start) else None
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+
+    def _block(self, span: Span, data: Bytes) -> Block:
         block = Block(span.start, data, crc32c(data))
         self._table.record(block)
         return block

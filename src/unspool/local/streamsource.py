@@ -109,6 +109,9 @@ class StreamSource:
             self._kept.popleft()
         return block
 
+    def read_at_once(self, span: Span) -> None:
+        """Return None: a read of a stream may wait for a process, or for a person."""
+
     def summed(self, span: Span) -> Iterator[tuple[int, int]]:
         """Yield the length and the CRC32C of a span that begins at byte 0.
 
