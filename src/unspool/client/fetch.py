@@ -21,7 +21,7 @@ from unspool.core.model import Block, FileInfo
 from unspool.core.ramp import Ramp
 from unspool.core.ranges import Range, Ranges
 from unspool.core.receiver import Receiver
-from unspool.local.disk import outcome
+from unspool.local.disk import Outcome
 
 
 class Fetch:
@@ -172,5 +172,5 @@ class _Stream:
     async def written(self) -> None:
         """Wait until the stream's last block is written."""
         if self.writing is not None:
-            await outcome(self.writing)
+            await Outcome(self.writing)
             self.writing = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from unspool.client.events import Rechecked
 from unspool.core.model import Block, Span
-from unspool.local.disk import Disk, outcome
+from unspool.local.disk import Disk, Outcome
 from unspool.local.source import Source
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Blocks:
                 return block
             self._left = _AHEAD
             ahead = self._material.read(span)
-        return await outcome(ahead)
+        return await Outcome(ahead)
 
     def read_ahead(self, span: Span | None) -> None:
         """Begin to read the next block, if it may have to be waited for."""

@@ -8,7 +8,7 @@ An ingester knows nothing of gRPC, streams or clients. It raises only errors of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeAlias
 
 from unspool.core.model import Block, FileInfo, Span
@@ -38,8 +38,11 @@ class Upload(Protocol):
         """Set when another opening has taken the upload over."""
         ...
 
-    async def write(self, block: Block) -> None:
-        """Write a block, which was verified, at its offset. What was there before at that place is forgotten."""
+    def write(self, block: Block) -> Awaitable[None]:
+        """Begin to write a block, which was verified, at its offset. The caller awaits the end before it writes another.
+
+        What was there before at that place is forgotten.
+        """
         ...
 
     async def checksum(self, span: Span) -> int:

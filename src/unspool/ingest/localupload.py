@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from unspool.ingest.refusals import served
 from unspool.ingest.staging import Staging
 from unspool.ingest.target import Targets
 from unspool.ingest.uploadfile import UploadFile
+from unspool.local.disk import Outcome
 from unspool.stores.threads import Threads
 
 T = TypeVar("T")
@@ -72,9 +73,9 @@ class LocalUpload:
         self._taken = False
         self._closed = False
 
-    async def write(self, block: Block) -> None:
+    def write(self, block: Block) -> Awaitable[None]:
         """See `Upload.write`."""
-        await self._run(lambda part: part.write(block))
+        return Outcome(self._threads.submit(lambda: self._alone(lambda part: part.write(block))))
 
     async def checksum(self, span: Span) -> int:
         """See `Upload.checksum`."""

@@ -7,7 +7,7 @@ It keeps uploads until they are committed or abandoned, and what was committed a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 
 from unspool.core.checksum import crc32c
@@ -164,8 +164,11 @@ class MemoryUpload:
         if self.taken_over.is_set():
             raise TakenOverError(f"{self._opens.name}: another stream goes on with this upload", name=self._opens.name)
 
-    async def write(self, block: Block) -> None:
+    def write(self, block: Block) -> Awaitable[None]:
         """See `Upload.write`."""
+        return asyncio.ensure_future(self._write(block))
+
+    async def _write(self, block: Block) -> None:
         self._check()
         data = self._staged.data
         if len(data) < block.end:

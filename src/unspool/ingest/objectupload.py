@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -96,13 +96,16 @@ class ObjectUpload:
 
     # Receiving
 
-    async def write(self, block: Block) -> None:
+    def write(self, block: Block) -> Awaitable[None]:
         """See `Upload.write`."""
+        return asyncio.ensure_future(self._write(block))
+
+    async def _write(self, block: Block) -> None:
         for number, within, piece in divided(block, self._part_size):
             self._check()
-            await self._write(number, within, piece)
+            await self._write_piece(number, within, piece)
 
-    async def _write(self, number: int, within: int, piece: Block) -> None:
+    async def _write_piece(self, number: int, within: int, piece: Block) -> None:
         name, size = self._opens.name, self._opens.size
         if number >= MOST_PARTS:
             most = counted(MOST_PARTS * self._part_size, "byte")

@@ -1,7 +1,7 @@
 """Takes one stream of an upload: its messages go in, and the bytes go to an ingester. It knows nothing of gRPC.
 
-Rule 1: while a block is written, the next one may be received and verified, and no further one. So memory is bounded, and a
-        slow disk slows the client down.
+Rule 1: while a block is written, the next one is verified, and no further one. So memory is bounded, and a slow disk slows the
+        client down.
 Rule 2: what was received is made durable every so many bytes, and so long after a byte, while more is received.
 Rule 3: however a stream ends, what was received of the upload is kept.
 """
@@ -59,7 +59,7 @@ class Taking:
         self._acceptor = Acceptor(block_size=options.largest_block, most_bytes=ingester.largest_file)
         self._opens: UploadOpen | None = None
         self._upload: Upload | None = None
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: Awaitable[None] | None = None
         self._unsynced = 0
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -102,7 +102,7 @@ class Taking:
             if await upload.checksum(Span(block.offset, block.end)) != block.crc32c:
                 raise self._acceptor.mismatch()
             return
-        self._writing = asyncio.ensure_future(upload.write(block))
+        self._writing = upload.write(block)
         self._unsynced += len(block.data)
         if self._unsynced >= self._options.sync_bytes:
             self._due.set()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -49,9 +49,18 @@ class Disk:
         self._thread.shutdown(wait=True)
 
 
-async def outcome(future: Future[T]) -> T:
-    """Return what a thread has done, or wait for it. If it is done already, the event loop is not woken for it."""
-    return future.result() if future.done() else await asyncio.wrap_future(future)
+class Outcome(Generic[T]):
+    """What a thread returns or raises, to be awaited. If it is done by then, the event loop is not woken for it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Future[T]) -> None:
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self._future.done():
+            yield from asyncio.wrap_future(self._future)
+        return self._future.result()
 
 
 def _close_unwanted(opening: Future[C]) -> None:
