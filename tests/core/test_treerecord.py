@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from unspool.core.checksum import crc32c
-from unspool.core.model import Attributes
-from unspool.core.tree import Recorded
-from unspool.core.treerecord import OWNER, decode_owner, decode_row, encode_owner, encode_row, key_of
+from unspool.core.model import Attributes, FileInfo
+from unspool.core.tree import FetchNeed, Local, Recorded, fetch_need, lacks
+from unspool.core.treerecord import OWNER, decode_owner, decode_row, encode_owner, encode_row, key_of, vouches
 
 TEXT = st.text(max_size=12)
 NUMBERS = st.integers(-(1 << 70), 1 << 70)
@@ -50,10 +52,42 @@ def test_a_row_says_nothing_of_another_file(name: str, other: str, recorded: Rec
     assert all(decode_row(key[:cut], key[cut:] + said) is None for cut in range(len(key)))
 
 
+FEW = st.integers(0, 1)
+FEW_GIVEN = st.builds(Attributes, st.none() | FEW, executable=st.none() | st.booleans())
+
+
+@given(
+    st.builds(Recorded, st.sampled_from("rs"), FEW, FEW, FEW, FEW, FEW_GIVEN),
+    st.builds(FileInfo, st.just("a"), FEW, st.sampled_from("rs"), FEW_GIVEN, st.none() | FEW),
+    st.builds(Local, FEW, FEW, FEW, st.booleans()),
+)
+def test_a_row_vouches_only_for_what_need_not_be_fetched(recorded: Recorded, info: FileInfo, local: Local) -> None:
+    """A row that vouches for a file without being decoded says, when decoded, that the file is here and lacks nothing."""
+    if vouches(*encode_row("a", recorded), info, local):
+        assert fetch_need(info, recorded, local) == (FetchNeed.NOTHING, None)
+        assert not lacks(info.attributes, recorded, local)
+
+
+@given(KEPT, st.data())
+def test_a_row_vouches_for_the_very_file_and_no_other(recorded: Recorded, data: st.DataObject) -> None:
+    """The row of a file that is here as it was recorded vouches for it; damaged, or with another name, it does not."""
+    checksum = data.draw(st.sampled_from([None, recorded.crc32c]))
+    info = FileInfo("a", recorded.size, recorded.revision, recorded.given, checksum)
+    local = Local(recorded.size, recorded.modified_ns, recorded.inode, executable=recorded.given.executable is True)
+    key, value = encode_row("a", recorded)
+    assert vouches(key, value, info, local)
+    assert not vouches(b"b", value, info, local)
+    at = data.draw(st.integers(0, len(value) - 1))
+    damaged = value[:at] + bytes([value[at] ^ data.draw(st.integers(1, 255))]) + value[at + 1 :]
+    assert not vouches(key, damaged, info, local)
+    assert not vouches(key, value, replace(info, crc32c=recorded.crc32c + 1), local)
+
+
 @pytest.mark.parametrize("said", [None, 17, 1.5, "text", b"", b"abc"])
 def test_what_is_no_row_says_nothing(said: object) -> None:
     """Whatever else a database may hold in a row's place is not believed."""
     assert decode_row(b"a", said) is None
+    assert not vouches(b"a", said, FileInfo("a", 0, ""), Local(0, 0, 0))
 
 
 @pytest.mark.parametrize(

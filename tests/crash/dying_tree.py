@@ -20,6 +20,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.reserved import HOME
 from unspool.core.tree import Recorded
+from unspool.core.treerecord import decode_row
 from unspool.local.outcome import ReceivedFile
 from unspool.local.record import Record
 from unspool.local.tree import TreeDestination
@@ -77,7 +78,8 @@ def known_in(path: Path) -> dict[str, Recorded]:
     home = os.open(path / HOME, os.O_RDONLY)
     record = Record(home, path)
     try:
-        return record.find(NEW)
+        found = {key.decode(): decode_row(key, value) for key, value in record.find([name.encode() for name in NEW]).items()}
+        return {name: recorded for name, recorded in found.items() if recorded is not None}
     finally:
         record.close()
         os.close(home)

@@ -95,7 +95,7 @@ def known_in(tree: Path, names: Iterable[str]) -> int:
     home = os.open(tree / HOME, os.O_RDONLY)
     record = Record(home, tree)
     try:
-        return len(record.find(names))
+        return len(record.find([name.encode() for name in names]))
     finally:
         record.close()
         os.close(home)

@@ -207,5 +207,5 @@ def test_no_record_knows_nothing() -> None:
     """Without a record no entry is found, and adding one has no effect."""
     none = NoRecord()
     none.add([(b"a", b"b")])
-    assert none.find(["a"]) == {}
+    assert none.find([b"a"]) == {}
     none.close()

@@ -37,7 +37,7 @@ class Span:
         return self.stop - self.start
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attributes:
     """Metadata of a file. The store fills it in, and the client applies it to the local file.
 
@@ -74,7 +74,7 @@ class FileInfo:
     name: str
     size: int
     revision: str
-    attributes: Attributes = NO_ATTRIBUTES
+    attributes: Attributes = field(default_factory=Attributes)
     crc32c: int | None = None
     sha256: bytes | None = None
 

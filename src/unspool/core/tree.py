@@ -9,9 +9,10 @@ Rule 2: a file counts as here only if its bytes are confirmed: by the tree's rec
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import field
 from enum import Enum, auto
 
-from unspool.core.model import NO_ATTRIBUTES, Attributes, FileInfo
+from unspool.core.model import Attributes, FileInfo
 from unspool.core.names import check_name
 from unspool.core.reserved import is_home, is_unfinished, may_be_reserved
 from unspool.core.value import value
@@ -85,7 +86,7 @@ class Recorded:
     crc32c: int
     modified_ns: int
     inode: int
-    given: Attributes = NO_ATTRIBUTES
+    given: Attributes = field(default_factory=Attributes)
 
     def is_of(self, local: Local) -> bool:
         """Whether a local file is the one that the record was made of."""

@@ -5,11 +5,11 @@ Offsets, sizes and lengths are in bytes. These types do not depend on how they a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from unspool.core.model import NO_ATTRIBUTES, Attributes, Block, Bytes, FileInfo, Span
+from unspool.core.model import Attributes, Block, Bytes, FileInfo, Span
 from unspool.core.value import value
 from unspool.errors import UnspoolError
 
@@ -77,7 +77,7 @@ class UploadOpen:
     size: int | None = None
     crc32c: int | None = None
     sha256: bytes | None = None
-    attributes: Attributes = NO_ATTRIBUTES
+    attributes: Attributes = field(default_factory=Attributes)
     discard: tuple[Span, ...] = ()
     transfer_id: str = ""
     attempt: int = 0
@@ -173,7 +173,7 @@ class NewFile:
     data: Bytes
     crc32c: int
     condition: Condition = ANYTHING
-    attributes: Attributes = NO_ATTRIBUTES
+    attributes: Attributes = field(default_factory=Attributes)
 
 
 WrittenFile: TypeAlias = FileInfo | UnspoolError

@@ -14,8 +14,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from unspool.core.tree import Recorded
+from unspool.core.treerecord import decode_row, key_of
 from unspool.local.entries import open_ours
-from unspool.local.record import DATABASE_ERRORS, RECORD_NAME, find_entries, find_owner
+from unspool.local.record import DATABASE_ERRORS, RECORD_NAME, find_owner, find_rows
 
 
 class PeekedRecord:
@@ -40,11 +41,13 @@ class PeekedRecord:
 
     def find(self, names: Iterable[str]) -> dict[str, Recorded]:
         """Return the entries of these files, by name. Files without an entry are left out."""
-        found: dict[str, Recorded] = {}
+        keys = {key_of(name): name for name in names}
+        found: dict[bytes, object] = {}
         if self._database is not None:
             with contextlib.suppress(*DATABASE_ERRORS):
-                find_entries(self._database, names, found)
-        return found
+                find_rows(self._database, list(keys), found)
+        entries = {name: decode_row(key, found.get(key)) for key, name in keys.items()}
+        return {name: recorded for name, recorded in entries.items() if recorded is not None}
 
     def owner(self) -> tuple[str, str] | None:
         """Return the source and the directory that the record belongs to; None if it does not say."""

@@ -18,7 +18,7 @@ import errno
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -26,8 +26,7 @@ from urllib.parse import quote
 
 from unspool.core.names import MAX_NAME_BYTES
 from unspool.core.reserved import HOME
-from unspool.core.tree import Recorded
-from unspool.core.treerecord import OWNER, decode_owner, decode_row, key_of
+from unspool.core.treerecord import OWNER, decode_owner
 from unspool.local.entries import open_ours, remove, status_of
 
 T = TypeVar("T")
@@ -98,7 +97,7 @@ DATABASE_ERRORS = (sqlite3.Error, UnicodeError)
 class NoRecord:
     """Replaces the record if none is kept. It is always empty."""
 
-    def find(self, names: Iterable[str]) -> dict[str, Recorded]:  # noqa: ARG002 - as `Record` has it
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, object]:  # noqa: ARG002 - as `Record` has it
         """See `Record.find`."""
         return {}
 
@@ -139,12 +138,12 @@ class Record:
             self._end()
             self._recover(error)
 
-    def find(self, names: Iterable[str]) -> dict[str, Recorded]:
-        """Return the entries of these files, by name. Files without an entry are left out."""
-        found: dict[str, Recorded] = {}
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, object]:
+        """Return the values of the rows with these keys, which nobody has checked. Keys without a row are left out."""
+        found: dict[bytes, object] = {}
         if self._database is not None:
             try:
-                find_entries(self._database, names, found)
+                find_rows(self._database, keys, found)
             except DATABASE_ERRORS as error:
                 self._recover(error)
         return found
@@ -293,20 +292,17 @@ class Record:
                 database.close()
 
 
-def find_entries(database: sqlite3.Connection, names: Iterable[str], found: dict[str, Recorded]) -> None:
-    """Add the entries of these files to `found`, by name. Files without an entry are left out, and damaged rows too.
+def find_rows(database: sqlite3.Connection, keys: Sequence[bytes], found: dict[bytes, object]) -> None:
+    """Add the values of the rows with these keys to `found`. Keys without a row are left out.
 
     Raises:
         sqlite3.Error, UnicodeError: the database is damaged, or the system refuses access. `found` has what was read before.
     """
-    keys = {key: name for name in names if len(key := key_of(name)) <= MAX_NAME_BYTES}
-    for key, value in _select(database, list(keys)):
-        if key in keys and (recorded := decode_row(key, value)) is not None:
-            found[keys[key]] = recorded
+    found.update(_select(database, [key for key in keys if len(key) <= MAX_NAME_BYTES]))
 
 
 def find_owner(database: sqlite3.Connection) -> tuple[str, str] | None:
-    """Return the source and the directory that the record belongs to; None if it does not say. Raises as `find_entries`."""
+    """Return the source and the directory that the record belongs to; None if it does not say. Raises as `find_rows`."""
     return next((decode_owner(value) for _, value in _select(database, [OWNER])), None)
 
 

@@ -31,7 +31,7 @@ from unspool.core.tree import (
     made_executable,
     relative_path_of,
 )
-from unspool.core.treerecord import encode_row
+from unspool.core.treerecord import decode_row, encode_row, key_of, vouches
 from unspool.core.whole import agreement
 from unspool.errors import LocalFileError, ProtocolError, UnspoolError
 from unspool.local.destination import Destination
@@ -150,13 +150,14 @@ class TreeDestination:
         out = Outcome()
         rows: list[tuple[bytes, bytes]] = []
         infos = list(infos)
-        known = self._home.record.find(info.name for info in infos)
+        keys = [key_of(info.name) for info in infos]
+        known = self._home.record.find(keys)
         self._directories.forget()
-        for info in infos:
-            out.listed += 1
+        out.listed = len(infos)
+        for info, key in zip(infos, keys, strict=True):
             out.listed_bytes += max(info.size, 0)
             try:
-                self._look_at(info, known.get(info.name), out, rows)
+                self._look_at(info, (key, known.get(key)), out, rows)
             except UnspoolError as error:
                 out.failures.append(Failure(info.name, error))
             except OSError as error:
@@ -164,7 +165,7 @@ class TreeDestination:
         self._home.record.add(rows)
         return out
 
-    def _look_at(self, info: FileInfo, recorded: Recorded | None, out: Outcome, rows: list[tuple[bytes, bytes]]) -> None:
+    def _look_at(self, info: FileInfo, row: tuple[bytes, object], out: Outcome, rows: list[tuple[bytes, bytes]]) -> None:
         if info.size < 0:
             raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
         path = relative_path_of(info.name, self._below)
@@ -180,9 +181,14 @@ class TreeDestination:
             if stat.S_ISREG(status.st_mode):
                 local = Local(status.st_size, status.st_mtime_ns, status.st_ino, bool(status.st_mode & stat.S_IXUSR))
                 mode = status.st_mode & 0o777
+                if not self._reread and vouches(*row, info, local):
+                    out.kept += 1
+                    out.kept_bytes += info.size
+                    return
             elif not stat.S_ISLNK(status.st_mode):
                 raise LocalFileError(f"{self._path / str(path)}: is there already, and is not a regular file")
         small = info.size <= SMALL
+        recorded = decode_row(*row)
         needed, checksum = fetch_need(info, recorded, local, reread=self._reread)
         takes_back = local is not None and made_executable(recorded, local)
         wanted = Wanted(info, path, mode, takes_back)

@@ -90,23 +90,18 @@ def decode_info(message: pb.FileInfo) -> FileInfo:
             f"{len(revision)} and a media type of {len(content_type)}: "
             f"at most {MAX_NAME_BYTES}, {LONGEST_REVISION} and {_LONGEST_CONTENT_TYPE} are taken"
         )
-    sha256 = message.sha256 if message.HasField("sha256") else None
+    has = message.HasField
+    sha256 = message.sha256 if has("sha256") else None
     if sha256 is not None and len(sha256) != SHA256_BYTES:
         raise errors.ProtocolError(
             f"{abridged(name)}: the server gives a SHA-256 of {counted(len(sha256), 'byte')}: it has {SHA256_BYTES}", name=name
         )
-    return FileInfo(
-        name,
-        message.size,
-        revision,
-        Attributes(
-            decode_time(message.modified) if message.HasField("modified") else None,
-            content_type,
-            message.executable if message.HasField("executable") else None,
-        ),
-        message.crc32c if message.HasField("crc32c") else None,
-        sha256,
+    attributes = Attributes(
+        decode_time(message.modified) if has("modified") else None,
+        content_type,
+        message.executable if has("executable") else None,
     )
+    return FileInfo(name, message.size, revision, attributes, message.crc32c if has("crc32c") else None, sha256)
 
 
 def encode_stat_request(name: str) -> bytes:
