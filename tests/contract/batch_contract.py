@@ -133,6 +133,20 @@ class BatchContract(ABC):
         assert len(messages) < 20
         assert max(sum(len(p.frame.block.data) for p in m if p.frame and p.frame.block) for m in messages) <= 1 << 20
 
+    @given(sizes=contents, pinned=st.sets(st.integers(0, 4)))
+    @in_one_fixture
+    async def test_files_that_may_be_packed_come_as_others_do(self, sizes: list[int], pinned: set[int]) -> None:
+        """If the caller has the descriptions, every file comes whole all the same; only its attributes may be left out."""
+        store = MemoryStore({f"{number}.bin": LARGE[number : number + size] for number, size in enumerate(sizes)})
+        infos = [await store.stat(f"{number}.bin") for number in range(len(sizes))]
+        files = [WantedFile(info.name, info.revision if number in pinned else None) for number, info in enumerate(infos)]
+        async with self.connected(store) as transport:
+            answers = await answers_of(transport, BatchRequest(tuple(files), packs=True))
+        for answer, info, (number, size) in zip(answers, infos, enumerate(sizes), strict=True):
+            assert not isinstance(answer, UnspoolError)
+            assert (answer[0].name, answer[0].size, answer[0].revision) == (info.name, info.size, info.revision)
+            assert answer[1] == LARGE[number : number + size]
+
     async def test_an_error_ends_its_file_only(self) -> None:
         """What is wrong with a file is told in its place, by its name, as a read of it alone would; the others come."""
         store = MemoryStore({"dir/a": SMALL, "large": LARGE})

@@ -32,6 +32,7 @@ batch_requests = st.builds(
     block_size=st.none() | positive_int32s,
     transfer_id=st.text(max_size=20),
     attempt=st.integers(0, 2**31 - 1),
+    packs=st.booleans(),
 )
 indexes = st.integers(0, 3) | st.integers(-(2**31), 2**31 - 1)
 framed = st.builds(Piece, indexes, frames)
@@ -286,7 +287,14 @@ raw_errors = raw.message(
 raw_pieces = st.lists(
     st.one_of(raw_frames, raw.field(4, raw.VARINT, raw.varints), raw.delimited(5, raw_errors)), max_size=4
 ).map(b"".join)
-raw_messages = raw.message(raw.delimited(1, raw_pieces), largest=3)
+raw_packs = raw.message(
+    raw.field(1, raw.VARINT, raw.varints),
+    raw.delimited(2, st.lists(st.integers(0, 4), max_size=3).map(bytes)),
+    raw.delimited(3, st.integers(0, 3).map(lambda count: b"crc!" * count)),
+    raw.delimited(4, st.binary(max_size=6)),
+    largest=4,
+)
+raw_messages = raw.message(raw.delimited(1, raw_pieces), largest=3) | raw.message(raw.delimited(2, raw_packs), largest=1)
 raw_wanted = raw.message(
     raw.delimited(1, st.binary(max_size=6)),
     raw.delimited(2, st.binary(max_size=6)),
@@ -318,9 +326,14 @@ def test_hostile_pieces_are_pieces_or_no_message(data: bytes, files: list[Wanted
     try:
         pieces = batchwire.decode_pieces(data, files)
     except ProtocolError:
-        assert refuses(pb.ReadFilesResponse, data)
+        assert refuses(pb.ReadFilesResponse, data) or pb.ReadFilesResponse.FromString(data).HasField("pack")
         return
     message = pb.ReadFilesResponse.FromString(data)
+    if message.HasField("pack"):
+        assert sum(len(piece.frame.block.data) for piece in pieces if piece.frame and piece.frame.block) == len(
+            message.pack.data
+        )
+        return
     assert [piece.index for piece in pieces] == [each.index for each in message.pieces]
     for piece, each in zip(pieces, message.pieces, strict=True):
         assert (piece.error is not None) == each.HasField("error")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from unspool import LocalStore, MemoryStore
-from unspool.core.model import Attributes, BatchRequest, FileInfo, ListRequest, Omission, Page, WantedFile
+from unspool.core.model import Attributes, BatchRequest, FileInfo, ListRequest, Omission, Page, Piece, WantedFile
 from unspool.errors import NotFoundError, VerificationError
 from unspool.rpc import batchwire
 from unspool.stores.memory import _MemoryFile
@@ -19,6 +19,7 @@ from unspool.testing.conformance import check
 from unspool.testing.faultserver import FaultServer
 from unspool.testing.http2 import Http2Connection
 from unspool.testing.readingpoints import POINTS
+from unspool.v1 import file_service_pb2 as pb
 
 DATA = Random(0).randbytes(300_000)
 
@@ -200,8 +201,47 @@ async def test_a_server_without_batches_is_not_broken() -> None:
     async with WithoutBatches(MemoryStore({"f": DATA})) as server:
         findings = [finding async for finding in check(server.address)]
     skipped = {finding.point: finding.detail for finding in findings if finding.outcome == "skip"}
-    assert set(skipped) == {"batch", "batch-errors", "batch-sizes", "batch-start", "batch-unless", "batch-length"}
+    assert set(skipped) == {
+        "batch",
+        "batch-errors",
+        "batch-sizes",
+        "batch-start",
+        "batch-unless",
+        "batch-length",
+        "batch-packs",
+    }
     assert set(skipped.values()) == {"the server has no ReadFiles"}
+
+
+def _broken(pack: pb.FilePack, fault: str) -> None:
+    match fault:
+        case "bytes":
+            pack.data = pack.data[:-1] + bytes([pack.data[-1] ^ 1])
+        case "checksum":
+            pack.crc32c[-1] ^= 1
+        case "size":
+            pack.sizes[-1] -= 1
+        case "file":
+            pack.first += 1
+
+
+@pytest.mark.parametrize("fault", ["bytes", "checksum", "size", "file", "unasked"])
+async def test_a_server_with_broken_packs_fails_their_point(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack with other bytes, checksums, sizes or files, or one that was not asked for, is found."""
+    encode = batchwire.encode_pieces
+
+    def encoded(pieces: Sequence[Piece], request: BatchRequest | None = None) -> bytes:
+        if request is not None and fault == "unasked":
+            request = replace(request, packs=True)
+        message = pb.ReadFilesResponse.FromString(encode(pieces, request))
+        if message.HasField("pack"):
+            _broken(message.pack, fault)
+        return message.SerializeToString()
+
+    monkeypatch.setattr(batchwire, "encode_pieces", encoded)
+    async with serve(MemoryStore({"f": DATA})) as address:
+        (finding,) = [finding async for finding in check(address, points=["batch-packs"])]
+    assert finding.outcome == "fail"
 
 
 @pytest.mark.parametrize("point", ["batch-start", "batch-unless", "batch-length"])

@@ -620,7 +620,10 @@ type ReadFilesRequest struct {
 	// Chosen by the client, the same in all attempts of one transfer. For logs only; may be empty.
 	TransferId string `protobuf:"bytes,3,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
 	// Which attempt of the transfer this is, from 1. For logs only; 0 is unknown.
-	Attempt       int32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt int32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Whether small files may come in packs. Set it if you have the descriptions of the files, from a listing for example: a pack
+	// has none. An older server ignores this field.
+	Packs         bool `protobuf:"varint,5,opt,name=packs,proto3" json:"packs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -681,6 +684,13 @@ func (x *ReadFilesRequest) GetAttempt() int32 {
 		return x.Attempt
 	}
 	return 0
+}
+
+func (x *ReadFilesRequest) GetPacks() bool {
+	if x != nil {
+		return x.Packs
+	}
+	return false
 }
 
 // One file of a batch, or one span of it: `length` bytes from `start` on.
@@ -772,13 +782,15 @@ func (x *FileToRead) GetLength() int64 {
 	return 0
 }
 
-// One message of a batch: the next pieces, in the order of the request. A message without pieces is a heartbeat.
+// One message of a batch: the next pieces or a pack, in the order of the request. A message with neither is a heartbeat.
 //
 // A stream that ends with OK has answered every file of the request, each with a summary or an error.
 type ReadFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next pieces. A small file is one piece, and a message may carry many. A large file is many pieces.
-	Pieces        []*FilePiece `protobuf:"bytes,1,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	Pieces []*FilePiece `protobuf:"bytes,1,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	// The next files, all of them small. Only if the request has `packs`, and never in a message with pieces.
+	Pack          *FilePack `protobuf:"bytes,2,opt,name=pack,proto3,oneof" json:"pack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -820,6 +832,87 @@ func (x *ReadFilesResponse) GetPieces() []*FilePiece {
 	return nil
 }
 
+func (x *ReadFilesResponse) GetPack() *FilePack {
+	if x != nil {
+		return x.Pack
+	}
+	return nil
+}
+
+// Several small files, which follow each other in the request. Each is whole, not empty, and at the `revision` that the request
+// has for it. Files that were requested without a revision, or not as a whole, come in pieces.
+type FilePack struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The index of the first file in the request.
+	First int32 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	// The size of each file, in bytes.
+	Sizes []int64 `protobuf:"varint,2,rep,packed,name=sizes,proto3" json:"sizes,omitempty"`
+	// The CRC32C of each file: as many as there are sizes.
+	Crc32C []uint32 `protobuf:"fixed32,3,rep,packed,name=crc32c,proto3" json:"crc32c,omitempty"`
+	// The bytes of the files, one after another.
+	Data          []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilePack) Reset() {
+	*x = FilePack{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilePack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilePack) ProtoMessage() {}
+
+func (x *FilePack) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilePack.ProtoReflect.Descriptor instead.
+func (*FilePack) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FilePack) GetFirst() int32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *FilePack) GetSizes() []int64 {
+	if x != nil {
+		return x.Sizes
+	}
+	return nil
+}
+
+func (x *FilePack) GetCrc32C() []uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return nil
+}
+
+func (x *FilePack) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // The next part of one file of a batch: the fields of a ReadFileResponse, or the error that ends the file. Each file is a
 // header, then blocks, then a summary. An error may come in place of any of them, and is the last piece of its file. A client
 // ignores a piece with none of the four.
@@ -843,7 +936,7 @@ type FilePiece struct {
 
 func (x *FilePiece) Reset() {
 	*x = FilePiece{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[11]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +948,7 @@ func (x *FilePiece) String() string {
 func (*FilePiece) ProtoMessage() {}
 
 func (x *FilePiece) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[11]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +961,7 @@ func (x *FilePiece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilePiece.ProtoReflect.Descriptor instead.
 func (*FilePiece) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{11}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FilePiece) GetIndex() int32 {
@@ -925,7 +1018,7 @@ type FileError struct {
 
 func (x *FileError) Reset() {
 	*x = FileError{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[12]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1030,7 @@ func (x *FileError) String() string {
 func (*FileError) ProtoMessage() {}
 
 func (x *FileError) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[12]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1043,7 @@ func (x *FileError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileError.ProtoReflect.Descriptor instead.
 func (*FileError) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{12}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FileError) GetCode() int32 {
@@ -1005,7 +1098,7 @@ type ListFilesRequest struct {
 
 func (x *ListFilesRequest) Reset() {
 	*x = ListFilesRequest{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[13]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1110,7 @@ func (x *ListFilesRequest) String() string {
 func (*ListFilesRequest) ProtoMessage() {}
 
 func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[13]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1123,7 @@ func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesRequest.ProtoReflect.Descriptor instead.
 func (*ListFilesRequest) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{13}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListFilesRequest) GetPrefix() string {
@@ -1072,7 +1165,7 @@ type ListFilesResponse struct {
 
 func (x *ListFilesResponse) Reset() {
 	*x = ListFilesResponse{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[14]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1177,7 @@ func (x *ListFilesResponse) String() string {
 func (*ListFilesResponse) ProtoMessage() {}
 
 func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[14]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1190,7 @@ func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesResponse.ProtoReflect.Descriptor instead.
 func (*ListFilesResponse) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{14}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListFilesResponse) GetFiles() []*FileInfo {
@@ -1137,7 +1230,7 @@ type Omission struct {
 
 func (x *Omission) Reset() {
 	*x = Omission{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[15]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1242,7 @@ func (x *Omission) String() string {
 func (*Omission) ProtoMessage() {}
 
 func (x *Omission) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[15]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1255,7 @@ func (x *Omission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Omission.ProtoReflect.Descriptor instead.
 func (*Omission) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{15}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Omission) GetReason() string {
@@ -1202,7 +1295,7 @@ type WriteFileRequest struct {
 
 func (x *WriteFileRequest) Reset() {
 	*x = WriteFileRequest{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[16]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1307,7 @@ func (x *WriteFileRequest) String() string {
 func (*WriteFileRequest) ProtoMessage() {}
 
 func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[16]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1320,7 @@ func (x *WriteFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileRequest.ProtoReflect.Descriptor instead.
 func (*WriteFileRequest) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{16}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WriteFileRequest) GetOpen() *UploadOpen {
@@ -1292,7 +1385,7 @@ type UploadOpen struct {
 
 func (x *UploadOpen) Reset() {
 	*x = UploadOpen{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[17]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1397,7 @@ func (x *UploadOpen) String() string {
 func (*UploadOpen) ProtoMessage() {}
 
 func (x *UploadOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[17]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1410,7 @@ func (x *UploadOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadOpen.ProtoReflect.Descriptor instead.
 func (*UploadOpen) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{17}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UploadOpen) GetUploadId() []byte {
@@ -1455,7 +1548,7 @@ type GoodSpan struct {
 
 func (x *GoodSpan) Reset() {
 	*x = GoodSpan{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[18]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1560,7 @@ func (x *GoodSpan) String() string {
 func (*GoodSpan) ProtoMessage() {}
 
 func (x *GoodSpan) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[18]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1573,7 @@ func (x *GoodSpan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoodSpan.ProtoReflect.Descriptor instead.
 func (*GoodSpan) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{18}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GoodSpan) GetStart() int64 {
@@ -1517,7 +1610,7 @@ type UploadCommit struct {
 
 func (x *UploadCommit) Reset() {
 	*x = UploadCommit{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[19]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1622,7 @@ func (x *UploadCommit) String() string {
 func (*UploadCommit) ProtoMessage() {}
 
 func (x *UploadCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[19]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1635,7 @@ func (x *UploadCommit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCommit.ProtoReflect.Descriptor instead.
 func (*UploadCommit) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{19}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UploadCommit) GetSize() int64 {
@@ -1579,7 +1672,7 @@ type WriteFileResponse struct {
 
 func (x *WriteFileResponse) Reset() {
 	*x = WriteFileResponse{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[20]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1684,7 @@ func (x *WriteFileResponse) String() string {
 func (*WriteFileResponse) ProtoMessage() {}
 
 func (x *WriteFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[20]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1697,7 @@ func (x *WriteFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFileResponse.ProtoReflect.Descriptor instead.
 func (*WriteFileResponse) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{20}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WriteFileResponse) GetOpened() *UploadOpened {
@@ -1651,7 +1744,7 @@ type UploadOpened struct {
 
 func (x *UploadOpened) Reset() {
 	*x = UploadOpened{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[21]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1756,7 @@ func (x *UploadOpened) String() string {
 func (*UploadOpened) ProtoMessage() {}
 
 func (x *UploadOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[21]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1769,7 @@ func (x *UploadOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadOpened.ProtoReflect.Descriptor instead.
 func (*UploadOpened) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{21}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UploadOpened) GetGood() []*GoodSpan {
@@ -1713,7 +1806,7 @@ type UploadProgress struct {
 
 func (x *UploadProgress) Reset() {
 	*x = UploadProgress{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[22]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1818,7 @@ func (x *UploadProgress) String() string {
 func (*UploadProgress) ProtoMessage() {}
 
 func (x *UploadProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[22]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1831,7 @@ func (x *UploadProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadProgress.ProtoReflect.Descriptor instead.
 func (*UploadProgress) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{22}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UploadProgress) GetReceived() int64 {
@@ -1769,7 +1862,7 @@ type UploadRefused struct {
 
 func (x *UploadRefused) Reset() {
 	*x = UploadRefused{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[23]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1874,7 @@ func (x *UploadRefused) String() string {
 func (*UploadRefused) ProtoMessage() {}
 
 func (x *UploadRefused) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[23]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +1887,7 @@ func (x *UploadRefused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRefused.ProtoReflect.Descriptor instead.
 func (*UploadRefused) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{23}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UploadRefused) GetError() *FileError {
@@ -1826,7 +1919,7 @@ type WriteFilesRequest struct {
 
 func (x *WriteFilesRequest) Reset() {
 	*x = WriteFilesRequest{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[24]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +1931,7 @@ func (x *WriteFilesRequest) String() string {
 func (*WriteFilesRequest) ProtoMessage() {}
 
 func (x *WriteFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[24]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +1944,7 @@ func (x *WriteFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFilesRequest.ProtoReflect.Descriptor instead.
 func (*WriteFilesRequest) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{24}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WriteFilesRequest) GetFiles() []*SmallFile {
@@ -1903,7 +1996,7 @@ type SmallFile struct {
 
 func (x *SmallFile) Reset() {
 	*x = SmallFile{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[25]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2008,7 @@ func (x *SmallFile) String() string {
 func (*SmallFile) ProtoMessage() {}
 
 func (x *SmallFile) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[25]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2021,7 @@ func (x *SmallFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SmallFile.ProtoReflect.Descriptor instead.
 func (*SmallFile) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{25}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SmallFile) GetName() string {
@@ -2025,7 +2118,7 @@ type WriteFilesResponse struct {
 
 func (x *WriteFilesResponse) Reset() {
 	*x = WriteFilesResponse{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[26]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2130,7 @@ func (x *WriteFilesResponse) String() string {
 func (*WriteFilesResponse) ProtoMessage() {}
 
 func (x *WriteFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[26]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2143,7 @@ func (x *WriteFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteFilesResponse.ProtoReflect.Descriptor instead.
 func (*WriteFilesResponse) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{26}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WriteFilesResponse) GetResults() []*WrittenFile {
@@ -2073,7 +2166,7 @@ type WrittenFile struct {
 
 func (x *WrittenFile) Reset() {
 	*x = WrittenFile{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[27]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2178,7 @@ func (x *WrittenFile) String() string {
 func (*WrittenFile) ProtoMessage() {}
 
 func (x *WrittenFile) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[27]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2191,7 @@ func (x *WrittenFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrittenFile.ProtoReflect.Descriptor instead.
 func (*WrittenFile) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{27}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WrittenFile) GetCommitted() *FileInfo {
@@ -2128,7 +2221,7 @@ type StatUploadRequest struct {
 
 func (x *StatUploadRequest) Reset() {
 	*x = StatUploadRequest{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[28]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2233,7 @@ func (x *StatUploadRequest) String() string {
 func (*StatUploadRequest) ProtoMessage() {}
 
 func (x *StatUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[28]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2246,7 @@ func (x *StatUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatUploadRequest.ProtoReflect.Descriptor instead.
 func (*StatUploadRequest) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{28}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StatUploadRequest) GetUploadId() []byte {
@@ -2183,7 +2276,7 @@ type StatUploadResponse struct {
 
 func (x *StatUploadResponse) Reset() {
 	*x = StatUploadResponse{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[29]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2288,7 @@ func (x *StatUploadResponse) String() string {
 func (*StatUploadResponse) ProtoMessage() {}
 
 func (x *StatUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[29]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +2301,7 @@ func (x *StatUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatUploadResponse.ProtoReflect.Descriptor instead.
 func (*StatUploadResponse) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{29}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StatUploadResponse) GetOpened() *UploadOpened {
@@ -2238,7 +2331,7 @@ type AbandonUploadRequest struct {
 
 func (x *AbandonUploadRequest) Reset() {
 	*x = AbandonUploadRequest{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[30]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2343,7 @@ func (x *AbandonUploadRequest) String() string {
 func (*AbandonUploadRequest) ProtoMessage() {}
 
 func (x *AbandonUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[30]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2356,7 @@ func (x *AbandonUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbandonUploadRequest.ProtoReflect.Descriptor instead.
 func (*AbandonUploadRequest) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{30}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AbandonUploadRequest) GetUploadId() []byte {
@@ -2289,7 +2382,7 @@ type AbandonUploadResponse struct {
 
 func (x *AbandonUploadResponse) Reset() {
 	*x = AbandonUploadResponse{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[31]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2394,7 @@ func (x *AbandonUploadResponse) String() string {
 func (*AbandonUploadResponse) ProtoMessage() {}
 
 func (x *AbandonUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[31]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2407,7 @@ func (x *AbandonUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbandonUploadResponse.ProtoReflect.Descriptor instead.
 func (*AbandonUploadResponse) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{31}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{32}
 }
 
 // Asks for a file to be deleted.
@@ -2334,7 +2427,7 @@ type DeleteFileRequest struct {
 
 func (x *DeleteFileRequest) Reset() {
 	*x = DeleteFileRequest{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[32]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2439,7 @@ func (x *DeleteFileRequest) String() string {
 func (*DeleteFileRequest) ProtoMessage() {}
 
 func (x *DeleteFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[32]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2452,7 @@ func (x *DeleteFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteFileRequest.ProtoReflect.Descriptor instead.
 func (*DeleteFileRequest) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{32}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DeleteFileRequest) GetName() string {
@@ -2401,7 +2494,7 @@ type DeleteFileResponse struct {
 
 func (x *DeleteFileResponse) Reset() {
 	*x = DeleteFileResponse{}
-	mi := &file_unspool_v1_file_service_proto_msgTypes[33]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2506,7 @@ func (x *DeleteFileResponse) String() string {
 func (*DeleteFileResponse) ProtoMessage() {}
 
 func (x *DeleteFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_unspool_v1_file_service_proto_msgTypes[33]
+	mi := &file_unspool_v1_file_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2519,7 @@ func (x *DeleteFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteFileResponse.ProtoReflect.Descriptor instead.
 func (*DeleteFileResponse) Descriptor() ([]byte, []int) {
-	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{33}
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeleteFileResponse) GetDeleted() *FileInfo {
@@ -2495,14 +2588,15 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\x03end\x18\x01 \x01(\x03R\x03end\x12\x15\n" +
 	"\x06at_end\x18\x02 \x01(\bR\x05atEnd\x12\x1b\n" +
 	"\x06crc32c\x18\x03 \x01(\aH\x00R\x06crc32c\x88\x01\x01B\t\n" +
-	"\a_crc32c\"\xae\x01\n" +
+	"\a_crc32c\"\xc4\x01\n" +
 	"\x10ReadFilesRequest\x12,\n" +
 	"\x05files\x18\x01 \x03(\v2\x16.unspool.v1.FileToReadR\x05files\x12\"\n" +
 	"\n" +
 	"block_size\x18\x02 \x01(\x05H\x00R\tblockSize\x88\x01\x01\x12\x1f\n" +
 	"\vtransfer_id\x18\x03 \x01(\tR\n" +
 	"transferId\x12\x18\n" +
-	"\aattempt\x18\x04 \x01(\x05R\aattemptB\r\n" +
+	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x14\n" +
+	"\x05packs\x18\x05 \x01(\bR\x05packsB\r\n" +
 	"\v_block_size\"\xdd\x01\n" +
 	"\n" +
 	"FileToRead\x12\x12\n" +
@@ -2514,9 +2608,16 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\t_revisionB\b\n" +
 	"\x06_startB\x12\n" +
 	"\x10_unless_revisionB\t\n" +
-	"\a_length\"B\n" +
+	"\a_length\"z\n" +
 	"\x11ReadFilesResponse\x12-\n" +
-	"\x06pieces\x18\x01 \x03(\v2\x15.unspool.v1.FilePieceR\x06pieces\"\x91\x02\n" +
+	"\x06pieces\x18\x01 \x03(\v2\x15.unspool.v1.FilePieceR\x06pieces\x12-\n" +
+	"\x04pack\x18\x02 \x01(\v2\x14.unspool.v1.FilePackH\x00R\x04pack\x88\x01\x01B\a\n" +
+	"\x05_pack\"b\n" +
+	"\bFilePack\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x05R\x05first\x12\x14\n" +
+	"\x05sizes\x18\x02 \x03(\x03R\x05sizes\x12\x16\n" +
+	"\x06crc32c\x18\x03 \x03(\aR\x06crc32c\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"\x91\x02\n" +
 	"\tFilePiece\x12\x14\n" +
 	"\x05index\x18\x04 \x01(\x05R\x05index\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x12.unspool.v1.HeaderH\x00R\x06header\x88\x01\x01\x12,\n" +
@@ -2687,7 +2788,7 @@ func file_unspool_v1_file_service_proto_rawDescGZIP() []byte {
 	return file_unspool_v1_file_service_proto_rawDescData
 }
 
-var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*FileInfo)(nil),              // 0: unspool.v1.FileInfo
 	(*StatFileRequest)(nil),       // 1: unspool.v1.StatFileRequest
@@ -2700,92 +2801,94 @@ var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*ReadFilesRequest)(nil),      // 8: unspool.v1.ReadFilesRequest
 	(*FileToRead)(nil),            // 9: unspool.v1.FileToRead
 	(*ReadFilesResponse)(nil),     // 10: unspool.v1.ReadFilesResponse
-	(*FilePiece)(nil),             // 11: unspool.v1.FilePiece
-	(*FileError)(nil),             // 12: unspool.v1.FileError
-	(*ListFilesRequest)(nil),      // 13: unspool.v1.ListFilesRequest
-	(*ListFilesResponse)(nil),     // 14: unspool.v1.ListFilesResponse
-	(*Omission)(nil),              // 15: unspool.v1.Omission
-	(*WriteFileRequest)(nil),      // 16: unspool.v1.WriteFileRequest
-	(*UploadOpen)(nil),            // 17: unspool.v1.UploadOpen
-	(*GoodSpan)(nil),              // 18: unspool.v1.GoodSpan
-	(*UploadCommit)(nil),          // 19: unspool.v1.UploadCommit
-	(*WriteFileResponse)(nil),     // 20: unspool.v1.WriteFileResponse
-	(*UploadOpened)(nil),          // 21: unspool.v1.UploadOpened
-	(*UploadProgress)(nil),        // 22: unspool.v1.UploadProgress
-	(*UploadRefused)(nil),         // 23: unspool.v1.UploadRefused
-	(*WriteFilesRequest)(nil),     // 24: unspool.v1.WriteFilesRequest
-	(*SmallFile)(nil),             // 25: unspool.v1.SmallFile
-	(*WriteFilesResponse)(nil),    // 26: unspool.v1.WriteFilesResponse
-	(*WrittenFile)(nil),           // 27: unspool.v1.WrittenFile
-	(*StatUploadRequest)(nil),     // 28: unspool.v1.StatUploadRequest
-	(*StatUploadResponse)(nil),    // 29: unspool.v1.StatUploadResponse
-	(*AbandonUploadRequest)(nil),  // 30: unspool.v1.AbandonUploadRequest
-	(*AbandonUploadResponse)(nil), // 31: unspool.v1.AbandonUploadResponse
-	(*DeleteFileRequest)(nil),     // 32: unspool.v1.DeleteFileRequest
-	(*DeleteFileResponse)(nil),    // 33: unspool.v1.DeleteFileResponse
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*FilePack)(nil),              // 11: unspool.v1.FilePack
+	(*FilePiece)(nil),             // 12: unspool.v1.FilePiece
+	(*FileError)(nil),             // 13: unspool.v1.FileError
+	(*ListFilesRequest)(nil),      // 14: unspool.v1.ListFilesRequest
+	(*ListFilesResponse)(nil),     // 15: unspool.v1.ListFilesResponse
+	(*Omission)(nil),              // 16: unspool.v1.Omission
+	(*WriteFileRequest)(nil),      // 17: unspool.v1.WriteFileRequest
+	(*UploadOpen)(nil),            // 18: unspool.v1.UploadOpen
+	(*GoodSpan)(nil),              // 19: unspool.v1.GoodSpan
+	(*UploadCommit)(nil),          // 20: unspool.v1.UploadCommit
+	(*WriteFileResponse)(nil),     // 21: unspool.v1.WriteFileResponse
+	(*UploadOpened)(nil),          // 22: unspool.v1.UploadOpened
+	(*UploadProgress)(nil),        // 23: unspool.v1.UploadProgress
+	(*UploadRefused)(nil),         // 24: unspool.v1.UploadRefused
+	(*WriteFilesRequest)(nil),     // 25: unspool.v1.WriteFilesRequest
+	(*SmallFile)(nil),             // 26: unspool.v1.SmallFile
+	(*WriteFilesResponse)(nil),    // 27: unspool.v1.WriteFilesResponse
+	(*WrittenFile)(nil),           // 28: unspool.v1.WrittenFile
+	(*StatUploadRequest)(nil),     // 29: unspool.v1.StatUploadRequest
+	(*StatUploadResponse)(nil),    // 30: unspool.v1.StatUploadResponse
+	(*AbandonUploadRequest)(nil),  // 31: unspool.v1.AbandonUploadRequest
+	(*AbandonUploadResponse)(nil), // 32: unspool.v1.AbandonUploadResponse
+	(*DeleteFileRequest)(nil),     // 33: unspool.v1.DeleteFileRequest
+	(*DeleteFileResponse)(nil),    // 34: unspool.v1.DeleteFileResponse
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
 }
 var file_unspool_v1_file_service_proto_depIdxs = []int32{
-	34, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
+	35, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
 	0,  // 1: unspool.v1.StatFileResponse.info:type_name -> unspool.v1.FileInfo
 	5,  // 2: unspool.v1.ReadFileResponse.header:type_name -> unspool.v1.Header
 	6,  // 3: unspool.v1.ReadFileResponse.block:type_name -> unspool.v1.Block
 	7,  // 4: unspool.v1.ReadFileResponse.summary:type_name -> unspool.v1.Summary
 	0,  // 5: unspool.v1.Header.info:type_name -> unspool.v1.FileInfo
 	9,  // 6: unspool.v1.ReadFilesRequest.files:type_name -> unspool.v1.FileToRead
-	11, // 7: unspool.v1.ReadFilesResponse.pieces:type_name -> unspool.v1.FilePiece
-	5,  // 8: unspool.v1.FilePiece.header:type_name -> unspool.v1.Header
-	6,  // 9: unspool.v1.FilePiece.block:type_name -> unspool.v1.Block
-	7,  // 10: unspool.v1.FilePiece.summary:type_name -> unspool.v1.Summary
-	12, // 11: unspool.v1.FilePiece.error:type_name -> unspool.v1.FileError
-	35, // 12: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
-	0,  // 13: unspool.v1.ListFilesResponse.files:type_name -> unspool.v1.FileInfo
-	15, // 14: unspool.v1.ListFilesResponse.omitted:type_name -> unspool.v1.Omission
-	17, // 15: unspool.v1.WriteFileRequest.open:type_name -> unspool.v1.UploadOpen
-	6,  // 16: unspool.v1.WriteFileRequest.block:type_name -> unspool.v1.Block
-	19, // 17: unspool.v1.WriteFileRequest.commit:type_name -> unspool.v1.UploadCommit
-	34, // 18: unspool.v1.UploadOpen.modified:type_name -> google.protobuf.Timestamp
-	18, // 19: unspool.v1.UploadOpen.discard:type_name -> unspool.v1.GoodSpan
-	21, // 20: unspool.v1.WriteFileResponse.opened:type_name -> unspool.v1.UploadOpened
-	22, // 21: unspool.v1.WriteFileResponse.progress:type_name -> unspool.v1.UploadProgress
-	0,  // 22: unspool.v1.WriteFileResponse.committed:type_name -> unspool.v1.FileInfo
-	23, // 23: unspool.v1.WriteFileResponse.refused:type_name -> unspool.v1.UploadRefused
-	18, // 24: unspool.v1.UploadOpened.good:type_name -> unspool.v1.GoodSpan
-	35, // 25: unspool.v1.UploadOpened.expires_after:type_name -> google.protobuf.Duration
-	12, // 26: unspool.v1.UploadRefused.error:type_name -> unspool.v1.FileError
-	18, // 27: unspool.v1.UploadRefused.good:type_name -> unspool.v1.GoodSpan
-	25, // 28: unspool.v1.WriteFilesRequest.files:type_name -> unspool.v1.SmallFile
-	34, // 29: unspool.v1.SmallFile.modified:type_name -> google.protobuf.Timestamp
-	27, // 30: unspool.v1.WriteFilesResponse.results:type_name -> unspool.v1.WrittenFile
-	0,  // 31: unspool.v1.WrittenFile.committed:type_name -> unspool.v1.FileInfo
-	12, // 32: unspool.v1.WrittenFile.error:type_name -> unspool.v1.FileError
-	21, // 33: unspool.v1.StatUploadResponse.opened:type_name -> unspool.v1.UploadOpened
-	0,  // 34: unspool.v1.StatUploadResponse.committed:type_name -> unspool.v1.FileInfo
-	0,  // 35: unspool.v1.DeleteFileResponse.deleted:type_name -> unspool.v1.FileInfo
-	1,  // 36: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
-	3,  // 37: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
-	8,  // 38: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
-	13, // 39: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
-	16, // 40: unspool.v1.FileService.WriteFile:input_type -> unspool.v1.WriteFileRequest
-	24, // 41: unspool.v1.FileService.WriteFiles:input_type -> unspool.v1.WriteFilesRequest
-	28, // 42: unspool.v1.FileService.StatUpload:input_type -> unspool.v1.StatUploadRequest
-	30, // 43: unspool.v1.FileService.AbandonUpload:input_type -> unspool.v1.AbandonUploadRequest
-	32, // 44: unspool.v1.FileService.DeleteFile:input_type -> unspool.v1.DeleteFileRequest
-	2,  // 45: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
-	4,  // 46: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
-	10, // 47: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
-	14, // 48: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
-	20, // 49: unspool.v1.FileService.WriteFile:output_type -> unspool.v1.WriteFileResponse
-	26, // 50: unspool.v1.FileService.WriteFiles:output_type -> unspool.v1.WriteFilesResponse
-	29, // 51: unspool.v1.FileService.StatUpload:output_type -> unspool.v1.StatUploadResponse
-	31, // 52: unspool.v1.FileService.AbandonUpload:output_type -> unspool.v1.AbandonUploadResponse
-	33, // 53: unspool.v1.FileService.DeleteFile:output_type -> unspool.v1.DeleteFileResponse
-	45, // [45:54] is the sub-list for method output_type
-	36, // [36:45] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	12, // 7: unspool.v1.ReadFilesResponse.pieces:type_name -> unspool.v1.FilePiece
+	11, // 8: unspool.v1.ReadFilesResponse.pack:type_name -> unspool.v1.FilePack
+	5,  // 9: unspool.v1.FilePiece.header:type_name -> unspool.v1.Header
+	6,  // 10: unspool.v1.FilePiece.block:type_name -> unspool.v1.Block
+	7,  // 11: unspool.v1.FilePiece.summary:type_name -> unspool.v1.Summary
+	13, // 12: unspool.v1.FilePiece.error:type_name -> unspool.v1.FileError
+	36, // 13: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
+	0,  // 14: unspool.v1.ListFilesResponse.files:type_name -> unspool.v1.FileInfo
+	16, // 15: unspool.v1.ListFilesResponse.omitted:type_name -> unspool.v1.Omission
+	18, // 16: unspool.v1.WriteFileRequest.open:type_name -> unspool.v1.UploadOpen
+	6,  // 17: unspool.v1.WriteFileRequest.block:type_name -> unspool.v1.Block
+	20, // 18: unspool.v1.WriteFileRequest.commit:type_name -> unspool.v1.UploadCommit
+	35, // 19: unspool.v1.UploadOpen.modified:type_name -> google.protobuf.Timestamp
+	19, // 20: unspool.v1.UploadOpen.discard:type_name -> unspool.v1.GoodSpan
+	22, // 21: unspool.v1.WriteFileResponse.opened:type_name -> unspool.v1.UploadOpened
+	23, // 22: unspool.v1.WriteFileResponse.progress:type_name -> unspool.v1.UploadProgress
+	0,  // 23: unspool.v1.WriteFileResponse.committed:type_name -> unspool.v1.FileInfo
+	24, // 24: unspool.v1.WriteFileResponse.refused:type_name -> unspool.v1.UploadRefused
+	19, // 25: unspool.v1.UploadOpened.good:type_name -> unspool.v1.GoodSpan
+	36, // 26: unspool.v1.UploadOpened.expires_after:type_name -> google.protobuf.Duration
+	13, // 27: unspool.v1.UploadRefused.error:type_name -> unspool.v1.FileError
+	19, // 28: unspool.v1.UploadRefused.good:type_name -> unspool.v1.GoodSpan
+	26, // 29: unspool.v1.WriteFilesRequest.files:type_name -> unspool.v1.SmallFile
+	35, // 30: unspool.v1.SmallFile.modified:type_name -> google.protobuf.Timestamp
+	28, // 31: unspool.v1.WriteFilesResponse.results:type_name -> unspool.v1.WrittenFile
+	0,  // 32: unspool.v1.WrittenFile.committed:type_name -> unspool.v1.FileInfo
+	13, // 33: unspool.v1.WrittenFile.error:type_name -> unspool.v1.FileError
+	22, // 34: unspool.v1.StatUploadResponse.opened:type_name -> unspool.v1.UploadOpened
+	0,  // 35: unspool.v1.StatUploadResponse.committed:type_name -> unspool.v1.FileInfo
+	0,  // 36: unspool.v1.DeleteFileResponse.deleted:type_name -> unspool.v1.FileInfo
+	1,  // 37: unspool.v1.FileService.StatFile:input_type -> unspool.v1.StatFileRequest
+	3,  // 38: unspool.v1.FileService.ReadFile:input_type -> unspool.v1.ReadFileRequest
+	8,  // 39: unspool.v1.FileService.ReadFiles:input_type -> unspool.v1.ReadFilesRequest
+	14, // 40: unspool.v1.FileService.ListFiles:input_type -> unspool.v1.ListFilesRequest
+	17, // 41: unspool.v1.FileService.WriteFile:input_type -> unspool.v1.WriteFileRequest
+	25, // 42: unspool.v1.FileService.WriteFiles:input_type -> unspool.v1.WriteFilesRequest
+	29, // 43: unspool.v1.FileService.StatUpload:input_type -> unspool.v1.StatUploadRequest
+	31, // 44: unspool.v1.FileService.AbandonUpload:input_type -> unspool.v1.AbandonUploadRequest
+	33, // 45: unspool.v1.FileService.DeleteFile:input_type -> unspool.v1.DeleteFileRequest
+	2,  // 46: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
+	4,  // 47: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
+	10, // 48: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
+	15, // 49: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
+	21, // 50: unspool.v1.FileService.WriteFile:output_type -> unspool.v1.WriteFileResponse
+	27, // 51: unspool.v1.FileService.WriteFiles:output_type -> unspool.v1.WriteFilesResponse
+	30, // 52: unspool.v1.FileService.StatUpload:output_type -> unspool.v1.StatUploadResponse
+	32, // 53: unspool.v1.FileService.AbandonUpload:output_type -> unspool.v1.AbandonUploadResponse
+	34, // 54: unspool.v1.FileService.DeleteFile:output_type -> unspool.v1.DeleteFileResponse
+	46, // [46:55] is the sub-list for method output_type
+	37, // [37:46] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_unspool_v1_file_service_proto_init() }
@@ -2799,29 +2902,30 @@ func file_unspool_v1_file_service_proto_init() {
 	file_unspool_v1_file_service_proto_msgTypes[7].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[8].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[9].OneofWrappers = []any{}
-	file_unspool_v1_file_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[10].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[12].OneofWrappers = []any{}
 	file_unspool_v1_file_service_proto_msgTypes[13].OneofWrappers = []any{}
-	file_unspool_v1_file_service_proto_msgTypes[16].OneofWrappers = []any{}
-	file_unspool_v1_file_service_proto_msgTypes[17].OneofWrappers = []any{
+	file_unspool_v1_file_service_proto_msgTypes[14].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[18].OneofWrappers = []any{
 		(*UploadOpen_IfAbsent)(nil),
 		(*UploadOpen_IfRevision)(nil),
 	}
-	file_unspool_v1_file_service_proto_msgTypes[20].OneofWrappers = []any{}
-	file_unspool_v1_file_service_proto_msgTypes[25].OneofWrappers = []any{
+	file_unspool_v1_file_service_proto_msgTypes[21].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[26].OneofWrappers = []any{
 		(*SmallFile_IfAbsent)(nil),
 		(*SmallFile_IfRevision)(nil),
 	}
-	file_unspool_v1_file_service_proto_msgTypes[27].OneofWrappers = []any{}
-	file_unspool_v1_file_service_proto_msgTypes[29].OneofWrappers = []any{}
-	file_unspool_v1_file_service_proto_msgTypes[32].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[28].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[30].OneofWrappers = []any{}
+	file_unspool_v1_file_service_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_unspool_v1_file_service_proto_rawDesc), len(file_unspool_v1_file_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -57,6 +57,11 @@ class BatchPart(Protocol[A_co]):
 class Kind(Protocol[W_contra, A_co]):
     """What a batch is made of: files or spans. The first type describes one that is wanted, the second one that has arrived."""
 
+    @property
+    def packs(self) -> bool:
+        """Whether small files may come without their descriptions, which are known."""
+        ...
+
     def request(self, one: W_contra, start: int | None) -> WantedFile:
         """Return what to ask for: all of it, or the bytes from `start` on."""
         ...
@@ -145,6 +150,8 @@ class SmallFile:
 class Files:
     """Whole files, each as its listing says it is; see `Kind`."""
 
+    packs = True
+
     def request(self, one: Wanted, start: int | None) -> WantedFile:
         """See `Kind.request`."""
         return WantedFile(one.info.name, one.info.revision, start or 0)
@@ -217,6 +224,7 @@ class _Batch(Generic[W, A]):
             block_size=self._transfer.block_size,
             transfer_id=self._transfer.id,
             attempt=attempt.number,
+            packs=self._kind.packs,
         )
 
     def about(self) -> str:

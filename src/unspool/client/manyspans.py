@@ -79,6 +79,8 @@ async def read_spans(
 class _Spans:
     """The reads of one call. It is also the `Kind` of its batches."""
 
+    packs = False
+
     def __init__(
         self, seams: Seams, options: TransferOptions, observer: Observer, revisions: Mapping[str, str], *, keep_errors: bool
     ) -> None:

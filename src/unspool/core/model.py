@@ -233,12 +233,15 @@ class BatchRequest:
         files: the files wanted.
         block_size: largest block wanted; the server clamps it. None leaves it to the server.
         transfer_id, attempt: for logs only.
+        packs: whether small files may come without their descriptions, which the caller has. Then the description in a header
+            has only the name, the size and the revision.
     """
 
     files: tuple[WantedFile, ...]
     block_size: int | None = None
     transfer_id: str = ""
     attempt: int = 0
+    packs: bool = False
 
 
 @value

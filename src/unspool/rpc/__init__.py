@@ -2,7 +2,7 @@
 
 connection.py      a client's channel: calls that take and return serialised messages, and raise errors of unspool
 transport.py       the client's transport for unspool.v1; uploadstreams.py: two-way streams; demotransport.py: for demo.Files
-wire.py            messages of reading; batchwire.py: of batches; writewire.py: of uploads; deletewire.py: of deletions
+wire.py            messages of reading; batchwire.py, packs.py: batches; writewire.py: uploads; deletewire.py: deletions
 messages.py        what all messages have in common; entrylimits.py: how many entries one may have
 adminwire.py       messages of AdminService; bytestreamwire.py: of ByteStream; demowire.py: of demo.Files
 status.py          errors as gRPC's status, and back; connecterrors.py: why no server could be reached

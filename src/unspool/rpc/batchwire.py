@@ -6,7 +6,7 @@ ReadFileResponse. Serialised fields may be concatenated, so a piece is written b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from google.protobuf.message import DecodeError
@@ -16,6 +16,7 @@ from unspool.core.model import HEARTBEAT, BatchRequest, Block, Bytes, FileInfo, 
 from unspool.rpc import status, wire
 from unspool.rpc.entrylimits import check_entries, check_number, has_more_fields
 from unspool.rpc.messages import filled, parsed
+from unspool.rpc.packs import decode_pack, encode_pack
 from unspool.rpc.wire import decode_info, frame_of, frame_parts, varint
 from unspool.v1 import file_service_pb2 as pb
 
@@ -55,6 +56,7 @@ def encode_batch_request(request: BatchRequest) -> bytes:
         block_size=request.block_size,
         transfer_id=request.transfer_id,
         attempt=request.attempt,
+        packs=request.packs,
     ).SerializeToString()
 
 
@@ -85,11 +87,19 @@ def decode_batch_request(data: bytes, most_files: int | None = None) -> BatchReq
         block_size=message.block_size if message.block_size > 0 else None,
         transfer_id=message.transfer_id,
         attempt=message.attempt,
+        packs=message.packs,
     )
 
 
-def encode_pieces(pieces: Iterable[Piece]) -> bytes:
-    """Serialise a ReadFilesResponse. Without pieces it is a heartbeat."""
+def encode_pieces(pieces: Sequence[Piece], request: BatchRequest | None = None) -> bytes:
+    """Serialise a ReadFilesResponse. Without pieces it is a heartbeat.
+
+    Args:
+        pieces: the pieces of the message.
+        request: what they answer. If it says so, they may be sent as a pack.
+    """
+    if request is not None and request.packs and (packed := encode_pack(pieces, request.files)) is not None:
+        return packed
     message: list[Bytes] = []
     for piece in pieces:
         index = _INDEX + varint(piece.index) if piece.index else b""
@@ -112,6 +122,10 @@ def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> tuple[Piece,
         return pieces
     check_entries(data)
     message = parsed(pb.ReadFilesResponse(), data, errors.ProtocolError)
+    if message.HasField("pack"):
+        if message.pieces:
+            raise errors.ProtocolError("the server sent pieces and a pack in one message")
+        return decode_pack(message.pack, files)
     check_number(len(message.pieces))
     return tuple([_decode_piece(piece, files) for piece in message.pieces])
 

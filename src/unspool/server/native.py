@@ -114,7 +114,7 @@ class Native:
         async with outlet, aclosing(made) as messages:
             between_files = True
             async for pieces in messages:
-                await outlet.send(batchwire.encode_pieces(pieces), may_end=between_files)
+                await outlet.send(batchwire.encode_pieces(pieces, wanted), may_end=between_files)
                 between_files = pieces[-1].ends_file
                 for piece in pieces:
                     _note(call, piece)

@@ -139,6 +139,26 @@ async def _batch_length(probe: Probe) -> None:
     must(_file_of(answer, 2)[1] == whole[:1], "the span after them did not come")
 
 
+@BATCH_POINTS.add(
+    "batch-packs", "files come in packs only if asked for, whole and at the revision asked for; pieces will do too"
+)
+async def _batch_packs(probe: Probe) -> None:
+    whole = (await probe.read()).data
+    pinned = pb.FileToRead(name=probe.name, revision=probe.sample.revision)
+    gone = pb.FileToRead(name=probe.name, revision="no such revision")
+    for packs, files in ((False, [pinned] * 3), (True, [pb.FileToRead(name=probe.name)] * 3)):
+        must(not (await probe.read_files(*files, packs=packs)).packs, "a pack came that was not asked for, or of no revision")
+    answer = await probe.read_files(pinned, pinned, gone, pinned, packs=True)
+    came: list[int] = [piece.index for piece in answer.pieces if piece.HasField("summary") or piece.HasField("error")]
+    for pack in answer.packs:
+        came += range(pack.first, pack.first + len(pack.sizes))
+        must(list(pack.sizes) == [len(whole)] * len(pack.sizes), f"a pack has files of {list(pack.sizes)} bytes")
+        must(list(pack.crc32c) == [crc32c(whole)] * len(pack.sizes), "a checksum in a pack is not that of the file")
+        must(pack.data == whole * len(pack.sizes), "the bytes of a pack are not those of the files, one after another")
+    must(sorted(came) == [0, 1, 2, 3], f"four files were asked for; {sorted(came)} were answered")
+    must(any(piece.index == 2 and piece.HasField("error") for piece in answer.pieces), "a file of another revision came")  # noqa: PLR2004
+
+
 def _file_of(answer: Answer, index: int) -> tuple[pb.Header, bytes]:
     """Return the header and the bytes of a file of a batch. The point fails if the file is missing or incomplete."""
     pieces = [piece for piece in answer.pieces if piece.index == index]

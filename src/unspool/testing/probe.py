@@ -29,10 +29,11 @@ _PATIENCE = 30.0
 
 @dataclass(slots=True)
 class Answer:
-    """One call's answer: its messages, or the pieces of a batch, and how it ended."""
+    """One call's answer: its messages, or the pieces and packs of a batch, and how it ended."""
 
     messages: list[pb.ReadFileResponse] = field(default_factory=list)
     pieces: list[pb.FilePiece] = field(default_factory=list)
+    packs: list[pb.FilePack] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str | None = None
@@ -93,14 +94,18 @@ class Probe:
         answer.messages = [m for m in answer.messages if m.HasField("header") or m.HasField("block") or m.HasField("summary")]
         return answer
 
-    async def read_files(self, *files: pb.FileToRead, block_size: int | None = None) -> Answer:
+    async def read_files(self, *files: pb.FileToRead, block_size: int | None = None, packs: bool = False) -> Answer:
         """Call ReadFiles and return all messages. The point is skipped if the server does not have the method."""
         answer = Answer()
-        async for message in self._stream("ReadFiles", pb.ReadFilesRequest(files=files, block_size=block_size), answer):
+        request = pb.ReadFilesRequest(files=files, block_size=block_size, packs=packs)
+        async for message in self._stream("ReadFiles", request, answer):
             try:
-                answer.pieces += pb.ReadFilesResponse.FromString(message).pieces
+                response = pb.ReadFilesResponse.FromString(message)
             except DecodeError:
                 raise PointFailedError("a message came that is not a ReadFilesResponse") from None
+            must(not (response.pieces and response.HasField("pack")), "a message has pieces and a pack")
+            answer.pieces += response.pieces
+            answer.packs += [response.pack] if response.HasField("pack") else []
             answer.sizes.append(len(message))
         if answer.code is grpc.StatusCode.UNIMPLEMENTED:
             raise PointSkippedError("the server has no ReadFiles")

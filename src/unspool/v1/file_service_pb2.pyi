@@ -103,16 +103,18 @@ class Summary(_message.Message):
     def __init__(self, end: _Optional[int] = ..., at_end: bool = ..., crc32c: _Optional[int] = ...) -> None: ...
 
 class ReadFilesRequest(_message.Message):
-    __slots__ = ("files", "block_size", "transfer_id", "attempt")
+    __slots__ = ("files", "block_size", "transfer_id", "attempt", "packs")
     FILES_FIELD_NUMBER: _ClassVar[int]
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PACKS_FIELD_NUMBER: _ClassVar[int]
     files: _containers.RepeatedCompositeFieldContainer[FileToRead]
     block_size: int
     transfer_id: str
     attempt: int
-    def __init__(self, files: _Optional[_Iterable[_Union[FileToRead, _Mapping]]] = ..., block_size: _Optional[int] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+    packs: bool
+    def __init__(self, files: _Optional[_Iterable[_Union[FileToRead, _Mapping]]] = ..., block_size: _Optional[int] = ..., transfer_id: _Optional[str] = ..., attempt: _Optional[int] = ..., packs: bool = ...) -> None: ...
 
 class FileToRead(_message.Message):
     __slots__ = ("name", "revision", "start", "unless_revision", "length")
@@ -129,10 +131,24 @@ class FileToRead(_message.Message):
     def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., start: _Optional[int] = ..., unless_revision: _Optional[str] = ..., length: _Optional[int] = ...) -> None: ...
 
 class ReadFilesResponse(_message.Message):
-    __slots__ = ("pieces",)
+    __slots__ = ("pieces", "pack")
     PIECES_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
     pieces: _containers.RepeatedCompositeFieldContainer[FilePiece]
-    def __init__(self, pieces: _Optional[_Iterable[_Union[FilePiece, _Mapping]]] = ...) -> None: ...
+    pack: FilePack
+    def __init__(self, pieces: _Optional[_Iterable[_Union[FilePiece, _Mapping]]] = ..., pack: _Optional[_Union[FilePack, _Mapping]] = ...) -> None: ...
+
+class FilePack(_message.Message):
+    __slots__ = ("first", "sizes", "crc32c", "data")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    CRC32C_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    sizes: _containers.RepeatedScalarFieldContainer[int]
+    crc32c: _containers.RepeatedScalarFieldContainer[int]
+    data: bytes
+    def __init__(self, first: _Optional[int] = ..., sizes: _Optional[_Iterable[int]] = ..., crc32c: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class FilePiece(_message.Message):
     __slots__ = ("index", "header", "block", "summary", "error")
