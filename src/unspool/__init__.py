@@ -33,16 +33,10 @@ if TYPE_CHECKING:
     from unspool.client.progress import Progress
     from unspool.client.ratelimit import RateLimit
     from unspool.client.reading import Reading
-    from unspool.client.results import PutResult, Result
-    from unspool.client.treeresults import (
-        DeleteTreeResult,
-        Failure,
-        PutTreeResult,
-        TreePreviewPage,
-        TreeResult,
-        TreeVerification,
-    )
+    from unspool.client.results import Result
+    from unspool.client.treeresults import Failure, TreePreviewPage, TreeResult, TreeVerification
     from unspool.client.writer import Writer
+    from unspool.client.writeresults import DeleteTreeResult, PutResult, PutTreeResult
     from unspool.client.writing import Writing
     from unspool.core.model import Attributes, Entry, FileInfo, Omission, Page, Prefix
     from unspool.core.retry import RetryPolicy
@@ -59,7 +53,7 @@ _HOMES = {
     "CallEnd": "server.report",
     "CallObserver": "server.report",
     "Client": "client.client",
-    "DeleteTreeResult": "client.treeresults",
+    "DeleteTreeResult": "client.writeresults",
     "Entry": "core.model",
     "Event": "client.events",
     "Failure": "client.treeresults",
@@ -74,8 +68,8 @@ _HOMES = {
     "Page": "core.model",
     "Prefix": "core.model",
     "Progress": "client.progress",
-    "PutResult": "client.results",
-    "PutTreeResult": "client.treeresults",
+    "PutResult": "client.writeresults",
+    "PutTreeResult": "client.writeresults",
     "RateLimit": "client.ratelimit",
     "Reader": "local.streamsource",
     "Reading": "client.reading",

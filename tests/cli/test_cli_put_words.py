@@ -14,7 +14,7 @@ from unspool.cli.putcommand import placed
 from unspool.cli.statedir import upload_key_file, usable_key_file
 from unspool.cli.units import say_put
 from unspool.client.events import Repairing, Restarting, Started
-from unspool.client.results import PutResult
+from unspool.client.writeresults import PutResult
 from unspool.errors import AlreadyExistsError, InvalidNameError, SourceChangedError
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from client.lab import content
 from unspool.client.client import Client
 from unspool.client.events import Event, Repairing, Restarting, Retrying, Started, TransferEnded
-from unspool.client.results import PutResult
+from unspool.client.writeresults import PutResult
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.retry import RetryPolicy

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from unspool.client.client import Client
 from unspool.client.events import Event, FileFailed, TreeAdvanced
-from unspool.client.treeresults import PutTreeResult
+from unspool.client.writeresults import PutTreeResult
 from unspool.core.model import FileInfo
 from unspool.core.retry import RetryPolicy
 from unspool.core.uploading import NewFile, WrittenFile

@@ -10,9 +10,12 @@ import os
 import resource
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from unspool.errors import LocalFileError
-from unspool.options import LimitOptions
+
+if TYPE_CHECKING:
+    from unspool.options import LimitOptions
 
 _STANDARD = 3
 """Descriptors below this are standard input, output and error, and must never be anything else."""

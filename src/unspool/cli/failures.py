@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from unspool.cli.advice import with_flags
 from unspool.cli.omissions import describe_omission
-from unspool.client.treeresults import DeleteTreeResult, Failure, PutTreeResult, TreeResult
 from unspool.core.address import Address
 from unspool.core.counted import counted
 from unspool.errors import IncompleteTreeError, UnspoolError
+
+if TYPE_CHECKING:
+    from unspool.client.treeresults import Failure, TreeResult
+    from unspool.client.writeresults import DeleteTreeResult, PutTreeResult
 
 
 def describe_error(error: UnspoolError) -> dict[str, object]:

@@ -25,7 +25,7 @@ from unspool.options import Security, TransferOptions
 
 if TYPE_CHECKING:
     from unspool.client.client import Client
-    from unspool.client.results import PutResult
+    from unspool.client.writeresults import PutResult
     from unspool.core.filters import Filter
     from unspool.core.retry import RetryPolicy
 

@@ -13,7 +13,7 @@ from unspool.cli.failures import check_tree, describe_tree
 from unspool.cli.omissions import echo_omissions
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_put_tree
-from unspool.client.treeresults import PutTreeResult
+from unspool.client.writeresults import PutTreeResult
 from unspool.core.address import Address
 
 

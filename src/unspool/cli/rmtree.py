@@ -16,7 +16,7 @@ from unspool.core.counted import counted
 
 if TYPE_CHECKING:
     from unspool.client.client import Client
-    from unspool.client.treeresults import DeleteTreeResult
+    from unspool.client.writeresults import DeleteTreeResult
     from unspool.core.address import Address
 
 

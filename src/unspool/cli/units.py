@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from unspool.core.counted import counted
 
 if TYPE_CHECKING:
-    from unspool.client.results import PutResult, Result
-    from unspool.client.treeresults import PutTreeResult, TreeResult
+    from unspool.client.results import Result
+    from unspool.client.treeresults import TreeResult
+    from unspool.client.writeresults import PutResult, PutTreeResult
 
 _VERIFIED = {
     "file": "the whole file verified",

@@ -2,7 +2,7 @@
 
 client.py         Client: stat, exists, list, get, open, read, read_many, verify; treecalls.py, writecalls.py: its other calls
 connected.py      what all calls share; seams.py: the outside world of a transfer; clock.py, transport.py: interfaces of that
-arguments.py      the checks of paths that a caller passes; results.py, treeresults.py: what calls return
+arguments.py      the checks of paths that a caller passes; results.py, treeresults.py, writeresults.py: results
 blocking.py       the same as blocking calls, by portal.py; remotefile.py, remotewriter.py: Python file objects
 obspec.py         the same in the shape of obspec's protocols
 events.py         what observers are told; progress.py: the observer behind `progress=fn(done, total)`

@@ -22,9 +22,10 @@ from unspool.client.events import Observer
 from unspool.client.portal import portal
 from unspool.client.progress import Progress
 from unspool.client.remotefile import BUFFER, RemoteFile
-from unspool.client.results import PutResult, Result
-from unspool.client.treeresults import DeleteTreeResult, PutTreeResult, TreeResult, TreeVerification
+from unspool.client.results import Result
+from unspool.client.treeresults import TreeResult, TreeVerification
 from unspool.client.writer import Writer
+from unspool.client.writeresults import DeleteTreeResult, PutResult, PutTreeResult
 from unspool.core.address import Address, parse_address
 from unspool.core.filters import Filter
 from unspool.core.model import Entry, FileInfo, NamedSpan, Page, Prefix

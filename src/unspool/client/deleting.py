@@ -20,8 +20,8 @@ from unspool.client.tally import TreeCounts
 from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL
-from unspool.client.treeresults import DeleteTreeResult
 from unspool.client.upload import writing
+from unspool.client.writeresults import DeleteTreeResult
 from unspool.core.model import FileInfo, ListRequest
 from unspool.core.uploading import DeleteRequest
 from unspool.errors import (

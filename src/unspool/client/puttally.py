@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from unspool.client.events import Observer
 from unspool.client.tally import TreeCounts
-from unspool.client.treeresults import PutTreeResult
+from unspool.client.writeresults import PutTreeResult
 from unspool.local.walk import FoundFile, Walked
 
 

@@ -31,9 +31,10 @@ from unspool.client.tally import Relay
 from unspool.client.tasks import all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
-from unspool.client.treeresults import PutTreeResult, TreePreviewPage
+from unspool.client.treeresults import TreePreviewPage
 from unspool.client.upload import Upload, writing
 from unspool.client.verify import stat, with_checksum
+from unspool.client.writeresults import PutTreeResult
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest
 from unspool.core.tree import below

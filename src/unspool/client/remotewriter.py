@@ -11,7 +11,7 @@ from typing import Any
 
 from unspool.client.client import Client
 from unspool.client.portal import Portal
-from unspool.client.results import PutResult
+from unspool.client.writeresults import PutResult
 from unspool.core.address import Address
 
 _BUFFER = 1 << 20

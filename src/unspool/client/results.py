@@ -1,4 +1,4 @@
-"""The results of a download and of an upload."""
+"""The result of a download."""
 
 from __future__ import annotations
 
@@ -43,36 +43,3 @@ class Result:
     already_here: bool = False
     servers: Mapping[str, int] = field(default_factory=dict, hash=False)
     without: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PutResult:
-    """The result of an upload.
-
-    Attributes:
-        name: the file on the server.
-        path: the local file; None if the bytes came from a reader.
-        size: bytes of the whole file.
-        revision: the revision that the file has on the server now.
-        verified: `file` if the server has confirmed the checksum of the whole file, see `Verified`.
-        crc32c: of the whole file.
-        bytes_sent: bytes that this call sent; bytes sent twice count twice.
-        resumed_from: bytes that the server had of an earlier call and that were used.
-        attempts: streams and calls begun.
-        restarts: how often bytes that the server had were discarded, because they are not those of the file.
-        seconds: duration.
-        already_there: whether the server had the file already, so that nothing was sent.
-    """
-
-    name: str
-    path: str | None
-    size: int
-    revision: str
-    verified: Verified
-    crc32c: int
-    bytes_sent: int
-    resumed_from: int
-    attempts: int
-    restarts: int
-    seconds: float
-    already_there: bool = False

@@ -1,4 +1,4 @@
-"""The results of fetching, uploading, comparing and deleting a tree."""
+"""The results of fetching and comparing a tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unspool.core.value import value
 from unspool.core.whole import Verified
 from unspool.local.outcome import Failure
 
-__all__ = ["DeleteTreeResult", "Failure", "PutTreeResult", "TreePreviewPage", "TreeResult", "TreeVerification"]
+__all__ = ["Failure", "TreePreviewPage", "TreeResult", "TreeVerification"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +55,6 @@ class TreeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class PutTreeResult:
-    """The result of uploading a tree. Each local file is counted once: sent, kept or failed.
-
-    Attributes:
-        prefix: on the server.
-        path: the local directory.
-        files: number of files found below the directory.
-        size: of these files, in bytes.
-        sent: files that the server has from this call.
-        kept: files that the server had already: by size and modification time, or by checksum.
-        failed: files that the server does not have as they are here, and directories that cannot be read.
-        omitted: names that were left out: the first thousand by name, the others counted by reason, as in a listing.
-        failures: the first thousand failures.
-        bytes_sent: bytes that this call sent; bytes sent twice count twice.
-        seconds: duration.
-    """
-
-    prefix: str
-    path: str
-    files: int
-    size: int
-    sent: int
-    kept: int
-    failed: int
-    omitted: tuple[Omission, ...]
-    failures: tuple[Failure, ...]
-    bytes_sent: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class TreeVerification:
     """The result of comparing a directory with a tree. Each listed file is counted once: same, failed or left out.
 
@@ -109,31 +78,6 @@ class TreeVerification:
     same: int
     failed: int
     left_out: int
-    omitted: tuple[Omission, ...]
-    failures: tuple[Failure, ...]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteTreeResult:
-    """The result of deleting a tree. Each listed file is counted once: deleted or failed.
-
-    Attributes:
-        prefix: on the server.
-        files: number of files listed below the prefix.
-        size: of these files, in bytes.
-        deleted: files that are gone, also those that somebody else has deleted since they were listed.
-        failed: files that are still there.
-        omitted: names that the server omits, and which stay, as in `TreeResult`.
-        failures: the first thousand failures.
-        seconds: duration.
-    """
-
-    prefix: str
-    files: int
-    size: int
-    deleted: int
-    failed: int
     omitted: tuple[Omission, ...]
     failures: tuple[Failure, ...]
     seconds: float

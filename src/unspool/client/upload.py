@@ -19,10 +19,10 @@ from contextlib import suppress
 from unspool.client.events import Repairing, Started
 from unspool.client.material import Material
 from unspool.client.replicas import ReplicaConnections
-from unspool.client.results import PutResult
 from unspool.client.transfer import Transfer
 from unspool.client.transport import Transport, WritingTransport
 from unspool.client.uploadstream import Exchange
+from unspool.client.writeresults import PutResult
 from unspool.core.counted import counted
 from unspool.core.model import Attributes, FileInfo
 from unspool.core.sender import Sender

@@ -20,8 +20,8 @@ from unspool.errors import InvalidRequestError
 from unspool.options import TransferOptions
 
 if TYPE_CHECKING:
-    from unspool.client.results import PutResult
-    from unspool.client.treeresults import DeleteTreeResult, PutTreeResult, TreePreviewPage
+    from unspool.client.treeresults import TreePreviewPage
+    from unspool.client.writeresults import DeleteTreeResult, PutResult, PutTreeResult
     from unspool.client.writing import Writing
     from unspool.core.filters import Filter
     from unspool.core.model import FileInfo

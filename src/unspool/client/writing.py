@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from unspool.client.feed import Feed
-from unspool.client.results import PutResult
+from unspool.client.writeresults import PutResult
 from unspool.core.model import Bytes
 from unspool.errors import InvalidRequestError
 

@@ -7,11 +7,11 @@ them, `dns:///HOST:PORT/NAME`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TypeAlias
 from urllib.parse import quote, unquote
 
+from unspool.core.value import value
 from unspool.errors import InvalidRequestError
 
 SCHEME = "unspool://"
@@ -46,7 +46,7 @@ _SERVER = f"{_ONE_SERVER}(?:,{_ONE_SERVER})*"
 """One server, or a list."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Address:
     """A server and a name on it, which may be empty.
 
@@ -196,7 +196,7 @@ def parse_target(text: str, shown: str | None = None) -> str:
     return f"{host}:{port}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HostPort:
     """A TCP port on all addresses of a host. An IPv6 host is in brackets. Port 0 means any free port."""
 
@@ -207,7 +207,7 @@ class HostPort:
         return f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UnixSocket:
     """A Unix socket in the file system. `str()` gives its gRPC target name, which clients connect to."""
 

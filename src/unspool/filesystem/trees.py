@@ -11,7 +11,8 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import isfilelike
 
-from unspool.client.treeresults import PutTreeResult, TreeResult
+from unspool.client.treeresults import TreeResult
+from unspool.client.writeresults import PutTreeResult
 from unspool.core.counted import counted
 from unspool.errors import IncompleteTreeError, NotFoundError
 from unspool.filesystem.paths import file_of, server_of
