@@ -217,6 +217,7 @@ class _Batch(Generic[W, A]):
         self._part: BatchPart[A] | None = None  # of the file being received; None once it has ended
         self._given_up = False  # ignore the remaining pieces of this file
         self._finished: Finished[W, A] = Finished()
+        self._bytes = 0  # verified since the last call of `collect`
 
     def request(self, attempt: Attempt) -> BatchRequest:
         return BatchRequest(
@@ -250,7 +251,10 @@ class _Batch(Generic[W, A]):
         return next((error for error in errors if error.retryable), errors[0])
 
     def collect(self) -> Finished[W, A] | None:
-        """Return the files that arrived or failed since the last call; None if there are none."""
+        """Count the bytes, and return the files that arrived or failed since the last call; None if there are none."""
+        if self._bytes:  # once for each message: the transfer takes longer to count than a small file to check
+            self._transfer.received(self._bytes)
+            self._bytes = 0
         finished, self._finished = self._finished, Finished()
         return finished if finished.arrived or finished.failed else None
 
@@ -308,7 +312,7 @@ class _Batch(Generic[W, A]):
         block = part.receiver.receive(frame)
         if block is not None:
             part.add(block)
-            self._transfer.received(len(block.data))
+            self._bytes += len(block.data)
             self.progressed = self.progressed or self._parts.can_resume
         if part.receiver.complete:
             self._arrive(part.received(), 0)
@@ -316,7 +320,7 @@ class _Batch(Generic[W, A]):
 
     def _arrive(self, arrived: A, size: int) -> None:
         self._finished.arrived.append(arrived)
-        self._transfer.received(size)
+        self._bytes += size
         self.progressed = self._over[self._at] = True
 
     def _give_up(self, error: UnspoolError) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -17,8 +19,15 @@ _M = TypeVar("_M", bound=Message)
 
 def filled(kind: type[_M], **fields: object) -> _M:
     """Return a message with these fields. Raises InvalidRequestError if a value does not fit into its field."""
-    try:
+    with fitting():
         return kind(**fields)
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Raise InvalidRequestError if a value that is put into a message in the `with` does not fit into its field."""
+    try:
+        yield
     except (ValueError, TypeError) as error:
         raise InvalidRequestError(f"cannot be put into a request: {error}") from error
 
