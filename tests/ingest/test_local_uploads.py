@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,11 +21,12 @@ from unspool.core.acceptor import good_spans
 from unspool.core.checksum import crc32c
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.reserved import UPLOADS
-from unspool.core.segments import SEGMENT_SIZE
+from unspool.core.segments import SEGMENT_SIZE, SegmentTable
 from unspool.core.uploading import IF_ABSENT, Condition, UploadKey, UploadOpen
 from unspool.errors import (
     FileChangedError,
     NotFoundError,
+    PermissionDeniedError,
     TakenOverError,
     UnreachableError,
 )
@@ -162,6 +165,54 @@ async def test_a_server_that_dies_in_a_commit_leaves_an_upload_open_or_committed
         assert staged(tmp_path) == set()
     assert (tmp_path / "a.bin").read_bytes() == BYTES
     assert (tmp_path / "a.bin").stat().st_nlink == 1
+    await first.aclose()
+
+
+async def test_a_second_name_of_the_part_file_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a commit that failed, a backup that links all files (`cp -al`) does not make the upload a committed one."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    async with ingesting(tmp_path) as first, aclosing(await opened(first)) as upload:
+        await send(upload, BYTES)
+        with monkeypatch.context() as patch:
+            patch.setattr(UploadFile, "give_name", fail)
+            with pytest.raises(PermissionDeniedError):
+                await upload.commit(len(BYTES))
+    for part in list((tmp_path / UPLOADS).glob("*.unspool-part")):
+        os.link(part, tmp_path / "backup")
+    async with ingesting(tmp_path) as second:
+        assert isinstance(await second.stat(UploadKey(ID, "a.bin", "")), SegmentTable)
+        async with aclosing(await opened(second)) as upload:
+            assert upload.table.good_bytes == len(BYTES)
+            await upload.commit(len(BYTES))
+    assert (tmp_path / "a.bin").read_bytes() == BYTES
+
+
+async def test_a_commit_that_was_killed_is_durable_before_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that gave the name died before it synced the directories: whoever finds the commit does that."""
+    first = LocalIngester(tmp_path)
+    upload = await opened(first, "new/dir/a.bin")
+    await send(upload, BYTES)
+    real, synced = os.fsync, set()
+
+    def noting(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr("unspool.ingest.target.Places.sync", Mock(side_effect=KeyboardInterrupt))
+        await upload.commit(len(BYTES))
+    os.close(upload._part._descriptor)  # type: ignore[attr-defined]
+    upload._part._descriptor = -1  # type: ignore[attr-defined]
+    async with ingesting(tmp_path) as second:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", noting)
+            assert isinstance(await second.open(UploadOpen(ID, "new/dir/a.bin"), ""), FileInfo)
+    assert {path.stat().st_ino for path in (tmp_path, tmp_path / "new", tmp_path / "new/dir")} <= synced
     await first.aclose()
 
 

@@ -191,7 +191,7 @@ class LocalIngester:
         if status_of(key, self._staging.done) is not None and (info := self._committed(key, name)) is not None:
             self._settle(key, name)  # a power cut may have brought back what was removed
             return info
-        part = UploadFile(self._staging.place(key, name), key)
+        part = UploadFile(self._staging.place(key, name), key, self._targets.final(name))
         try:
             part.acquire()
         except CommittedError:
@@ -227,7 +227,7 @@ class LocalIngester:
 
     def _committed(self, key: str, name: str) -> FileInfo | None:
         """Return the file of an upload that is committed; else None."""
-        known = look(key, self._staging.place(key, name), self._staging.done)
+        known = look(key, self._staging.place(key, name), self._staging.done, self._targets.final(name))
         return self._described(known, name) if isinstance(known, Journal) else None
 
     def _described(self, record: Journal, name: str) -> FileInfo:
@@ -276,7 +276,7 @@ class LocalIngester:
 
     def _look(self, key: str, name: str) -> Known:
         with served(name):
-            known = look(key, self._staging.place(key, name), self._staging.done)
+            known = look(key, self._staging.place(key, name), self._staging.done, self._targets.final(name))
             return self._described(known, name) if isinstance(known, Journal) else known
 
     async def abandon(self, key: UploadKey) -> None:
@@ -288,7 +288,7 @@ class LocalIngester:
                 await self._taken(named, key.name, lambda: self._discard(named, key.name))
 
     def _discard(self, key: str, name: str) -> UploadFile:
-        part = UploadFile(self._staging.place(key, name), key)
+        part = UploadFile(self._staging.place(key, name), key, self._targets.final(name))
         with suppress(CommittedError):
             part.acquire()
             part.discard()

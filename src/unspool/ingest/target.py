@@ -19,7 +19,7 @@ from pathlib import Path
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.uploading import UploadOpen
-from unspool.errors import NotAFileError, NotFoundError, PermissionDeniedError
+from unspool.errors import NotAFileError, NotFoundError, PermissionDeniedError, UnspoolError
 from unspool.ingest.newnames import check_new_name
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
@@ -129,6 +129,14 @@ class Places:
         """The directories that got new entries: those of files that were `made`, and those on the way that were made."""
         return self._directories.grown | self._named
 
+    def sync_way(self, name: str) -> None:
+        """Make the entry of a file durable, and those of the directories on the way to it."""
+        parts = name.split("/")[:-1]
+        for depth in range(len(parts) + 1):
+            descriptor = self._directories.find("/".join(parts[:depth]))
+            if descriptor is not None:
+                sync(descriptor)
+
     def sync(self) -> None:
         """Make the entries of all directories that got some durable."""
         for directory in sorted(self.grown):  # each one after the one above it, which is open then
@@ -176,8 +184,39 @@ class Targets:
         with self.places() as places:
             yield places.find(name)
 
+    def final(self, name: str) -> FinalName:
+        """Return the name that an upload is to get."""
+        return FinalName(self, name)
+
     def close(self) -> None:
         """Close the root."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+class FinalName:
+    """The name that an upload is to get. It is looked for anew with each call.
+
+    Args:
+        targets: the places below the root.
+        name: the name.
+    """
+
+    def __init__(self, targets: Targets, name: str) -> None:
+        self._targets = targets
+        self._name = name
+
+    def leads_to(self, file: os.stat_result) -> bool:
+        """Whether the file with a status has the name."""
+        try:
+            with self._targets.at(self._name) as target:
+                status = None if target is None else target.status()
+        except (UnspoolError, OSError):
+            return False
+        return status is not None and os.path.samestat(status, file)
+
+    def sync(self) -> None:
+        """Make the name durable, as far as it is there."""
+        with self._targets.places() as places:
+            places.sync_way(self._name)

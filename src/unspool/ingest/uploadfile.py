@@ -3,7 +3,8 @@
 Rule 1: the second journal (`KEY.unspool-synced`) lists bytes that were synced before, and is synced itself before it gets its
         name. So what it lists is there after a power cut, whatever becomes of the first one.
 Rule 2: before the file gets its final name, the second journal says so, with the number of the part file. From then on the
-        upload is committed if the part file has another name, or is gone.
+        upload is committed if the final name leads to the part file, or if that is gone. How many names the part file has says
+        nothing: `cp -al` makes some.
 
 All calls block. Only one may run at a time, but `Synced.bytes` may be read at any time.
 """
@@ -18,7 +19,7 @@ from unspool.core import journal as journals
 from unspool.core.journal import Journal
 from unspool.core.model import Attributes, FileInfo, Span
 from unspool.core.segments import Segment, SegmentTable
-from unspool.ingest.target import Target
+from unspool.ingest.target import FinalName, Target
 from unspool.local.entries import is_at, read_small, remove, status_of, sync, write_new
 from unspool.local.oserrors import mapped
 from unspool.local.part import LARGEST_JOURNAL, Part, Place
@@ -36,11 +37,13 @@ class UploadFile(Part):
     Args:
         place: where it is.
         key: the upload, as its files are called.
+        final: the name that it is to get.
     """
 
-    def __init__(self, place: Place, key: str) -> None:
+    def __init__(self, place: Place, key: str, final: FinalName) -> None:
         super().__init__(place)
         self._key = key
+        self._final = final
         self._synced: dict[int, Segment] = {}
         self.left: os.stat_result | None = None
         """The status of the part file when it was closed."""
@@ -58,7 +61,8 @@ class UploadFile(Part):
             while not self._lock():
                 pass
             synced = _decoded(self._key + SYNCED_SUFFIX, self._directory)
-            if is_committed(synced, os.fstat(self._descriptor), at_whole=self._is_at_whole()):
+            if is_committed(synced, os.fstat(self._descriptor), self._final):
+                self._final.sync()  # whoever gave it the name may have died before that
                 remove(self._names.part, self._directory)
                 remove(self._names.whole, self._directory)
                 self._let_go()
@@ -70,9 +74,6 @@ class UploadFile(Part):
 
     def _check_no_other_name(self) -> None:
         """A second name is the final one, see `acquire`."""
-
-    def _is_at_whole(self) -> bool:
-        return is_at(self._descriptor, self._names.whole, self._directory)
 
     def recheck(self) -> int:
         """See `Part.recheck`. If only the end of a segment is lost, what was synced of it is kept."""
@@ -210,19 +211,19 @@ def settle(key: str, journal: str, staging: int, done: int) -> None:
             remove(name, staging)
 
 
-def is_committed(synced: Journal | None, part: os.stat_result | None, *, at_whole: bool) -> bool:
+def is_committed(synced: Journal | None, part: os.stat_result | None, final: FinalName) -> bool:
     """Whether an upload is committed.
 
     Args:
         synced: its second journal.
         part: the status of its part file; None if there is none.
-        at_whole: whether the part file has the name that a commit gives it in between.
+        final: the name that it is to get.
     """
     if synced is None or synced.revision is None:
         return False
     # A part file that was made since, by whoever opened the upload again, is empty.
     made_since = part is not None and not part.st_size and f"{part.st_ino:x}" != synced.revision
-    return part is None or made_since or part.st_nlink - at_whole > 1
+    return part is None or made_since or final.leads_to(part)
 
 
 def _decoded(name: str, directory: int) -> Journal | None:
@@ -242,7 +243,7 @@ def _together(journal: Journal, synced: Journal | None) -> tuple[SegmentTable, d
     return SegmentTable(journal.segment_size, found), dict(sure)
 
 
-def look(key: str, place: Place, done: int) -> SegmentTable | Journal | None:
+def look(key: str, place: Place, done: int, final: FinalName) -> SegmentTable | Journal | None:
     """Return what the files of an upload say, without locking: what there is of it, or the journal of a committed one."""
     names, directory = place.names, place.directory
     with mapped(place.about):
@@ -251,9 +252,7 @@ def look(key: str, place: Place, done: int) -> SegmentTable | Journal | None:
             return remembered
         synced = _decoded(key + SYNCED_SUFFIX, directory)
         part = status_of(names.part, directory)
-        whole = status_of(names.whole, directory)
-        at_whole = part is not None and whole is not None and os.path.samestat(part, whole)
-        if is_committed(synced, part, at_whole=at_whole):
+        if is_committed(synced, part, final):
             return synced
         journal = _decoded(names.journal, directory) or synced
     return None if part is None or journal is None else _together(journal, synced)[0]
