@@ -33,6 +33,7 @@ from unspool.errors import (
     LocalFileError,
     OverloadedError,
     PermissionDeniedError,
+    ProtocolError,
     SourceChangedError,
     StalledError,
     TakenOverError,
@@ -357,6 +358,24 @@ async def test_a_committed_upload_of_an_edited_file_is_not_taken_for_it(tmp_path
     os.utime(lab.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     await lab.put()
     assert lab.there() == OTHER
+
+
+async def test_a_server_that_says_committed_again_and_again_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers that each upload is committed, and shows another file at the name: the call ends."""
+    lab = Lab(tmp_path)
+    await lab.put()
+    asked: list[str] = []
+
+    async def stat(name: str) -> FileInfo:
+        asked.append(name)
+        assert len(asked) < 100
+        return FileInfo(name, len(DATA), "another")
+
+    monkeypatch.setattr(lab.transport, "stat", stat)
+    with pytest.raises(ProtocolError, match="says that it has committed it"):
+        await lab.put()
 
 
 async def test_a_lost_reply_to_the_commit_is_no_second_upload(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from unspool.errors import (
     FileMismatchError,
     InvalidRequestError,
     NotFoundError,
+    ProtocolError,
     SourceChangedError,
     UnspoolError,
     UnsupportedError,
@@ -42,7 +43,7 @@ from unspool.errors import (
 
 _MOST_GENERATIONS = 20
 """Ids to try before a random one is used. A second one is needed only if the same file is uploaded to the same name within a
-day, and the name had another file in between."""
+day, and the name had another file in between. A server that has committed the random one, too, does not tell the truth."""
 
 _ABANDONING = 5.0
 """Seconds to tell the server that it may remove the bytes of an upload that cannot go on."""
@@ -112,6 +113,8 @@ class Upload:
                 await self._attempts()
                 if await self._is_current(found):
                     return await self._result()
+                if self._generation >= _MOST_GENERATIONS:
+                    raise ProtocolError(f"{self._name}: the server says that it has committed it, and has another file there")
                 self._generation += 1
                 checksum, self._sender = self._sender.crc32c, self._new_sender()
                 self._sender.crc32c = checksum
