@@ -67,6 +67,18 @@ def test_a_change_is_read_when_it_is_at_rest(file: Path, watching: tuple[Watched
     assert watched.version == 1
 
 
+def test_a_change_of_some_time_ago_counts_for_the_first_look(file: Path) -> None:
+    """A server that had nothing to do for a while decides about its first call by what is in the file by then."""
+    clock, wall_clock = Hand(), Hand()
+    watched = WatchedFile(file, number, "numbers", clock, wall_clock)
+    file.write_text("22")
+    clock.now, wall_clock.now = 3600.0, file.stat().st_ctime + 0.9
+    assert watched.look() == 1
+    file.write_text("333")
+    clock.now, wall_clock.now = 7200.0, file.stat().st_ctime + 1.1
+    assert watched.look() == 333
+
+
 def test_between_two_looks_nothing_is_read(file: Path) -> None:
     """Within a second the file is not even looked at."""
     clock = Hand()

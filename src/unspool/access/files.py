@@ -2,8 +2,10 @@
 
 Rule 1: a file that cannot be read or makes no sense changes nothing: what was read last stays in force. It is logged and
         counted, once for each change of the file.
-Rule 2: a file is read only after two looks in a row, a second apart, saw the same change. An editor that empties a file before
-        it writes it, or a program that writes it in pieces, does not lock anybody out meanwhile.
+Rule 2: a file is read only when it has been at rest for a second: by its change time, or if two looks in a row, a second apart,
+        saw the same change. An editor that empties a file before it writes it, or a program that writes it in pieces, does not
+        lock anybody out meanwhile. The change time is for servers that had nothing to do: the first call after a while must not
+        be decided by what was in the file before. The looks are for file systems whose clock is another one.
 Rule 3: nobody but the owner and the group may be able to write the file, because whoever can write it can let anybody in.
 
 Nothing runs in the background. Whoever needs the contents calls `look`, which costs one `stat` a second.
@@ -57,6 +59,7 @@ class WatchedFile(Generic[T]):
         parse: makes the contents from the file's text and its name for messages. Raises InvalidRequestError.
         what: what the file holds, for the log: `tokens`.
         clock: the time in seconds.
+        wall_clock: seconds since 1970, to compare the file's change time with.
 
     Raises:
         LocalFileError: the file cannot be read.
@@ -73,6 +76,7 @@ class WatchedFile(Generic[T]):
         parse: Callable[[str, str], T],
         what: str,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
         self.version = 0
@@ -80,6 +84,7 @@ class WatchedFile(Generic[T]):
         self._parse = parse
         self._what = what
         self._clock = clock
+        self._wall_clock = wall_clock
         text, self._seen = _read(path)
         self._current = parse(text, str(path))
         self._changed: _Stamp | None = None  # a change that one look has seen
@@ -100,11 +105,14 @@ class WatchedFile(Generic[T]):
             stamp = _stamp_of(self.path)
             if stamp == self._seen:
                 self._changed = None
-            elif stamp != self._changed:
-                self._changed = stamp
-            else:
+            elif stamp == self._changed or self._is_old(stamp):
                 self.reload()
+            else:
+                self._changed = stamp
         return self._current
+
+    def _is_old(self, stamp: _Stamp) -> bool:
+        return stamp != _GONE and self._wall_clock() - stamp[-1] / 1e9 >= _BETWEEN
 
     def reload(self) -> bool:
         """Read the file now; return whether it was accepted. If not, the contents stay as they are."""

@@ -22,7 +22,7 @@ def read_rules(path: str | os.PathLike[str]) -> Rules:
 class RulesFile(FromFile[Rules]):
     """Decides by the rules of a file: `Server(store, authorize=RulesFile("rules.toml"))`.
 
-    The file is looked at once a second, while calls are made. A change counts from the second look that sees it. A file that
+    The file is looked at once a second, while calls are made. A change counts when it is a second old. A file that
     makes no sense changes nothing; that is logged and counted.
 
     Args:

@@ -19,7 +19,7 @@ from unspool.errors import UnauthenticatedError, UnspoolError
 class TokenFile(FromFile[Tokens]):
     """Identifies callers by the tokens of a file: `Server(store, authenticate=TokenFile("tokens"))`.
 
-    The file is looked at once a second, while calls are made. A change counts from the second look that sees it. A file that
+    The file is looked at once a second, while calls are made. A change counts when it is a second old. A file that
     makes no sense changes nothing; that is logged and counted. A caller without a token is known by its certificate, if it has
     one.
 
