@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import IO, TypeAlias, TypeVar
 
 import forking
@@ -180,6 +181,13 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def small_and_big(directory: Path) -> Path:
+    """Put a small file, `hello.txt`, and one of 48 MiB, `big.bin`, into a directory; return it."""
+    (directory / "hello.txt").write_bytes(b"hello, world\n")
+    (directory / "big.bin").write_bytes(Random(3).randbytes(48 << 20))
+    return directory
 
 
 def peak_memory(status: str | Path) -> int:

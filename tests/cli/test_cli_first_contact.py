@@ -8,12 +8,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from cli.serveddir import Served
+from listening import listening
 from processes import eventually, outcome_of, running, serving, unspool
 
 COMMANDS = {
@@ -64,30 +65,16 @@ class Silent(http.server.SimpleHTTPRequestHandler):
         """Log nothing."""
 
 
-@contextmanager
-def answering(greeting: bytes) -> Iterator[str]:
+def answering(greeting: bytes) -> AbstractContextManager[str]:
     """A server that sends these bytes to every client, and then ends the connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection, suppress(OSError):  # the client may have disconnected already
-                    connection.sendall(greeting)
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(4096):
-                        pass
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(greeting)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
 
-        thread = threading.Thread(target=answer)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    return listening(answer)
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from house.conversations import python
 from house.documents import fenced, read
 from processes import serving
 
@@ -44,15 +43,8 @@ def test_a_block_of_the_guide_runs(tmp_path: Path, address: str, mark: str, prin
     """Run by itself, with warnings as errors, it ends well and prints what belongs to it."""
     (tmp_path / "upload").mkdir()
     (block,) = [each for each in BLOCKS if mark in each]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block.replace("localhost:50051", address)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == printed.replace("ADDRESS", address)
+    lines = python(block.replace("localhost:50051", address), tmp_path)
+    assert lines == printed.replace("ADDRESS", address).splitlines()
     if mark == "fs.get(":
         assert [path.name for path in sorted(tmp_path.rglob("*.*"))] == ["notes.txt", "table.parquet", "table.parquet"]
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,21 @@ def server(directory: Path, command: str, shown: list[str]) -> Iterator[tuple[st
             yield address, process.pid
         finally:
             process.terminate()
+
+
+def python(block: str, directory: Path) -> list[str]:
+    """Run a block of Python to its good end, with warnings as errors; return the lines it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block],
+        cwd=directory,
+        env={**os.environ, "GRPC_VERBOSITY": "NONE"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout.splitlines()
 
 
 def run(arguments: list[str], directory: Path) -> list[str]:

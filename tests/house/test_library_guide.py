@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from house.conversations import python
 from house.documents import fenced, read
 from processes import serving
 
@@ -54,15 +55,8 @@ def test_a_block_of_the_guide_runs(tmp_path: Path, address: str, mark: str, prin
     (block,) = [each for each in BLOCKS if mark in each]
     (tmp_path / "models").mkdir()
     (tmp_path / "new.bin").write_bytes(bytes(1000))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block.replace("localhost:50051", address)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert printed in done.stdout
+    lines = python(block.replace("localhost:50051", address), tmp_path)
+    assert printed in "".join(f"{line}\n" for line in lines)
 
 
 def test_the_guides_store_keeps_the_contract(tmp_path: Path) -> None:

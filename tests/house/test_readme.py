@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
-from house.conversations import ADDRESS, conversations, replay, run, server
+from house.conversations import ADDRESS, conversations, python, replay, server
 from house.documents import REPO, fenced, read
 
 README = read("README.md")
@@ -30,7 +29,7 @@ def test_what_the_readme_shows_is_what_happens(tmp_path: Path) -> None:
         assert (here / "hello.txt").read_text() == "hello\n"
 
         [script] = fenced(README, "python")
-        printed = run([sys.executable, "-W", "error", "-c", script.replace(ADDRESS, address)], here)
+        printed = python(script.replace(ADDRESS, address), here)
         assert printed[0] == "file"
         assert "model.bin" in printed[1:]
         assert sorted(path.name for path in here.iterdir()) == ["copy.bin", "hello.txt", "model.bin"]

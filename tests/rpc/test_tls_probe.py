@@ -6,39 +6,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from authority import Authority
+from listening import listening
 from unspool.errors import TlsError, UnauthenticatedError
 from unspool.rpc.certificates import Certificates
 from unspool.rpc.tlsprobe import find_fault
-
-
-@contextmanager
-def serving(treat: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Serve each connection with this function; yields the address."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def work() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection, suppress(OSError):
-                    treat(connection)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 @pytest.fixture
@@ -70,7 +47,7 @@ def test_alerts_are_understood(authority: Authority, tmp_path: Path, version: ss
     """Alerts before or after the handshake are explained: the client certificate is missing, or is of another authority."""
     stranger = Authority(tmp_path, "other").issue("stranger", "me@example.com")
     friend = authority.issue("friend", "me@example.com")
-    with serving(by_openssl(authority, version)) as address:
+    with listening(by_openssl(authority, version)) as address:
         target = f"unspools://{address}"
         missing = find_fault(target, Certificates(authority.file))
         assert isinstance(missing, UnauthenticatedError)
@@ -97,7 +74,7 @@ def test_what_is_no_tls_server_is_not_taken_for_one(authority: Authority, words:
         while connection.recv(4096):
             pass
 
-    with serving(treat) as address:
+    with listening(treat) as address:
         assert find_fault(address, None) is None
         fault = find_fault(f"unspools://{address}", Certificates(authority.file))
     assert (fault is None) == (words == "nothing")
@@ -114,7 +91,7 @@ def test_a_silent_server_costs_a_second(authority: Authority, *, tls: bool) -> N
     def treat(_: socket.socket) -> None:
         done.wait(10)
 
-    with serving(treat) as address:
+    with listening(treat) as address:
         target, certificates = (f"unspools://{address}", Certificates(authority.file)) if tls else (address, None)
         try:
             seconds = [timed(lambda: find_fault(target, certificates)) for _ in range(3)]
@@ -145,7 +122,7 @@ def test_a_server_that_speaks_only_old_tls_is_told_of(authority: Authority) -> N
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with serving(lambda connection: context.wrap_socket(connection, server_side=True).close()) as address:
+    with listening(lambda connection: context.wrap_socket(connection, server_side=True).close()) as address:
         fault = find_fault(f"unspools://{address}", Certificates(authority.file))
     assert isinstance(fault, TlsError)
     assert "the TLS handshake failed: " in fault.message

@@ -8,12 +8,11 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
 
 import pytest
 
 from gate import Gate
-from processes import ENVIRONMENT, Serving, eventually, outcome_of, running, serving, size_of, unspool
+from processes import ENVIRONMENT, Serving, eventually, outcome_of, running, serving, size_of, small_and_big, unspool
 from unspool import Client
 
 MIB = 1 << 20
@@ -39,10 +38,7 @@ LOGGED = {
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a small and a big file."""
-    directory = tmp_path_factory.mktemp("root")
-    (directory / "hello.txt").write_bytes(b"hello, world\n")
-    (directory / "big.bin").write_bytes(Random(2).randbytes(48 * MIB))
-    return directory
+    return small_and_big(tmp_path_factory.mktemp("root"))
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0", "localhost:0"])

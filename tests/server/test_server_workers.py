@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from random import Random
 
 import pytest
 
 from gate import Gate
-from processes import Serving, eventually, outcome_of, running, serving, size_of, unspool
+from processes import Serving, eventually, outcome_of, running, serving, size_of, small_and_big, unspool
 from unspool import Client
 
 MIB = 1 << 20
@@ -20,10 +19,7 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a small and a big file."""
-    directory = tmp_path_factory.mktemp("root")
-    (directory / "hello.txt").write_bytes(b"hello, world\n")
-    (directory / "big.bin").write_bytes(Random(3).randbytes(48 * MIB))
-    return directory
+    return small_and_big(tmp_path_factory.mktemp("root"))
 
 
 def workers_of(server: Serving) -> set[int]:

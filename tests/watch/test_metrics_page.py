@@ -12,14 +12,13 @@ import sys
 import time
 from contextlib import aclosing, suppress
 from pathlib import Path
-from random import Random
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from authority import Authority
 from gate import Gate
-from processes import ENVIRONMENT, eventually, outcome_of, running, size_of, unspool
+from processes import ENVIRONMENT, eventually, outcome_of, running, size_of, small_and_big, unspool
 from server.test_server_workers import workers_of
 from unspool import Client, LimitOptions, MemoryStore, RetryPolicy, Server, ServerOptions, TransferOptions
 from unspool.core.model import ReadRequest
@@ -37,10 +36,7 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a small and a big file."""
-    directory = tmp_path_factory.mktemp("root")
-    (directory / "hello.txt").write_bytes(b"hello, world\n")
-    (directory / "big.bin").write_bytes(Random(3).randbytes(48 * MIB))
-    return directory
+    return small_and_big(tmp_path_factory.mktemp("root"))
 
 
 def test_the_page_has_what_is_described(root: Path, tmp_path: Path) -> None:
