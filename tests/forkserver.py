@@ -91,6 +91,7 @@ def _become(told: dict[str, object], out: int, err: int) -> list[str]:
     """Make this process what a command that was started anew would be."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which the suite may have been started without, by nohup
     os.dup2(out, 1)
     os.dup2(err, 2)
     os.close(out)
