@@ -27,8 +27,8 @@ PRINTED = {
 """What each block is known by, and what it prints."""
 
 ENDS_HERE = "\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"
-"""Ends a program without what Python does at its end. A thread of pyarrow's that lets go of a file of Python's after that aborts the
-program: with fsspec's files in memory, and without unspool, in 3 of 250 runs on a busy machine (pyarrow 26)."""
+"""Ends a program without what Python does at its end. A thread of pyarrow's that lets go of a file of Python's after that
+aborts the program: with fsspec's files in memory, and without unspool, in 3 of 250 runs on a busy machine (pyarrow 26)."""
 
 
 @pytest.fixture(scope="module")
