@@ -9,9 +9,7 @@ from contextlib import contextmanager
 import click
 
 from unspool.cli.advice import with_flags
-from unspool.cli.bar import bar
 from unspool.cli.command import in_short, printable
-from unspool.cli.meter import Amounts, Files
 from unspool.cli.progress import LINE_INTERVAL, say, say_trouble
 from unspool.cli.terminal import Terminal, terminal
 from unspool.cli.units import say_amount, say_files
@@ -74,6 +72,9 @@ class _Lines(_Failures):
 
 @contextmanager
 def _bar(name: str, drawable: Terminal, *, sending: bool) -> Iterator[Observer]:
+    from unspool.cli.bar import bar  # noqa: PLC0415 - not without a terminal
+    from unspool.cli.meter import Amounts, Files  # noqa: PLC0415 - as above
+
     with bar(printable(name), drawable) as shown:
 
         class OnBar:

@@ -7,26 +7,25 @@ from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from os import PathLike
 from types import MappingProxyType
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from unspool.client.arguments import file_path, local_path
-from unspool.client.download import download
 from unspool.client.events import Observer
 from unspool.client.progress import Progress, observers_of
 from unspool.client.reading import Reading
-from unspool.client.results import Result
 from unspool.client.transfer import Transfer
 from unspool.client.treecalls import TreeCalls
 from unspool.client.verify import stat, verify
 from unspool.client.writecalls import WriteCalls
-from unspool.client.writer import Writer, check_writer, write_to
 from unspool.core.model import Bytes, Entry, FileInfo, ListRequest, NamedSpan, Page, Prefix
 from unspool.core.names import check_name, check_prefix
 from unspool.core.receiver import Receiver
 from unspool.errors import InvalidRangeError, NotFoundError, UnspoolError
-from unspool.local.copy import LocalCopy
-from unspool.local.destination import Destination
 from unspool.options import TransferOptions
+
+if TYPE_CHECKING:
+    from unspool.client.results import Result
+    from unspool.client.writer import Writer
 
 
 class Client(TreeCalls, WriteCalls):
@@ -192,8 +191,13 @@ class Client(TreeCalls, WriteCalls):
         options = options or self.options
         observer = self._observers(observers_of(observers, progress))
         if isinstance(destination, (str, PathLike)):
+            from unspool.client.download import download  # noqa: PLC0415 - loads in 10 ms, and many programs do without
+            from unspool.local.destination import Destination  # noqa: PLC0415 - as above
+
             path = await file_path(destination, name)
             return await download(name, partial(Destination.at, path), self._open_seams(), options, observer)
+        from unspool.client.writer import check_writer, write_to  # noqa: PLC0415 - as above
+
         check_writer(destination)
         transfer = Transfer(self._open_seams(), options, observer)
         with transfer.told("get", name):
@@ -332,6 +336,8 @@ class Client(TreeCalls, WriteCalls):
             VerificationError: the server has no checksum to compare with.
             UnsupportedError: the SHA-256 is wanted, and the server has none.
         """
+        from unspool.local.copy import LocalCopy  # noqa: PLC0415 - as in `get`
+
         check_name(name)
         local = local_path(path)
         transfer = self._transfer(options, observers)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from unspool.client.transfer import Transfer
 from unspool.core.counted import counted
@@ -13,7 +14,9 @@ from unspool.core.model import FileInfo
 from unspool.core.receiver import Receiver
 from unspool.core.whole import agreement
 from unspool.errors import FileMismatchError, UnsupportedError, VerificationError
-from unspool.local.copy import LocalCopy
+
+if TYPE_CHECKING:
+    from unspool.local.copy import LocalCopy
 
 
 async def stat(name: str, transfer: Transfer, *, sha256: bool = False) -> FileInfo:
