@@ -252,6 +252,17 @@ def test_8_is_an_output_that_takes_nothing(served: Served, command: str) -> None
     assert_complaint(Outcome(done.returncode, b"", done.stderr.decode()), 8, "no space left on device")
 
 
+@pytest.mark.parametrize("words", ["get URL OUT", "get -r URL OUT", "ls URL", "get NONE OUT", "get --nonsense"])
+def test_complaints_that_nothing_takes_change_no_exit_code(served: Served, tmp_path: Path, words: str) -> None:
+    """Standard error on a full disk: the command does its work, and its exit code is its own."""
+    where = {"URL": served.url("sub/data.bin"), "NONE": served.url("none"), "OUT": str(tmp_path)}
+    arguments = [where.get(word, word) for word in words.split()]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*UNSPOOL, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=full, check=False)
+    assert done.returncode == {"get NONE OUT": 3, "get --nonsense": 2}.get(words, 0)
+    assert (tmp_path / "data.bin").exists() == words.startswith(("get URL", "get -r"))
+
+
 LEAVING = "import atexit, sys; from unspool.cli.program import leaving\nwith leaving(): {}"
 
 

@@ -2,7 +2,8 @@
 
 Modules are imported when they are needed: `--version` needs nothing, and a command only its own.
 
-program.py       the program as a whole; commands.py: all commands; version.py: `--version`; command.py: what commands share
+program.py       the program as a whole; commands.py: all commands; version.py: `--version`; command.py: what commands share;
+                 complaints.py: standard error
 advice.py        advice for errors; exits.py: the table of exit codes; failures.py: several files of which some failed
 
 get.py, getcommand.py, getseveral.py, getlog.py, targets.py     unspool get

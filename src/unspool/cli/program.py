@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from unspool.cli.command import end_quietly
+from unspool.cli.complaints import lose_what_cannot_be_written
 from unspool.cli.exits import INTERRUPTED
 from unspool.core.oserrors import reason_of
 from unspool.errors import LocalFileError
@@ -53,6 +54,7 @@ class Program(click.Group):
         """Run a command and exit with its code; with `standalone_mode=False` click's own ways apply."""
         if not extra.get("standalone_mode", True):
             return super().main(args, prog_name or "unspool", **extra)
+        lose_what_cannot_be_written()
         with leaving():
             try:
                 self._main(args, prog_name, extra)
