@@ -126,6 +126,7 @@ async def test_a_file_is_uploaded_whole(tmp_path: Path, size: int) -> None:
         attempts=2,  # one asks what is there
         restarts=0,
         seconds=0.0,
+        servers={lab.transport.source: size} if size else {},
     )
     assert lab.told(Started) == [Started(NAME, size, 0, lab.events[-1].transfer)]
     ended = lab.told(TransferEnded)[-1]

@@ -66,6 +66,35 @@ def test_a_replica_that_does_not_answer_is_asked_last_for_a_while() -> None:
     assert replicas.begin(now + 99.0) == "a:1"
 
 
+def test_what_a_replica_writes_to_is_known_until_it_fails() -> None:
+    """Replicas with two storages are apart, as far as they have said it since they failed last."""
+    replicas = Replicas(NAMES)
+    assert replicas.unsure() == NAMES
+    replicas.writes_to("a:1", "one")
+    replicas.writes_to("d:1", "two")  # it is no replica any more
+    assert (replicas.unsure(), replicas.apart("a:1")) == (["b:1", "c:1"], None)
+    replicas.writes_to("b:1", "two")
+    assert (replicas.apart("a:1"), replicas.apart("b:1")) == ("b:1", "a:1")
+    replicas.failed("b:1", NotFoundError("none"), 0.0)
+    assert replicas.unsure() == ["c:1"]
+    replicas.failed("b:1", GONE, 0.0)
+    assert (replicas.unsure(), replicas.apart("a:1")) == (["b:1", "c:1"], None)
+
+
+@pytest.mark.parametrize("error", [CHANGED, NotFoundError("none"), DataLossError("lost")])
+def test_an_answer_of_a_shared_storage_holds_for_all(error: UnspoolError) -> None:
+    """If replicas share their storage, no other one is asked, and the error is the answer."""
+    without: set[str] = set()
+    one = Round(without)
+    one.shared = True
+    one.add("a:1", GONE, progressed=False)
+    assert one.goes_on(NAMES)
+    one.add("b:1", error, progressed=False)
+    assert not one.goes_on(NAMES)
+    assert one.deciding(begun=True) is one.final() is error
+    assert without == set()
+
+
 def test_a_replica_that_answers_is_waited_for_although_another_one_never_did() -> None:
     """At first contact one replica does not listen and the other is going away: the budget decides, in whichever order."""
     for errors in ((ConnectError("nobody"), GONE), (GONE, ConnectError("nobody"))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -37,6 +38,25 @@ from unspool.ingest.uploadfile import UploadFile
 from unspool.local import part as parts
 from unspool.testing.ingesting import ID, OTHER_ID, send
 from unspool.testing.stock import BYTES
+
+# What it is
+
+
+async def test_servers_of_one_directory_name_the_same_storage_and_copies_another(tmp_path: Path) -> None:
+    """Whoever asks first makes the id, which survives sweeps and restarts; a copy that keeps all attributes has another one."""
+    root, copy = tmp_path / "root", tmp_path / "copy"
+    root.mkdir()
+    async with ingesting(root) as first, ingesting(root) as second:
+        ids = set(await asyncio.gather(*(one.storage() for one in (first, second) * 4)))
+        assert len(ids) == 1
+        await first.sweep()
+    subprocess.run(["cp", "--archive", root, copy], check=True)
+    async with ingesting(root) as third, ingesting(copy) as other:
+        third._clock = lambda: time.time() + 1000 * DAY
+        await third.sweep()
+        assert {await third.storage()} == ids
+        assert await other.storage() not in ids
+
 
 # What survives
 

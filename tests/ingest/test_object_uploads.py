@@ -114,6 +114,21 @@ async def test_another_server_goes_on_with_what_was_recorded() -> None:
         await killed.aclose()
 
 
+async def test_servers_of_one_bucket_name_the_same_storage_and_copies_another() -> None:
+    """Whoever asks first makes the id. A bucket that was copied with all that is in it has another one, by its name."""
+    objects, copy = Memory(), Memory()
+    async with in_memory(objects, where="one") as first, in_memory(objects, where="one") as second:
+        ids = set(await asyncio.gather(*(one.ingester.storage() for one in (first, second) * 4)))
+        assert len(ids) == 1
+        await first.ingester.sweep()
+    for page in objects.list():
+        for meta in page:
+            copy.put(meta["path"], bytes(objects.get(meta["path"]).bytes()))
+    async with in_memory(objects, where="one") as third, in_memory(copy, where="two") as other:
+        assert {await third.ingester.storage()} == ids
+        assert await other.ingester.storage() not in ids
+
+
 async def test_a_server_that_was_taken_over_by_another_finds_out() -> None:
     """The older server's stream ends with TAKEN_OVER as soon as it has something to record; the newer one's goes on."""
     objects = Memory()
@@ -300,7 +315,7 @@ class _Overwriting:
 
 
 async def test_a_store_that_ignores_conditions_is_refused() -> None:
-    """A store that would overwrite is refused before a file is written to it, and nothing is left of the trial."""
+    """A store that would overwrite is refused before a file is written to it, and nothing is left of the trial but an id."""
     objects: Any = Memory()
     async with in_memory(_Overwriting(objects), MemoryMultipart(objects)) as there:  # type: ignore[arg-type]
         with pytest.raises(UnsupportedError, match="ignores If-None-Match of PutObject"):
@@ -311,8 +326,9 @@ async def test_a_store_that_ignores_conditions_is_refused() -> None:
         with pytest.raises(UnsupportedError, match="ignores If-None-Match of CompleteMultipartUpload"):
             await there.ingester.check()  # type: ignore[attr-defined]
         multipart.ignores_conditions = False
+        assert kept(objects) == set()
         await there.ingester.check()  # type: ignore[attr-defined]
-    assert kept(objects) == set()
+    assert kept(objects) == {"storage"}
     assert multipart.uploads == {}
 
 
@@ -467,7 +483,7 @@ async def test_what_expired_is_removed_and_what_is_not_ours_stays() -> None:
         assert await there.ingester.stat(UploadKey(OTHER_ID, "done.bin")) is None  # what was committed is forgotten
         assert isinstance(await there.ingester.stat(KEY), SegmentTable)
         now += 6 * DAY
-        objects.put(f"{UPLOADS}/probe/left", b"")
+        objects.put(f"{UPLOADS}/storage/probe-left", b"")
         assert await there.ingester.sweep() == 1
         assert await there.ingester.stat(KEY) is None
         assert list(multipart.uploads) == [theirs]

@@ -114,6 +114,7 @@ async def test_no_method_goes_round_the_entry(monkeypatch: pytest.MonkeyPatch) -
             "/unspool.v1.FileService/StatUpload",
             "/unspool.v1.FileService/AbandonUpload",
             "/unspool.v1.FileService/DeleteFile",
+            "/unspool.v1.FileService/StatStorage",
             "/demo.Files/GetFile",
             "/google.bytestream.ByteStream/Read",
             "/google.bytestream.ByteStream/Write",

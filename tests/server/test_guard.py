@@ -119,6 +119,7 @@ REQUESTS = {
     "/unspool.v1.FileService/StatUpload": writewire.encode_upload_name(bytes(16), "a"),
     "/unspool.v1.FileService/AbandonUpload": writewire.encode_upload_name(bytes(16), "a"),
     "/unspool.v1.FileService/DeleteFile": b"\n\x01a",
+    "/unspool.v1.FileService/StatStorage": b"\n\x01a",
     "/demo.Files/GetFile": b"\n\x01a",
     "/google.bytestream.ByteStream/Read": b"\n\x01a",
     "/google.bytestream.ByteStream/Write": b"\n\x01a",
@@ -135,6 +136,7 @@ NEEDS = {
     "StatUpload": ("write", "a"),
     "AbandonUpload": ("write", "a"),
     "DeleteFile": ("delete", "a"),
+    "StatStorage": ("write", "a"),
     "Write": ("write", "a"),
     "QueryWriteStatus": ("write", "a"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from random import Random
 
@@ -26,9 +27,11 @@ from unspool.core.uploading import (
     UploadRefused,
     UploadRequest,
 )
+from unspool.errors import InvalidNameError, UnauthenticatedError, UnsupportedError
 from unspool.ingest.local import LocalIngester
 from unspool.ingest.memory import MemoryIngester
 from unspool.rpc import wire, writewire
+from unspool.rpc.transport import GrpcTransport
 from unspool.server import writing
 from unspool.server.report import CallEnd
 from unspool.testing import Recorder, serve
@@ -84,6 +87,25 @@ async def test_a_stream_that_ends_without_a_commit_leaves_the_upload(address: st
     state = writewire.decode_upload_state(await unary(address, "StatUpload"), name="a.bin")
     assert isinstance(state, UploadCommitted)
     assert writewire.decode_upload_state(await unary(address, "StatUpload", OTHER_ID), name="a.bin") is None
+
+
+async def test_the_storage_is_named_to_who_may_write_or_delete(store: MemoryStore) -> None:
+    """StatStorage needs the right that goes with the question; a name that is none is refused."""
+
+    def deletes_only(who: Principal | None, right: Right, name: str) -> Verdict:
+        return Verdict(allowed=right == "delete")
+
+    ingester = MemoryIngester(store)
+    server = Server(store, ingester=ingester, authorize=deletes_only)
+    async with server, aclosing(GrpcTransport(server.address)) as transport:
+        assert await transport.storage("a.bin", deletes=True) == await ingester.storage()
+        with pytest.raises(UnauthenticatedError, match="may write this"):
+            await transport.storage("a.bin")
+        with pytest.raises(InvalidNameError):
+            await transport.storage("../x", deletes=True)
+    async with serve(store) as address, aclosing(GrpcTransport(address)) as transport:
+        with pytest.raises(UnsupportedError, match="takes no files"):
+            await transport.storage("a.bin")
 
 
 async def test_an_abandoned_upload_is_gone(address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ async def test_our_server_keeps_to_every_point_of_writing(tmp_path: Path) -> Non
         assert [finding for finding in findings if finding.outcome != "pass"] == []
         await ingester.aclose()
     assert not [path for path in (tmp_path / "below").rglob("*") if path.is_file()]
-    assert {path.name for path in (tmp_path / ".unspool-uploads").iterdir()} == {"done", "locks", "small", "wanted"}
+    assert {path.name for path in (tmp_path / ".unspool-uploads").iterdir()} == {"done", "locks", "small", "storage", "wanted"}
     assert memory_store._files == {}
     await local.aclose()
 
@@ -70,6 +71,10 @@ async def _by_status(self: writing.Writing, call: Any, error: UnspoolError) -> N
 
 async def _nothing(*_: object) -> None:
     return None
+
+
+async def _another(_: object) -> str:
+    return secrets.token_hex(4)
 
 
 async def _backwards(self: MemoryIngester, files: Sequence[NewFile]) -> Sequence[WrittenFile]:
@@ -155,6 +160,7 @@ BROKEN: dict[str, Broken] = {
     "sent again": (MemoryIngester, "open", _never_there, ["write-there"]),
     "not abandoned": (MemoryIngester, "abandon", _nothing, ["write-abandon"]),
     "answers out of order": (MemoryIngester, "write_small", _backwards, ["write-files"]),
+    "a storage of many names": (MemoryIngester, "storage", _another, ["storage"]),
     "any revision deleted": (MemoryIngester, "delete", _ignores, ["delete", "delete-missing"]),
 }
 

@@ -2529,6 +2529,108 @@ func (x *DeleteFileResponse) GetDeleted() *FileInfo {
 	return nil
 }
 
+// Asks for the storage that a server writes to.
+type StatStorageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of a file that is to be written or deleted. Empty or malformed: INVALID_NAME. Its bytes and its existence do not matter.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether it is to be deleted: then the caller needs the right to delete it, otherwise the right to write it.
+	Deletes       bool `protobuf:"varint,2,opt,name=deletes,proto3" json:"deletes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatStorageRequest) Reset() {
+	*x = StatStorageRequest{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatStorageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatStorageRequest) ProtoMessage() {}
+
+func (x *StatStorageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatStorageRequest.ProtoReflect.Descriptor instead.
+func (*StatStorageRequest) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *StatStorageRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StatStorageRequest) GetDeletes() bool {
+	if x != nil {
+		return x.Deletes
+	}
+	return false
+}
+
+// Names a storage.
+type StatStorageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An opaque string, never empty. Servers that answer the same one share files, and the uploads of each can be continued at the
+	// others. It changes when the server gets another storage, and for no other reason.
+	StorageId     string `protobuf:"bytes,1,opt,name=storage_id,json=storageId,proto3" json:"storage_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatStorageResponse) Reset() {
+	*x = StatStorageResponse{}
+	mi := &file_unspool_v1_file_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatStorageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatStorageResponse) ProtoMessage() {}
+
+func (x *StatStorageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_unspool_v1_file_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatStorageResponse.ProtoReflect.Descriptor instead.
+func (*StatStorageResponse) Descriptor() ([]byte, []int) {
+	return file_unspool_v1_file_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *StatStorageResponse) GetStorageId() string {
+	if x != nil {
+		return x.StorageId
+	}
+	return ""
+}
+
 var File_unspool_v1_file_service_proto protoreflect.FileDescriptor
 
 const file_unspool_v1_file_service_proto_rawDesc = "" +
@@ -2761,7 +2863,13 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattemptB\x0e\n" +
 	"\f_if_revision\"D\n" +
 	"\x12DeleteFileResponse\x12.\n" +
-	"\adeleted\x18\x01 \x01(\v2\x14.unspool.v1.FileInfoR\adeleted2\xd6\x05\n" +
+	"\adeleted\x18\x01 \x01(\v2\x14.unspool.v1.FileInfoR\adeleted\"B\n" +
+	"\x12StatStorageRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\adeletes\x18\x02 \x01(\bR\adeletes\"4\n" +
+	"\x13StatStorageResponse\x12\x1d\n" +
+	"\n" +
+	"storage_id\x18\x01 \x01(\tR\tstorageId2\xa8\x06\n" +
 	"\vFileService\x12G\n" +
 	"\bStatFile\x12\x1b.unspool.v1.StatFileRequest\x1a\x1c.unspool.v1.StatFileResponse\"\x00\x12I\n" +
 	"\bReadFile\x12\x1b.unspool.v1.ReadFileRequest\x1a\x1c.unspool.v1.ReadFileResponse\"\x000\x01\x12L\n" +
@@ -2774,7 +2882,8 @@ const file_unspool_v1_file_service_proto_rawDesc = "" +
 	"StatUpload\x12\x1d.unspool.v1.StatUploadRequest\x1a\x1e.unspool.v1.StatUploadResponse\"\x00\x12V\n" +
 	"\rAbandonUpload\x12 .unspool.v1.AbandonUploadRequest\x1a!.unspool.v1.AbandonUploadResponse\"\x00\x12M\n" +
 	"\n" +
-	"DeleteFile\x12\x1d.unspool.v1.DeleteFileRequest\x1a\x1e.unspool.v1.DeleteFileResponse\"\x00b\x06proto3"
+	"DeleteFile\x12\x1d.unspool.v1.DeleteFileRequest\x1a\x1e.unspool.v1.DeleteFileResponse\"\x00\x12P\n" +
+	"\vStatStorage\x12\x1e.unspool.v1.StatStorageRequest\x1a\x1f.unspool.v1.StatStorageResponse\"\x00b\x06proto3"
 
 var (
 	file_unspool_v1_file_service_proto_rawDescOnce sync.Once
@@ -2788,7 +2897,7 @@ func file_unspool_v1_file_service_proto_rawDescGZIP() []byte {
 	return file_unspool_v1_file_service_proto_rawDescData
 }
 
-var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_unspool_v1_file_service_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*FileInfo)(nil),              // 0: unspool.v1.FileInfo
 	(*StatFileRequest)(nil),       // 1: unspool.v1.StatFileRequest
@@ -2825,11 +2934,13 @@ var file_unspool_v1_file_service_proto_goTypes = []any{
 	(*AbandonUploadResponse)(nil), // 32: unspool.v1.AbandonUploadResponse
 	(*DeleteFileRequest)(nil),     // 33: unspool.v1.DeleteFileRequest
 	(*DeleteFileResponse)(nil),    // 34: unspool.v1.DeleteFileResponse
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*StatStorageRequest)(nil),    // 35: unspool.v1.StatStorageRequest
+	(*StatStorageResponse)(nil),   // 36: unspool.v1.StatStorageResponse
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
 }
 var file_unspool_v1_file_service_proto_depIdxs = []int32{
-	35, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
+	37, // 0: unspool.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
 	0,  // 1: unspool.v1.StatFileResponse.info:type_name -> unspool.v1.FileInfo
 	5,  // 2: unspool.v1.ReadFileResponse.header:type_name -> unspool.v1.Header
 	6,  // 3: unspool.v1.ReadFileResponse.block:type_name -> unspool.v1.Block
@@ -2842,24 +2953,24 @@ var file_unspool_v1_file_service_proto_depIdxs = []int32{
 	6,  // 10: unspool.v1.FilePiece.block:type_name -> unspool.v1.Block
 	7,  // 11: unspool.v1.FilePiece.summary:type_name -> unspool.v1.Summary
 	13, // 12: unspool.v1.FilePiece.error:type_name -> unspool.v1.FileError
-	36, // 13: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
+	38, // 13: unspool.v1.FileError.retry_delay:type_name -> google.protobuf.Duration
 	0,  // 14: unspool.v1.ListFilesResponse.files:type_name -> unspool.v1.FileInfo
 	16, // 15: unspool.v1.ListFilesResponse.omitted:type_name -> unspool.v1.Omission
 	18, // 16: unspool.v1.WriteFileRequest.open:type_name -> unspool.v1.UploadOpen
 	6,  // 17: unspool.v1.WriteFileRequest.block:type_name -> unspool.v1.Block
 	20, // 18: unspool.v1.WriteFileRequest.commit:type_name -> unspool.v1.UploadCommit
-	35, // 19: unspool.v1.UploadOpen.modified:type_name -> google.protobuf.Timestamp
+	37, // 19: unspool.v1.UploadOpen.modified:type_name -> google.protobuf.Timestamp
 	19, // 20: unspool.v1.UploadOpen.discard:type_name -> unspool.v1.GoodSpan
 	22, // 21: unspool.v1.WriteFileResponse.opened:type_name -> unspool.v1.UploadOpened
 	23, // 22: unspool.v1.WriteFileResponse.progress:type_name -> unspool.v1.UploadProgress
 	0,  // 23: unspool.v1.WriteFileResponse.committed:type_name -> unspool.v1.FileInfo
 	24, // 24: unspool.v1.WriteFileResponse.refused:type_name -> unspool.v1.UploadRefused
 	19, // 25: unspool.v1.UploadOpened.good:type_name -> unspool.v1.GoodSpan
-	36, // 26: unspool.v1.UploadOpened.expires_after:type_name -> google.protobuf.Duration
+	38, // 26: unspool.v1.UploadOpened.expires_after:type_name -> google.protobuf.Duration
 	13, // 27: unspool.v1.UploadRefused.error:type_name -> unspool.v1.FileError
 	19, // 28: unspool.v1.UploadRefused.good:type_name -> unspool.v1.GoodSpan
 	26, // 29: unspool.v1.WriteFilesRequest.files:type_name -> unspool.v1.SmallFile
-	35, // 30: unspool.v1.SmallFile.modified:type_name -> google.protobuf.Timestamp
+	37, // 30: unspool.v1.SmallFile.modified:type_name -> google.protobuf.Timestamp
 	28, // 31: unspool.v1.WriteFilesResponse.results:type_name -> unspool.v1.WrittenFile
 	0,  // 32: unspool.v1.WrittenFile.committed:type_name -> unspool.v1.FileInfo
 	13, // 33: unspool.v1.WrittenFile.error:type_name -> unspool.v1.FileError
@@ -2875,17 +2986,19 @@ var file_unspool_v1_file_service_proto_depIdxs = []int32{
 	29, // 43: unspool.v1.FileService.StatUpload:input_type -> unspool.v1.StatUploadRequest
 	31, // 44: unspool.v1.FileService.AbandonUpload:input_type -> unspool.v1.AbandonUploadRequest
 	33, // 45: unspool.v1.FileService.DeleteFile:input_type -> unspool.v1.DeleteFileRequest
-	2,  // 46: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
-	4,  // 47: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
-	10, // 48: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
-	15, // 49: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
-	21, // 50: unspool.v1.FileService.WriteFile:output_type -> unspool.v1.WriteFileResponse
-	27, // 51: unspool.v1.FileService.WriteFiles:output_type -> unspool.v1.WriteFilesResponse
-	30, // 52: unspool.v1.FileService.StatUpload:output_type -> unspool.v1.StatUploadResponse
-	32, // 53: unspool.v1.FileService.AbandonUpload:output_type -> unspool.v1.AbandonUploadResponse
-	34, // 54: unspool.v1.FileService.DeleteFile:output_type -> unspool.v1.DeleteFileResponse
-	46, // [46:55] is the sub-list for method output_type
-	37, // [37:46] is the sub-list for method input_type
+	35, // 46: unspool.v1.FileService.StatStorage:input_type -> unspool.v1.StatStorageRequest
+	2,  // 47: unspool.v1.FileService.StatFile:output_type -> unspool.v1.StatFileResponse
+	4,  // 48: unspool.v1.FileService.ReadFile:output_type -> unspool.v1.ReadFileResponse
+	10, // 49: unspool.v1.FileService.ReadFiles:output_type -> unspool.v1.ReadFilesResponse
+	15, // 50: unspool.v1.FileService.ListFiles:output_type -> unspool.v1.ListFilesResponse
+	21, // 51: unspool.v1.FileService.WriteFile:output_type -> unspool.v1.WriteFileResponse
+	27, // 52: unspool.v1.FileService.WriteFiles:output_type -> unspool.v1.WriteFilesResponse
+	30, // 53: unspool.v1.FileService.StatUpload:output_type -> unspool.v1.StatUploadResponse
+	32, // 54: unspool.v1.FileService.AbandonUpload:output_type -> unspool.v1.AbandonUploadResponse
+	34, // 55: unspool.v1.FileService.DeleteFile:output_type -> unspool.v1.DeleteFileResponse
+	36, // 56: unspool.v1.FileService.StatStorage:output_type -> unspool.v1.StatStorageResponse
+	47, // [47:57] is the sub-list for method output_type
+	37, // [37:47] is the sub-list for method input_type
 	37, // [37:37] is the sub-list for extension type_name
 	37, // [37:37] is the sub-list for extension extendee
 	0,  // [0:37] is the sub-list for field type_name
@@ -2925,7 +3038,7 @@ func file_unspool_v1_file_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_unspool_v1_file_service_proto_rawDesc), len(file_unspool_v1_file_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

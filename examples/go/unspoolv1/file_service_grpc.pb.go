@@ -33,6 +33,7 @@ const (
 	FileService_StatUpload_FullMethodName    = "/unspool.v1.FileService/StatUpload"
 	FileService_AbandonUpload_FullMethodName = "/unspool.v1.FileService/AbandonUpload"
 	FileService_DeleteFile_FullMethodName    = "/unspool.v1.FileService/DeleteFile"
+	FileService_StatStorage_FullMethodName   = "/unspool.v1.FileService/StatStorage"
 )
 
 // FileServiceClient is the client API for FileService service.
@@ -65,6 +66,8 @@ type FileServiceClient interface {
 	AbandonUpload(ctx context.Context, in *AbandonUploadRequest, opts ...grpc.CallOption) (*AbandonUploadResponse, error)
 	// Deletes a file. Whoever reads it reads on, or is told that it changed. A file that is not there: FILE_NOT_FOUND.
 	DeleteFile(ctx context.Context, in *DeleteFileRequest, opts ...grpc.CallOption) (*DeleteFileResponse, error)
+	// Says which storage the server writes to. A client that writes to several servers as if they were one asks each of them first.
+	StatStorage(ctx context.Context, in *StatStorageRequest, opts ...grpc.CallOption) (*StatStorageResponse, error)
 }
 
 type fileServiceClient struct {
@@ -198,6 +201,16 @@ func (c *fileServiceClient) DeleteFile(ctx context.Context, in *DeleteFileReques
 	return out, nil
 }
 
+func (c *fileServiceClient) StatStorage(ctx context.Context, in *StatStorageRequest, opts ...grpc.CallOption) (*StatStorageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StatStorageResponse)
+	err := c.cc.Invoke(ctx, FileService_StatStorage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FileServiceServer is the server API for FileService service.
 // All implementations must embed UnimplementedFileServiceServer
 // for forward compatibility.
@@ -228,6 +241,8 @@ type FileServiceServer interface {
 	AbandonUpload(context.Context, *AbandonUploadRequest) (*AbandonUploadResponse, error)
 	// Deletes a file. Whoever reads it reads on, or is told that it changed. A file that is not there: FILE_NOT_FOUND.
 	DeleteFile(context.Context, *DeleteFileRequest) (*DeleteFileResponse, error)
+	// Says which storage the server writes to. A client that writes to several servers as if they were one asks each of them first.
+	StatStorage(context.Context, *StatStorageRequest) (*StatStorageResponse, error)
 	mustEmbedUnimplementedFileServiceServer()
 }
 
@@ -264,6 +279,9 @@ func (UnimplementedFileServiceServer) AbandonUpload(context.Context, *AbandonUpl
 }
 func (UnimplementedFileServiceServer) DeleteFile(context.Context, *DeleteFileRequest) (*DeleteFileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteFile not implemented")
+}
+func (UnimplementedFileServiceServer) StatStorage(context.Context, *StatStorageRequest) (*StatStorageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StatStorage not implemented")
 }
 func (UnimplementedFileServiceServer) mustEmbedUnimplementedFileServiceServer() {}
 func (UnimplementedFileServiceServer) testEmbeddedByValue()                     {}
@@ -405,6 +423,24 @@ func _FileService_DeleteFile_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FileService_StatStorage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StatStorageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FileServiceServer).StatStorage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FileService_StatStorage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FileServiceServer).StatStorage(ctx, req.(*StatStorageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FileService_ServiceDesc is the grpc.ServiceDesc for FileService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -427,6 +463,10 @@ var FileService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteFile",
 			Handler:    _FileService_DeleteFile_Handler,
+		},
+		{
+			MethodName: "StatStorage",
+			Handler:    _FileService_StatStorage_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

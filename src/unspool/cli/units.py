@@ -99,9 +99,9 @@ def say_result(result: Result) -> str:
     return f"{result.path or result.name}: {say_bytes(result.size)}, {how}, {_VERIFIED[result.verified]}"
 
 
-def _say_servers(result: Result | TreeResult) -> str:
-    """Return from how many servers the bytes came, if from several."""
-    return f" from {len(result.servers)} servers" if len(result.servers) > 1 else ""
+def _say_servers(result: Result | TreeResult | PutResult | PutTreeResult, way: str = "from") -> str:
+    """Return from how many servers the bytes came, or to how many they went, if to several."""
+    return f" {way} {len(result.servers)} servers" if len(result.servers) > 1 else ""
 
 
 def say_put(result: PutResult, url: str) -> str:
@@ -110,7 +110,7 @@ def say_put(result: PutResult, url: str) -> str:
         how = "already there"
     else:
         rate = result.bytes_sent / result.seconds if result.seconds else 0.0
-        how = f"{say_bytes(result.bytes_sent)} in {result.seconds:.1f} s ({say_bytes(rate)}/s)"
+        how = f"{say_bytes(result.bytes_sent)} in {result.seconds:.1f} s ({say_bytes(rate)}/s{_say_servers(result, 'to')})"
         if result.resumed_from:
             how += f", resumed at {say_share(result.resumed_from, result.size)}"
     return f"{url}: {say_bytes(result.size)}, {how}, {_VERIFIED[result.verified]}"
@@ -125,7 +125,7 @@ def say_put_tree(result: PutTreeResult, url: str) -> str:
     rate = result.bytes_sent / result.seconds if result.seconds else 0.0
     return (
         f"{url}: {counted(result.files, 'file')}, {say_bytes(result.size)} in {result.seconds:.1f} s "
-        f"({say_bytes(rate)}/s): {counts}{how}"
+        f"({say_bytes(rate)}/s{_say_servers(result, 'to')}): {counts}{how}"
     )
 
 

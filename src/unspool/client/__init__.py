@@ -20,6 +20,7 @@ tree.py           all files below a prefix; preview.py: what that would fetch; g
 tally.py          the counts of a tree, puttally.py of one that is uploaded; tasks.py: tasks that end together
 
 upload.py         one file to a server; uploadstream.py: one attempt at that; material.py: the source, and how it is read
+storages.py       which of several servers a file may be written to
 writing.py        a file that is uploaded while a program writes it; feed.py: its bytes on their way
 puttree.py        all files below a directory; putbatch.py: many small ones over one stream
 deleting.py       a file, or all below a prefix, deleted

@@ -16,11 +16,11 @@ from functools import partial
 
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
+from unspool.client.storages import check_writes, writable
 from unspool.client.tally import TreeCounts
 from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL
-from unspool.client.upload import writing
 from unspool.client.writeresults import DeleteTreeResult
 from unspool.core.model import FileInfo, ListRequest
 from unspool.core.uploading import DeleteRequest
@@ -48,10 +48,12 @@ _NOT_PROCESSED = (ConnectError, OverloadedError, TokenRefusedError)
 
 async def delete(name: str, revision: str | None, transfer: Transfer) -> FileInfo | None:
     """Delete a file; see `Client.delete`."""
-    transport = writing(transfer.seams.transport)
-    may_be_gone = False
+    may_be_gone = asked = False
     async for attempt in transfer.attempts():
         with attempt:
+            asked = False
+            transport = await writable(transfer, name, deletes=True)
+            asked = True
             request = DeleteRequest(name, revision, transfer.id, attempt.number)
             try:
                 return await transfer.bounded(transport.delete(request), lambda: name)
@@ -59,7 +61,7 @@ async def delete(name: str, revision: str | None, transfer: Transfer) -> FileInf
                 if may_be_gone and not isinstance(error, NotAFileError):
                     return None
                 raise
-        may_be_gone = may_be_gone or not isinstance(attempt.error, _NOT_PROCESSED)
+        may_be_gone = may_be_gone or (asked and not isinstance(attempt.error, _NOT_PROCESSED))
     raise AssertionError("an attempt that ends well has an answer")
 
 
@@ -78,7 +80,7 @@ class DeleteTree:
         """Delete them."""
         clock = self._seams.clock
         started = clock.monotonic()
-        writing(self._seams.transport)  # before anything is listed
+        check_writes(self._seams.transport)  # before anything is listed
         listed = ListingSpool()
         try:
             with self._transfer.told("delete_tree", self._prefix):

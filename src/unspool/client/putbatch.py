@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from unspool.client.storages import writable
 from unspool.client.transfer import Transfer
 from unspool.client.transport import BatchStream
-from unspool.client.upload import writing
 from unspool.client.uploadstream import Listening
 from unspool.core.checksum import crc32c
 from unspool.core.counted import counted
@@ -83,6 +83,7 @@ class Batch:
         doubtful: Callable[[FoundFile, int, int, UnspoolError], None],
     ) -> None:
         self._left = {name: (file, there) for file, name, there in files}
+        self._first = files[0][1]
         self._transfer = transfer
         self._disk = disk
         self._condition = condition
@@ -93,7 +94,6 @@ class Batch:
         self._doubtful = doubtful
         self._unanswered: set[str] = set()  # sent in an attempt that broke before their answer
         self._errors: dict[str, UnspoolError] = {}  # of files that are sent again
-        self._transport = writing(transfer.seams.transport)
 
     @property
     def left(self) -> list[FoundFile]:
@@ -110,7 +110,8 @@ class Batch:
         async for attempt in self._transfer.attempts():
             before = len(self._left)
             with attempt:
-                stream = self._transport.write_files(transfer_id=self._transfer.id, attempt=attempt.number)
+                transport = await writable(self._transfer, self._first)
+                stream = transport.write_files(transfer_id=self._transfer.id, attempt=attempt.number)
                 async with stream as opened:
                     await self._exchange(opened)
             attempt.progressed = len(self._left) < before

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from unspool.client.events import Observer
 from unspool.client.tally import TreeCounts
@@ -15,11 +16,13 @@ class PutTally(TreeCounts):
 
     Attributes:
         bytes_sent: bytes of files sent.
+        by_server: the same, to each server.
     """
 
     def __init__(self, observer: Observer, transfer_id: str) -> None:
         super().__init__(observer, transfer_id)
         self.bytes_sent = 0
+        self.by_server: Counter[str] = Counter()
 
     def find(self, found: Walked) -> None:
         """Count what was left out, and directories that cannot be read."""
@@ -43,6 +46,11 @@ class PutTally(TreeCounts):
         self._moved += 1
         self._good += size
 
+    def add_sent(self, size: int, by_server: Mapping[str, int]) -> None:
+        """Add the bytes that a transfer has sent."""
+        self.bytes_sent += size
+        self.by_server.update(by_server)
+
     def result(self, prefix: str, path: str, seconds: float) -> PutTreeResult:
         """Return the result."""
         return PutTreeResult(
@@ -57,4 +65,5 @@ class PutTally(TreeCounts):
             failures=tuple(self._failures),
             bytes_sent=self.bytes_sent,
             seconds=seconds,
+            servers=dict(self.by_server),
         )

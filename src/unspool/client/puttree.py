@@ -27,12 +27,13 @@ from unspool.client.material import Material
 from unspool.client.putbatch import SMALL, Batch
 from unspool.client.puttally import PutTally
 from unspool.client.seams import Seams
+from unspool.client.storages import check_writes
 from unspool.client.tally import Relay
 from unspool.client.tasks import all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.treeresults import TreePreviewPage
-from unspool.client.upload import Upload, writing
+from unspool.client.upload import Upload
 from unspool.client.verify import stat, with_checksum
 from unspool.client.writeresults import PutTreeResult
 from unspool.core.filters import Filters
@@ -102,7 +103,7 @@ class PutTree:
         checksum: bool,
         condition: Condition,
     ) -> None:
-        writing(seams.transport)
+        check_writes(seams.transport)  # before anything is read
         self._directory = directory
         self._prefix = prefix
         self._below = below(prefix)
@@ -288,7 +289,7 @@ class PutTree:
                 if isinstance(error, _ENDS_ALL):
                     raise
             finally:
-                self._tally.bytes_sent += transfer.tally.bytes_sent
+                self._tally.add_sent(transfer.tally.bytes_sent, transfer.tally.by_server)
             left = batch.left
         for file in (*left, *grown):
             await self._put_large((file, None), seams)
@@ -337,4 +338,4 @@ class PutTree:
             self._tally.forget(file.name)
             (self._tally.keep if result.already_there else self._tally.sent)(result.size)
         finally:
-            self._tally.bytes_sent += transfer.tally.bytes_sent
+            self._tally.add_sent(transfer.tally.bytes_sent, transfer.tally.by_server)

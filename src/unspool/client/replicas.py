@@ -85,6 +85,15 @@ class Route:
         self._running = False
 
     @property
+    def several(self) -> ReplicaConnections | None:
+        """The connections to the replicas; None if there is one server."""
+        return self._several
+
+    def shares_storage(self) -> None:
+        """Note that the replicas share one storage."""
+        self._round.shared = True
+
+    @property
     def transport(self) -> Transport:
         """The transport of the attempt that runs, or of the last one."""
         if self._only is not None:

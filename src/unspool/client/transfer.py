@@ -51,20 +51,19 @@ class Tally:
     Attributes:
         attempts: streams and calls begun so far.
         bytes_received: verified bytes received; bytes received twice count twice.
-        by_server: the same, of each server.
-        without: replicas that did not have the revision that the transfer wants.
         bytes_sent: bytes of files sent; bytes sent twice count twice.
+        by_server: the bytes that each server sent or was sent: no transfer does both.
+        without: replicas that did not have the revision that the transfer wants.
     """
 
     attempts: int = 0
     bytes_received: int = 0
+    bytes_sent: int = 0
     by_server: dict[str, int] = field(default_factory=dict)
     without: set[str] = field(default_factory=set)
-    bytes_sent: int = 0
 
     def add(self, size: int, server: str) -> None:
-        """Count verified bytes from a server."""
-        self.bytes_received += size
+        """Count bytes from a server, or to one."""
         self.by_server[server] = self.by_server.get(server, 0) + size
 
 
@@ -256,6 +255,7 @@ class Transfer:
 
     def received(self, size: int) -> None:
         """Count verified bytes of the attempt that runs."""
+        self.tally.bytes_received += size
         self.tally.add(size, self.route.server)
 
     @property
@@ -326,6 +326,7 @@ class Transfer:
     async def sent(self, size: int, seconds: float) -> None:
         """Count `size` bytes that took `seconds` to send, and wait as long as the rate limit requires."""
         self.tally.bytes_sent += size
+        self.tally.add(size, self.route.server)
         self._sizing.received(size, seconds)
         await self.slow_down(size)
 

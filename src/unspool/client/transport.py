@@ -119,3 +119,12 @@ class WritingTransport(Transport, Protocol):
     async def delete(self, request: DeleteRequest) -> FileInfo:
         """Have the server delete a file, and return the file as it was. Raises the server's error."""
         ...
+
+    async def storage(self, name: str, *, deletes: bool = False) -> str:
+        """Return the id of the storage that the server writes to. Raises the server's error.
+
+        Args:
+            name: of a file that is to be written, or deleted: whoever asks must have the right to do so.
+            deletes: whether it is to be deleted.
+        """
+        ...

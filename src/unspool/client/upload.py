@@ -18,9 +18,8 @@ from contextlib import suppress
 
 from unspool.client.events import Repairing, Started
 from unspool.client.material import Material
-from unspool.client.replicas import ReplicaConnections
+from unspool.client.storages import writable, writing
 from unspool.client.transfer import Transfer
-from unspool.client.transport import Transport, WritingTransport
 from unspool.client.uploadstream import Exchange
 from unspool.client.writeresults import PutResult
 from unspool.core.counted import counted
@@ -33,12 +32,10 @@ from unspool.errors import (
     FileChangedError,
     FileKeepsChangingError,
     FileMismatchError,
-    InvalidRequestError,
     NotFoundError,
     ProtocolError,
     SourceChangedError,
     UnspoolError,
-    UnsupportedError,
 )
 
 _MOST_GENERATIONS = 20
@@ -47,20 +44,6 @@ day, and the name had another file in between. A server that has committed the r
 
 _ABANDONING = 5.0
 """Seconds to tell the server that it may remove the bytes of an upload that cannot go on."""
-
-
-def writing(transport: Transport | ReplicaConnections) -> WritingTransport:
-    """Return the transport.
-
-    Raises:
-        UnsupportedError: its dialect cannot write.
-        InvalidRequestError: there are several servers. Each of them may have a disk of its own.
-    """
-    if isinstance(transport, ReplicaConnections):
-        raise InvalidRequestError(f"{transport.source}: a file is written to one server: name one")
-    if not isinstance(transport, WritingTransport):
-        raise UnsupportedError(f"{transport.source}: this dialect has no uploads")
-    return transport
 
 
 class Upload:
@@ -92,7 +75,6 @@ class Upload:
         self._name = name
         self._material = material
         self._transfer = transfer
-        self._transport = writing(transfer.seams.transport)
         self._ids = ids
         self._condition = condition
         self._attributes = attributes
@@ -151,8 +133,11 @@ class Upload:
     async def _stat(self) -> FileInfo | None:
         """Return what is at the name; None if there is nothing, or if we may not know."""
         with suppress(NotFoundError, AccessError):
-            return await self._transfer.call(lambda: self._transport.stat(self._name), self._name)
+            return await self._transfer.call(self._stat_there, self._name)
         return None
+
+    async def _stat_there(self) -> FileInfo:
+        return await (await writable(self._transfer, self._name)).stat(self._name)
 
     async def _is_current(self, found: FileInfo | None) -> bool:
         """Whether what was committed is the file, and still at the name."""
@@ -170,7 +155,7 @@ class Upload:
         if found is not None and found.revision == info.revision:
             return True
         try:
-            now = await self._transfer.call(lambda: self._transport.stat(self._name), self._name)
+            now = await self._transfer.call(self._stat_there, self._name)
         except NotFoundError:
             return False
         except AccessError:
@@ -193,7 +178,8 @@ class Upload:
         """Make one attempt. Return False if it ended because the server has bytes that it is to discard."""
         sender = self._sender
         try:
-            async with self._transport.write(self._name) as stream:
+            transport = await writable(self._transfer, self._name)
+            async with transport.write(self._name) as stream:
                 agrees = await Exchange(self._transfer, sender, self._material, stream, self._agreed).run(number)
         except FileMismatchError as error:
             await self._mend_or_raise(error)
@@ -237,9 +223,11 @@ class Upload:
 
     async def _abandon(self) -> None:
         """Let the server remove the bytes of an upload that cannot go on. If it does not hear of it, they expire."""
+        if not self._transfer.tally.attempts:
+            return
         with suppress(UnspoolError, TimeoutError):
             async with self._transfer.seams.clock.timeout(_ABANDONING):
-                await self._transport.abandon_upload(self._sender.upload_id, self._name)
+                await writing(self._transfer.transport).abandon_upload(self._sender.upload_id, self._name)
 
     # Success
 
@@ -263,4 +251,5 @@ class Upload:
             restarts=self._restarts,
             seconds=self._transfer.seams.clock.monotonic() - self._started,
             already_there=already and not tally.bytes_sent,
+            servers=dict(tally.by_server),
         )

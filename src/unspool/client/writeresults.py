@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from unspool.core.model import Omission
 from unspool.core.whole import Verified
@@ -26,6 +27,7 @@ class PutResult:
         restarts: how often bytes that the server had were discarded, because they are not those of the file.
         seconds: duration.
         already_there: whether the server had the file already, so that nothing was sent.
+        servers: the bytes of `bytes_sent` that each server was sent.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PutResult:
     restarts: int
     seconds: float
     already_there: bool = False
+    servers: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class PutTreeResult:
         failures: the first thousand failures.
         bytes_sent: bytes that this call sent; bytes sent twice count twice.
         seconds: duration.
+        servers: the bytes of `bytes_sent` that each server was sent.
     """
 
     prefix: str
@@ -71,6 +75,7 @@ class PutTreeResult:
     failures: tuple[Failure, ...]
     bytes_sent: int
     seconds: float
+    servers: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

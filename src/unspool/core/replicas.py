@@ -7,11 +7,13 @@ Rule 2: after a failure every other replica is asked once, without a wait: a rou
 Rule 3: a replica that did not answer is asked last for a while, by all transfers of the client. One answer ends that.
 Rule 4: a replica that does not have the file, or not at the pinned revision, is behind or ahead of the others: they are asked.
         While one of them cannot be reached, and may have it, the transfer waits for it as the retry budget allows.
+Rule 5: what is written goes only to replicas that share one storage, as each of them has said since it failed last. So an
+        answer about a name is the answer of all, and no other one is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from unspool.core.counted import counted
@@ -39,6 +41,9 @@ _NO_ANSWER = (UnreachableError, StalledError, OverloadedError, ServerError)
 _OTHERS_MAY_HAVE_IT = (FileChangedError, NotFoundError, DataLossError, ConnectError)
 """Errors that waiting does not help against, and another replica may."""
 
+_ANSWERS = (FileChangedError, NotFoundError, DataLossError)
+"""Those of them that say something about the file."""
+
 
 @dataclass(slots=True)
 class _State:
@@ -49,12 +54,14 @@ class _State:
         begun: attempts begun there so far.
         failures: failures since its last answer.
         rests_until: the time until which it is asked last.
+        storage: the id of the storage that it writes to; "" if it has not said so since it failed.
     """
 
     running: int = 0
     begun: int = 0
     failures: int = 0
     rests_until: float = 0.0
+    storage: str = ""
 
 
 class Replicas:
@@ -116,6 +123,22 @@ class Replicas:
         rest = min(_FIRST_REST * 2.0 ** min(state.failures, 32), _LONGEST_REST)
         state.failures += 1
         state.rests_until = max(state.rests_until, now + max(rest, error.retry_after or 0.0))
+        state.storage = ""  # who answers there next may be another server
+
+    def writes_to(self, name: str, storage: str) -> None:
+        """Note which storage a replica writes to."""
+        if name in self._states:
+            self._states[name].storage = storage
+
+    def unsure(self) -> Sequence[str]:
+        """Return the replicas of which it is not known which storage they write to."""
+        return [name for name, state in self._states.items() if not state.storage]
+
+    def apart(self, name: str) -> str | None:
+        """Return a replica that writes to another storage than this one, as far as is known; None if there is none."""
+        storage = self._states[name].storage
+        others = (other for other, state in self._states.items() if state.storage not in ("", storage))
+        return next(others, None)
 
 
 class Round:
@@ -123,11 +146,15 @@ class Round:
 
     Args:
         without: gets the replicas that do not have the pinned revision. All streams of a transfer share it.
+
+    Attributes:
+        shared: whether the replicas share one storage, so that what one answers about a name holds for all.
     """
 
     def __init__(self, without: set[str]) -> None:
         self._errors: dict[str, UnspoolError] = {}
         self.without = without
+        self.shared = False
 
     @property
     def failed(self) -> Collection[str]:
@@ -143,13 +170,13 @@ class Round:
         if progressed:
             self._errors.clear()
         self._errors[name] = error
-        if isinstance(error, FileChangedError):
+        if isinstance(error, FileChangedError) and not self.shared:
             self.without.add(name)
 
     def goes_on(self, names: Collection[str]) -> bool:
         """Return whether the next attempt is made at once, at a replica that has not failed in this round."""
         *_, last = self._errors.values()
-        return helps_elsewhere(last) and any(name not in self._errors for name in names)
+        return self._helps_elsewhere(last) and any(name not in self._errors for name in names)
 
     def deciding(self, *, begun: bool) -> UnspoolError:
         """Return the error by which the retry budget decides whether there is another round.
@@ -158,7 +185,7 @@ class Round:
             begun: whether the transfer has received bytes. If not, it does not wait for a replica that may have the file.
         """
         *_, last = errors = list(self._errors.values())
-        if not helps_elsewhere(last) or (not begun and any(isinstance(error, NotFoundError) for error in errors)):
+        if not self._helps_elsewhere(last) or (not begun and any(isinstance(error, NotFoundError) for error in errors)):
             return self.final()
         # One that answered, if only to refuse, shows that an address is right: then it is not the first contact that failed.
         retryable = sorted((error for error in errors if error.retryable), key=lambda error: isinstance(error, ConnectError))
@@ -167,7 +194,7 @@ class Round:
     def final(self) -> UnspoolError:
         """Return the error to raise if there is no other round."""
         *_, last = errors = list(self._errors.values())
-        if not helps_elsewhere(last) or len(errors) == 1:
+        if not self._helps_elsewhere(last) or len(errors) == 1:
             return last
         for kind in (FileChangedError, DataLossError, NotFoundError):
             found = [error for error in errors if isinstance(error, kind)]
@@ -178,6 +205,9 @@ class Round:
         if all(isinstance(error, ConnectError) for error in errors):
             return type(last)("; ".join(dict.fromkeys(error.message for error in errors)))
         return last
+
+    def _helps_elsewhere(self, error: UnspoolError) -> bool:
+        return helps_elsewhere(error) and not (self.shared and isinstance(error, _ANSWERS))
 
 
 def helps_elsewhere(error: UnspoolError) -> bool:

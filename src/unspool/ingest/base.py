@@ -148,6 +148,13 @@ class Ingester(Protocol):
         """
         ...
 
+    async def storage(self) -> str:
+        """Return the id of the storage that files are received into: opaque, not empty, and not a secret.
+
+        Ingesters with the same id receive into one place: what one of them has of an upload, the others go on with.
+        """
+        ...
+
     async def sweep(self) -> int:
         """Remove uploads that expired; return how many. What is open stays. Forget what was committed long ago."""
         ...

@@ -311,6 +311,14 @@ class LocalIngester:
             target.remove()
             return info
 
+    async def storage(self) -> str:
+        """See `Ingester.storage`. Servers that share the directory over a network have the same id; copies of it do not."""
+        return await self._threads.run(self._storage_id)
+
+    def _storage_id(self) -> str:
+        with served(UPLOADS):
+            return self._staging.storage()
+
     async def sweep(self) -> int:
         """See `Ingester.sweep`."""
         return await self._threads.run(lambda: sweep(self._staging, self._options, self._clock()))

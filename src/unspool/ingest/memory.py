@@ -7,6 +7,7 @@ It keeps uploads until they are committed or abandoned, and what was committed a
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -44,6 +45,7 @@ class MemoryIngester:
         self._store = store
         self._staged: dict[tuple[bytes, str, str], _Staged] = {}
         self._committed: dict[tuple[bytes, str, str], FileInfo] = {}
+        self._storage = secrets.token_hex(16)
 
     async def open(self, opens: UploadOpen, owner: str) -> MemoryUpload | FileInfo:
         """See `Ingester.open`."""
@@ -140,6 +142,10 @@ class MemoryIngester:
             staged.open = None
             if not staged.table.good_bytes:
                 del self._staged[key]
+
+    async def storage(self) -> str:
+        """See `Ingester.storage`. No other ingester has these uploads."""
+        return self._storage
 
     async def sweep(self) -> int:
         """See `Ingester.sweep`. Nothing expires."""

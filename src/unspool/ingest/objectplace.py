@@ -3,7 +3,8 @@
     open/OWNER/KEY/record         what there is of an upload, as `core.uploadrecord` writes it
     open/OWNER/KEY/tail-START-SUM  bytes of a part that is not complete, from byte START on, with their CRC32C
     done/OWNER/KEY                a committed upload, remembered for a while
-    probe/...                     tried at the start
+    storage/id                    random, written once: the storage's id is made of it
+    storage/probe-...             tried at the start
 
 Rule 1: a record is written only if it is still the one that was read or written last: of two servers that have one upload open,
         the older one fails, and so finds out.
@@ -12,8 +13,11 @@ Rule 2: what is not recorded is not counted. The parts of an upload are in the s
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo, Span
@@ -21,9 +25,13 @@ from unspool.core.reserved import UPLOADS
 from unspool.core.uploading import UploadKey
 from unspool.core.uploadrecord import UploadRecord, decode, decode_committed, encode_committed
 from unspool.core.value import value
+from unspool.errors import ServerError
 from unspool.ingest.bucket import ABSENT, Bucket
 from unspool.ingest.multipart import UnmetError
 from unspool.ingest.staging import key_of, owner_digest
+
+PROBES = f"{UPLOADS}/storage/probe"
+"""What the keys begin with of objects that a server tries the store with."""
 
 _TAIL = re.compile(r"tail-([0-9a-f]{16})-([0-9a-f]{8})")
 
@@ -128,6 +136,19 @@ class Place:
     async def forget(self) -> None:
         """Remove what is kept, but not the parts."""
         await self._bucket.remove(kept.key for kept in await self._bucket.keys(self._home))
+
+
+async def storage_id(bucket: Bucket, where: str = "") -> str:
+    """Return the id of the storage at `where`: of what is kept there, and of its name, which a copy of the bucket has not."""
+    key = f"{UPLOADS}/storage/id"
+    kept = await bucket.get(key)
+    if kept is None:
+        with suppress(UnmetError):  # another server was faster
+            await bucket.put(key, secrets.token_bytes(16), {}, ABSENT)
+        kept = await bucket.get(key)
+    if kept is None:
+        raise ServerError("what names the storage of this server was removed just now")
+    return hashlib.sha256(kept[0] + where.encode()).hexdigest()[:32]
 
 
 def home_of(mark: str) -> str:

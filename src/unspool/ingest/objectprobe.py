@@ -2,6 +2,8 @@
 
 Rule 1: what is tried is what is used: whole objects, and objects made of parts. A store may enforce conditions for the ones and
         not for the others.
+Rule 2: servers that start at the same time do not disturb each other. versitygw keeps objects in directories and removes one
+        that becomes empty, so a probe does not lie in a directory with probes only.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from unspool.core.checksum import crc32c
-from unspool.core.reserved import UPLOADS
 from unspool.core.uploadrecord import SentPart
 from unspool.errors import NotFoundError, ServerError, UnspoolError, UnsupportedError
 from unspool.ingest.bucket import ABSENT
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.objectparts import BucketHome
+from unspool.ingest.objectplace import PROBES, storage_id
 from unspool.ingest.spool import Spool
 
 _OTHER = '"00000000000000000000000000000000"'
@@ -38,9 +40,10 @@ async def probe(home: BucketHome, where: str) -> None:
         PermissionDeniedError: the server's account may not write there.
         ServerError: it cannot be reached, or does not take objects in parts.
     """
-    key = f"{UPLOADS}/probe/{secrets.token_hex(8)}"
+    key = f"{PROBES}-{secrets.token_hex(8)}"
     try:
         await _probe(home, key)
+        await storage_id(home.bucket)  # which stays
         await home.bucket.remove([key])
     except NotFoundError:
         raise NotFoundError(f"{where}: there is no such bucket") from None

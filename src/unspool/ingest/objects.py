@@ -30,7 +30,7 @@ from unspool.ingest.bucket import Bucket, FoundObject
 from unspool.ingest.multipart import Multipart, UnmetError
 from unspool.ingest.newnames import check_new_name
 from unspool.ingest.objectparts import BucketHome
-from unspool.ingest.objectplace import KeptUpload, Place, home_of, owner_home
+from unspool.ingest.objectplace import KeptUpload, Place, home_of, owner_home, storage_id
 from unspool.ingest.objectprobe import probe
 from unspool.ingest.objectresume import known, resume
 from unspool.ingest.objectsmall import SmallObjects
@@ -61,6 +61,7 @@ class ObjectIngester:
         objects: an obstore store.
         multipart: sends parts into the same bucket.
         options: what is taken, and how long it is kept.
+        where: names the bucket and the prefix in it.
         hidden: whether dotfiles may be written, as the store has it.
         clock: returns the seconds since 1970.
     """
@@ -71,10 +72,12 @@ class ObjectIngester:
         multipart: Multipart,
         options: IngestOptions | None = None,
         *,
+        where: str = "",
         hidden: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._options = options or IngestOptions()
+        self._where = where
         self._hidden = hidden
         self._clock = clock
         self._bucket = Bucket(objects)
@@ -242,6 +245,10 @@ class ObjectIngester:
                 ) from None
             return info
 
+    async def storage(self) -> str:
+        """See `Ingester.storage`. A bucket has the same id at each of its endpoints."""
+        return await storage_id(self._bucket, self._where)
+
     async def sweep(self) -> int:
         """See `Ingester.sweep`."""
         return await sweep(self._home, self._options, self._clock(), self._live.keys())
@@ -286,4 +293,4 @@ def open_url(
         )
     objects = open_objects(url, allow_http=allow_http)
     multipart = S3Multipart(*bucket, environment)
-    return ObjectIngester(objects, multipart, options, hidden=hidden)
+    return ObjectIngester(objects, multipart, options, where="/".join(bucket), hidden=hidden)

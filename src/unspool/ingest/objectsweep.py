@@ -11,7 +11,7 @@ from collections.abc import Collection
 from unspool.core.reserved import UPLOADS
 from unspool.core.uploadrecord import decode
 from unspool.ingest.objectparts import BucketHome
-from unspool.ingest.objectplace import home_of
+from unspool.ingest.objectplace import PROBES, home_of
 from unspool.options import IngestOptions
 
 _PROBE = 3600.0
@@ -39,8 +39,9 @@ async def sweep(home: BucketHome, options: IngestOptions, now: float, live: Coll
     for place in expired:
         await _abort(home, f"{place}/record")
         await bucket.remove(keys[place])
-    for below, age in (("done", options.remember), ("probe", _PROBE)):
-        await bucket.remove(kept.key for kept in await bucket.keys(f"{UPLOADS}/{below}") if kept.written < now - age)
+    for below, begin, age in (("done", "", options.remember), ("storage", PROBES, _PROBE)):
+        old = [kept.key for kept in await bucket.keys(f"{UPLOADS}/{below}") if kept.written < now - age]
+        await bucket.remove(key for key in old if key.startswith(begin))
     return len(expired)
 
 

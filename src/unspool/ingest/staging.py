@@ -7,6 +7,7 @@
     wanted/KEY            another process wants to take the upload over
     locks/00 .. locks/31  held while what is at a name is compared and replaced
     small/N               a small file that is being written
+    storage/ID            an empty file, made once: the directory's id is made of it
 
 Rule 1: it is in the served file system, so that a file gets its name by a rename. Nobody but the server's user may read it.
 Rule 2: a key is a digest of owner, name and id, so only these three find an upload. It begins with one of the owner.
@@ -18,6 +19,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import secrets
 import stat
 import threading
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ from pathlib import Path
 
 from unspool.core.reserved import PART_SUFFIX, UPLOADS, names_beside
 from unspool.core.uploading import UploadKey
-from unspool.local.entries import make_directory, open_ours, remove
+from unspool.local.entries import make_directory, open_ours, remove, sync, write_new
 from unspool.local.home import DIRECTORY
 from unspool.local.part import Place
 
@@ -75,6 +77,7 @@ class Staging:
             self.wanted = _directory("wanted", self.descriptor, undo)
             self._locks = _directory("locks", self.descriptor, undo)
             self.small = _directory("small", self.descriptor, undo)
+            self._storage = _directory("storage", self.descriptor, undo)
             self._mine = [threading.Lock() for _ in range(_LOCKS)]
             self._lock_files: dict[int, int] = {}
             undo.callback(self._close_locks)
@@ -119,6 +122,20 @@ class Staging:
         """Return how many bytes the file system has room for."""
         system = os.fstatvfs(self.descriptor)
         return system.f_bavail * system.f_frsize
+
+    def storage(self) -> str:
+        """Return the id of this directory, which no copy of it has: a copied file has another inode number or change time.
+
+        All machines see the same of a directory that they share over a network.
+        """
+        with self.lock(0):  # two servers may ask for the first time at once
+            names = sorted(os.listdir(self._storage))  # noqa: PTH208 - names are wanted
+            if not names:
+                names = [secrets.token_hex(16)]
+                write_new(names[0], self._storage, b"")
+                sync(self._storage)
+            status = os.lstat(names[0], dir_fd=self._storage)
+        return hashlib.sha256(f"{names[0]} {status.st_ino} {status.st_ctime_ns}".encode()).hexdigest()[:_KEY_DIGITS]
 
     # Taking over from another process
 

@@ -90,6 +90,13 @@ class GrpcTransport:
         answer = await self._connection.call(f"/{wire.SERVICE}/DeleteFile", deletewire.encode_delete_request(request))
         return deletewire.decode_deleted(answer)
 
+    async def storage(self, name: str, *, deletes: bool = False) -> str:
+        """See `WritingTransport.storage`."""
+        from unspool.rpc import writewire  # noqa: PLC0415 - as above
+
+        request = writewire.encode_storage_request(name, deletes=deletes)
+        return writewire.decode_storage(await self._connection.call(f"/{wire.SERVICE}/StatStorage", request))
+
     def renew(self, window: int | None = None) -> None:
         """See `Transport.renew`."""
         self._connection.renew(window)

@@ -353,3 +353,30 @@ def decode_upload_state(data: bytes, *, name: str) -> UploadState:
     if message.HasField("committed"):
         return UploadCommitted(decode_info(message.committed))
     return _decode_opened(message.opened, name) if message.HasField("opened") else None
+
+
+# StatStorage
+
+
+def encode_storage_request(name: str, *, deletes: bool) -> bytes:
+    """Serialise a StatStorageRequest."""
+    return filled(pb.StatStorageRequest, name=name, deletes=deletes).SerializeToString()
+
+
+def decode_storage_request(data: bytes) -> tuple[str, bool]:
+    """Parse a StatStorageRequest. Raises InvalidRequestError if it is not one."""
+    message = parsed(pb.StatStorageRequest(), data, errors.InvalidRequestError)
+    return message.name, message.deletes
+
+
+def encode_storage(storage: str) -> bytes:
+    """Serialise a StatStorageResponse."""
+    return pb.StatStorageResponse(storage_id=storage).SerializeToString()
+
+
+def decode_storage(data: bytes) -> str:
+    """Parse a StatStorageResponse. Raises ProtocolError if it is not one, or names none."""
+    storage = parsed(pb.StatStorageResponse(), data, errors.ProtocolError).storage_id
+    if not storage:
+        raise errors.ProtocolError("the server does not say which storage it writes to")
+    return storage

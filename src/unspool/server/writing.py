@@ -14,6 +14,7 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 
 from unspool.core.counted import counted
+from unspool.core.names import check_name
 from unspool.core.uploading import (
     DeleteRequest,
     NewFile,
@@ -71,6 +72,7 @@ class Writing:
             Method("StatUpload", self._decode_name, _asked_of_name, self._stat_upload, streams=False),
             Method("AbandonUpload", self._decode_name, _asked_of_name, self._abandon_upload, streams=False),
             Method("DeleteFile", self._decode_delete, _asked_of_delete, self._delete_file, streams=False),
+            Method("StatStorage", self._decode_storage, _asked_of_storage, self._stat_storage, streams=False),
         )
 
     def _taking_files(self) -> Ingester:
@@ -115,6 +117,14 @@ class Writing:
         info = await self._taking_files().delete(wanted.name, wanted.revision)
         call.served[0] = info.revision, None
         return deletewire.encode_deleted(info)
+
+    def _decode_storage(self, request: bytes) -> tuple[str, bool]:
+        self._taking_files()
+        return writewire.decode_storage_request(request)
+
+    async def _stat_storage(self, wanted: tuple[str, bool], call: Call) -> bytes:  # noqa: ARG002 - see Method
+        check_name(wanted[0])
+        return writewire.encode_storage(await self._taking_files().storage())
 
     async def _write_file(self, wanted: UploadRequest, call: Call) -> None:
         async with self._streams.outlet(call, writewire.encode_upload_answer(None), self._options.heartbeat) as outlet:
@@ -313,6 +323,11 @@ def _asked_of_first(wanted: _FirstFiles) -> Asked:
 
 def _asked_of_name(wanted: tuple[bytes, str]) -> Asked:
     return Asked((wanted[1],), right="write")
+
+
+def _asked_of_storage(wanted: tuple[str, bool]) -> Asked:
+    name, deletes = wanted
+    return Asked((name,), right="delete" if deletes else "write")
 
 
 def _asked_of_delete(wanted: DeleteRequest) -> Asked:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from unspool.core.acceptor import good_spans
@@ -300,6 +301,19 @@ class IngestContract(DeleteContract):
         """If the name has the bytes, the answer is the file that is there, at its revision."""
         (first,) = await there.ingester.write_small([new("a", BYTES)])
         assert list(await there.ingester.write_small([new("a", BYTES)])) == [first]
+
+    # Storage
+
+    async def test_its_storage_has_an_id(self, there: Ingesting, tmp_path: Path) -> None:
+        """The id is the same each time, files or none; a place that others write to has another one."""
+        first = await there.ingester.storage()
+        await there.put(BYTES, "dir/a.bin")
+        assert first
+        assert await there.ingester.storage() == first
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        async with self.ingesting(elsewhere) as other:
+            assert await other.ingester.storage() not in ("", first)
 
     # Names
 

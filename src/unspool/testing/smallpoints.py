@@ -1,4 +1,4 @@
-"""The points of the conformance check for small files and deletions."""
+"""The points of the conformance check for small files, deletions and the storage."""
 
 from __future__ import annotations
 
@@ -59,3 +59,15 @@ async def _delete_missing(probe: WritingProbe) -> None:
             raise PointSkippedError("the server has no DeleteFile")
         await probe.refused(answer, _CODE.NOT_FOUND, "FILE_NOT_FOUND")
     await probe.refused((await probe.delete("../x"))[1], _INVALID, "INVALID_NAME")
+
+
+@SMALL_POINTS.add("storage", "StatStorage names the storage, and names the same one after a write")
+async def _storage(probe: WritingProbe) -> None:
+    first, answer = await probe.storage(probe.name)
+    if answer.code is _CODE.UNIMPLEMENTED:
+        raise PointSkippedError("the server has no StatStorage: nobody can write to it and to another one as if they were one")
+    must(answer.code is _CODE.OK, f"it ended with {answer.code.name} ({answer.text})")
+    must(first != "", "it names no storage")
+    await probe.put(b"some bytes")
+    must((await probe.storage(probe.name, deletes=True))[0] == first, "it names another one after a write")
+    await probe.refused((await probe.storage("../x"))[1], _INVALID, "INVALID_NAME")

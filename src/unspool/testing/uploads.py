@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -68,6 +69,7 @@ class UploadTransport(StoreTransport):
         book: what the server knows.
         requests: the messages that the server has seen, in order, without heartbeats.
         abandoned: the ids of uploads that were abandoned.
+        storage_id: what the server says of its storage. To have two servers share one, give them one `book`, too.
 
     Args:
         store: where the files go.
@@ -96,6 +98,7 @@ class UploadTransport(StoreTransport):
         self.fired = ""
         self.requests: list[UploadRequest] = []
         self.abandoned: list[bytes] = []
+        self.storage_id = secrets.token_hex(4)
         self.book = UploadBook(store, block_size=block_size, segment=segment, sync=sync)
         self._letters = iter(script)
         self._clock = clock or SystemClock()
@@ -115,6 +118,10 @@ class UploadTransport(StoreTransport):
         """See `WritingTransport.abandon_upload`."""
         self.abandoned.append(upload_id)
         self.book.abandon(upload_id, name)
+
+    async def storage(self, name: str, *, deletes: bool = False) -> str:  # noqa: ARG002 - everybody may write
+        """See `WritingTransport.storage`."""
+        return self.storage_id
 
     async def delete(self, request: DeleteRequest) -> FileInfo:
         """See `WritingTransport.delete`."""

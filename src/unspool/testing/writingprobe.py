@@ -202,6 +202,11 @@ class WritingProbe(Probe):
         request = pb.AbandonUploadRequest(upload_id=opening.upload_id, name=opening.name)
         return (await self._unary("AbandonUpload", request.SerializeToString()))[1]
 
+    async def storage(self, name: str, *, deletes: bool = False) -> tuple[str, Answer]:
+        """Call StatStorage."""
+        data, answer = await self._unary("StatStorage", pb.StatStorageRequest(name=name, deletes=deletes).SerializeToString())
+        return "" if data is None else pb.StatStorageResponse.FromString(data).storage_id, answer
+
     async def delete(self, name: str, revision: str | None = None) -> tuple[pb.FileInfo | None, Answer]:
         """Call DeleteFile."""
         data, answer = await self._unary(

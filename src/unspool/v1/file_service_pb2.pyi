@@ -393,3 +393,17 @@ class DeleteFileResponse(_message.Message):
     DELETED_FIELD_NUMBER: _ClassVar[int]
     deleted: FileInfo
     def __init__(self, deleted: _Optional[_Union[FileInfo, _Mapping]] = ...) -> None: ...
+
+class StatStorageRequest(_message.Message):
+    __slots__ = ("name", "deletes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DELETES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    deletes: bool
+    def __init__(self, name: _Optional[str] = ..., deletes: bool = ...) -> None: ...
+
+class StatStorageResponse(_message.Message):
+    __slots__ = ("storage_id",)
+    STORAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    storage_id: str
+    def __init__(self, storage_id: _Optional[str] = ...) -> None: ...

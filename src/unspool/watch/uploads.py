@@ -75,6 +75,10 @@ class WatchedIngester:
         self._figures.count("unspool_files_deleted_total")
         return deleted
 
+    async def storage(self) -> str:
+        """See `Ingester.storage`."""
+        return await self._inner.storage()
+
     async def sweep(self) -> int:
         """See `Ingester.sweep`."""
         count = await self._inner.sweep()
