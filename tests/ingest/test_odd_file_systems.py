@@ -16,6 +16,7 @@ import pytest
 from ingest.uploads import ingesting, opened, put
 from unspool.errors import DataLossError, InvalidNameError, PermissionDeniedError, UnspoolError
 from unspool.ingest.base import Upload
+from unspool.ingest.describing import Describing
 from unspool.ingest.target import Targets
 from unspool.stores.revisions import by_status
 from unspool.testing.ingesting import new, send
@@ -102,7 +103,7 @@ async def test_a_directory_that_cannot_be_synced_is_no_error(tmp_path: Path, mon
 
 def test_a_deep_directory_is_synced_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Syncing what was made for a file in 300 directories opens each of them about once, not each of them for each."""
-    targets = Targets(str(tmp_path), hidden=False, revision_of=by_status)
+    targets = Targets(str(tmp_path), hidden=False, describing=Describing(by_status))
     opens = Mock(side_effect=os.open)
     with targets.places() as places:
         places.made("d/" * 300 + "file")

@@ -111,9 +111,33 @@ def test_a_server_of_a_copy(tmp_path: Path) -> None:
         outcome = unspool("stat", "--json", f"{server.address}/a")
     assert json.loads(outcome.out)["revision"] == f"sha256-{hashlib.sha256(b'alpha').hexdigest()}"
     assert kept.stat().st_size
-    refused = unspool("serve", root, "--revision", "content", "--write")
-    assert refused.code == 2
-    assert "leave out --revision content" in refused.complaint
+
+
+def test_what_is_uploaded_to_a_server_of_copies_has_the_revision_of_its_bytes(tmp_path: Path) -> None:
+    """`serve --write --revision content`: an upload, a tree and a restart give the same revision as a copy elsewhere."""
+    source, kept = tmp_path / "source", tmp_path / "kept.db"
+    source.mkdir()
+    (source / "small").write_bytes(b"alpha")
+    (source / "large").write_bytes(DATA[: 5 << 20])
+    revisions = {path.name: f"sha256-{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in source.iterdir()}
+    (tmp_path / "root").mkdir()
+    options = ("--write", "--revision", "content", "--checksums", str(kept))
+    with serving(tmp_path / "root", tmp_path / "log", *options) as server:
+        put = unspool("put", "--json", source / "large", f"{server.address}/one/large")
+        assert json.loads(put.out)["revision"] == revisions["large"]
+        assert unspool("put", "-r", source, f"{server.address}/tree").code == 0
+        refused = unspool("put", "--if-revision", revisions["large"], source / "small", f"{server.address}/tree/small")
+        assert refused.code == 5
+        again = ("put", "--if-revision", revisions["small"], source / "large", f"{server.address}/tree/small")
+        assert unspool(*again).code == 0
+        server.stop()
+    with (
+        serving(tmp_path / "root", tmp_path / "log", *options) as one,
+        serving(source, tmp_path / "copy.log", *options[1:3]) as copy,
+    ):
+        for server, name in ((one, "tree/large"), (copy, "large"), (one, "tree/small"), (one, "one/large")):
+            stat = unspool("stat", "--json", f"{server.address}/{name}")
+            assert json.loads(stat.out)["revision"] == revisions["large"]
 
 
 def test_one_server_is_checked_at_a_time() -> None:

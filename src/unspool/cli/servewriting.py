@@ -17,6 +17,7 @@ from unspool.stores import is_directory
 if TYPE_CHECKING:
     from unspool.ingest.base import Ingester
     from unspool.ingest.objects import ObjectIngester
+    from unspool.stores.base import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,8 +69,8 @@ class WriteSettings:
     max_uploads: int = _DEFAULTS.uploads
     max_upload_bytes: int | None = None
 
-    async def ingester(self, root: str, *, hidden: bool, allow_http: bool) -> Ingester | None:
-        """Open what receives files for the store at `root`; None if clients may not write.
+    async def ingester(self, root: str, store: Store, *, hidden: bool, allow_http: bool) -> Ingester | None:
+        """Open what receives files for the store of `root`; None if clients may not write.
 
         Raises:
             InvalidRequestError: see `check_writable`.
@@ -82,8 +83,10 @@ class WriteSettings:
             return None
         if is_directory(root):
             from unspool.ingest.local import LocalIngester  # noqa: PLC0415
+            from unspool.stores.local import LocalStore  # noqa: PLC0415
 
-            return LocalIngester(root.removeprefix("file://"), self._ingest_options(), hidden=hidden)
+            contents = store.contents if isinstance(store, LocalStore) else None
+            return LocalIngester(root.removeprefix("file://"), self._ingest_options(), hidden=hidden, contents=contents)
         ingester = self._into_objects(root, hidden=hidden, allow_http=allow_http)
         try:
             await ingester.check(root)

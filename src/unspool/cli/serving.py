@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -90,9 +90,10 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
     # Reports an error once instead of once per worker.
-    if (ingester := await settings.receiver()) is not None:
-        await ingester.aclose()
-    await settings.store().aclose()
+    await settings.check_receiver()
+    async with aclosing(settings.store()) as store:
+        if (ingester := await settings.receiver(store)) is not None:
+            await ingester.aclose()
     settings.check_checksums()
     access = settings.access()
     guarded = access.authenticate is not None or access.authorize is not None
@@ -156,8 +157,13 @@ async def _serve(
 ) -> None:
     use_one_heap()
     settings.listeners()  # for an error that names its line; the server parses them again
-    ingester = await settings.receiver()
+    await settings.check_receiver()
     store, observers = settings.store(), []
+    try:
+        ingester = await settings.receiver(store)
+    except BaseException:
+        await store.aclose()
+        raise
     if counts is not None:
         store, observers = counts.watched(store), [counts]
         ingester = ingester and counts.receiving(ingester)

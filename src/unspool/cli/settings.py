@@ -15,7 +15,7 @@ from unspool.cli.serveaccess import AccessSettings
 from unspool.cli.servewriting import WriteSettings
 from unspool.cli.watching import check_metrics
 from unspool.core.tls import Listener, parse_listeners
-from unspool.errors import InvalidRequestError, LocalFileError
+from unspool.errors import LocalFileError
 from unspool.options import LimitOptions, ServedDialect, ServerOptions, ServiceOptions
 from unspool.server import exposure
 from unspool.server.ports import is_exposed
@@ -97,11 +97,6 @@ class Settings(AccessSettings, WriteSettings):
 
     def store(self, *, kept: bool = True) -> Store:
         """Open the store that is served. `kept` is whether it may use the file of checksums, or create it."""
-        with self.at("write", "revision"):
-            if self.write and self.revision == "content":
-                raise InvalidRequestError(
-                    "files that clients write have revisions made of inode, size and times: leave out the revision (content)"
-                )
         with self.at("root"):
             return open_store(
                 self.root,
@@ -114,10 +109,15 @@ class Settings(AccessSettings, WriteSettings):
                 read_ahead=self._read_ahead(),
             )
 
-    async def receiver(self) -> Ingester | None:
-        """Open what receives files; None if clients may not write."""
+    async def check_receiver(self) -> None:
+        """Raise InvalidRequestError if clients may write, and what is served cannot be written to. Makes no request."""
         with self.at("write"):
-            return await self.ingester(self.root, hidden=self.hidden, allow_http=_has_plain_endpoint())
+            await self.check_writable(self.root, allow_http=_has_plain_endpoint())
+
+    async def receiver(self, store: Store) -> Ingester | None:
+        """Open what receives files for the store that is served; None if clients may not write."""
+        with self.at("write"):
+            return await self.ingester(self.root, store, hidden=self.hidden, allow_http=_has_plain_endpoint())
 
     def listeners(self) -> Sequence[Listener]:
         """Return where the server listens. Raises InvalidRequestError if that makes no sense."""
@@ -152,8 +152,7 @@ class Settings(AccessSettings, WriteSettings):
                 exposed = is_exposed(listener.where)
             self.check_exposure(listener, exposed=exposed)
         await self.store(kept=False).aclose()
-        with self.at("write"):
-            await self.check_writable(self.root, allow_http=_has_plain_endpoint())
+        await self.check_receiver()
         self.check_certificates()
         self.access(audit=False)
         with self.at("audit"):

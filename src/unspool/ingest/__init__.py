@@ -6,7 +6,7 @@ memory.py        into a memory store
 local.py         into a directory: opens, commits and finds uploads
 localupload.py   one upload that is open; uploadfile.py: its part file, with a journal that survives a power cut
 staging.py       the directory that holds what has no final name yet
-target.py        the place of a file below the root, reached without following links
+target.py        the place of a file below the root, reached without following links; describing.py: its revision
 small.py         many small files at once
 sweep.py         removes what expired; refusals.py: maps errors; newnames.py: which names new files may have
 

@@ -31,6 +31,7 @@ from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
 from unspool.errors import BusyError, LocalFileError, NoSpaceError, TooLargeError, UnreachableError, UnspoolError
 from unspool.ingest.base import Known
+from unspool.ingest.describing import Describing
 from unspool.ingest.localupload import Home, LocalUpload
 from unspool.ingest.refusals import served
 from unspool.ingest.small import SmallFiles
@@ -40,6 +41,7 @@ from unspool.ingest.target import Target, Targets
 from unspool.ingest.uploadfile import CommittedError, UploadFile, info_of_record, look, settle
 from unspool.local.entries import status_of
 from unspool.options import IngestOptions
+from unspool.stores.contents import Contents
 from unspool.stores.revisions import RevisionOf, by_status
 from unspool.stores.threads import Threads
 
@@ -74,6 +76,7 @@ class LocalIngester:
         options: what is taken, and how long it is kept.
         hidden: whether dotfiles may be written, as the store has it.
         revision_of: makes revisions, as the store has it.
+        contents: what the files contain, if revisions are made of that: the store's (`LocalStore.contents`). Not closed here.
         clock: returns the seconds since 1970.
 
     Raises:
@@ -88,12 +91,13 @@ class LocalIngester:
         *,
         hidden: bool = False,
         revision_of: RevisionOf = by_status,
+        contents: Contents | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._options = options or IngestOptions()
         self._clock = clock
         self._root = os.fspath(root)
-        self._targets = Targets(self._root, hidden=hidden, revision_of=revision_of)
+        self._targets = Targets(self._root, hidden=hidden, describing=Describing(revision_of, contents))
         try:
             self._staging = Staging(self._targets.descriptor)
         except OSError as error:  # also LocalFileError

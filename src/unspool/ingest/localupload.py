@@ -12,7 +12,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from unspool.core.condition import check_condition
@@ -20,11 +20,13 @@ from unspool.core.model import Block, FileInfo, Span
 from unspool.core.segments import Segment, SegmentTable
 from unspool.core.uploading import UploadOpen
 from unspool.errors import DataLossError, ServerError, TakenOverError
+from unspool.ingest.describing import InOrder, is_settled
 from unspool.ingest.refusals import served
 from unspool.ingest.staging import Staging
 from unspool.ingest.target import Targets
 from unspool.ingest.uploadfile import UploadFile
 from unspool.local.disk import Outcome
+from unspool.stores.contents import Content
 from unspool.stores.threads import Threads
 
 T = TypeVar("T")
@@ -70,12 +72,18 @@ class LocalUpload:
         self._left = left
         self._one = threading.Lock()
         self._syncing = threading.Lock()
+        self._sha256 = InOrder() if home.targets.by_content else None
         self._taken = False
         self._closed = False
 
     def write(self, block: Block) -> Awaitable[None]:
         """See `Upload.write`."""
-        return Outcome(self._threads.submit(lambda: self._alone(lambda part: part.write(block))))
+        return Outcome(self._threads.submit(lambda: self._alone(lambda part: self._write(part, block))))
+
+    def _write(self, part: UploadFile, block: Block) -> None:
+        part.write(block)
+        if self._sha256 is not None:
+            self._sha256.add(block)
 
     async def checksum(self, span: Span) -> int:
         """See `Upload.checksum`."""
@@ -153,14 +161,21 @@ class LocalUpload:
             found = None if there is None else there.current()
             check_condition(name, condition, found and found[0])  # so that nothing is made in vain
             checksum = part.checksum(size)
+            assert checksum is not None  # the caller has verified the whole
             target = places.made(name)
+            content = None if self._sha256 is None else Content(self._sha256.digest(part.descriptor, size), checksum)
             part.mark(size, target, self._opens.attributes)
+            before = os.fstat(part.descriptor)
+            settled = is_settled(before)
             with self._staging.locked(name):
                 found = target.current()
                 check_condition(name, condition, found and found[0])
                 part.give_name(target.destination, overwrite=not condition.absent)
             places.sync()
-            return replace(target.info(part.settle(self._staging.done)), crc32c=checksum)
+            info = target.written(part.settle(self._staging.done), checksum, content)
+            if content is not None and settled:
+                target.keep(before, content)
+            return info
 
     def _close(self) -> None:
         with self._syncing, self._one:

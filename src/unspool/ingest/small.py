@@ -15,6 +15,7 @@ The call blocks. Several may run at once.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import threading
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from unspool.core.checksum import crc32c
@@ -29,12 +31,14 @@ from unspool.core.condition import check_condition
 from unspool.core.model import FileInfo
 from unspool.core.uploading import NewFile, UploadOpen, WrittenFile
 from unspool.errors import AlreadyExistsError, BlockCorruptError, UnspoolError
+from unspool.ingest.describing import is_settled
 from unspool.ingest.refusals import told
 from unspool.ingest.staging import Staging, lock_number
 from unspool.ingest.target import Places, Targets
 from unspool.local.attributes import apply, permit
 from unspool.local.entries import appear, remove
 from unspool.local.home import NEW, whole_file_system_syncer
+from unspool.stores.contents import Content
 
 _FEW = 32
 """Most files that are synced one by one: syncing the file system also waits for the data of others."""
@@ -53,6 +57,7 @@ class _Staged:
     called: str
     descriptor: int
     named: bool = False
+    keep: Callable[[], None] | None = None  # called when it has its name and is closed
 
 
 class SmallFiles:
@@ -95,6 +100,8 @@ class SmallFiles:
             finally:
                 for one in staged:
                     os.close(one.descriptor)
+                    if one.keep is not None:
+                        one.keep()
                     if not one.named:
                         with contextlib.suppress(OSError):
                             remove(one.called, self._staging.small)
@@ -157,6 +164,11 @@ class SmallFiles:
         target = places.made(name)
         found = target.current()
         check_condition(name, condition, found and found[0])
+        content = before = None
+        if self._targets.by_content:
+            content = Content(hashlib.sha256(one.file.data, usedforsecurity=False).digest(), one.file.crc32c)
+            before = os.fstat(one.descriptor)
+            settled = is_settled(before)
         if condition.absent:
             try:
                 appear(one.called, self._staging.small, target.base, target.directory)
@@ -165,7 +177,9 @@ class SmallFiles:
         else:
             os.rename(one.called, target.base, src_dir_fd=self._staging.small, dst_dir_fd=target.directory)
         one.named = True
-        return target.info(os.fstat(one.descriptor), one.file.crc32c)
+        if content is not None and before is not None and settled:
+            one.keep = partial(target.keep, before, content)
+        return target.written(os.fstat(one.descriptor), one.file.crc32c, content)
 
     def _sync(self, staged: Sequence[_Staged], answers: list[WrittenFile | None]) -> None:
         """Make staged files durable."""

@@ -20,13 +20,13 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo
 from unspool.core.uploading import UploadOpen
 from unspool.errors import NotAFileError, NotFoundError, PermissionDeniedError, UnspoolError
+from unspool.ingest.describing import Describing
 from unspool.ingest.newnames import check_new_name
 from unspool.local.destination import Destination
 from unspool.local.directories import Directories
 from unspool.local.entries import READ, status_of, sync, unchanged
-from unspool.stores.localfile import info_of
+from unspool.stores.contents import Content
 from unspool.stores.localwalk import open_root
-from unspool.stores.revisions import RevisionOf
 
 _READ_SIZE = 1 << 20
 """Bytes per read: they fit the processor's cache."""
@@ -40,11 +40,11 @@ class Target:
         directory, base: the open directory, which belongs to `Places`, and the last part of the name.
     """
 
-    def __init__(self, name: str, directory: int, base: str, revision_of: RevisionOf) -> None:
+    def __init__(self, name: str, directory: int, base: str, describing: Describing) -> None:
         self.name = name
         self.directory = directory
         self.base = base
-        self._revision_of = revision_of
+        self._describing = describing
 
     @property
     def destination(self) -> Destination:
@@ -74,7 +74,17 @@ class Target:
 
     def info(self, status: os.stat_result, checksum: int | None = None) -> FileInfo:
         """Return the description of the file with a status, and with a CRC32C if it is known."""
-        return info_of(self.name, status, self._revision_of, checksum)
+        return self._describing.info(self.name, self.base, self.directory, status, checksum)
+
+    def written(self, status: os.stat_result, checksum: int, content: Content | None) -> FileInfo:
+        """Return the description of the file that was written: with a CRC32C, and with this content if it is known."""
+        if content is not None:
+            return self._describing.written(self.name, status, content)
+        return self.info(status, checksum)
+
+    def keep(self, before: os.stat_result, content: Content) -> None:
+        """Keep what the file contains that was written, and had the status `before` when it got its name."""
+        self._describing.keep(self.name, self.base, self.directory, before, content)
 
     def remove(self) -> None:
         """Remove the entry, durably. It must not be a directory. Raises NotFoundError if another program was quicker."""
@@ -103,9 +113,9 @@ class Target:
 class Places:
     """The places of some files. Their directories stay open, so it is used for a short time only."""
 
-    def __init__(self, directories: Directories, revision_of: RevisionOf) -> None:
+    def __init__(self, directories: Directories, describing: Describing) -> None:
         self._directories = directories
-        self._revision_of = revision_of
+        self._describing = describing
         self._named: set[str] = set()
 
     def find(self, name: str, *, make: bool = False) -> Target | None:
@@ -116,7 +126,7 @@ class Places:
             return None
         if make:
             self._named.add(directory)
-        return Target(name, descriptor, base, self._revision_of)
+        return Target(name, descriptor, base, self._describing)
 
     def made(self, name: str) -> Target:
         """Find the place of a file, and make its directory if it does not exist."""
@@ -151,18 +161,20 @@ class Targets:
     Args:
         root: the directory. It is opened at once.
         hidden: whether hidden names may be written.
-        revision_of: makes the revision of a file; the same as that of the store.
+        describing: describes files as the store does.
 
     Attributes:
         descriptor: the open root.
+        by_content: whether revisions are made of what files contain.
 
     Raises:
         NotFoundError, PermissionDeniedError: the root cannot be opened as a directory.
     """
 
-    def __init__(self, root: str, *, hidden: bool, revision_of: RevisionOf) -> None:
+    def __init__(self, root: str, *, hidden: bool, describing: Describing) -> None:
         self._hidden = hidden
-        self._revision_of = revision_of
+        self._describing = describing
+        self.by_content = describing.by_content
         self.descriptor = open_root(root)
 
     def check(self, name: str) -> tuple[str, ...]:
@@ -174,7 +186,7 @@ class Targets:
         """Look for places of files, below the root as it is now."""
         directories = Directories(self.descriptor, Path())
         try:
-            yield Places(directories, self._revision_of)
+            yield Places(directories, self._describing)
         finally:
             directories.close()
 

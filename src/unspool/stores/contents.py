@@ -142,19 +142,28 @@ class Contents:
             steady = every_write_shows(descriptor, status)  # before the read: a change during it shows
             content = _read(name, descriptor, status)
         if steady:
-            identity = _identity(status)
-            with self._lock:
-                if self._broken:
-                    return content
-                self._fresh[name] = (
-                    name,
-                    identity,
-                    content.sha256,
-                    content.crc32c,
-                    _seal(name, identity, content.sha256, content.crc32c),
-                )
-            self._wake.set()
+            self._keep(name, status, content)
         return content
+
+    def keep(self, name: str, descriptor: int, status: os.stat_result, content: Content) -> None:
+        """Keep what a file contains that was written here, unless it may be changed without a trace.
+
+        Args:
+            name: name of the file.
+            descriptor: the file, open for reading only, and by nobody here for writing.
+            status: its status. Since it was written nobody else has changed it, and a write would change the status.
+            content: what it contains.
+        """
+        if every_write_shows(descriptor, status):
+            self._keep(name, status, content)
+
+    def _keep(self, name: str, status: os.stat_result, content: Content) -> None:
+        identity = _identity(status)
+        seal = _seal(name, identity, content.sha256, content.crc32c)
+        with self._lock:
+            if not self._broken:
+                self._fresh[name] = name, identity, content.sha256, content.crc32c, seal
+        self._wake.set()
 
     async def of(self, name: str, descriptor: int, status: os.stat_result) -> Content:
         """Return what a file contains, as `learn` does. Callers that ask for the same file wait for one thread."""

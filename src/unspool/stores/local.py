@@ -98,6 +98,11 @@ class LocalStore:
         await file.aclose()
         return file.info
 
+    @property
+    def contents(self) -> Contents | None:
+        """What the files contain, if revisions are made of that. An ingester of the same directory needs it."""
+        return self._contents
+
     async def open(self, name: str, revision: str | None = None) -> HeldFile:
         """See `Store.open`."""
         parts = check_name(name)
