@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -185,7 +186,7 @@ def test_servers_of_copies_are_refused(source: Path, tmp_path: Path, monkeypatch
             ("rm", f"{url}/kept"),
             ("rm", "-r", f"{url}/kept"),
         ):
-            assert "do not write to the same storage" in refused(unspool(*words))
+            assert re.search(r": \S+ and \S+ do not write to the same storage: .*, so name one$", refused(unspool(*words)))
     with serving(one, tmp_path / "again.log", "--write") as first, serving(one, tmp_path / "reads.log") as second:
         url = f"{first.address},{second.address}"
         said = refused(unspool("put", source / "a.bin", f"{url}/new"))

@@ -107,6 +107,8 @@ def advice(error: UnspoolError, url: str | None, *, command: str = "get") -> str
     line = abridged(with_flags(error.message))
     if isinstance(error, UnauthenticatedError) and "client certificate" in line:  # the same is so
         return line
+    if isinstance(error, UnsupportedError) and "the same storage" in line:  # it says what to do
+        return f"{url}: {line}" if url is not None else line
     if isinstance(error, ConnectError):  # it names the server and what to check
         return line + (_through_a_proxy(url) if url is not None else "")
     if url is not None and isinstance(error, TransferError | AccessError | UnsupportedError) and not _is_named(line, url):
