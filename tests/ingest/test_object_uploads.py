@@ -9,6 +9,7 @@ import time
 from contextlib import AsyncExitStack, aclosing
 from random import Random
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from obstore.store import MemoryStore as Memory
@@ -272,6 +273,20 @@ async def put(there: Ingesting, data: bytes, name: str = "a.bin", upload_id: byt
 
 
 # Stores that are busy, or worse
+
+
+async def test_what_a_server_that_died_after_the_commit_left_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a committed upload again removes what is kept of it beside the commit."""
+    objects = Memory()
+    async with in_memory(objects) as there:
+        with monkeypatch.context() as patch:
+            patch.setattr(Place, "forget", AsyncMock())
+            async with aclosing(await there.open()) as upload:
+                await feed(upload, BIG)
+                info = await upload.commit(len(BIG))
+        assert kept(objects) == {"record", "done"}
+        assert await there.committed() == info
+    assert kept(objects) == {"done"}
 
 
 async def test_an_error_of_the_store_ends_the_stream_and_keeps_what_there_is() -> None:

@@ -129,6 +129,7 @@ class ObjectIngester:
                 await older.give_up()
             done, kept, current = await asyncio.gather(place.remembered(), place.load(), self._bucket.current(name))
             if done is not None:
+                await self._remove(name, place, kept)  # whoever committed it may not have lived to do so
                 return done
             if current is not None and (info := await self._there_already(opens, place, kept, current)) is not None:
                 await self._remove(name, place, kept)
