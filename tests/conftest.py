@@ -57,3 +57,12 @@ def gateway_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
     with versitygw(tmp_path_factory.mktemp("versitygw")) as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def azurite_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of an Azurite with one container, started once."""
+    from stores.objectservers import azurite  # noqa: PLC0415 - few tests need obstore
+
+    with azurite(tmp_path_factory.mktemp("azurite")) as port:
+        yield port

@@ -18,6 +18,10 @@ WORK = ROOT / "build" / "extras"
 
 USES = {
     "objects": "from unspool.stores import ObjectStore; ObjectStore('memory://')",
+    "azure": (
+        "from unspool.ingest.azure import AzureBlocks; "
+        "AzureBlocks('c', '', {'AZURE_STORAGE_ACCOUNT_NAME': 'a', 'AZURE_STORAGE_ACCOUNT_KEY': 'eA=='})"
+    ),
     "fsspec": "import unspool.filesystem, fsspec; fsspec.filesystem('unspool')",
     "jwt": "from unspool.access.jwtkeys import JwtKeys; JwtKeys('keys.json', audience='a', issuer='i')",
     "testing": "import unspool; from unspool.testing import faultserver; faultserver.FaultServer(unspool.MemoryStore())",

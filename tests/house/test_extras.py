@@ -14,7 +14,7 @@ from tools.extras import USES
 import unspool
 from unspool.core.extras import MissingExtraError, extra
 
-HIDDEN = ("botocore", "fsspec", "h2", "hypothesis", "jwt", "obstore", "opentelemetry", "prometheus_client", "pytest")
+HIDDEN = ("azure", "botocore", "fsspec", "h2", "hypothesis", "jwt", "obstore", "opentelemetry", "prometheus_client", "pytest")
 
 ROOT = Path(unspool.__file__).parent
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from obstore.store import MemoryStore as Memory
 
-from stores.objectservers import BUCKET, s3_environment, s3_store
+from stores.objectservers import BUCKET, azure_environment, azure_store, s3_environment, s3_store
+from unspool.ingest.azure import AzureBlocks
 from unspool.ingest.objects import ObjectIngester
 from unspool.ingest.s3 import S3Multipart
 from unspool.stores import ObjectStore
@@ -23,6 +24,17 @@ async def in_memory(
     """Make an ingester into obstore's own store in memory."""
     objects = objects or Memory()
     ingester = ObjectIngester(objects, multipart or MemoryMultipart(objects), **more)
+    try:
+        yield Ingesting(ingester, ObjectStore(objects))
+    finally:
+        await ingester.aclose()
+
+
+@asynccontextmanager
+async def in_azure(port: int, prefix: str, **more: Any) -> AsyncIterator[Ingesting]:
+    """Make an ingester into Azurite, as a process of its own would."""
+    objects = azure_store(port, prefix=prefix)
+    ingester = ObjectIngester(objects, AzureBlocks(BUCKET, prefix, azure_environment(port)), **more)
     try:
         yield Ingesting(ingester, ObjectStore(objects))
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.objecting import in_memory, in_s3
+from ingest.objecting import in_azure, in_memory, in_s3
 from unspool.testing.ingestcontract import IngestContract
 from unspool.testing.ingesting import Ingesting
 
@@ -45,3 +45,15 @@ class TestVersityGateway(IngestContract):
     def ingesting(self, directory: Path) -> AbstractAsyncContextManager[Ingesting]:
         """See `IngestContract.ingesting`."""
         return in_s3(self.port, f"ingest-{next(_numbers)}")
+
+
+class TestAzurite(IngestContract):
+    """Azurite, the emulator of Azure's blob storage, over HTTP."""
+
+    @pytest.fixture(autouse=True)
+    def _port(self, azurite_port: int) -> None:
+        self.port = azurite_port
+
+    def ingesting(self, directory: Path) -> AbstractAsyncContextManager[Ingesting]:
+        """See `IngestContract.ingesting`."""
+        return in_azure(self.port, f"ingest-{next(_numbers)}")

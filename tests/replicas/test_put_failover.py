@@ -18,36 +18,35 @@ from typing import Any
 import pytest
 
 from processes import DEEP, ENVIRONMENT, Outcome, Serving, eventually, outcome_of, running, serving, unspool
-from stores.objectservers import BUCKET, s3_environment, s3_store
+from stores.objectservers import BUCKET, azure_environment, azure_store, s3_environment, s3_store
 from unspool.core.reserved import UPLOADS
 
 SIZE = 48 << 20
 DATA = Random(0).randbytes(1 << 20) * (SIZE >> 20)
 TREE = {f"d{number % 7}/{number}": Random(number).randbytes(number * 100) for number in range(200)} | {"large": DATA[: 5 << 20]}
 
-BELOW = f"s3://{BUCKET}/replicas"
-
 
 def places(*normal: str) -> pytest.MarkDecorator:
     """Run a test over some places, and in the long form over all."""
-    all_of_them = ("weed_port", "gateway_port", "directory")
+    all_of_them = ("weed_port", "gateway_port", "azurite_port", "directory")
     marks = {name: [] if name in normal else [pytest.mark.deep] for name in all_of_them}
     return pytest.mark.parametrize("place", [pytest.param(name, marks=marks[name]) for name in all_of_them], indirect=True)
 
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """What servers share: a bucket of SeaweedFS or versitygw, or a directory."""
+    """What servers share: a bucket of SeaweedFS, versitygw or Azurite, or a directory."""
     monkeypatch.setitem(ENVIRONMENT, "XDG_STATE_HOME", str(tmp_path / "state"))
     if request.param == "directory":
         (tmp_path / "root").mkdir()
         yield str(tmp_path / "root")
         return
     port = request.getfixturevalue(request.param)
-    for name, said in s3_environment(port).items():
+    of_azure = request.param == "azurite_port"
+    for name, said in (azure_environment if of_azure else s3_environment)(port).items():
         monkeypatch.setitem(ENVIRONMENT, name, said)
-    yield BELOW
-    objects = s3_store(port, prefix="replicas")
+    yield f"{'az' if of_azure else 's3'}://{BUCKET}/replicas"
+    objects = (azure_store if of_azure else s3_store)(port, prefix="replicas")
     assert not [meta["path"] for page in objects.list(f"{UPLOADS}/open") for meta in page], "what is kept of uploads is left"
     for page in objects.list():
         objects.delete([meta["path"] for meta in page])
@@ -91,7 +90,7 @@ def test_an_upload_outlives_its_servers(place: str, source: Path, tmp_path: Path
     The result says what each was sent, and most of what a server had is not sent again. A frozen server of a directory keeps
     its upload locked until it ends, so there two are killed.
     """
-    frozen = signal.SIGSTOP if place == BELOW else signal.SIGKILL
+    frozen = signal.SIGSTOP if "://" in place else signal.SIGKILL
     log = tmp_path / "client.log"
     options = ("--json", "--log-format", "json", "--idle-timeout", "1")
     with servers_of(place, tmp_path, 4, "--max-stream-bandwidth", "12M", "--grace", "0.2") as servers:

@@ -110,6 +110,15 @@ def s3_environment(port: int) -> dict[str, str]:
     }
 
 
+def azure_environment(port: int) -> dict[str, str]:
+    """Return the environment that names an Azurite on this machine, as programs have it."""
+    return {
+        "AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT,
+        "AZURE_STORAGE_ACCOUNT_KEY": AZURE_KEY,
+        "AZURE_STORAGE_ENDPOINT": f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}",
+    }
+
+
 def azure_store(port: int, prefix: str | None = None) -> AzureStore:
     """Return obstore's store for an Azurite on this machine."""
     return AzureStore(

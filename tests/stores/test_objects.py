@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from obstore.store import MemoryStore as Memory
 from obstore.store import ObjectStore as Objects
 
-from stores.objectservers import azure_store, azurite, s3_store
+from stores.objectservers import azure_store, s3_store
 from unspool.stores.objects import ObjectStore
 from unspool.testing.stock import Stock
 from unspool.testing.storecontract import StoreContract
@@ -63,13 +63,6 @@ class TestVersityGateway(ObjectContract):
     def stocked(self, directory: Path) -> AbstractAsyncContextManager[Stock]:
         """See `StoreContract.stocked`."""
         return stocked(s3_store(self.port, prefix=f"contract-{next(_numbers)}"))
-
-
-@pytest.fixture(scope="session")
-def azurite_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of an Azurite."""
-    with azurite(tmp_path_factory.mktemp("azurite")) as port:
-        yield port
 
 
 class TestAzurite(ObjectContract):

@@ -15,4 +15,5 @@ objectupload.py  one upload that is open; objectparts.py: the parts that were se
 objectplace.py   what is kept of uploads in the store; objectresume.py goes on from there; objectsweep.py removes what expired
 objectcommit.py  gives an object its name; objectsmall.py: many small files at once
 bucket.py        whole objects, through obstore; multipart.py: the contract of uploads in parts; s3.py: those of S3
+azure.py         those of Azure
 """

@@ -36,7 +36,6 @@ from unspool.ingest.objectresume import known, resume
 from unspool.ingest.objectsmall import SmallObjects
 from unspool.ingest.objectsweep import sweep
 from unspool.ingest.objectupload import ObjectUpload
-from unspool.ingest.s3 import S3Multipart
 from unspool.options import IngestOptions
 from unspool.stores.objects import bucket_of, open_objects
 
@@ -273,7 +272,7 @@ def open_url(
     hidden: bool = False,
     allow_http: bool = False,
 ) -> ObjectIngester:
-    """Open the bucket at a URL, `s3://BUCKET` or `s3://BUCKET/PREFIX`, for writing. It makes no request: see `check`.
+    """Open the bucket at a URL, `s3://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`, for writing. It makes no request: see `check`.
 
     Args:
         url: the URL that `open_store` is given.
@@ -284,14 +283,22 @@ def open_url(
 
     Raises:
         InvalidRequestError: this is no URL of a bucket that can be written to, or the configuration is incomplete.
-        UnsupportedError: the extra `objects` is not installed.
+        UnsupportedError: the extra `objects`, or for Azure `azure`, is not installed.
     """
-    bucket = bucket_of(url)
-    if bucket is None:
+    multipart: Multipart
+    if (bucket := bucket_of(url)) is not None:
+        from unspool.ingest.s3 import S3Multipart  # noqa: PLC0415 - another extra than Azure's
+
+        objects = open_objects(url, allow_http=allow_http)
+        multipart = S3Multipart(*bucket, environment)
+    elif (bucket := bucket_of(url, "az", "azure")) is not None:
+        from unspool.ingest.azure import AzureBlocks  # noqa: PLC0415 - as above
+
+        objects = open_objects(url, allow_http=allow_http)
+        multipart = AzureBlocks(*bucket, environment)
+    else:
         raise InvalidRequestError(
-            f"{url}: files can be written below a directory and into buckets of S3 or what speaks its protocol (s3://BUCKET), "
-            "not into other object stores"
+            f"{url}: files can be written below a directory, into buckets of S3 or what speaks its protocol (s3://BUCKET), "
+            "and into containers of Azure (az://CONTAINER), not into other object stores"
         )
-    objects = open_objects(url, allow_http=allow_http)
-    multipart = S3Multipart(*bucket, environment)
     return ObjectIngester(objects, multipart, options, where="/".join(bucket), hidden=hidden)

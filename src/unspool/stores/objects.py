@@ -355,10 +355,10 @@ def open_url(
     return store
 
 
-def bucket_of(url: str) -> tuple[str, str] | None:
-    """Return the bucket and the prefix of a URL, if it is one of S3."""
+def bucket_of(url: str, *schemes: str) -> tuple[str, str] | None:
+    """Return the bucket and the prefix of a URL, if it has one of these schemes: by default those of S3."""
     parts = urlsplit(url)
-    return (parts.netloc, unquote(parts.path).strip("/")) if parts.scheme in {"s3", "s3a"} else None
+    return (parts.netloc, unquote(parts.path).strip("/")) if parts.scheme in (schemes or ("s3", "s3a")) else None
 
 
 def _checksums(url: str, environment: Mapping[str, str]) -> S3Checksums | None:
