@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -54,6 +55,21 @@ async def test_refused_streams_that_stay_are_limited(store: MemoryStore) -> None
             await other.call.write(b"\xff")
             assert (await other.call.code()).name == "INVALID_ARGUMENT"
         assert await one.end() == "OK"
+
+
+@pytest.mark.parametrize("window", [256 << 10, 1 << 20])
+async def test_what_is_received_ahead_of_an_upload_is_bounded(store: MemoryStore, window: int) -> None:
+    """Of an upload that comes faster than it is taken, a server receives about the window, and the client waits."""
+    options = ServerOptions(upload_window=window, limits=LimitOptions(stream_bandwidth=1.0))
+    block, sent = bytes(64 << 10), 0
+    async with serve(store, options, ingester=MemoryIngester(store)) as address, uploader(address) as one:
+        assert isinstance(await one.open(), UploadOpened)
+        with suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(2.0):
+                    await one.block(sent, block)
+                sent += len(block)
+    assert window <= sent <= 2 * window  # gRPC leaves it to 5 MiB and more
 
 
 async def test_the_bandwidth_limits_hold_for_what_is_received(store: MemoryStore) -> None:

@@ -28,6 +28,12 @@ def write_options(work: F) -> F:
     """Add the options of `WriteSettings` to `serve`, which gets them under these names."""
     for option in (
         click.option(
+            "--upload-window",
+            type=Size(64 << 10),
+            default=None,
+            help="Bytes that are received ahead of each upload that comes too fast (default: gRPC decides, up to 16M).",
+        ),
+        click.option(
             "--max-upload-bytes",
             type=Size(1),
             default=None,
@@ -68,6 +74,7 @@ class WriteSettings:
     max_file_size: int | None = None
     max_uploads: int = _DEFAULTS.uploads
     max_upload_bytes: int | None = None
+    upload_window: int | None = None
 
     async def ingester(self, root: str, store: Store, *, hidden: bool, allow_http: bool) -> Ingester | None:
         """Open what receives files for the store of `root`; None if clients may not write.

@@ -65,6 +65,7 @@ class Settings(AccessSettings, WriteSettings):
         defaults = ServerOptions()
         return ServerOptions(
             grace=self.grace,
+            upload_window=self.upload_window,
             service=ServiceOptions(
                 block_size=min(self.block_size, self.max_block_size),
                 largest_block=self.max_block_size,

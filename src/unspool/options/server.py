@@ -118,6 +118,9 @@ class ServerOptions:
         connection_idle: seconds after which a connection without calls is closed (nginx keeps 75; gRPC-Go's default is never).
         handshake_timeout: seconds that a peer has for the handshakes of TLS and HTTP/2 (Go's net/http: 10 for TLS; nginx: 60;
             gRPC's own default: 120). A peer that connects and says nothing is disconnected after it.
+        upload_window: bytes that are received ahead of each upload that comes faster than it is taken (Go's HTTP/2 server: 1
+            MiB; nginx: 64 KiB). None leaves it to gRPC, which receives 16 MiB ahead where the link is long, and often where it
+            is not. A client with a round trip of R seconds sends at most `upload_window` / R bytes a second in one stream.
     """
 
     service: ServiceOptions = field(default_factory=ServiceOptions)
@@ -127,3 +130,4 @@ class ServerOptions:
     keepalive_timeout: float = 20.0
     connection_idle: float = 300.0
     handshake_timeout: float = 10.0
+    upload_window: int | None = None

@@ -82,7 +82,7 @@ def slow_options(window: int) -> list[tuple[str, int]]:
 
 
 def bounded_options(window: int) -> list[tuple[str, int]]:
-    """Return the options of a channel each of whose calls receives at most `window` bytes ahead."""
+    """Return the options of a channel, or of a server, each of whose calls receives at most `window` bytes ahead."""
     return [("grpc.http2.lookahead_bytes", window), ("grpc.http2.bdp_probe", 0)]
 
 

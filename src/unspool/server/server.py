@@ -20,6 +20,7 @@ from unspool.ingest.base import Ingester
 from unspool.options import ServerOptions
 from unspool.rpc import forks
 from unspool.rpc.certificates import Certificates, FilePath
+from unspool.rpc.connection import bounded_options
 from unspool.rpc.tls import server_credentials
 from unspool.server.connections import room
 from unspool.server.exposure import check_certificates, check_exposure, exposure_warning
@@ -186,6 +187,7 @@ class Server:
                 ("grpc.max_connection_idle_ms", int(options.connection_idle * 1000)),
                 ("grpc.server_handshake_timeout_ms", int(options.handshake_timeout * 1000)),
                 ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED),
+                *(() if options.upload_window is None else bounded_options(options.upload_window)),
             ]
         )
         forks.note(self._server)
