@@ -32,7 +32,6 @@ def assert_complaint(done: Outcome, code: int, *words: str) -> None:
     [
         ("get URL/../secret", ["'..'"]),
         ("get URL//etc/passwd", ["absolute"]),
-        ("stat URL", ["empty"]),
         ("get http://localhost/a.bin", ["HOST:PORT/NAME"]),
         ("stat localhost:99999/a.bin", ["HOST:PORT"]),
         ("ls localhost:", ["HOST:PORT"]),
@@ -70,6 +69,15 @@ def test_2_is_a_server_named_as_a_file(served: Served, tmp_path: Path, name: str
     done = unspool("get", served.server.address + name, cwd=tmp_path)
     assert done.code == 2
     assert f"names a server and no file: write {served.server.address}/NAME, or use -r to get all its files" in done.complaint
+
+
+@pytest.mark.parametrize("words", ["stat URL", "cat URL", "rm URL", "verify URL FILE", "stat forgotten.txt"])
+def test_2_is_a_url_without_a_name(served: Served, words: str) -> None:
+    """Other commands show the form with a name, too, also for the name of a file alone, which reads as that of a server."""
+    done = unspool(*words.replace("URL", served.server.address).replace("FILE", __file__).split())
+    server = "forgotten.txt:50051" if "forgotten" in words else served.server.address
+    assert done.code == 2
+    assert done.complaint.endswith(f"names a server and no file: write {server}/NAME")
 
 
 @pytest.mark.parametrize("name", ["/sub/", "/sub/deeper/"])

@@ -28,6 +28,13 @@ from unspool.errors import UnspoolError
 ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, UnspoolError)]
 
 
+@pytest.mark.parametrize(("command", "said"), [("get", " (perhaps --dialect demo?)"), ("put", ""), ("rm", ""), ("ls", "")])
+def test_an_option_is_suggested_only_where_there_is_one(command: str, said: str) -> None:
+    """Only `get` has `--dialect`."""
+    error = errors.UnsupportedError('h:1: no such method; it does not speak unspool.v1 (perhaps dialect="demo"?)')
+    assert advice(error, "h:1/a", command=command).split(";")[1] == f" it does not speak unspool.v1{said}"
+
+
 @given(st.text())
 def test_what_is_printed_is_printable(text: str) -> None:
     """For any name, the output has no control character, and a printable text stays unchanged."""

@@ -13,6 +13,7 @@ from unspool.errors import (
     DataLossError,
     FileChangedError,
     FileKeepsChangingError,
+    InvalidNameError,
     InvalidRequestError,
     NoSpaceError,
     NotAFileError,
@@ -64,6 +65,8 @@ _RM_ADVICE: dict[type[UnspoolError], str] = _ADVICE | {
 
 _OF_COMMAND = {"put": _PUT_ADVICE, "rm": _RM_ADVICE}
 
+_DIALECT = "(perhaps --dialect demo?)"
+
 _WORDS: dict[str, str] = {
     "get it again with resume=False": "run it again with --no-resume",
     "upload it with put_tree": "add --recursive",
@@ -72,7 +75,7 @@ _WORDS: dict[str, str] = {
     "(overwrite=True)": "(--overwrite)",
     "ask without it (sha256=False)": "leave --sha256 away",
     "leave out the revision (content)": "leave out --revision content",
-    '(perhaps dialect="demo"?)': "(perhaps --dialect demo?)",
+    '(perhaps dialect="demo"?)': _DIALECT,
     "leave out tls=, ca=, cert= and key=": "leave out --tls, --ca, --cert and --key",
     "ca=, cert= and key= are for TLS": "--ca, --cert and --key are for TLS",
     "use tls=True": "use --tls",
@@ -104,7 +107,11 @@ def advice(error: UnspoolError, url: str | None, *, command: str = "get") -> str
         url: the URL given to the command; None if there is none, or several.
         command: the name of the command.
     """
+    if isinstance(error, InvalidNameError) and error.name == "" and url is not None:
+        return f"{url} names a server and no file: write {parse_address(url)}NAME"
     line = abridged(with_flags(error.message))
+    if command != "get":  # the others have no --dialect
+        line = line.replace(f" {_DIALECT}", "")
     if isinstance(error, UnauthenticatedError) and "client certificate" in line:  # the same is so
         return line
     if isinstance(error, UnsupportedError) and "the same storage" in line:  # it says what to do
