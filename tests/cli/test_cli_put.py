@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from processes import ENVIRONMENT, UNSPOOL, Outcome, Serving, serving, unspool
+from processes import ENVIRONMENT, UNSPOOL, Outcome, Serving, eventually, serving, unspool
 
 DATA = Random(2).randbytes(24 << 20)
 
@@ -55,6 +55,21 @@ def test_standard_input_is_uploaded(here: Path, root: Path, server: Serving) -> 
         process.communicate(DATA, timeout=60)
     assert process.returncode == 0
     assert (root / "piped").read_bytes() == DATA
+
+
+def test_standard_input_that_is_lost_is_not_said_to_be_kept(root: Path, tmp_path: Path) -> None:
+    """A pipe cannot be read again, so nobody is told that the upload goes on."""
+    with serving(root, tmp_path / "log", "--write") as killed:
+        command = [*UNSPOOL, "put", "--retry-budget", "0", "-", f"{killed.address}/lost"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+            assert process.stdin is not None
+            process.stdin.write(DATA[: 1 << 20])
+            process.stdin.flush()
+            eventually(lambda: list((root / ".unspool-uploads").glob("*.unspool-part")))
+            killed.process.kill()
+            said = process.communicate(DATA[: 1 << 20], timeout=60)[1]
+    assert process.returncode == 7
+    assert said.endswith(b"; nothing was written, and what came from standard input is lost\n")
 
 
 def test_conditions_have_their_exit_code_and_advice(here: Path, root: Path, server: Serving) -> None:

@@ -55,6 +55,12 @@ _PUT_ADVICE: dict[type[UnspoolError], str] = _ADVICE | {
 }
 """The same for `unspool put`."""
 
+_PUT_STREAM_ADVICE: dict[type[UnspoolError], str] = _PUT_ADVICE | {
+    TransferError: "nothing was written, and what came from standard input is lost",
+    NoSpaceError: "nothing was written, and what came from standard input is lost",
+}
+"""The same for `unspool put -`."""
+
 _RM_ADVICE: dict[type[UnspoolError], str] = _ADVICE | {
     NotAFileError: "`unspool rm -r` deletes the files of a directory",
     UnsupportedError: "it may be older, or serve read-only",
@@ -63,7 +69,7 @@ _RM_ADVICE: dict[type[UnspoolError], str] = _ADVICE | {
 }
 """The same for `unspool rm`."""
 
-_OF_COMMAND = {"put": _PUT_ADVICE, "rm": _RM_ADVICE}
+_OF_COMMAND = {"put": _PUT_ADVICE, "put -": _PUT_STREAM_ADVICE, "rm": _RM_ADVICE}
 
 _DIALECT = "(perhaps --dialect demo?)"
 
@@ -105,7 +111,7 @@ def advice(error: UnspoolError, url: str | None, *, command: str = "get") -> str
     Args:
         error: its message names the file, unless the error is about the connection or a proxy.
         url: the URL given to the command; None if there is none, or several.
-        command: the name of the command.
+        command: the name of the command; `put -` is an upload of standard input.
     """
     if isinstance(error, InvalidNameError) and error.name == "" and url is not None:
         return f"{url} names a server and no file: write {parse_address(url)}NAME"

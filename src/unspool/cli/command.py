@@ -54,7 +54,8 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except UnspoolError as error:
             if isinstance(error.__cause__, BrokenPipeError):
                 end_quietly()
-            fail(advice(error, url, command=work.__name__), error.exit_code, error.reason)
+            name = f"{work.__name__} -" if _takes_standard_input(arguments) else work.__name__
+            fail(advice(error, url, command=name), error.exit_code, error.reason)
         except KeyboardInterrupt:
             fail(_interrupted(arguments, "interrupted"), INTERRUPTED, "INTERRUPTED")
         except asyncio.CancelledError:
@@ -94,11 +95,15 @@ async def _ended_by_signals(work: Callable[[], Coroutine[Any, Any, None]], ended
     await work()
 
 
+def _takes_standard_input(arguments: dict[str, Any]) -> bool:
+    return arguments.get("sources") == ["-"]
+
+
 def _interrupted(arguments: dict[str, Any], how: str) -> str:
     if "url" not in arguments:
         return how
     url = arguments["url"]  # None if there are several
-    if arguments.get("sources") == ["-"]:  # nobody can go on with standard input
+    if _takes_standard_input(arguments):  # nobody can go on with it
         return f"{url}: {how}"
     return f"{url}: {how}; run the same command again" if url else f"{how}; run the same command again"
 
