@@ -17,6 +17,7 @@ batches.py        many small files or spans over one stream; manyspans.py: the s
 batchedchecksums.py  the checksums of many small files
 verify.py         whether a local file has the server's bytes; verifytree.py: whether a directory has
 tree.py           all files below a prefix; preview.py: what that would fetch; getmany.py: several files from several servers
+spooledlisting.py  a listing that is read as a whole before it is worked on
 tally.py          the counts of a tree, puttally.py of one that is uploaded; tasks.py: tasks that end together
 
 upload.py         one file to a server; uploadstream.py: one attempt at that; material.py: the source, and how it is read

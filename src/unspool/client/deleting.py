@@ -12,17 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from functools import partial
 
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
+from unspool.client.spooledlisting import SpooledListing
 from unspool.client.storages import check_writes, writable
 from unspool.client.tally import TreeCounts
 from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
 from unspool.client.tree import ENDS_ALL
 from unspool.client.writeresults import DeleteTreeResult
-from unspool.core.model import FileInfo, ListRequest
+from unspool.core.model import FileInfo, Page
 from unspool.core.uploading import DeleteRequest
 from unspool.errors import (
     ConnectError,
@@ -38,9 +38,6 @@ from unspool.options import TransferOptions
 
 _JOBS = 8
 """Files that are deleted at the same time, unless the options say otherwise. A server waits for its disk with each."""
-
-_AT_ONCE = 500
-"""Entries of the listing that are read from the disk at once."""
 
 _NOT_PROCESSED = (ConnectError, OverloadedError, TokenRefusedError)
 """Errors of attempts that certainly deleted nothing: the server was not reached, or did not let the call in."""
@@ -81,37 +78,32 @@ class DeleteTree:
         clock = self._seams.clock
         started = clock.monotonic()
         check_writes(self._seams.transport)  # before anything is listed
-        listed = ListingSpool()
+        spool = ListingSpool()
+        listed = SpooledListing(self._disk, spool)
         try:
             with self._transfer.told("delete_tree", self._prefix):
-                await self._list(listed)
+                await listed.fill(self._prefix, self._transfer, self._tally.again, self._choose)
+                self._tally.complete()
                 queue: asyncio.Queue[FileInfo | None] = asyncio.Queue(self._jobs)
                 reader = asyncio.create_task(self._read(listed, queue))
                 await all_done([reader, *(asyncio.create_task(self._work(queue)) for _ in range(self._jobs))])
         finally:
             self._disk.close()
-            listed.close()
+            spool.close()
         self._tally.tell()
         return self._tally.result(self._prefix, clock.monotonic() - started)
 
-    async def _list(self, listed: ListingSpool) -> None:
-        async for attempt in self._transfer.attempts():
-            with attempt:
-                self._tally.again()
-                await self._disk.do(listed.clear)
-                async with aclosing(self._transfer.pages(ListRequest(self._prefix, recursive=True))) as pages:
-                    async for page in pages:
-                        self._tally.omit(page.omitted)
-                        self._tally.list(page.files)
-                        await self._disk.do(partial(listed.add, page.files))
-        self._tally.complete()
+    def _choose(self, page: Page) -> Sequence[FileInfo]:
+        self._tally.omit(page.omitted)
+        self._tally.list(page.files)
+        return page.files
 
-    async def _read(self, listed: ListingSpool, queue: asyncio.Queue[FileInfo | None]) -> None:
-        await self._disk.do(listed.rewind)
-        while infos := await self._disk.do(partial(listed.read, _AT_ONCE)):
-            for info in infos:
-                await queue.put(info)
-            self._tally.tell()
+    async def _read(self, listed: SpooledListing, queue: asyncio.Queue[FileInfo | None]) -> None:
+        async with aclosing(listed.some()) as some:
+            async for infos in some:
+                for info in infos:
+                    await queue.put(info)
+                self._tally.tell()
         for _ in range(self._jobs):
             await queue.put(None)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from unspool.client.batchedchecksums import add_checksums
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
+from unspool.client.spooledlisting import SpooledListing
 from unspool.client.tally import TreeTally
 from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
@@ -26,7 +27,7 @@ from unspool.client.tree import ENDS_ALL, JOBS
 from unspool.client.treeresults import TreeVerification
 from unspool.client.verify import compare, verify
 from unspool.core.filters import Filters
-from unspool.core.model import FileInfo, ListRequest
+from unspool.core.model import FileInfo, Page
 from unspool.core.tree import below
 from unspool.errors import FileChangedError, FileMismatchError, LocalFileError, UnspoolError
 from unspool.local.copy import LocalCopy
@@ -37,8 +38,8 @@ from unspool.local.spool import ListingSpool
 from unspool.local.tree import SMALL
 from unspool.options import TransferOptions
 
-_AT_ONCE = 500
-"""Files that are looked up on the disk at once: a fraction of a second, and a few hundred KiB."""
+_WAITING = 500
+"""Files that have been looked up on the disk and wait to be compared: a few hundred KiB."""
 
 
 async def verify_tree(
@@ -53,12 +54,12 @@ async def verify_tree(
 ) -> TreeVerification:
     """Compare all files below a prefix with those in a directory; see `Client.verify_tree`."""
     listing = Transfer(seams, options, observer)
-    run = _Verification(prefix, directory, listing, sha256=sha256)
+    run = _Verification(prefix, directory, listing, filters=filters, sha256=sha256)
     started = seams.clock.monotonic()
     try:
         with listing.told("verify_tree", prefix):
             await run.open()
-            await run.list(filters)
+            await run.list()
             await run.compare_all()
     finally:
         run.close()
@@ -66,10 +67,11 @@ async def verify_tree(
 
 
 class _Verification:
-    def __init__(self, prefix: str, directory: Path, listing: Transfer, *, sha256: bool) -> None:
+    def __init__(self, prefix: str, directory: Path, listing: Transfer, *, filters: Filters, sha256: bool) -> None:
         self._prefix = prefix
         self._directory = directory
         self._listing = listing
+        self._filters = filters
         self._sha256 = sha256
         self._tally = TreeTally(listing.observer, listing.id)
         self._jobs = listing.options.jobs or JOBS
@@ -86,43 +88,41 @@ class _Verification:
         self._undo.callback(self._preview.close)
         if not self._preview.is_there:
             raise LocalFileError(f"{self._directory}: there is no such directory")
-        self._listed = ListingSpool()
-        self._undo.callback(self._listed.close)
+        spool = ListingSpool()
+        self._undo.callback(spool.close)
+        self._listed = SpooledListing(self._disk, spool)
 
     def close(self) -> None:
         """Close both. Blocks until the disk is done, so that nothing is left running."""
         self._disk.close()
         self._undo.close()
 
-    async def list(self, filters: Filters) -> None:
-        """Read the listing; if it breaks, again from the start."""
-        async for attempt in self._listing.attempts():
-            with attempt:
-                self._tally.again()
-                await self._disk.do(self._listed.clear)
-                async with aclosing(self._listing.pages(ListRequest(self._prefix, recursive=True))) as pages:
-                    async for page in pages:
-                        self._tally.omit(page.omitted)
-                        chosen = filters.select(page.files, below(self._prefix))
-                        await self._disk.do(partial(self._listed.add, chosen))
-                        self._tally.add(Outcome(listed=len(chosen), listed_bytes=sum(max(info.size, 0) for info in chosen)))
+    async def list(self) -> None:
+        """Read the listing."""
+        await self._listed.fill(self._prefix, self._listing, self._tally.again, self._choose)
         self._tally.complete()
+
+    def _choose(self, page: Page) -> Sequence[FileInfo]:
+        self._tally.omit(page.omitted)
+        chosen = self._filters.select(page.files, below(self._prefix))
+        self._tally.add(Outcome(listed=len(chosen), listed_bytes=sum(max(info.size, 0) for info in chosen)))
+        return chosen
 
     async def compare_all(self) -> None:
         """Compare every listed file, several at a time."""
-        queue: asyncio.Queue[Seen | None] = asyncio.Queue(_AT_ONCE)
+        queue: asyncio.Queue[Seen | None] = asyncio.Queue(_WAITING)
         workers = [asyncio.create_task(self._work(queue)) for _ in range(self._jobs)]
         await all_done([asyncio.create_task(self._look(queue)), *workers])
 
     async def _look(self, queue: asyncio.Queue[Seen | None]) -> None:
         """Put each listed file into the queue, with what is at its place here."""
-        await self._disk.do(self._listed.rewind)
-        while infos := await self._disk.do(partial(self._listed.read, _AT_ONCE)):
-            out = Outcome()
-            found = await self._disk.do(partial(self._see, infos, out))
-            self._tally.add(out)
-            for seen in found if self._sha256 else await self._with_checksums(found):
-                await queue.put(seen)
+        async with aclosing(self._listed.some()) as some:
+            async for infos in some:
+                out = Outcome()
+                found = await self._disk.do(partial(self._see, infos, out))
+                self._tally.add(out)
+                for seen in found if self._sha256 else await self._with_checksums(found):
+                    await queue.put(seen)
         for _ in range(self._jobs):
             await queue.put(None)
 
