@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool.cli.barline import bar_line, columns_of, figures_of, shortened
-from unspool.cli.command import printable
 from unspool.cli.meter import Amounts, Files
+from unspool.cli.output import printable
 from unspool.cli.units import say_amount, say_duration
 
 MIB = 1 << 20

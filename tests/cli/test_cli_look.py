@@ -11,7 +11,7 @@ from crc32c import crc32c
 from cli.serveddir import ODD, Served
 from damaging import damage
 from processes import ENVIRONMENT, UNSPOOL, unspool
-from unspool.cli.command import printable
+from unspool.cli.output import printable
 
 
 def test_ls_shows_one_level(served: Served) -> None:

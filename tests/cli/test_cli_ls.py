@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cli.serveddir import ODD, Served
 from processes import ENVIRONMENT, UNSPOOL, unspool
-from unspool.cli.command import printable
 from unspool.cli.ls import TextLines
+from unspool.cli.output import printable
 from unspool.core.model import FileInfo
 
 

@@ -15,11 +15,10 @@ import unspool
 from unspool import errors
 from unspool.cli import advice as advices
 from unspool.cli.advice import advice, with_flags
-from unspool.cli.command import printable
 from unspool.cli.exits import EXIT_CODES
-from unspool.cli.ls import say_time
 from unspool.cli.mixedservers import Mixed
-from unspool.cli.units import say_bytes, say_result, say_share, say_tree
+from unspool.cli.output import printable
+from unspool.cli.units import say_bytes, say_result, say_share, say_time, say_tree
 from unspool.client.events import TransferEnded
 from unspool.client.results import Result
 from unspool.client.treeresults import TreeResult

@@ -2,9 +2,10 @@
 
 Modules are imported when they are needed: `--version` needs nothing, and a command only its own.
 
-program.py       the program as a whole; commands.py: all commands; version.py: `--version`; command.py: what commands share;
-                 complaints.py: standard error
-advice.py        advice for errors; exits.py: the table of exit codes; failures.py: several files of which some failed
+program.py       the program as a whole; commands.py: all commands; version.py: `--version`; command.py: how each runs
+advice.py        advice for errors; exits.py: the table of exit codes; failures.py: the error if some of several files failed
+output.py        text and bytes on standard output; complaints.py: standard error; jsonresults.py: what `--json` prints;
+                 units.py: numbers as text
 
 get.py, getcommand.py, getseveral.py, getlog.py, targets.py     unspool get
 put.py, putcommand.py, puttree.py, statedir.py                  unspool put
@@ -15,7 +16,7 @@ token.py, access.py, completion.py                              those that conta
 demo.py, demonstration.py                                       unspool demo
 
 retryoptions.py, transferoptions.py, security.py, filtering.py  options that commands share; credentials.py: the token
-sizes.py, durations.py   values of options; units.py: numbers as text; omissions.py: names that are left out
+sizes.py, durations.py   values of options; omissions.py: names that are left out
 dryrun.py        what would be done; mixedservers.py: a warning about replicas that differ
 progress.py      shows progress, treeprogress.py that of a tree; bar.py, barline.py: the bar; meter.py: its rate; terminal.py
 

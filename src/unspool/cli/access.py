@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from unspool.cli.command import command, printable
+from unspool.cli.command import command
 from unspool.cli.completion import complete_paths
+from unspool.cli.output import printable
 from unspool.core.access import RIGHTS
 from unspool.errors import PermissionDeniedError
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from unspool.cli.command import binary_output, command
+from unspool.cli.command import command
 from unspool.cli.mixedservers import mixed_servers
+from unspool.cli.output import binary_output
 from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 from unspool.cli.sizes import Size

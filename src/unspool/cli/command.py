@@ -1,4 +1,4 @@
-"""What all commands share: how they run, and how errors become one plain line and an exit code."""
+"""How every command runs: its signals, and its errors as one plain line and an exit code."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, BinaryIO, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from unspool.cli.advice import advice
-from unspool.cli.exits import BUG, HUNG_UP, INTERRUPTED, NOBODY_READS, TERMINATED
-from unspool.core.abridged import abridged
+from unspool.cli.exits import BUG, HUNG_UP, INTERRUPTED, TERMINATED
+from unspool.cli.output import end_quietly, in_short, printable
 from unspool.core.oserrors import reason_of
 from unspool.core.value import value
 from unspool.errors import IncompleteTreeError, LocalFileError, UnspoolError
@@ -108,20 +108,6 @@ def _interrupted(arguments: dict[str, Any], how: str) -> str:
     return f"{url}: {how}; run the same command again" if url else f"{how}; run the same command again"
 
 
-def binary_output() -> BinaryIO:
-    """Return standard output as a binary file. Raises LocalFileError if it was closed when the command began."""
-    if sys.stdout is None:
-        raise LocalFileError("standard output: is closed; nothing can be written to it")
-    return sys.stdout.buffer
-
-
-def end_quietly() -> NoReturn:
-    """Exit because the reader of standard output or standard error has closed its end."""
-    # Without this, Python would report the error again when it flushes at exit.
-    sys.stdout = sys.stderr = None
-    sys.exit(NOBODY_READS)
-
-
 @value
 class _Failing:
     """Reports the failure of a command, and exits.
@@ -149,23 +135,3 @@ class _Failing:
 
             click.echo(json.dumps({"error": message, "reason": reason, "exit_code": code}), err=self.elsewhere)
         sys.exit(code)
-
-
-def dialect_option(body: F) -> F:
-    """Add `--dialect`."""
-    return click.option(
-        "--dialect",
-        type=click.Choice(["unspool", "demo"]),
-        default="unspool",
-        help="The server's protocol: unspool.v1, or the tutorial's demo.Files, which cannot be verified.",
-    )(body)
-
-
-def printable(text: str) -> str:
-    """Return text that is safe to print on a terminal: characters that are not printable are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", errors="backslashreplace").decode() for c in text)
-
-
-def in_short(text: str) -> str:
-    """Return a line for a person: printable, and at most 300 characters long."""
-    return abridged(printable(abridged(text)))

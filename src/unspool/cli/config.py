@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from unspool.cli.command import printable
 from unspool.cli.completion import complete_paths
+from unspool.cli.output import printable
 from unspool.cli.sizes import Size
 from unspool.core.oserrors import local_file_error, reason_of
 from unspool.errors import InvalidRequestError, UnspoolError

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import click
 
-from unspool.cli.command import command, printable
+from unspool.cli.command import command
+from unspool.cli.output import printable
 from unspool.cli.retryoptions import retry_options
 from unspool.cli.security import security_options
 from unspool.core.retry import RetryPolicy

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unspool.cli.advice import with_flags
-from unspool.cli.command import in_short, printable
+from unspool.cli.output import in_short, printable
 from unspool.cli.putcommand import STANDARD_INPUT, Source
 from unspool.cli.targets import Target
 from unspool.cli.units import say_bytes

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from unspool.cli.command import binary_output, command, dialect_option, printable
+from unspool.cli.command import command
 from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getcommand import GetCommand
 from unspool.cli.getlog import begin_log, log_option
 from unspool.cli.mixedservers import mixed_servers
+from unspool.cli.output import binary_output, printable
 from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 from unspool.cli.targets import targets
-from unspool.cli.transferoptions import idle_timeout_option, jobs_option, json_option, limit_rate_option
+from unspool.cli.transferoptions import dialect_option, idle_timeout_option, jobs_option, json_option, limit_rate_option
 from unspool.options import OnChange, Security, TransferOptions
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ async def _get_tree(
     quiet: bool,
     json: bool,
 ) -> None:
-    from unspool.cli.failures import check_tree, describe_tree  # noqa: PLC0415
+    from unspool.cli.failures import check_tree  # noqa: PLC0415
+    from unspool.cli.jsonresults import describe_tree  # noqa: PLC0415
     from unspool.cli.omissions import echo_omissions  # noqa: PLC0415
     from unspool.cli.treeprogress import tree_progress  # noqa: PLC0415
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from unspool.cli.command import printable
-from unspool.cli.failures import describe_error, error_of_some
+from unspool.cli.failures import error_of_some
+from unspool.cli.jsonresults import describe_error
+from unspool.cli.output import printable
 from unspool.cli.targets import Target
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_tree

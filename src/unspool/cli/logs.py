@@ -8,7 +8,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Literal
 
-from unspool.cli.command import printable
+from unspool.cli.output import printable
 
 
 def set_up_log(log_format: Literal["human", "json"], *, quiet: bool, worker: int | None = None) -> None:

@@ -5,27 +5,26 @@ from __future__ import annotations
 import json as jsons
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from unspool.cli.command import command, printable
+from unspool.cli.command import command
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
+from unspool.cli.jsonresults import describe_file, describe_omission
+from unspool.cli.omissions import echo_counts, echo_omission
+from unspool.cli.output import printable
 from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
-from unspool.cli.units import say_bytes
+from unspool.cli.units import say_bytes, say_time
 from unspool.core.counted import counted
 from unspool.core.model import FileInfo
+from unspool.core.omissions import Omissions
 from unspool.core.retry import RetryPolicy
 from unspool.options import Security
 
 if TYPE_CHECKING:
     from unspool.core.filters import Filter
-from unspool.cli.omissions import describe_omission, echo_counts, echo_omission
-from unspool.core.omissions import Omissions
-
-_NS = 1_000_000_000
 
 MOST_SORTED = 10_000
 """Most entries collected for sorting: about 5 MiB, and more than a person reads on a terminal."""
@@ -115,7 +114,7 @@ class JsonLines(Lines):
 
     def add(self, prefixes: Iterable[str], files: Iterable[FileInfo]) -> None:
         """See `Lines.add`."""
-        _print([jsons.dumps({"prefix": prefix}) for prefix in prefixes] + [jsons.dumps(describe(info)) for info in files])
+        _print([jsons.dumps({"prefix": prefix}) for prefix in prefixes] + [jsons.dumps(describe_file(info)) for info in files])
 
 
 class TextLines(Lines):
@@ -176,27 +175,3 @@ class TextLines(Lines):
 def _print(lines: list[str]) -> None:
     if lines:
         click.echo("\n".join(lines))
-
-
-def describe(info: FileInfo) -> dict[str, object]:
-    """Return the description of a file for JSON. It has the SHA-256 if that was asked for."""
-    description: dict[str, object] = {
-        "name": info.name,
-        "size": info.size,
-        "revision": info.revision,
-        "modified": say_time(info.attributes.modified_ns) or None,
-        "content_type": info.attributes.content_type,
-        "executable": info.attributes.executable,
-        "crc32c": info.crc32c,
-    }
-    return description if info.sha256 is None else description | {"sha256": info.sha256.hex()}
-
-
-def say_time(nanoseconds: int | None) -> str:
-    """Return a time as ISO 8601 in UTC; "" if it is not known."""
-    if nanoseconds is None:
-        return ""
-    try:
-        return datetime.fromtimestamp(nanoseconds // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):  # outside of the years 1 to 9999
-        return "?"

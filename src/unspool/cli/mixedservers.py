@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unspool.cli.command import printable
+from unspool.cli.output import printable
 
 if TYPE_CHECKING:
     from unspool.client.events import Event

@@ -1,13 +1,12 @@
-"""The names that a listing omits, printed for people and as JSON."""
+"""The names that a listing omits, printed for people."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 
 import click
 
-from unspool.cli.command import in_short
+from unspool.cli.output import in_short
 from unspool.core.model import Omission
 from unspool.core.omissions import Omissions
 
@@ -51,11 +50,6 @@ def echo_counts(omissions: Omissions, *, verbose: bool) -> None:
     """Print to standard error the number of names left out, unless it is zero."""
     if omissions:
         click.echo(say_counts(omissions.counts, hint=not verbose), err=True)
-
-
-def describe_omission(omission: Omission) -> dict[str, object]:
-    """Return an omission for JSON."""
-    return dataclasses.asdict(omission) | {"name": omission.name or None}
 
 
 def _counted(count: int, reason: str) -> str:

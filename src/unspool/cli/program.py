@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from unspool.cli.command import end_quietly
 from unspool.cli.complaints import lose_what_cannot_be_written
 from unspool.cli.exits import INTERRUPTED
+from unspool.cli.output import end_quietly
 from unspool.core.oserrors import reason_of
 from unspool.errors import LocalFileError
 

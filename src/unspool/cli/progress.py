@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from unspool.cli.advice import with_flags
-from unspool.cli.command import in_short, printable
+from unspool.cli.output import in_short, printable
 from unspool.cli.terminal import Terminal, terminal
 from unspool.cli.units import say_bytes, say_share
 from unspool.client.events import Advanced, Event, Observer, Observers, Rechecked, Repairing, Restarting, Retrying, Started

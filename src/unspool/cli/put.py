@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from unspool.cli.advice import with_flags
-from unspool.cli.command import command, in_short, printable
+from unspool.cli.command import command
 from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getlog import begin_log, log_option
+from unspool.cli.output import in_short, printable
 from unspool.cli.putcommand import STANDARD_INPUT, PutCommand, Source, placed
 from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
@@ -133,7 +134,8 @@ async def _put_all(
     client: Client, files: list[Source], *, if_absent: bool, if_revision: str | None, quiet: bool, json: bool
 ) -> None:
     """Upload one file after another. If one fails, the others are still uploaded, unless the server is gone."""
-    from unspool.cli.failures import describe_error, error_of_some  # noqa: PLC0415 - it loads the results of trees
+    from unspool.cli.failures import error_of_some  # noqa: PLC0415 - it loads the results of trees
+    from unspool.cli.jsonresults import describe_error  # noqa: PLC0415
     from unspool.errors import UnspoolError  # noqa: PLC0415
 
     failed: list[UnspoolError] = []

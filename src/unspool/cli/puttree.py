@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from unspool.cli.command import printable
-from unspool.cli.failures import check_tree, describe_tree
+from unspool.cli.failures import check_tree
+from unspool.cli.jsonresults import describe_tree
 from unspool.cli.omissions import echo_omissions
+from unspool.cli.output import printable
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_put_tree
 from unspool.client.writeresults import PutTreeResult

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from unspool.cli.advice import with_flags
-from unspool.cli.command import command, in_short, printable
+from unspool.cli.command import command
+from unspool.cli.output import in_short, printable
 from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 from unspool.cli.transferoptions import jobs_option
@@ -77,7 +78,8 @@ async def rm(
     With --recursive: all files below URL (HOST:PORT/PREFIX), each at the revision at which it was listed; a file that changes
     meanwhile stays. Directories stay, empty. There is no question and no undo: --dry-run shows what would be deleted.
     """
-    from unspool.cli.failures import describe_error, error_of_some  # noqa: PLC0415 - it loads the results of trees
+    from unspool.cli.failures import error_of_some  # noqa: PLC0415 - it loads the results of trees
+    from unspool.cli.jsonresults import describe_error  # noqa: PLC0415
     from unspool.client.client import Client  # noqa: PLC0415
     from unspool.errors import UnspoolError  # noqa: PLC0415
     from unspool.options import TransferOptions  # noqa: PLC0415

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unspool.cli.command import printable
-from unspool.cli.failures import check_tree, describe_tree
+from unspool.cli.failures import check_tree
+from unspool.cli.jsonresults import describe_tree
 from unspool.cli.omissions import echo_omissions
+from unspool.cli.output import printable
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_bytes
 from unspool.core.counted import counted

@@ -21,10 +21,10 @@ import click
 
 from unspool.access.auditfile import descriptor_of
 from unspool.cli import signals
-from unspool.cli.command import printable
 from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
+from unspool.cli.output import printable
 from unspool.cli.settings import Settings
 from unspool.cli.systemd import Notifier, notifier
 from unspool.cli.watching import say_metrics, watched_by_parent, watching_alone, watching_workers

@@ -6,8 +6,9 @@ import json as jsons
 
 import click
 
-from unspool.cli.command import command, printable
-from unspool.cli.ls import describe
+from unspool.cli.command import command
+from unspool.cli.jsonresults import describe_file
+from unspool.cli.output import printable
 from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 from unspool.core.retry import RetryPolicy
@@ -35,7 +36,7 @@ async def stat(
         address.target, options=TransferOptions(retry=retry, heartbeat_limit=heartbeat_limit), **security
     ) as client:
         info = await client.stat(address.name, sha256=sha256)
-    description = describe(info)
+    description = describe_file(info)
     if json:
         click.echo(jsons.dumps(description))
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from unspool.cli.command import in_short
+from unspool.cli.output import in_short
 
 
 def upload_key_file() -> Path | None:

@@ -7,9 +7,10 @@ import time
 
 import click
 
-from unspool.cli.command import command, printable
+from unspool.cli.command import command
 from unspool.cli.completion import complete_paths
 from unspool.cli.durations import Duration
+from unspool.cli.output import printable
 
 tokens_option = click.option(
     "--tokens", required=True, metavar="FILE", shell_complete=complete_paths, help="The file that lists the server's tokens."

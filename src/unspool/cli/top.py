@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unspool.cli.command import command, printable
+from unspool.cli.command import command
+from unspool.cli.output import printable
 from unspool.cli.security import security_options
 from unspool.options import Security
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unspool.cli.command import printable
+from unspool.cli.output import printable
 from unspool.cli.units import say_amount, say_bytes, say_duration, say_share
 from unspool.core.counted import counted
 from unspool.core.running import Running, RunningCall

@@ -42,3 +42,13 @@ def json_option(work: F) -> F:
     """Add `--json`."""
     text = "Print the result as one JSON object (of several files: one a line), and no progress."
     return click.option("--json", is_flag=True, help=text)(work)
+
+
+def dialect_option(work: F) -> F:
+    """Add `--dialect`."""
+    return click.option(
+        "--dialect",
+        type=click.Choice(["unspool", "demo"]),
+        default="unspool",
+        help="The server's protocol: unspool.v1, or the tutorial's demo.Files, which cannot be verified.",
+    )(work)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from unspool.cli.advice import with_flags
-from unspool.cli.command import in_short, printable
+from unspool.cli.output import in_short, printable
 from unspool.cli.progress import LINE_INTERVAL, say, say_trouble
 from unspool.cli.terminal import Terminal, terminal
 from unspool.cli.units import say_amount, say_files

@@ -1,7 +1,8 @@
-"""Numbers and results as text for people."""
+"""Numbers, times and results as text for people."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from unspool.core.counted import counted
@@ -26,6 +27,8 @@ _VERIFIED_EACH = {
 _STEP = 1024.0
 
 _DAY = 24 * 60 * 60
+
+_NS = 1_000_000_000
 
 
 def say_bytes(count: float) -> str:
@@ -71,6 +74,16 @@ def say_duration(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def say_time(nanoseconds: int | None) -> str:
+    """Return a time as ISO 8601 in UTC; "" if it is not known."""
+    if nanoseconds is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(nanoseconds // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):  # outside of the years 1 to 9999
+        return "?"
 
 
 def say_files(done: int, listed: int, *, listed_all: bool) -> str:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unspool.cli.command import command, printable
+from unspool.cli.command import command
 from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import FilteringCommand, check_filters, filter_options
-from unspool.cli.ls import describe
+from unspool.cli.jsonresults import describe_file
 from unspool.cli.mixedservers import mixed_servers
+from unspool.cli.output import printable
 from unspool.cli.retryoptions import heartbeat_option, retry_options
 from unspool.cli.security import security_options
 
@@ -70,7 +71,7 @@ async def verify(
                 return
             info = await client.verify(address.name, file, sha256=sha256)
     if json:
-        click.echo(jsons.dumps(describe(info) | {"path": file}))
+        click.echo(jsons.dumps(describe_file(info) | {"path": file}))
     elif not quiet:
         checksums = ["" if info.crc32c is None else f", crc32c {info.crc32c:08x}"]
         checksums += [] if info.sha256 is None else [f", sha256 {info.sha256.hex()}"]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json as jsons
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from unspool.cli.command import printable
-from unspool.cli.failures import describe_failure
-from unspool.cli.omissions import describe_omission, echo_omissions
+from unspool.cli.jsonresults import describe_tree
+from unspool.cli.omissions import echo_omissions
+from unspool.cli.output import printable
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_bytes
 from unspool.core.counted import counted
@@ -39,11 +38,7 @@ async def verify_tree(
     with tree_progress(str(address), quiet=quiet or json) as observer:
         result = await client.verify_tree(address.name, directory, filters=filters, sha256=sha256, observers=[observer])
     if json:
-        # Not asdict, which would copy the errors deeply.
-        fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-        fields["failures"] = [describe_failure(failure) for failure in result.failures]
-        fields["omitted"] = [describe_omission(omission) for omission in result.omitted]
-        click.echo(jsons.dumps(fields))
+        click.echo(jsons.dumps(describe_tree(result)))
     elif not quiet:
         click.echo(printable(_say(result, address)))
         echo_omissions(result.omitted, verbose=verbose)

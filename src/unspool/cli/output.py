@@ -1,0 +1,34 @@
+"""What commands print, and where: text that is safe on a terminal, and standard output as bytes."""
+
+from __future__ import annotations
+
+import sys
+from typing import BinaryIO, NoReturn
+
+from unspool.cli.exits import NOBODY_READS
+from unspool.core.abridged import abridged
+from unspool.errors import LocalFileError
+
+
+def printable(text: str) -> str:
+    """Return text that is safe to print on a terminal: characters that are not printable are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", errors="backslashreplace").decode() for c in text)
+
+
+def in_short(text: str) -> str:
+    """Return a line for a person: printable, and at most 300 characters long."""
+    return abridged(printable(abridged(text)))
+
+
+def binary_output() -> BinaryIO:
+    """Return standard output as a binary file. Raises LocalFileError if it was closed when the command began."""
+    if sys.stdout is None:
+        raise LocalFileError("standard output: is closed; nothing can be written to it")
+    return sys.stdout.buffer
+
+
+def end_quietly() -> NoReturn:
+    """Exit because the reader of standard output or standard error has closed its end."""
+    # Without this, Python would report the error again when it flushes at exit.
+    sys.stdout = sys.stderr = None
+    sys.exit(NOBODY_READS)
