@@ -70,7 +70,7 @@ class Client(TreeCalls, WriteCalls):
         """
         check_name(name)
         transfer = self._transfer(options, observers)
-        with transfer.told("stat", name):
+        with transfer.observed("stat", name):
             return await stat(name, transfer, sha256=sha256)
 
     async def exists(self, name: str, *, options: TransferOptions | None = None, observers: Sequence[Observer] = ()) -> bool:
@@ -153,7 +153,7 @@ class Client(TreeCalls, WriteCalls):
         check_prefix(prefix)
         transfer = self._transfer(options, observers)
         request = ListRequest(prefix, recursive, page_size)
-        with transfer.told("list", prefix):
+        with transfer.observed("list", prefix):
             async for attempt in transfer.attempts():
                 with attempt:
                     async with aclosing(transfer.pages(request)) as pages:
@@ -200,7 +200,7 @@ class Client(TreeCalls, WriteCalls):
 
         check_writer(destination)
         transfer = Transfer(self._open_seams(), options, observer)
-        with transfer.told("get", name):
+        with transfer.observed("get", name):
             return await write_to(destination, name, transfer)
 
     @asynccontextmanager
@@ -232,7 +232,7 @@ class Client(TreeCalls, WriteCalls):
         """
         transfer = self._transfer(options, observers)
         receiver = _receiver(name, start, length, revision, transfer.id)
-        with transfer.told("open", name):
+        with transfer.observed("open", name):
             async with aclosing(transfer.blocks(receiver)) as blocks:
                 first = await anext(blocks, None)
                 reading = Reading(receiver, first, blocks, progress)
@@ -261,7 +261,7 @@ class Client(TreeCalls, WriteCalls):
         transfer = self._transfer(options, observers)
         receiver = _receiver(name, start, length, revision, transfer.id)
         parts: list[Bytes] = []
-        with transfer.told("open", name):
+        with transfer.observed("open", name):
             await transfer.take_all(receiver, lambda block: parts.append(block.data))
         return b"".join(parts)
 
@@ -341,7 +341,7 @@ class Client(TreeCalls, WriteCalls):
         check_name(name)
         local = local_path(path)
         transfer = self._transfer(options, observers)
-        with transfer.told("verify", name):
+        with transfer.observed("verify", name):
             return await verify(name, LocalCopy(local, local), transfer, sha256=sha256)
 
 

@@ -81,7 +81,7 @@ class DeleteTree:
         spool = ListingSpool()
         listed = SpooledListing(self._disk, spool)
         try:
-            with self._transfer.told("delete_tree", self._prefix):
+            with self._transfer.observed("delete_tree", self._prefix):
                 await listed.fill(self._prefix, self._transfer, self._tally.again, self._choose)
                 self._tally.complete()
                 queue: asyncio.Queue[FileInfo | None] = asyncio.Queue(self._jobs)
@@ -90,7 +90,7 @@ class DeleteTree:
         finally:
             self._disk.close()
             spool.close()
-        self._tally.tell()
+        self._tally.notify()
         return self._tally.result(self._prefix, clock.monotonic() - started)
 
     def _choose(self, page: Page) -> Sequence[FileInfo]:
@@ -103,7 +103,7 @@ class DeleteTree:
             async for infos in some:
                 for info in infos:
                     await queue.put(info)
-                self._tally.tell()
+                self._tally.notify()
         for _ in range(self._jobs):
             await queue.put(None)
 

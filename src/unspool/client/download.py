@@ -45,7 +45,7 @@ async def download(
     transfer = Transfer(seams, options, observer)
     here = Unfinished(name, opens, transfer)
     try:
-        with transfer.told("get", name):
+        with transfer.observed("get", name):
             result = await _Download(transfer, here).run()
     except BaseException:
         with suppress(LocalFileError):  # the first error is the one to report

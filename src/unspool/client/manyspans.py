@@ -136,7 +136,7 @@ class _Spans:
     async def _read_batch(self, batch: list[_Asked]) -> None:
         transfer = Transfer(self._seams, self._options, self._observer)
         try:
-            with transfer.told("batch", ""):
+            with transfer.observed("batch", ""):
                 self._go_on()
                 async with aclosing(fetch_batch(batch, transfer, self)) as messages:
                     async for finished in messages:
@@ -160,7 +160,7 @@ class _Spans:
         transfer = Transfer(self._seams, self._options, self._observer)
         part = self.begin(one, transfer.id)
         try:
-            with transfer.told("open", one.name):
+            with transfer.observed("open", one.name):
                 self._go_on()
                 async with aclosing(transfer.blocks(part.receiver)) as blocks:
                     async for block in blocks:

@@ -64,7 +64,7 @@ class ObspecStore:
     def __init__(self, target: str, *, options: TransferOptions | None = None, **security: Unpack[Security]) -> None:
         self._target = target
         self._connect = partial(Client, target, options=options, **security)
-        self._connect()  # arguments that make no sense are told now; nothing is connected yet
+        self._connect()  # raises if the arguments make no sense; nothing is connected yet
         self._portal: Portal | None = None
         self._client: Client | None = None
         self._calls = 0

@@ -42,7 +42,7 @@ async def preview_tree(
         record=record,
         source=seams.transport.source,
     )
-    with transfer.told("preview_tree", prefix), closing(await asyncio.to_thread(opens)) as place:
+    with transfer.observed("preview_tree", prefix), closing(await asyncio.to_thread(opens)) as place:
         async for attempt in transfer.attempts():
             with attempt:
                 async with aclosing(transfer.pages(ListRequest(prefix, recursive=True))) as pages:

@@ -128,7 +128,7 @@ class PutTree:
         try:
             walk = await self._disk.do(partial(Walk, self._directory))
             self._listed = await self._disk.do(Listed)
-            with self._listing.told("put_tree", self._prefix):
+            with self._listing.observed("put_tree", self._prefix):
                 await self._list()
                 queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
                 finder = asyncio.create_task(self._find(walk, queue))
@@ -138,7 +138,7 @@ class PutTree:
             if self._listed is not None:
                 self._disk.submit(self._listed.close)
             self._disk.close()
-        self._tally.tell()
+        self._tally.notify()
         return self._tally.result(self._prefix, str(self._directory), clock.monotonic() - started)
 
     # What there is
@@ -207,15 +207,15 @@ class PutTree:
     async def _with_checksums(self, found: list[_Item]) -> list[_Item]:
         """Ask for the checksums that were not listed: of small files with one stream, of large ones one by one."""
         lacking = [there for file, there in found if there is not None and there.crc32c is None and there.size == file.size]
-        told: dict[str, FileInfo] = {}
+        summed: dict[str, FileInfo] = {}
         small = [info for info in lacking if info.size <= SMALL]
         if small:
-            told |= {info.name: info for info in await add_checksums(small, self._another())}
+            summed |= {info.name: info for info in await add_checksums(small, self._another())}
         for info in lacking:
             if info.size > SMALL:
                 with suppress(UnspoolError):  # then the file is sent, and that says what is wrong
-                    told[info.name] = await with_checksum(info, self._another())
-        return [(file, there and told.get(there.name, there)) for file, there in found]
+                    summed[info.name] = await with_checksum(info, self._another())
+        return [(file, there and summed.get(there.name, there)) for file, there in found]
 
     def _another(self) -> Transfer:
         return Transfer(self._seams, self._options, self._observer)
@@ -225,7 +225,7 @@ class PutTree:
         try:
             walk = await self._disk.do(partial(Walk, self._directory))
             self._listed = await self._disk.do(Listed)
-            with self._listing.told("preview_put_tree", self._prefix):
+            with self._listing.observed("preview_put_tree", self._prefix):
                 await self._list()
                 while found := await self._disk.do(walk.some):
                     wanted: list[FileInfo] = []
@@ -260,7 +260,7 @@ class PutTree:
             await self._put_large(work[0], seams)
         else:
             await self._put_small(work, seams)
-        self._tally.tell()
+        self._tally.notify()
 
     async def _put_small(self, work: _Work, seams: Seams) -> None:
         """Upload a batch. If the server has no batches, upload the files one by one."""
@@ -281,7 +281,7 @@ class PutTree:
                 doubtful=lambda *one: doubtful.append(one),
             )
             try:
-                with transfer.told("batch", ""):
+                with transfer.observed("batch", ""):
                     await batch.run()
             except UnsupportedError:
                 self._one_by_one = True
@@ -316,7 +316,7 @@ class PutTree:
             source = await self._disk.do(partial(FileSource, Path(file.path)))
             material = Material(source, transfer)
             try:
-                with transfer.told("put", name):
+                with transfer.observed("put", name):
                     result = await Upload(
                         name,
                         material,

@@ -19,7 +19,7 @@ _BUFFER = 1 << 20
 
 
 class _Raw(io.RawIOBase):
-    """Passes bytes to an upload in the portal. Once it has ended, what is written is dropped: `RemoteWriter` has told why."""
+    """Passes bytes to an upload in the portal. Once it has ended, what is written is dropped: `RemoteWriter` has raised why."""
 
     def __init__(self, address: Address, shared: Portal, client: Client, conditions: dict[str, Any]) -> None:
         self.name = str(address)
@@ -56,7 +56,7 @@ class _Raw(io.RawIOBase):
 
     async def _close(self) -> None:
         await self.writing.abort()
-        with suppress(Exception):  # it was told already
+        with suppress(Exception):  # it was raised already
             await self._opened.__aexit__(None, None, None)
         await self._client.aclose()
 

@@ -55,7 +55,7 @@ class TreeCounts:
     def complete(self) -> None:
         """Mark the listing as complete, and notify the observer."""
         self._listed_all = True
-        self.tell()
+        self.notify()
 
     def omit(self, omitted: Iterable[Omission]) -> None:
         """Add names that are left out."""
@@ -70,7 +70,7 @@ class TreeCounts:
             self._failures.append(Failure(name, error))
         self._observer.notify(FileFailed(name, error, self._transfer_id))
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Notify the observer of the progress."""
         self._observer.notify(
             TreeAdvanced(
@@ -128,7 +128,7 @@ class TreeTally(TreeCounts):
         self._directories += outcome.directories
         for failure in outcome.failures:
             self.fail(failure.name, failure.error)
-        self.tell()
+        self.notify()
 
     def add_arrived(self, arrived: Iterable[ReceivedFile]) -> None:
         """Record how small files were verified."""
@@ -154,7 +154,7 @@ class TreeTally(TreeCounts):
         self._kept_bytes += result.resumed_from
         self.add_received(result.bytes_received, result.servers, result.without)
         self.forget(result.name)
-        self.tell()
+        self.notify()
 
     def result(self, prefix: str, path: str, seconds: float) -> TreeResult:
         """Return the result of the tree."""
@@ -192,10 +192,10 @@ class Relay:
         match event:
             case Started(_, _, resumed_from):
                 self._tally.resumed[self._name] = self._tally.under_way[self._name] = resumed_from
-                self._tally.tell()
+                self._tally.notify()
             case Advanced(good):
                 self._tally.under_way[self._name] = good
-                self._tally.tell()
+                self._tally.notify()
             case Rechecked():
                 pass
             case _:

@@ -169,7 +169,7 @@ class Transfer:
         self.route = Route(self.seams.transport, self.seams.clock, tally.without)
 
     @contextmanager
-    def told(self, call: str, name: str) -> Iterator[None]:
+    def observed(self, call: str, name: str) -> Iterator[None]:
         """Notify the observer that the transfer begins, and at the end of the `with` how it ended."""
         clock, outcome, message, failed = self.seams.clock, "OK", "", None
         began = clock.monotonic()

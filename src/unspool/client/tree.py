@@ -129,7 +129,7 @@ class _Tree:
     async def run(self) -> TreeResult:
         """Fetch the tree."""
         started = self._seams.clock.monotonic()
-        with self._listing.told("get_tree", self._prefix):
+        with self._listing.observed("get_tree", self._prefix):
             await self._rounds()
         return self._tally.result(self._prefix, str(self._path), self._seams.clock.monotonic() - started)
 
@@ -168,7 +168,7 @@ class _Tree:
             self._add_outcome(await self._disk.do(self._destination.finish))
         while self._elsewhere:
             await self._fetch_large(self._elsewhere.pop(), self._seams)
-        self._tally.tell()
+        self._tally.notify()
         return broken
 
     async def _list(self, queue: asyncio.Queue[_Work | None]) -> UnspoolError | None:
@@ -252,7 +252,7 @@ class _Tree:
             transfer = Transfer(seams, self._options, self._observer)
             writing: Future[Outcome] | None = None
             try:
-                with transfer.told("batch", ""):
+                with transfer.observed("batch", ""):
                     async with aclosing(fetch_batch(work, transfer, FILES)) as batch:
                         async for finished in batch:
                             for arrived in finished.arrived:
@@ -280,7 +280,7 @@ class _Tree:
         transfer = Transfer(seams, self._options, self._observer)
         small = SmallFile(wanted, transfer.id)
         try:
-            with transfer.told("get", wanted.info.name):
+            with transfer.observed("get", wanted.info.name):
                 async with aclosing(transfer.blocks(small.receiver)) as blocks:
                     async for block in blocks:
                         small.add(block)

@@ -78,12 +78,12 @@ async def with_checksum(info: FileInfo, transfer: Transfer) -> FileInfo:
     """
     if info.crc32c is not None:
         return info
-    return await _told(Receiver(info.name, info.size, pinned=info, transfer_id=transfer.id), transfer)
+    return await _read_nothing(Receiver(info.name, info.size, pinned=info, transfer_id=transfer.id), transfer)
 
 
 async def _with_sha256(receiver: Receiver, transfer: Transfer) -> FileInfo:
     """Return the description in the header of a read that requests the SHA-256. Heartbeats arrive while it is computed."""
-    info = await _told(receiver, transfer)
+    info = await _read_nothing(receiver, transfer)
     if info.sha256 is None:
         raise UnsupportedError(
             f"{receiver.name}: the server has no SHA-256 (it may be older); ask without it (sha256=False)", name=receiver.name
@@ -91,7 +91,7 @@ async def _with_sha256(receiver: Receiver, transfer: Transfer) -> FileInfo:
     return info
 
 
-async def _told(receiver: Receiver, transfer: Transfer) -> FileInfo:
+async def _read_nothing(receiver: Receiver, transfer: Transfer) -> FileInfo:
     """Return the description and the checksum that a read of zero bytes brings."""
     async with aclosing(transfer.blocks(receiver)) as blocks:
         async for _ in blocks:

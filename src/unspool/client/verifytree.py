@@ -57,7 +57,7 @@ async def verify_tree(
     run = _Verification(prefix, directory, listing, filters=filters, sha256=sha256)
     started = seams.clock.monotonic()
     try:
-        with listing.told("verify_tree", prefix):
+        with listing.observed("verify_tree", prefix):
             await run.open()
             await run.list()
             await run.compare_all()
@@ -134,8 +134,8 @@ class _Verification:
         lacking = [seen.info for seen in found if seen.copy and seen.info.crc32c is None and seen.info.size <= SMALL]
         if not lacking:
             return found
-        told = {info.name: info for info in await add_checksums(lacking, self._another())}
-        return [replace(seen, info=told.get(seen.info.name, seen.info)) for seen in found]
+        summed = {info.name: info for info in await add_checksums(lacking, self._another())}
+        return [replace(seen, info=summed.get(seen.info.name, seen.info)) for seen in found]
 
     def _another(self) -> Transfer:
         return Transfer(self._listing.seams, self._listing.options, self._listing.observer)
@@ -148,7 +148,7 @@ class _Verification:
                 if isinstance(error, ENDS_ALL):
                     raise
                 self._tally.fail(seen.info.name, error)
-                self._tally.tell()
+                self._tally.notify()
             else:
                 self._tally.add(Outcome(fetched=1, fetched_bytes=seen.info.size))
 
@@ -160,7 +160,7 @@ class _Verification:
             raise FileMismatchError(f"{path}: {'is a symbolic link' if seen.occupied else 'is missing'}", name=name)
         copy = LocalCopy(path, path)  # by its path: the descriptor of its directory is closed by now
         transfer = self._another()
-        with transfer.told("verify", name):
+        with transfer.observed("verify", name):
             try:
                 await compare(seen.info, copy, transfer, sha256=self._sha256)
             except FileChangedError:  # since it was listed

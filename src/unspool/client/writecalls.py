@@ -97,7 +97,7 @@ class WriteCalls(Connected):
             ids = lambda _: secrets.token_bytes(UPLOAD_ID_BYTES)  # noqa: E731 - two ways to the same name
         material = Material(opened, transfer)
         try:
-            with transfer.told("put", name):
+            with transfer.observed("put", name):
                 return await Upload(
                     name,
                     material,
@@ -267,7 +267,7 @@ class WriteCalls(Connected):
 
         check_name(name)
         transfer = self._transfer(options, observers)
-        with transfer.told("delete", name):
+        with transfer.observed("delete", name):
             return await delete(name, if_revision, transfer)
 
     async def delete_tree(

@@ -33,7 +33,7 @@ from unspool.errors import BusyError, LocalFileError, NoSpaceError, TooLargeErro
 from unspool.ingest.base import Known
 from unspool.ingest.describing import Describing
 from unspool.ingest.localupload import Home, LocalUpload
-from unspool.ingest.refusals import served
+from unspool.ingest.refusals import refusing
 from unspool.ingest.small import SmallFiles
 from unspool.ingest.staging import Staging, key_of
 from unspool.ingest.sweep import sweep
@@ -179,12 +179,12 @@ class LocalIngester:
 
     @staticmethod
     def _with_errors(name: str, work: Callable[[], UploadFile | FileInfo]) -> UploadFile | FileInfo:
-        with served(name):
+        with refusing(name):
             return work()
 
     async def _in_thread(self, name: str, work: Callable[[], int | None]) -> int | None:
         def mapped() -> int | None:
-            with served(name):
+            with refusing(name):
                 return work()
 
         return await self._threads.run(mapped)
@@ -279,7 +279,7 @@ class LocalIngester:
         return await self._threads.run(lambda: self._look(named, key.name))
 
     def _look(self, key: str, name: str) -> Known:
-        with served(name):
+        with refusing(name):
             known = look(key, self._staging.place(key, name), self._staging.done, self._targets.final(name))
             return self._described(known, name) if isinstance(known, Journal) else known
 
@@ -308,7 +308,7 @@ class LocalIngester:
         return await self._threads.run(lambda: self._delete(name, revision))
 
     def _delete(self, name: str, revision: str | None) -> FileInfo:
-        with served(name), self._staging.locked(name), self._targets.at(name) as target:
+        with refusing(name), self._staging.locked(name), self._targets.at(name) as target:
             found = None if target is None else target.current()
             info = check_present(name, revision, found and found[0])
             assert target is not None
@@ -320,7 +320,7 @@ class LocalIngester:
         return await self._threads.run(self._storage_id)
 
     def _storage_id(self) -> str:
-        with served(UPLOADS):
+        with refusing(UPLOADS):
             return self._staging.storage()
 
     async def sweep(self) -> int:

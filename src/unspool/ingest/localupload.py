@@ -21,7 +21,7 @@ from unspool.core.segments import Segment, SegmentTable
 from unspool.core.uploading import UploadOpen
 from unspool.errors import DataLossError, ServerError, TakenOverError
 from unspool.ingest.describing import InOrder, is_settled
-from unspool.ingest.refusals import served
+from unspool.ingest.refusals import refusing
 from unspool.ingest.staging import Staging
 from unspool.ingest.target import Targets
 from unspool.ingest.uploadfile import UploadFile
@@ -127,7 +127,7 @@ class LocalUpload:
         return await self._threads.run(lambda: self._alone(work))
 
     def _alone(self, work: Callable[[UploadFile], T]) -> T:
-        with self._one, served(self._opens.name):
+        with self._one, refusing(self._opens.name):
             self._check()
             return work(self._part)
 
@@ -141,7 +141,7 @@ class LocalUpload:
     def _sync(self) -> int:
         with self._syncing:
             written, descriptor = self._alone(lambda part: (part.table.segments, part.descriptor))
-            with served(self._opens.name):
+            with refusing(self._opens.name):
                 os.fdatasync(descriptor)  # the file is not closed before the lock is free
             return self._alone(lambda part: self._note_synced(part, written))
 

@@ -21,7 +21,7 @@ from unspool.core.uploadrecord import UploadRecord
 from unspool.ingest.multipart import GoneError
 from unspool.ingest.objectparts import BucketHome, SentParts, lost_parts
 from unspool.ingest.objectplace import KeptUpload, Place, Tail
-from unspool.ingest.refusals import served
+from unspool.ingest.refusals import refusing
 from unspool.ingest.spool import Spool
 
 _NONCE = 8
@@ -87,7 +87,7 @@ async def resume(opens: UploadOpen, home: BucketHome, place: Place, kept: KeptUp
     spools: dict[int, Spool] = {}
     try:
         for number, tails in chains.items():
-            with served(opens.name):
+            with refusing(opens.name):
                 spools[number] = await home.disk.run(Spool)
             await _fill(spools[number], opens.name, tails, home, place)
         if kept.tag is not None:
@@ -133,6 +133,6 @@ async def _fill(spool: Spool, name: str, tails: Sequence[Tail], home: BucketHome
         data = await place.read(tail.key)
         if len(data) != tail.span.length or crc32c(data) != tail.crc32c:
             break
-        with served(name):
+        with refusing(name):
             await home.disk.run(partial(spool.write, data, tail.crc32c))
     spool.kept = spool.length

@@ -29,7 +29,7 @@ from unspool.ingest.multipart import GoneError, LostPartError
 from unspool.ingest.objectcommit import committed, condition_of, described
 from unspool.ingest.objectparts import BucketHome, SentParts, taken_over, unknown
 from unspool.ingest.objectplace import Place
-from unspool.ingest.refusals import served
+from unspool.ingest.refusals import refusing
 from unspool.ingest.spool import Spool
 from unspool.stores.objectinfo import metadata_of
 
@@ -113,7 +113,7 @@ class ObjectUpload:
         spool = self._spools.get(number)
         if spool is None or within == 0:
             await self._forget(number)
-            with served(name):
+            with refusing(name):
                 spool = await self._home.disk.run(Spool)
             if self._closing is not None:  # meanwhile
                 spool.close()
@@ -121,7 +121,7 @@ class ObjectUpload:
             self._spools[number] = spool
         if within != spool.length:
             raise SequenceError(f"{name}: the block at byte {piece.offset} does not continue what there is", name=name)
-        with served(name):
+        with refusing(name):
             await self._home.disk.run(lambda: spool.write(piece.data, piece.crc32c))
         self._table.record(piece)
         is_whole = size is not None and size <= self._part_size
@@ -207,7 +207,7 @@ class ObjectUpload:
                 while spool is not None and (start := spool.kept) < stop:
                     end = min(start + _TAIL, stop)
                     async with self._home.whole:
-                        with served(self._opens.name):
+                        with refusing(self._opens.name):
                             data = await self._home.disk.run(partial(spool.read, start, end))
                         await self._place.keep_tail(number * self._part_size + start, data)
                         del data
@@ -249,7 +249,7 @@ class ObjectUpload:
         async with self._home.whole:
             spool, data = self._spools.get(0), b""
             if spool is not None:
-                with served(self._opens.name):
+                with refusing(self._opens.name):
                     data = await self._home.disk.run(lambda: spool.read(0, size))
             if crc32c(data) != checksum:
                 raise DataLossError(f"{self._opens.name}: what was received of it cannot be read as it was written")

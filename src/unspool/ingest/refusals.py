@@ -42,28 +42,28 @@ _MEANINGS: dict[int, tuple[type[UnspoolError], str]] = {
 
 
 @contextmanager
-def served(name: str) -> Iterator[None]:
+def refusing(name: str) -> Iterator[None]:
     """Turn an error of the operating system, or of `local/`, into one about the file `name`."""
     try:
         yield
     except (UnspoolError, OSError) as error:
-        meaning = told(error, name)
-        if meaning is error:
+        refusal = refusal_of(error, name)
+        if refusal is error:
             raise
-        raise meaning from error
+        raise refusal from error
 
 
-def told(error: UnspoolError | OSError, name: str) -> UnspoolError:
+def refusal_of(error: UnspoolError | OSError, name: str) -> UnspoolError:
     """Return what a client is told for an error of the operating system, or of `local/`, about the file `name`."""
     if isinstance(error, DestinationExistsError):
         return AlreadyExistsError(f"{name}: exists already", name=name)
     if isinstance(error, LocalFileError):
         cause = error.__cause__
-        return _told_of(cause, name) if isinstance(cause, OSError) else _gone(error, name)
-    return error if isinstance(error, UnspoolError) else _told_of(error, name)
+        return _system_refusal(cause, name) if isinstance(cause, OSError) else _gone(error, name)
+    return error if isinstance(error, UnspoolError) else _system_refusal(error, name)
 
 
-def _told_of(error: OSError, name: str) -> UnspoolError:
+def _system_refusal(error: OSError, name: str) -> UnspoolError:
     if is_no_name(error):
         return InvalidNameError(f"{name}: the server's file system does not take this name", name=name)
     kind, said = _MEANINGS.get(error.errno or 0, (None, ""))

@@ -32,7 +32,7 @@ from unspool.core.model import FileInfo
 from unspool.core.uploading import NewFile, UploadOpen, WrittenFile
 from unspool.errors import AlreadyExistsError, BlockCorruptError, UnspoolError
 from unspool.ingest.describing import is_settled
-from unspool.ingest.refusals import told
+from unspool.ingest.refusals import refusal_of
 from unspool.ingest.staging import Staging, lock_number
 from unspool.ingest.target import Places, Targets
 from unspool.local.attributes import apply, permit
@@ -86,7 +86,7 @@ class SmallFiles:
                         try:
                             answers[index] = self._take(index, file, places, staged)
                         except (UnspoolError, OSError) as error:
-                            answers[index] = told(error, file.name)
+                            answers[index] = refusal_of(error, file.name)
                 self._sync(staged, answers)
                 left = [one for one in staged if answers[one.index] is None]
                 if left:
@@ -154,10 +154,10 @@ class SmallFiles:
                         try:
                             answers[one.index] = self._name(one, places)
                         except (UnspoolError, OSError) as error:
-                            answers[one.index] = told(error, one.file.name)
+                            answers[one.index] = refusal_of(error, one.file.name)
             except OSError as error:  # of the lock
                 for one in group:
-                    answers[one.index] = answers[one.index] or told(error, one.file.name)
+                    answers[one.index] = answers[one.index] or refusal_of(error, one.file.name)
 
     def _name(self, one: _Staged, places: Places) -> FileInfo:
         name, condition = one.file.name, one.file.condition
@@ -191,7 +191,7 @@ class SmallFiles:
                 try:
                     os.fsync(one.descriptor)
                 except OSError as error:
-                    answers[one.index] = told(error, one.file.name)
+                    answers[one.index] = refusal_of(error, one.file.name)
 
     def _sync_everything(self, staged: Sequence[_Staged], answers: list[WrittenFile | None]) -> None:
         assert self._sync_all is not None
@@ -205,7 +205,7 @@ class SmallFiles:
         except OSError as error:
             for one in staged:
                 if not isinstance(answers[one.index], UnspoolError):
-                    answers[one.index] = told(error, one.file.name)
+                    answers[one.index] = refusal_of(error, one.file.name)
 
 
 def _lock_of(one: _Staged) -> int:
