@@ -20,29 +20,21 @@ from os import PathLike, fspath
 
 from unspool.core.checksum import crc32c
 from unspool.core.value import value
-from unspool.errors import InvalidRequestError
+from unspool.system.databases import DATABASE_ERRORS, connect_to_checksums, make_table, transaction, unusable_error
 
 log = logging.getLogger("unspool.server")
 
 MOST = 10_000
 """Rows in the file: as many as the revisions that a server remembers (`unspool.answers.checksums`)."""
 
-_VERSION = 1
-"""Version of the rows, in the database's `user_version`."""
-
 _AT_ONCE = 500
 """Most rows in one transaction."""
-
-_BUSY = 10.0
-"""Seconds to wait for another process that writes to the file, such as another worker."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS checksums (
     name TEXT PRIMARY KEY, revision TEXT NOT NULL, crc32c INTEGER, sha256 BLOB, seal INTEGER NOT NULL
 )
 """
-
-_DAMAGE = (sqlite3.Error, UnicodeError)
 
 
 @value
@@ -74,10 +66,8 @@ class KeptChecksums:
         self._waiting: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         try:
             self.rows = self._load()
-        except _DAMAGE as error:
-            raise InvalidRequestError(
-                f"{self._path}: cannot be used as a file of checksums ({error}): name another file, or remove it"
-            ) from error
+        except DATABASE_ERRORS as error:
+            raise unusable_error(self._path, error) from error
         self._thread = threading.Thread(target=self._write, name="unspool-checksums", daemon=True)
         self._thread.start()
 
@@ -90,20 +80,9 @@ class KeptChecksums:
         self._waiting.put(None)
         self._thread.join()
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
-
     def _load(self) -> list[Row]:
-        with closing(self._connect()) as database:
-            database.execute("BEGIN IMMEDIATE")  # another worker may begin at the same time
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if version not in {0, _VERSION} or (version == 0 and tables):
-                raise sqlite3.DatabaseError("another program or another version made it")
-            database.execute(_TABLE)  # the file may have other tables of unspool's: `unspool.stores.contents`
-            if version == 0:
-                database.execute(f"PRAGMA user_version = {_VERSION}")
-            database.execute("COMMIT")
+        with closing(connect_to_checksums(self._path)) as database:
+            make_table(database, _TABLE)
             newest = "SELECT name, revision, crc32c, sha256, seal FROM checksums ORDER BY rowid DESC LIMIT ?"
             told = database.execute(newest, (MOST,))
             return [row for row in map(_row_of, reversed(told.fetchall())) if row is not None]
@@ -111,10 +90,10 @@ class KeptChecksums:
     def _write(self) -> None:
         """Write rows until there are no more to come."""
         try:
-            with closing(self._connect()) as database:
+            with closing(connect_to_checksums(self._path)) as database:
                 while rows := self._next_rows():
                     _put(database, rows)
-        except _DAMAGE as error:
+        except DATABASE_ERRORS as error:
             log.warning("%s: checksums are not kept any more: %s", self._path, error)
             while self._next_rows():
                 pass
@@ -133,8 +112,7 @@ class KeptChecksums:
 
 def _put(database: sqlite3.Connection, rows: list[Row]) -> None:
     """Write rows, all or none, and drop the oldest ones that are too many."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         for row in rows:
             found = database.execute("SELECT name, revision, crc32c, sha256, seal FROM checksums WHERE name = ?", (row.name,))
             merged = _merged(_row_of(found.fetchone()), row)
@@ -142,10 +120,6 @@ def _put(database: sqlite3.Connection, rows: list[Row]) -> None:
             database.execute("INSERT OR REPLACE INTO checksums VALUES (?, ?, ?, ?, ?)", values)
         # A row that is replaced gets a new number, so the numbers are in the order of writing.
         database.execute("DELETE FROM checksums WHERE rowid <= (SELECT max(rowid) FROM checksums) - ?", (MOST,))
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _merged(old: Row | None, new: Row) -> Row:

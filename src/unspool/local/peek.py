@@ -16,7 +16,8 @@ from urllib.parse import quote
 from unspool.core.tree import Recorded
 from unspool.core.treerecord import decode_row, key_of
 from unspool.local.entries import open_ours
-from unspool.local.record import DATABASE_ERRORS, RECORD_NAME, find_owner, find_rows
+from unspool.local.record import RECORD_NAME, find_owner, find_rows
+from unspool.system.databases import DATABASE_ERRORS
 
 
 class PeekedRecord:

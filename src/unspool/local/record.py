@@ -28,6 +28,7 @@ from unspool.core.names import MAX_NAME_BYTES
 from unspool.core.reserved import HOME
 from unspool.core.treerecord import OWNER, decode_owner
 from unspool.local.entries import open_ours, remove, status_of
+from unspool.system.databases import DATABASE_ERRORS, transaction
 
 T = TypeVar("T")
 
@@ -89,9 +90,6 @@ _REFUSALS = {
 
 _PRIMARY = 0xFF
 """Mask of the primary part of SQLite's extended error codes."""
-
-DATABASE_ERRORS = (sqlite3.Error, UnicodeError)
-"""Python decodes SQLite's error messages, and these may quote damaged text: hence UnicodeError."""
 
 
 class NoRecord:
@@ -174,7 +172,7 @@ class Record:
 
     def _put(self, rows: list[tuple[bytes, bytes]]) -> None:
         assert self._database is not None
-        with _transaction(self._database):
+        with transaction(self._database):
             for some in _runs(rows):
                 marks = ",".join(["(?,?)"] * len(some))
                 values = list(chain.from_iterable(some))
@@ -249,7 +247,7 @@ class Record:
         for setting in _SETTINGS:
             database.execute(f"PRAGMA {setting}")
         if not database.execute("PRAGMA page_count").fetchone()[0]:
-            with _transaction(database):
+            with transaction(database):
                 database.execute(f"PRAGMA application_id={_ID}")
                 database.execute(f"PRAGMA user_version={_VERSION}")
                 database.execute(_TABLE)
@@ -310,18 +308,6 @@ def _select(database: sqlite3.Connection, keys: list[bytes]) -> Iterator[tuple[b
     for some in _runs(keys):
         marks = ",".join("?" * len(some))
         yield from database.execute(f"SELECT name, said FROM files WHERE name IN ({marks})", some)  # noqa: S608
-
-
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled it back already
-            database.execute("ROLLBACK")
-        raise
 
 
 def _runs(items: list[T]) -> Iterator[list[T]]:

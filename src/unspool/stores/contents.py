@@ -27,12 +27,13 @@ from typing import TypeAlias
 
 from unspool.core.checksum import crc32c
 from unspool.core.value import value
-from unspool.errors import FileChangedError, InvalidRequestError
+from unspool.errors import FileChangedError
 from unspool.stores.oserrors import mapped
 from unspool.stores.revisions import by_status
 from unspool.stores.stamps import seconds_until_a_write_shows
 from unspool.stores.threads import Threads
 from unspool.stores.writers import every_write_shows
+from unspool.system.databases import DATABASE_ERRORS, connect_to_checksums, make_table, transaction, unusable_error
 
 log = logging.getLogger("unspool.stores")
 
@@ -47,12 +48,6 @@ _RUN = 1 << 20
 
 _THREADS = 4
 """Threads that read large files for their revisions, apart from those that read for clients."""
-
-_VERSION = 1
-"""The version of the database, which `unspool.answers.kept` shares."""
-
-_BUSY = 10.0
-"""Seconds to wait for another process that writes to the database."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS contents (
@@ -100,18 +95,16 @@ class Contents:
         self._closing = self._broken = False
         try:
             self._database = self._connect()
-            _prepare(self._database)
+            make_table(self._database, _TABLE)
             # Two connections, so that nobody waits for the disk to find a row. A temporary file has one, and no disk.
             self._writes = self._connect() if self._path else self._database
-        except sqlite3.Error as error:
-            raise InvalidRequestError(
-                f"{self._path}: cannot be used as a file of checksums ({error}): name another file, or remove it"
-            ) from error
+        except DATABASE_ERRORS as error:
+            raise unusable_error(self._path, error) from error
         self._writer = threading.Thread(target=self._write, name="unspool-contents", daemon=True)
         self._writer.start()
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        return connect_to_checksums(self._path, from_any_thread=True)
 
     def known(self, name: str, status: os.stat_result) -> Content | None:
         """Return what is known of a file with this status. Call it from a worker thread."""
@@ -121,7 +114,7 @@ class Contents:
             if row is None and not self._broken:
                 try:
                     row = self._database.execute(_FIND, (name,)).fetchone()
-                except (sqlite3.Error, UnicodeError) as error:
+                except DATABASE_ERRORS as error:
                     self._give_up(error)
         if row is None or row[1] != identity or row[4] != _seal(*row[:4]):
             return None
@@ -210,7 +203,7 @@ class Contents:
             try:
                 with self._lock if not self._path else nullcontext():
                     _put(self._writes, rows, prune=added // _PRUNE_EVERY != (added + len(rows)) // _PRUNE_EVERY)
-            except (sqlite3.Error, UnicodeError) as error:
+            except DATABASE_ERRORS as error:
                 with self._lock:
                     self._give_up(error)
             added += len(rows)
@@ -226,29 +219,12 @@ class Contents:
         self._fresh.clear()
 
 
-def _prepare(database: sqlite3.Connection) -> None:
-    database.execute("BEGIN IMMEDIATE")  # another worker may begin at the same time
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if version not in {0, _VERSION} or (version == 0 and tables):
-        raise sqlite3.DatabaseError("another program or another version made it")
-    database.execute(_TABLE)
-    if version == 0:
-        database.execute(f"PRAGMA user_version = {_VERSION}")
-    database.execute("COMMIT")
-
-
 def _put(database: sqlite3.Connection, rows: list[_Row], *, prune: bool) -> None:
     """Write rows, all or none, and drop the oldest ones that are too many."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         database.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", rows)
         if prune:  # a row that is replaced gets a new number, so the numbers are in the order of writing
             database.execute("DELETE FROM contents WHERE rowid <= (SELECT max(rowid) FROM contents) - ?", (_MOST,))
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _read(name: str, descriptor: int, status: os.stat_result) -> Content:
