@@ -15,6 +15,8 @@ from unspool.core.receiver import whole_file
 from unspool.errors import NotFoundError, ProtocolError
 from unspool.rpc import batchwire
 from unspool.rpc.entrylimits import MOST_ENTRIES
+from unspool.rpc.packs import read_pack
+from unspool.rpc.wire import varint
 from unspool.v1 import file_service_pb2 as pb
 
 CONTENTS = st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=5)
@@ -144,6 +146,23 @@ def test_a_pack_of_what_may_not_be_packed_is_refused(second: WantedFile) -> None
     """A file of no revision, or a part of one, cannot come in a pack."""
     with pytest.raises(ProtocolError, match="d/1: came in a pack"):
         batchwire.decode_pieces(pack().SerializeToString(), [WantedFile("d/0", "r"), second])
+
+
+@given(CONTENTS)
+def test_a_pack_is_the_same_however_it_is_written(contents: list[bytes]) -> None:
+    """A pack with its fields in another order, or twice, is decoded by the generated code, to the same pieces."""
+    infos = infos_of(contents)
+    files = asked(infos).files
+    data = batchwire.encode_pieces(pieces_of(contents, infos), asked(infos))
+    assert read_pack(data, files) is not None
+    inner = pb.ReadFilesResponse.FromString(data).pack
+    fields = [pb.FilePack(data=b"before"), pb.FilePack(data=inner.data), pb.FilePack(sizes=inner.sizes, crc32c=inner.crc32c)]
+    body = b"".join(field.SerializeToString() for field in fields)
+    other = pb.ReadFilesResponse(pack=pb.FilePack.FromString(body)).SerializeToString()
+    assert other == data
+    crooked = b"\x12" + varint(len(body)) + body
+    assert read_pack(crooked, files) is None
+    assert batchwire.decode_pieces(crooked, files) == batchwire.decode_pieces(data, files)
 
 
 def test_pieces_and_a_pack_do_not_mix() -> None:

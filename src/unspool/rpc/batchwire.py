@@ -16,7 +16,7 @@ from unspool.core.model import HEARTBEAT, BatchRequest, Block, Bytes, FileInfo, 
 from unspool.rpc import status, wire
 from unspool.rpc.entrylimits import check_entries, check_number, has_more_fields
 from unspool.rpc.messages import fitting, parsed
-from unspool.rpc.packs import decode_pack, encode_pack
+from unspool.rpc.packs import decode_pack, encode_pack, read_pack
 from unspool.rpc.wire import decode_info, frame_of, frame_parts, varint
 from unspool.v1 import file_service_pb2 as pb
 
@@ -121,6 +121,8 @@ def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> tuple[Piece,
         files: the files of the request, so that an error can name its file.
     """
     if len(data) > _LARGE_PIECE and (pieces := _large_pieces(data)) is not None:
+        return pieces
+    if (pieces := read_pack(data, files)) is not None:
         return pieces
     check_entries(data)
     message = parsed(pb.ReadFilesResponse(), data, errors.ProtocolError)

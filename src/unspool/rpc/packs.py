@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unspool.core.model import Block, FileInfo, Frame, Header, Piece, Summary, WantedFile
+from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, Piece, Summary, WantedFile
 from unspool.errors import ProtocolError
-from unspool.rpc.entrylimits import check_number
+from unspool.rpc.entrylimits import check_number, read_any_varint
+from unspool.rpc.messages import parsed
 from unspool.rpc.wire import varint
 from unspool.v1 import file_service_pb2 as pb
 
 _PACK, _DATA = b"\x12", b"\x22"
 """The tags of ReadFilesResponse.pack and FilePack.data."""
+
+_FIRST, _LISTS = 0x08, (0x12, 0x1A)
+"""The tags of FilePack's other fields: `first`, and `sizes` and `crc32c`."""
 
 
 def encode_pack(pieces: Sequence[Piece], files: Sequence[WantedFile]) -> bytes | None:
@@ -49,15 +53,38 @@ def encode_pack(pieces: Sequence[Piece], files: Sequence[WantedFile]) -> bytes |
     return b"".join([_PACK, varint(len(head) + total), head, *data])  # by hand, to copy the data once
 
 
-def decode_pack(pack: pb.FilePack, files: Sequence[WantedFile]) -> tuple[Piece, ...]:
+def read_pack(message: bytes, files: Sequence[WantedFile]) -> tuple[Piece, ...] | None:
+    """Read a message with only a pack, encoded as `encode_pack` does, without a copy of its data; return None for any other.
+
+    Raises as `decode_pack`.
+    """
+    if message[:1] != _PACK:
+        return None
+    length, begin = read_any_varint(message, 1)
+    at = begin
+    while at < len(message) and (tag := message[at]) != _DATA[0]:
+        number, at = read_any_varint(message, at + 1)
+        if tag in _LISTS:
+            at += number
+        elif tag != _FIRST:
+            return None
+    size, data = read_any_varint(message, at + 1)
+    if not begin + length == data + size == len(message):
+        return None
+    return decode_pack(parsed(pb.FilePack(), message[begin:at], ProtocolError), files, memoryview(message)[data:])
+
+
+def decode_pack(pack: pb.FilePack, files: Sequence[WantedFile], data: Bytes | None = None) -> tuple[Piece, ...]:
     """Return the pieces that a pack stands for. Raises ProtocolError if it is not one of the files requested.
 
     Args:
         pack: the message.
         files: the files of the request.
+        data: the bytes of the files, if the message is without them.
     """
     check_number(len(pack.sizes))
-    first, sizes, checksums, data = pack.first, list(pack.sizes), list(pack.crc32c), memoryview(pack.data)
+    first, sizes, checksums = pack.first, list(pack.sizes), list(pack.crc32c)
+    data = memoryview(pack.data if data is None else data)
     if len(checksums) != len(sizes) or min(sizes, default=0) <= 0 or sum(sizes) != len(data):
         raise ProtocolError("the server sent a pack whose sizes, checksums and bytes do not agree")
     if not 0 <= first <= len(files) - len(sizes):
