@@ -172,6 +172,23 @@ async def test_limits_are_told_at_the_opening(tmp_path: Path, monkeypatch: pytes
             await opened(ingester, "d", owner="carol", size=1000)
 
 
+async def test_the_share_of_a_principal_holds_while_bytes_arrive(tmp_path: Path) -> None:
+    """Also for an upload whose size nobody said, and for several that were opened when there was room for each."""
+    async with (
+        ingesting(tmp_path, IngestOptions(bytes=3000)) as ingester,
+        aclosing(await opened(ingester, "a", owner="alice")) as first,
+        aclosing(await opened(ingester, "b", owner="alice")) as second,
+    ):
+        await send(first, BYTES)
+        await send(second, BYTES[:900])
+        with pytest.raises(NoSpaceError, match="3000 bytes, of which 2008 are used"):
+            await second.write(Block(900, BYTES[900:], crc32c(BYTES[900:])))
+        await first.commit(len(BYTES))
+        await send(second, BYTES, 900)
+        await second.commit(len(BYTES))
+    assert (tmp_path / "b").read_bytes() == BYTES
+
+
 async def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
     """The permission bits of the old file stay, without set-user-ID."""
     (tmp_path / "a.bin").write_bytes(b"old")

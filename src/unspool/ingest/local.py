@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -49,6 +50,9 @@ log = logging.getLogger("unspool.ingest")
 
 _THREADS = 64
 """Most worker threads, as for a local store."""
+
+_AHEAD = 16 << 20
+"""Bytes that an upload may receive before it is looked again whether its owner has too much: a segment."""
 
 _LOOKS = 0.2
 """Seconds between two looks at what other processes want. A look is one system call on an empty directory."""
@@ -144,7 +148,12 @@ class LocalIngester:
                 if opens.discard:
                     await self._in_thread(opens.name, partial(part.discard_spans, opens.discard))
                 home = Home(self._staging, self._targets, self._threads)
-                upload = LocalUpload(part, opens, home, let_go=partial(self._forget, key), left=partial(self._note, key))
+                upload = LocalUpload(
+                    *(part, opens, home),
+                    room=partial(self._room, key, opens.name, owner),
+                    let_go=partial(self._forget, key),
+                    left=partial(self._note, key),
+                )
             finally:
                 if upload is None:
                     self._threads.submit(part.close)
@@ -258,15 +267,27 @@ class LocalIngester:
                 f"{name}: {counted(count, 'unfinished upload')} of yours are kept, and no more: finish or abandon some",
                 name=name,
             )
+        self._check_share(name, used, size)
+        if size - there > (free := self._staging.free()):
+            raise NoSpaceError(
+                f"{name}: {counted(size - there, 'byte')} are to come, and the server has room for {free}", name=name
+            )
+
+    def _check_share(self, name: str, used: int, size: int) -> None:
+        """Raise NoSpaceError if `size` bytes are too many for an owner whose other uploads have `used`."""
         if self._options.bytes is not None and used + size > self._options.bytes:
             raise NoSpaceError(
                 f"{name}: your unfinished uploads may have {counted(self._options.bytes, 'byte')}, of which {used} are used",
                 name=name,
             )
-        if size - there > (free := self._staging.free()):
-            raise NoSpaceError(
-                f"{name}: {counted(size - there, 'byte')} are to come, and the server has room for {free}", name=name
-            )
+
+    def _room(self, key: str, name: str, owner: str, end: int) -> int:
+        """See `LocalUpload`. Other uploads of the owner grow meanwhile, so it is asked again, but not with every block."""
+        if self._options.bytes is None:
+            return sys.maxsize
+        used = self._staging.used_by(owner, key)[1]
+        self._check_share(name, used, end)
+        return min(end + _AHEAD, self._options.bytes - used)
 
     # Other ways to an upload
 

@@ -48,6 +48,8 @@ class LocalUpload:
         part: the part file, locked and checked. This object closes it.
         opens: what the client said.
         home: what the ingester's uploads share.
+        room: called in a worker thread with the size that the part file is to have. Returns up to which size it need not be
+            called again, or raises NoSpaceError.
         let_go: called on the event loop when it is closed or taken over.
         left: called in a worker thread with the status of the part file that is left when it is closed.
     """
@@ -58,6 +60,7 @@ class LocalUpload:
         opens: UploadOpen,
         home: Home,
         *,
+        room: Callable[[int], int],
         let_go: Callable[[LocalUpload], None],
         left: Callable[[os.stat_result], None],
     ) -> None:
@@ -68,6 +71,8 @@ class LocalUpload:
         self._staging = home.staging
         self._targets = home.targets
         self._threads = home.threads
+        self._room = room
+        self._allowed = 0
         self._let_go = let_go
         self._left = left
         self._one = threading.Lock()
@@ -81,6 +86,8 @@ class LocalUpload:
         return Outcome(self._threads.submit(lambda: self._alone(lambda part: self._write(part, block))))
 
     def _write(self, part: UploadFile, block: Block) -> None:
+        if block.end > self._allowed:
+            self._allowed = self._room(block.end)
         part.write(block)
         if self._sha256 is not None:
             self._sha256.add(block)
