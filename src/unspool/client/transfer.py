@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from unspool.client.events import AttemptBegan, Observer, Restarting, Retrying, TransferBegan, TransferEnded
-from unspool.client.heartbeats import Heartbeats
+from unspool.client.heartbeats import Heartbeats, silent_error
 from unspool.client.ratelimit import RateLimit
 from unspool.client.replicas import Route
 from unspool.client.seams import Seams
@@ -344,8 +344,7 @@ class Transfer:
         except UnspoolError:
             raise
         except TimeoutError:
-            seconds = self.options.idle_timeout
-            raise StalledError(f"{about()}: the server sent nothing for {seconds:g} s") from None
+            raise silent_error(about(), self.options.idle_timeout) from None
         self.seams.contact.made = True
         return answer
 

@@ -18,12 +18,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unspool.client.events import Advanced
+from unspool.client.heartbeats import OnlyAlive, silent_error
 from unspool.client.material import Blocks, Material
 from unspool.core.blocksizing import USUAL
 from unspool.core.model import Span
 from unspool.core.sender import Sender, State
 from unspool.core.uploading import End, UploadOpened, UploadProgress, UploadRefused, UploadRequest
-from unspool.errors import StalledError, UnspoolError
+from unspool.errors import UnspoolError
 
 if TYPE_CHECKING:
     from unspool.client.transfer import Transfer
@@ -54,7 +55,7 @@ class Listening:
         self._transfer = transfer
         self._about = about
         self._clock = transfer.seams.clock
-        self._alive = 0.0  # seconds in which only heartbeats came
+        self._only_alive = OnlyAlive(transfer.options.heartbeat_limit, about)
 
     async def next(self, receive: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return the next answer. A heartbeat is false.
@@ -62,26 +63,21 @@ class Listening:
         Raises:
             StalledError: within the idle timeout no answer came and no bytes could be sent, or only heartbeats came too long.
         """
-        options = self._transfer.options
+        patience = self._transfer.options.idle_timeout
         begun = self._clock.monotonic()
         while True:
             sent = self.sent
             try:
-                async with self._clock.timeout(options.idle_timeout):
+                async with self._clock.timeout(patience):
                     answer = await receive()
                 break
             except UnspoolError:
                 raise
             except TimeoutError:
                 if sent == self.sent:
-                    seconds = options.idle_timeout
-                    raise StalledError(f"{self._about()}: the server sent nothing for {seconds:g} s") from None
+                    raise silent_error(self._about(), patience) from None
         self._transfer.seams.contact.made = True
-        only_alive = not answer and sent == self.sent
-        self._alive = self._alive + self._clock.monotonic() - begun if only_alive else 0.0
-        if options.heartbeat_limit is not None and self._alive >= options.heartbeat_limit:
-            limit = options.heartbeat_limit
-            raise StalledError(f"{self._about()}: for {limit:g} s the server has only said that it is alive")
+        self._only_alive.note(self._clock.monotonic() - begun, only_alive=not answer and sent == self.sent)
         return answer
 
 
