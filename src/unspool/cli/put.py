@@ -136,6 +136,7 @@ async def _put_all(
     """Upload one file after another. If one fails, the others are still uploaded, unless the server is gone."""
     from unspool.cli.failures import error_of_some  # noqa: PLC0415 - it loads the results of trees
     from unspool.cli.jsonresults import describe_error  # noqa: PLC0415
+    from unspool.client.endings import ENDS_ALL  # noqa: PLC0415
     from unspool.errors import UnspoolError  # noqa: PLC0415
 
     failed: list[UnspoolError] = []
@@ -145,8 +146,6 @@ async def _put_all(
         except UnspoolError as error:
             if len(files) == 1:
                 raise
-            from unspool.client.tree import ENDS_ALL  # noqa: PLC0415 - a tree takes a while to load
-
             if isinstance(error, ENDS_ALL):
                 raise
             failed.append(error)

@@ -19,6 +19,7 @@ verify.py         whether a local file has the server's bytes; verifytree.py: wh
 tree.py           all files below a prefix; preview.py: what that would fetch; getmany.py: several files from several servers
 spooledlisting.py  a listing that is read as a whole before it is worked on
 tally.py          the counts of a tree, puttally.py of one that is uploaded; tasks.py: tasks that end together
+endings.py        which errors end the work on many files
 
 upload.py         one file to a server; uploadstream.py: one attempt at that; material.py: the source, and how it is read
 storages.py       which of several servers a file may be written to

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from unspool.client.endings import ENDS_ALL
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
 from unspool.client.spooledlisting import SpooledListing
@@ -20,7 +21,6 @@ from unspool.client.storages import check_writes, writable
 from unspool.client.tally import TreeCounts
 from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
-from unspool.client.tree import ENDS_ALL
 from unspool.client.writeresults import DeleteTreeResult
 from unspool.core.model import FileInfo, Page
 from unspool.core.uploading import DeleteRequest

@@ -16,6 +16,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from unspool.client.batches import fetch_batch
+from unspool.client.endings import ENDS_SPANS
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
 from unspool.client.tasks import all_done
@@ -26,12 +27,7 @@ from unspool.core.receiver import Receiver, whole_span
 from unspool.errors import (
     FileChangedError,
     InvalidRangeError,
-    OverloadedError,
-    StalledError,
     StartIgnoredError,
-    StreamAgeError,
-    UnauthenticatedError,
-    UnreachableError,
     UnspoolError,
     UnsupportedError,
 )
@@ -48,9 +44,6 @@ _LONG = MIB
 
 _STREAMS = 4
 """Streams at the same time: batches as in a tree (`JOBS` in tree.py), and long spans."""
-
-_ENDS_ALL = (UnreachableError, StalledError, OverloadedError, StreamAgeError, UnauthenticatedError)
-"""Errors that a server would report for every other span as well."""
 
 
 @dataclass(slots=True, eq=False)
@@ -176,7 +169,7 @@ class _Spans:
 
     def _end(self, batch: list[_Asked], error: UnspoolError) -> None:
         """Give the error to all spans of a batch that have nothing else."""
-        if isinstance(error, _ENDS_ALL):
+        if isinstance(error, ENDS_SPANS):
             self._silent = error
         for one in batch:
             if one.index not in self._found:

@@ -22,6 +22,7 @@ from threading import Event
 from typing import TypeAlias
 
 from unspool.client.batchedchecksums import add_checksums
+from unspool.client.endings import ENDS_UPLOADS
 from unspool.client.events import Observer
 from unspool.client.material import Material
 from unspool.client.putbatch import SMALL, Batch
@@ -31,7 +32,7 @@ from unspool.client.storages import check_writes
 from unspool.client.tally import Relay
 from unspool.client.tasks import all_done, workers
 from unspool.client.transfer import Transfer
-from unspool.client.tree import ENDS_ALL, JOBS
+from unspool.client.tree import JOBS
 from unspool.client.treeresults import TreePreviewPage
 from unspool.client.upload import Upload
 from unspool.client.verify import stat, with_checksum
@@ -46,7 +47,6 @@ from unspool.errors import (
     AccessError,
     FileChangedError,
     LocalFileError,
-    NoSpaceError,
     NotFoundError,
     UnspoolError,
     UnsupportedError,
@@ -70,9 +70,6 @@ _Item: TypeAlias = tuple[FoundFile, FileInfo | None]
 
 _Work: TypeAlias = list[_Item]
 """A batch of small files, or one large one."""
-
-_ENDS_ALL = (*ENDS_ALL, NoSpaceError)
-"""Errors that a server would report for every other file as well."""
 
 
 class PutTree:
@@ -286,7 +283,7 @@ class PutTree:
             except UnsupportedError:
                 self._one_by_one = True
             except UnspoolError as error:
-                if isinstance(error, _ENDS_ALL):
+                if isinstance(error, ENDS_UPLOADS):
                     raise
             finally:
                 self._tally.add_sent(transfer.tally.bytes_sent, transfer.tally.by_server)
@@ -330,7 +327,7 @@ class PutTree:
             finally:
                 await asyncio.to_thread(material.close)
         except UnspoolError as error:
-            if isinstance(error, _ENDS_ALL):
+            if isinstance(error, ENDS_UPLOADS):
                 raise
             self._tally.forget(file.name)
             self._tally.fail(file.name, error)

@@ -27,6 +27,7 @@ from typing import TypeAlias
 from unspool.client.batches import FILES, SmallFile, fetch_batch
 from unspool.client.clock import Timer
 from unspool.client.download import download
+from unspool.client.endings import ENDS_ALL
 from unspool.client.events import Observer, Restarting
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay, TreeTally
@@ -39,11 +40,6 @@ from unspool.core.tree import below
 from unspool.errors import (
     FileChangedError,
     LocalFileError,
-    OverloadedError,
-    StalledError,
-    StreamAgeError,
-    UnauthenticatedError,
-    UnreachableError,
     UnspoolError,
     UnsupportedError,
 )
@@ -65,9 +61,6 @@ and the server busy: measured, a tenth faster than 1 or 2 on loopback."""
 
 _Work: TypeAlias = list[Wanted]
 """A batch of small files, or one large one."""
-
-ENDS_ALL = (UnreachableError, StalledError, OverloadedError, StreamAgeError, UnauthenticatedError, UnsupportedError)
-"""Errors that a server would report for every other file as well."""
 
 
 async def get_tree(

@@ -17,13 +17,14 @@ from functools import partial
 from pathlib import Path
 
 from unspool.client.batchedchecksums import add_checksums
+from unspool.client.endings import ENDS_ALL
 from unspool.client.events import Observer
 from unspool.client.seams import Seams
 from unspool.client.spooledlisting import SpooledListing
 from unspool.client.tally import TreeTally
 from unspool.client.tasks import all_done
 from unspool.client.transfer import Transfer
-from unspool.client.tree import ENDS_ALL, JOBS
+from unspool.client.tree import JOBS
 from unspool.client.treeresults import TreeVerification
 from unspool.client.verify import compare, verify
 from unspool.core.filters import Filters
