@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
@@ -119,6 +120,34 @@ async def test_a_file_is_read_once_for_its_revision(tmp_path: Path, monkeypatch:
         info = await store.stat("a")
         assert info.revision == f"sha256-{hashlib.sha256(b'gamma').hexdigest()}"
     assert reads.names.count("a") == 2
+
+
+async def test_what_was_learned_right_before_the_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the thread that writes had no turn yet, on a busy machine."""
+    monkeypatch.setattr(contents, "every_write_shows", lambda *_: True)
+    reads = Reads(monkeypatch)
+
+    class Late(threading.Thread):
+        """Begins when somebody waits for its end."""
+
+        def start(self) -> None:
+            """Do nothing yet."""
+
+        def join(self, timeout: float | None = None) -> None:
+            """Begin, and wait."""
+            super().start()
+            super().join(timeout)
+
+    root, kept = tree(tmp_path / "root"), tmp_path / "kept.db"
+    for kind in (Late, threading.Thread):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, "Thread", kind)
+            found = Contents(kept)
+        descriptor = os.open(root / "a", os.O_RDONLY)
+        found.learn("a", descriptor, os.fstat(descriptor))
+        os.close(descriptor)
+        found.close()
+    assert reads.names == ["a"]
 
 
 async def test_a_file_that_may_change_without_a_trace_is_read_each_time(

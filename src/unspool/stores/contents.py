@@ -192,10 +192,11 @@ class Contents:
 
     def _write(self) -> None:
         """Write the rows that were learned, until the end."""
-        added = 0
-        while not self._closing:
+        added, last = 0, False
+        while not last:
             self._wake.wait()
             self._wake.clear()
+            last = self._closing  # what was learned before is still written
             with self._lock:
                 rows = [] if self._broken else list(self._fresh.values())
             if not rows:
