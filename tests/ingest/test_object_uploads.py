@@ -466,6 +466,21 @@ async def test_names_limits_and_blocks_out_of_order_are_refused(monkeypatch: pyt
             await upload.write(Block(0, b"x", crc32c(b"x")))
 
 
+async def test_the_share_of_an_owner_holds_while_bytes_arrive() -> None:
+    """Also for an upload whose size nobody said, and for several that were opened when there was room for each."""
+    async with (
+        in_memory(Memory(), options=IngestOptions(bytes=3 * PART_SIZE)) as there,
+        aclosing(await there.open("a", owner="alice")) as first,
+        aclosing(await there.open("b", owner="alice")) as second,
+    ):
+        await feed(first, BIG[: 2 * PART_SIZE])
+        await feed(second, BIG[:PART_SIZE])
+        with pytest.raises(NoSpaceError, match=f"{3 * PART_SIZE} bytes, of which {2 * PART_SIZE} are used"):
+            await second.write(Block(PART_SIZE, b"x", crc32c(b"x")))
+        await first.commit(2 * PART_SIZE)
+        await second.write(Block(PART_SIZE, b"x", crc32c(b"x")))
+
+
 async def test_a_file_that_grew_beyond_its_parts_begins_again() -> None:
     """An upload whose size is told later, and needs larger parts, begins anew."""
     objects = Memory()

@@ -8,7 +8,8 @@ localupload.py   one upload that is open; uploadfile.py: its part file, with a j
 staging.py       the directory that holds what has no final name yet
 target.py        the place of a file below the root, reached without following links; describing.py: its revision
 small.py         many small files at once
-sweep.py         removes what expired; refusals.py: maps errors; newnames.py: which names new files may have
+sweep.py         removes what expired; refusals.py: maps errors
+newnames.py      which names new files may have; limits.py: how much uploads may take
 
 objects.py       into an object store: opens, commits and finds uploads; objectprobe.py tries the store first
 objectupload.py  one upload that is open; objectparts.py: the parts that were sent; spool.py: the bytes of an incomplete one

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -30,9 +29,10 @@ from unspool.core.model import FileInfo
 from unspool.core.reserved import UPLOADS
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
-from unspool.errors import BusyError, LocalFileError, NoSpaceError, TooLargeError, UnreachableError, UnspoolError
+from unspool.errors import BusyError, LocalFileError, NoSpaceError, UnreachableError, UnspoolError
 from unspool.ingest.base import Known
 from unspool.ingest.describing import Describing
+from unspool.ingest.limits import check_count, check_share, check_size
 from unspool.ingest.localupload import Home, LocalUpload
 from unspool.ingest.refusals import refusing
 from unspool.ingest.small import SmallFiles
@@ -50,9 +50,6 @@ log = logging.getLogger("unspool.ingest")
 
 _THREADS = 64
 """Most worker threads, as for a local store."""
-
-_AHEAD = 16 << 20
-"""Bytes that an upload may receive before it is looked again whether its owner has too much: a segment."""
 
 _LOOKS = 0.2
 """Seconds between two looks at what other processes want. A look is one system call on an empty directory."""
@@ -131,10 +128,7 @@ class LocalIngester:
     async def open(self, opens: UploadOpen, owner: str) -> LocalUpload | FileInfo:
         """See `Ingester.open`."""
         self._targets.check(opens.name)
-        most = self._options.largest_file
-        if most is not None and (opens.size or 0) > most:
-            said = f"{opens.name}: has {counted(opens.size or 0, 'byte')}, and this server takes files of at most {most}"
-            raise TooLargeError(said, name=opens.name)
+        check_size(opens.name, opens.size, self._options.largest_file)
         key = key_of(UploadKey(opens.upload_id, opens.name, owner))
         lock = self._opening.setdefault(key, asyncio.Lock())
         async with lock:
@@ -262,32 +256,17 @@ class LocalIngester:
         """Raise NoSpaceError if there is no space for an upload of which there are `there` bytes."""
         name, size = opens.name, max(opens.size or 0, there)
         count, used = self._staging.used_by(owner, key)
-        if count >= self._options.uploads:
-            raise NoSpaceError(
-                f"{name}: {counted(count, 'unfinished upload')} of yours are kept, and no more: finish or abandon some",
-                name=name,
-            )
-        self._check_share(name, used, size)
+        check_count(name, count, self._options)
+        check_share(name, size, used, self._options)
         if size - there > (free := self._staging.free()):
             raise NoSpaceError(
                 f"{name}: {counted(size - there, 'byte')} are to come, and the server has room for {free}", name=name
             )
 
-    def _check_share(self, name: str, used: int, size: int) -> None:
-        """Raise NoSpaceError if `size` bytes are too many for an owner whose other uploads have `used`."""
-        if self._options.bytes is not None and used + size > self._options.bytes:
-            raise NoSpaceError(
-                f"{name}: your unfinished uploads may have {counted(self._options.bytes, 'byte')}, of which {used} are used",
-                name=name,
-            )
-
     def _room(self, key: str, name: str, owner: str, end: int) -> int:
         """See `LocalUpload`. Other uploads of the owner grow meanwhile, so it is asked again, but not with every block."""
-        if self._options.bytes is None:
-            return sys.maxsize
-        used = self._staging.used_by(owner, key)[1]
-        self._check_share(name, used, end)
-        return min(end + _AHEAD, self._options.bytes - used)
+        used = 0 if self._options.bytes is None else self._staging.used_by(owner, key)[1]
+        return check_share(name, end, used, self._options)
 
     # Other ways to an upload
 

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from unspool.core.condition import check_condition, check_present, may_be_same
-from unspool.core.counted import counted
 from unspool.core.model import FileInfo
 from unspool.core.segments import SegmentTable
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
 from unspool.core.uploadparts import MOST_PARTS
 from unspool.core.uploadrecord import decode
-from unspool.errors import FileChangedError, InvalidRequestError, NoSpaceError, TooLargeError
+from unspool.errors import FileChangedError, InvalidRequestError
 from unspool.ingest.base import Known
 from unspool.ingest.bucket import Bucket, FoundObject
+from unspool.ingest.limits import check_count, check_share, check_size
 from unspool.ingest.multipart import Multipart, UnmetError
 from unspool.ingest.newnames import check_new_name
 from unspool.ingest.objectparts import BucketHome
@@ -119,9 +119,7 @@ class ObjectIngester:
         """See `Ingester.open`."""
         name = opens.name
         check_new_name(name, hidden=self._hidden)
-        if (opens.size or 0) > (most := self.largest_file or 0):
-            said = f"{name}: has {counted(opens.size or 0, 'byte')}, and this server takes files of at most {most}"
-            raise TooLargeError(said, name=name)
+        check_size(name, opens.size, self.largest_file)
         place = Place(self._bucket, UploadKey(opens.upload_id, name, owner))
         async with self._opening.setdefault(place.mark, asyncio.Lock()):
             if (older := self._live.get(place.mark)) is not None:
@@ -136,7 +134,7 @@ class ObjectIngester:
             check_condition(name, opens.condition, None if current is None else current.info)
             if kept.record is None:
                 await self._check_room(place, opens, owner)
-            upload = await self._opened(opens, place, kept)
+            upload = await self._opened(opens, place, kept, owner)
             self._live[place.mark] = upload
             return upload
 
@@ -166,25 +164,36 @@ class ObjectIngester:
 
     async def _check_room(self, place: Place, opens: UploadOpen, owner: str) -> None:
         """Raise NoSpaceError if the owner has too much that is unfinished."""
-        name, home = opens.name, owner_home(owner)
+        others = await self._others(place, owner)
+        check_count(opens.name, len(others), self._options)
+        check_share(opens.name, opens.size or 0, await self._used(others, owner), self._options)
+
+    async def _room(self, place: Place, name: str, owner: str, end: int) -> int:
+        """See `ObjectUpload`. Other uploads of the owner grow meanwhile, so it is asked again, but not with every part."""
+        used = 0 if self._options.bytes is None else await self._used(await self._others(place, owner), owner)
+        return check_share(name, end, used, self._options)
+
+    async def _others(self, place: Place, owner: str) -> set[str]:
+        """Return where the other unfinished uploads of an owner are kept."""
+        home = owner_home(owner)
         listed = {f"{home}/{below}" for below in await self._bucket.directories(home)}
-        others = (listed | {home_of(mark) for mark in self._live if home_of(mark).startswith(f"{home}/")}) - {
-            home_of(place.mark)
-        }
-        if len(others) >= self._options.uploads:
-            said = f"{counted(len(others), 'unfinished upload')} of yours are kept, and no more: finish or abandon some"
-            raise NoSpaceError(f"{name}: {said}", name=name)
-        if self._options.bytes is None:
-            return
-        used = sum(kept.size for kept in await self._bucket.keys(home) if not kept.key.endswith("/record"))
-        for got in await asyncio.gather(*(self._bucket.get(f"{other}/record") for other in others)):
+        return (listed | {one for mark in self._live if (one := home_of(mark)).startswith(f"{home}/")}) - {home_of(place.mark)}
+
+    async def _used(self, homes: set[str], owner: str) -> int:
+        """Return how many bytes the store has of the uploads of an owner that are kept there, or this server received."""
+        live = {home_of(mark): upload.known().good_bytes for mark, upload in self._live.items()}
+        used = sum(live[home] for home in homes & live.keys())
+        homes = homes - live.keys()
+        for kept in await self._bucket.keys(owner_home(owner)):
+            home, _, below = kept.key.rpartition("/")
+            if home in homes and below != "record":
+                used += kept.size
+        for got in await asyncio.gather(*(self._bucket.get(f"{home}/record") for home in homes)):
             record = None if got is None else decode(got[0])
             used += sum(part.length for part in record.parts.values()) if record is not None else 0
-        if used + (opens.size or 0) > self._options.bytes:
-            said = f"your unfinished uploads may have {counted(self._options.bytes, 'byte')}, of which {used} are used"
-            raise NoSpaceError(f"{name}: {said}", name=name)
+        return used
 
-    async def _opened(self, opens: UploadOpen, place: Place, kept: KeptUpload) -> ObjectUpload:
+    async def _opened(self, opens: UploadOpen, place: Place, kept: KeptUpload, owner: str) -> ObjectUpload:
         """Go on with what is kept of an upload."""
         record = kept.record
         if record is not None and -(-(opens.size or 0) // record.part_size) > MOST_PARTS:
@@ -192,7 +201,16 @@ class ObjectIngester:
             kept = KeptUpload(None, None, ())
         sent, spools = await resume(opens, self._home, place, kept)
         naming = self._lock_of(opens.name)
-        return ObjectUpload(opens, self._home, place, sent, spools, naming=naming, let_go=partial(self._forget, place.mark))
+        return ObjectUpload(
+            opens,
+            self._home,
+            place,
+            sent,
+            spools,
+            naming=naming,
+            room=lambda end: self._room(place, opens.name, owner, end),
+            let_go=partial(self._forget, place.mark),
+        )
 
     # Other ways to an upload
 

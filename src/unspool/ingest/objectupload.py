@@ -53,6 +53,8 @@ class ObjectUpload:
         sent: the parts that the store has.
         spools: the beginnings of incomplete parts, by number.
         naming: held while what is at the name is compared and replaced.
+        room: called at the beginning of a part with the size that the upload is to have. Returns up to which size it need
+            not be called again, or raises NoSpaceError.
         let_go: called when it is closed, and what is to be kept is kept.
     """
 
@@ -65,6 +67,7 @@ class ObjectUpload:
         spools: dict[int, Spool],
         *,
         naming: asyncio.Lock,
+        room: Callable[[int], Awaitable[int]],
         let_go: Callable[[ObjectUpload], None],
     ) -> None:
         self._opens = opens
@@ -73,6 +76,8 @@ class ObjectUpload:
         self._sent = sent
         self._spools = spools
         self._naming = naming
+        self._room = room
+        self._allowed = 0
         self._let_go = let_go
         self._part_size = sent.record.part_size
         begun = {number: Segment(spool.length, spool.crc32c) for number, spool in spools.items()}
@@ -112,6 +117,8 @@ class ObjectUpload:
             raise TooLargeError(f"{name}: a file of which the size is not told at first has at most {most} here", name=name)
         spool = self._spools.get(number)
         if spool is None or within == 0:
+            if piece.end > self._allowed:
+                self._allowed = await self._room(piece.end)
             await self._forget(number)
             with refusing(name):
                 spool = await self._home.disk.run(Spool)
