@@ -49,7 +49,7 @@ async def test_uploads_survive_the_death_of_workers_and_clients(tmp_path: Path) 
     for number, (upload, data) in enumerate(zip(uploads, datas, strict=True)):
         assert (root / f"dir/{number}.bin").read_bytes() == data
         assert upload.sent <= len(data) + upload.breaks * (SEGMENT + MIB)
-    assert {path.name for path in (root / ".unspool-uploads").iterdir()} == {"done", "locks", "small", "wanted"}
+    assert {path.name for path in (root / ".unspool-uploads").iterdir()} == {"done", "locks", "small", "storage", "wanted"}
 
 
 async def test_many_slow_uploads_take_little_memory(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ async def _come_back(directory: Path, opens: UploadOpen, data: bytes, durable: i
     assert (directory / "dir/a").read_bytes() == data
     await ingester.sweep()
     await ingester.aclose()
-    assert {path.name for path in (directory / STAGING).iterdir()} == {"done", "locks", "small", "wanted"}
+    assert {path.name for path in (directory / STAGING).iterdir()} == {"done", "locks", "small", "storage", "wanted"}
     assert len(list((directory / STAGING / "done").iterdir())) == 1
 
 

@@ -75,6 +75,23 @@ async def test_a_store_that_ignores_preconditions_is_refused(server: FakeS3, sto
         await store.open("a.bin")
 
 
+class Removed(dict[str, bytes]):
+    """Objects of which the first is removed after it was listed."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the object, as for a read."""
+        return None if key == min(self) else super().get(key, default)
+
+
+async def test_what_is_removed_at_the_start_is_passed_over(server: FakeS3, store: ObjectStore) -> None:
+    """An object that is gone after it was listed, as those with which servers try the store, is passed over for the next."""
+    server.files = Removed({".unspool-uploads/storage/probe-1": b"unspool", "a.bin": BYTES})
+    store.check()
+    server.wrong = Misbehaviour(ignores_match=True)
+    with pytest.raises(UnsupportedError, match="ignores If-Match"):
+        store.check()
+
+
 async def test_even_if_it_passes_at_first_nothing_is_mixed(server: FakeS3, store: ObjectStore) -> None:
     """A store that begins to ignore preconditions is detected by the entity tag of its answer."""
     async with aclosing(await store.open("a.bin")) as file:

@@ -135,13 +135,19 @@ class ObjectStore:
         """
         with mapped(name):
             first = next(iter(self._objects.list(chunk_size=_TRIED)), [])
-        for meta in first:
-            if meta["size"]:
-                with mapped(meta["path"], PreconditionError), suppress(PreconditionError):
-                    self._objects.get(meta["path"], options=_IMPOSSIBLE)
-                    raise _no_preconditions()
-                self._proven = True
-                return
+        if any(self._enforces(meta["path"]) for meta in first if meta["size"]):
+            self._proven = True
+
+    def _enforces(self, name: str) -> bool:
+        """Return whether the store enforces preconditions; False if there is no such object to try it with. Blocks."""
+        try:
+            with mapped(name, PreconditionError, FileNotFoundError):
+                self._objects.get(name, options=_IMPOSSIBLE)
+        except PreconditionError:
+            return True
+        except FileNotFoundError:
+            return False
+        raise _no_preconditions()
 
     async def stat(self, name: str) -> FileInfo:
         """See `Store.stat`."""
