@@ -26,8 +26,8 @@ _LARGEST = 1 << 20
 _LEFT_OUT = ("unspool.__main__", "unspool.filesystem", "unspool.testing", "unspool.watch")
 """Packages that no command needs at its start, or that need what is not everywhere."""
 
-_BUCKETS = ("object", "bucket", "s3", "obspec")
-"""Parts of the names of modules that need the extra `objects`."""
+_BUCKETS = ("object", "bucket", "s3", "azure", "obspec")
+"""Parts of the names of modules that need the extra `objects` or `azure`."""
 
 
 def import_all() -> None:
