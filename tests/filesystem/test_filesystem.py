@@ -254,7 +254,8 @@ def test_threads_share_it(served: Served, fs: UnspoolFileSystem) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(read, range(50)))
-    assert len({call.peer for call in served.calls(50)}) <= 3
+    # One whose window gRPC chooses, and another whenever the number of calls, which share a window, has doubled or halved.
+    assert len({call.peer for call in served.calls(50)}) < 10
 
 
 async def test_in_a_running_loop(served: Served) -> None:
