@@ -166,7 +166,8 @@ class ObjectIngester:
         """Raise NoSpaceError if the owner has too much that is unfinished."""
         others = await self._others(place, owner)
         check_count(opens.name, len(others), self._options)
-        check_share(opens.name, opens.size or 0, await self._used(others, owner), self._options)
+        used = 0 if self._options.bytes is None else await self._used(others, owner)
+        check_share(opens.name, opens.size or 0, used, self._options)
 
     async def _room(self, place: Place, name: str, owner: str, end: int) -> int:
         """See `ObjectUpload`. Other uploads of the owner grow meanwhile, so it is asked again, but not with every part."""
