@@ -20,9 +20,10 @@ from typing import Any
 from unspool.core.extras import extra
 from unspool.core.uploadparts import LARGEST_OBJECT
 from unspool.core.uploadrecord import SentPart
-from unspool.errors import InvalidRequestError, OverloadedError, PermissionDeniedError, ServerError
+from unspool.errors import InvalidRequestError, ServerError
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.spool import Body
+from unspool.stores.objecterrors import status_error
 from unspool.stores.objectinfo import CHECKSUM_KEY
 
 with extra("azure"):
@@ -38,7 +39,7 @@ _TIMEOUT = 60.0
 
 _UNMET = ("ConditionNotMet", "BlobAlreadyExists")
 _LOST = ("InvalidBlockList", "Md5Mismatch")
-_PRECONDITION_FAILED, _NOT_FOUND, _THROTTLED, _REFUSED = 412, 404, (429, 503), (401, 403)
+_PRECONDITION_FAILED, _NOT_FOUND = 412, 404
 
 _MARK_DIGITS, _NUMBER_DIGITS = 16, 6
 """Of the upload and of the part in the id of a block. All ids of a blob must have one length."""
@@ -184,10 +185,4 @@ def _ours(name: str, code: str, status: int, absent: type[Exception] | None) -> 
         return UnmetError()
     if status == _NOT_FOUND and absent is not None and code != "ContainerNotFound":
         return absent()
-    if status in _THROTTLED:
-        said = "the object store asks for fewer requests: try again"
-        return OverloadedError(f"{name}: {said}", name=name, retry_after=1.0)
-    if status in _REFUSED:
-        said = "the object store denies access to it; check the server's credentials there"
-        return PermissionDeniedError(f"{name}: {said}", name=name)
-    return ServerError(f"{name}: the object store failed (HTTP {status} {code})", name=name)
+    return status_error(name, status, code)

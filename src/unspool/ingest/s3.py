@@ -15,13 +15,10 @@ from typing import Any
 
 from unspool.core.uploadparts import LARGEST_OBJECT
 from unspool.core.uploadrecord import SentPart
-from unspool.errors import (
-    OverloadedError,
-    PermissionDeniedError,
-    ServerError,
-)
+from unspool.errors import ServerError
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.spool import Body
+from unspool.stores.objecterrors import status_error
 from unspool.stores.s3 import BotoCoreError, ClientError, checksum_of, client
 
 _GONE = ("NoSuchUpload",)
@@ -29,7 +26,7 @@ _LOST = ("InvalidPart", "InvalidPartOrder", "BadDigest", "EntityTooSmall", "XAmz
 _UNMET = ("PreconditionFailed", "ConditionalRequestConflict")
 _NO_CHECKSUMS = ("NotImplemented", "InvalidArgument", "InvalidRequest")
 
-_PRECONDITION_FAILED, _NOT_FOUND, _THROTTLED, _REFUSED = 412, 404, (429, 503), (401, 403)
+_PRECONDITION_FAILED, _NOT_FOUND = 412, 404
 
 
 class S3Multipart:
@@ -158,10 +155,4 @@ def _ours(name: str, code: str, status: int, *, complete: bool) -> Exception:
         return LostPartError()
     if code in _UNMET or status == _PRECONDITION_FAILED or (complete and status == _NOT_FOUND):
         return UnmetError()
-    if status in _THROTTLED:
-        said = "the object store asks for fewer requests: try again"
-        return OverloadedError(f"{name}: {said}", name=name, retry_after=1.0)
-    if status in _REFUSED:
-        said = "the object store denies access to it; check the server's credentials there"
-        return PermissionDeniedError(f"{name}: {said}", name=name)
-    return ServerError(f"{name}: the object store failed (HTTP {status} {code})", name=name)
+    return status_error(name, status, code)

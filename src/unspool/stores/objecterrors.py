@@ -28,9 +28,9 @@ _RETRY = 1.0
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 
-_REFUSED = ("401", "403")
+_REFUSED = (401, 403)
 
-_THROTTLED = ("429", "503")
+_THROTTLED = (429, 503)
 """Too many requests; S3's SlowDown is a 503."""
 
 
@@ -66,17 +66,23 @@ def _failure(name: str, text: str) -> errors.UnspoolError:
     if "non-partial response" in text:
         said = "the object store ignores ranges: it sent the whole object instead of a part; such a store cannot be served"
         return errors.DataLossError(f"{name}: {said}", name=name)
-    status, code = _STATUS.search(text), _CODE.search(text)
-    if status is not None and status[1] in _THROTTLED:
-        said = "the object store asks for fewer requests: try again"
-        return errors.OverloadedError(f"{name}: {said}", name=name, retry_after=_RETRY)
-    if status is not None and status[1] in _REFUSED:  # a listing's errors have no classes of their own
-        return _denied(name)
+    found, code = _STATUS.search(text), _CODE.search(text)
+    status = int(found[1]) if found else None
     if code is not None and code[1] == "NoSuchBucket":
         return errors.NotFoundError(f"{name}: there is no such bucket", name=name)
     if status is None and "error sending request" in text.lower():
         return errors.ServerError(f"{name}: the object store cannot be reached", name=name)
-    details = " ".join([*([f"HTTP {status[1]}"] if status else []), *([code[1]] if code else [])])
+    return status_error(name, status, code[1] if code else "")
+
+
+def status_error(name: str, status: int | None, code: str) -> errors.UnspoolError:
+    """Return the error for a request about `name` that the object store answered with this HTTP status and error code."""
+    if status in _THROTTLED:
+        said = "the object store asks for fewer requests: try again"
+        return errors.OverloadedError(f"{name}: {said}", name=name, retry_after=_RETRY)
+    if status in _REFUSED:  # a listing's errors have no classes of their own
+        return _denied(name)
+    details = " ".join([*([f"HTTP {status}"] if status else []), *([code] if code else [])])
     return errors.ServerError(f"{name}: the object store failed{f' ({details})' if details else ''}", name=name)
 
 
