@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from unspool.core.abridged import abridged
+from unspool.core.abridged import ONE_LINE, abridged
 from unspool.errors import InvalidRequestError
 
 _MOST_STEPS = 10_000
@@ -28,9 +28,6 @@ _MOST_STEPS = 10_000
 
 _LONGEST = 1000
 """Longest pattern, in characters. Each may become a node, and a transition that is not cached visits all nodes."""
-
-_SHOWN = 80
-"""Characters of a pattern in a message: what fits on a line."""
 
 _Accepts: TypeAlias = Callable[[str], bool]
 
@@ -231,7 +228,7 @@ class _Graph:
         return lambda character: character != "/" and any(low <= character <= high for low, high in ranges) != negated
 
     def _error(self, what: str) -> InvalidRequestError:
-        return InvalidRequestError(f"the pattern {abridged(self._pattern, _SHOWN)!r} makes no sense: {what}")
+        return InvalidRequestError(f"the pattern {abridged(self._pattern, ONE_LINE)!r} makes no sense: {what}")
 
 
 def _anything(_: str) -> bool:

@@ -7,14 +7,11 @@ store makes sure that symbolic links do not lead outside.
 
 from __future__ import annotations
 
-from unspool.core.abridged import abridged
+from unspool.core.abridged import ONE_LINE, abridged
 from unspool.errors import InvalidNameError
 
 MAX_NAME_BYTES = 4096
 """Longest name in UTF-8 bytes: PATH_MAX on Linux. S3 and GCS allow 1024."""
-
-_SHOWN = 80
-"""Characters of a name in a message: what fits on a line."""
 
 _NOT_PARTS = frozenset({"", ".", ".."})
 
@@ -39,7 +36,7 @@ def _check_slowly(name: str, parts: tuple[str, ...]) -> None:
     """Raise InvalidNameError, with a message that says what is wrong, if the name is invalid."""
     if not name:
         raise InvalidNameError("the file name is empty: name a file relative to what is served", name=name)
-    shown = repr(abridged(name, _SHOWN))
+    shown = repr(abridged(name, ONE_LINE))
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
