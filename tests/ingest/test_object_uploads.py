@@ -35,6 +35,7 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.ingest.base import Upload
+from unspool.ingest.bucket import Bucket
 from unspool.ingest.objectplace import Place
 from unspool.ingest.spool import Spool
 from unspool.options import IngestOptions
@@ -479,6 +480,26 @@ async def test_the_share_of_an_owner_holds_while_bytes_arrive() -> None:
             await second.write(Block(PART_SIZE, b"x", crc32c(b"x")))
         await first.commit(2 * PART_SIZE)
         await second.write(Block(PART_SIZE, b"x", crc32c(b"x")))
+
+
+async def test_without_a_limit_of_bytes_other_uploads_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening an upload reads no record of another one, whatever its owner has, if its bytes are not limited."""
+    asked: list[str] = []
+    get = Bucket.get
+
+    async def noted(bucket: Bucket, key: str) -> tuple[bytes, str] | None:
+        asked.append(key)
+        return await get(bucket, key)
+
+    objects = Memory()
+    async with in_memory(objects) as there, aclosing(await there.open("a", owner="alice")) as first:
+        await feed(first, BIG[:PART_SIZE])
+        await first.sync()
+    monkeypatch.setattr(Bucket, "get", noted)
+    async with in_memory(objects) as again:
+        await (await again.open("b", owner="alice")).aclose()
+    assert asked
+    assert [key for key in asked if key.endswith("/record")] == []
 
 
 async def test_a_file_that_grew_beyond_its_parts_begins_again() -> None:
