@@ -23,7 +23,7 @@ from unspool.core.uploadrecord import SentPart
 from unspool.errors import InvalidRequestError, ServerError
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.spool import Body
-from unspool.stores.objecterrors import status_error
+from unspool.stores.httpstatus import status_error
 from unspool.stores.objectinfo import CHECKSUM_KEY
 
 with extra("azure"):

@@ -18,7 +18,7 @@ from unspool.core.uploadrecord import SentPart
 from unspool.errors import ServerError
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.spool import Body
-from unspool.stores.objecterrors import status_error
+from unspool.stores.httpstatus import status_error
 from unspool.stores.s3 import BotoCoreError, ClientError, checksum_of, client
 
 _GONE = ("NoSuchUpload",)

@@ -9,7 +9,8 @@ threads.py       worker threads; oserrors.py: maps operating-system errors; firs
 
 objects.py       an object store; objectfile.py: an open object; readahead.py: what is requested ahead of its reader
 objectlist.py    its listings; oddkeys.py: keys that obstore cannot take; objectinfo.py: what an object is
-objecterrors.py  maps obstore's errors; s3.py: what obstore cannot ask of S3; gathered.py: requests at the same time
+objecterrors.py  maps obstore's errors; httpstatus.py: what a store answers; s3.py: what obstore cannot ask of S3
+gathered.py      requests at the same time
 """
 
 from __future__ import annotations

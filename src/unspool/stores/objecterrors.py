@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from unspool import errors
 from unspool.core.extras import extra
+from unspool.stores.httpstatus import denied, status_error
 
 with extra("objects"):
     from obstore.exceptions import (
@@ -22,16 +23,8 @@ with extra("objects"):
         UnauthenticatedError,
     )
 
-_RETRY = 1.0
-"""Seconds that a client is asked to wait when the object store throttles the server."""
-
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
-
-_REFUSED = (401, 403)
-
-_THROTTLED = (429, 503)
-"""Too many requests; S3's SlowDown is a 503."""
 
 
 @contextmanager
@@ -52,7 +45,7 @@ def store_error(error: Exception, name: str) -> errors.UnspoolError:
     if isinstance(error, FileNotFoundError):
         return errors.NotFoundError(f"{name}: no such file", name=name)
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
-        return _denied(name)
+        return denied(name)
     if isinstance(error, ValueError):
         return errors.InvalidNameError(f"{name[:80]!r} cannot be the key of an object", name=name)
     text = str(error)
@@ -72,23 +65,8 @@ def _failure(name: str, text: str) -> errors.UnspoolError:
         return errors.NotFoundError(f"{name}: there is no such bucket", name=name)
     if status is None and "error sending request" in text.lower():
         return errors.ServerError(f"{name}: the object store cannot be reached", name=name)
+    # Also what is denied, if it is a listing: its errors have no classes of their own.
     return status_error(name, status, code[1] if code else "")
-
-
-def status_error(name: str, status: int | None, code: str) -> errors.UnspoolError:
-    """Return the error for a request about `name` that the object store answered with this HTTP status and error code."""
-    if status in _THROTTLED:
-        said = "the object store asks for fewer requests: try again"
-        return errors.OverloadedError(f"{name}: {said}", name=name, retry_after=_RETRY)
-    if status in _REFUSED:  # a listing's errors have no classes of their own
-        return _denied(name)
-    details = " ".join([*([f"HTTP {status}"] if status else []), *([code] if code else [])])
-    return errors.ServerError(f"{name}: the object store failed{f' ({details})' if details else ''}", name=name)
-
-
-def _denied(name: str) -> errors.PermissionDeniedError:
-    said = "the object store denies access to it; check the server's credentials there"
-    return errors.PermissionDeniedError(f"{name}: {said}", name=name)
 
 
 def changed(name: str) -> errors.FileChangedError:
