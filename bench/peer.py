@@ -63,9 +63,9 @@ def unspool_get(*options: str) -> Get:
     return lambda address, name, out: [*UNSPOOL, "get", "-q", *options, f"{address}/{name}", str(out)]
 
 
-def curl(address: str, name: str, out: Path) -> Sequence[str]:
+def curl_get(*options: str, scheme: str = "http://") -> Get:
     """`curl`, one connection."""
-    return ["curl", "-sS", "--fail", "-o", str(out), f"http://{address}/{name}"]
+    return lambda address, name, out: ["curl", "-sS", "--fail", *options, "-o", str(out), f"{scheme}{address}/{name}"]
 
 
 def _aria2(address: str, name: str, out: Path) -> Sequence[str]:
@@ -113,7 +113,7 @@ _JOBS_AND_WORKERS = Peer(
 
 CP = Peer("cp", ("cp",), servers.local, lambda root, name, out: ["cp", f"{root}/{name}", str(out)])
 
-CURL = Peer("nginx + curl", ("nginx", "curl"), servers.nginx, curl)
+CURL = Peer("nginx + curl", ("nginx", "curl"), servers.nginx, curl_get())
 
 PEERS = [
     CP,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bench.case import Case
-from bench.cases import big, bucket, clients, listing, long, progress, resume, sizes, small, spans, steady, tree, upload
+from bench.cases import big, bucket, clients, listing, long, progress, resume, sizes, small, spans, steady, tls, tree, upload
 
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
         big.FIRST,
         big.BIG,
+        tls.TLS,
         steady.STEADY,
         spans.SPANS,
         long.LONG,
