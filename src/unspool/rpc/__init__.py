@@ -1,6 +1,7 @@
 """What goes over the wire, for both sides. Only this room and `unspool.server` use gRPC.
 
 connection.py      a client's channel: calls that take and return serialised messages, and raise errors of unspool
+                   (twoway.py: a two-way stream of it)
 transport.py       the client's transport for unspool.v1; uploadstreams.py: two-way streams; demotransport.py: for demo.Files
 wire.py            messages of reading; batchwire.py, packs.py: batches; writewire.py: uploads; deletewire.py: deletions
 messages.py        what all messages have in common; entrylimits.py: how many entries one may have

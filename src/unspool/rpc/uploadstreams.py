@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from unspool.core.uploading import End, NewFile, UploadAnswer, UploadRequest, WrittenFile
 from unspool.rpc import writewire
-from unspool.rpc.connection import TwoWayStream
+from unspool.rpc.twoway import TwoWayStream
 
 
 class GrpcUploadStream:
