@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
@@ -48,6 +49,7 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
             fill_standard()
             raise_limit()
             keep_freed_memory()
+            gc.freeze()  # what is imported stays: collections need not look at it (30,000 objects of 52,000 for a `get`)
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is progress to keep
             run(_ended_by_signals(functools.partial(work, **arguments), ended_by))

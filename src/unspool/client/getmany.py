@@ -21,8 +21,7 @@ from unspool.client.endings import ENDS_ALL
 from unspool.client.events import Event, Observer, Started
 from unspool.client.results import Result
 from unspool.client.tally import Relay, TreeTally
-from unspool.client.tasks import all_done
-from unspool.client.tree import JOBS
+from unspool.client.tasks import JOBS, all_done
 from unspool.client.treeresults import TreeResult
 from unspool.core.address import Address
 from unspool.errors import LocalFileError, UnspoolError

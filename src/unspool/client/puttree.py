@@ -30,9 +30,8 @@ from unspool.client.puttally import PutTally
 from unspool.client.seams import Seams
 from unspool.client.storages import check_writes
 from unspool.client.tally import Relay
-from unspool.client.tasks import all_done, workers
+from unspool.client.tasks import JOBS, all_done, workers
 from unspool.client.transfer import Transfer
-from unspool.client.tree import JOBS
 from unspool.client.treeresults import TreePreviewPage
 from unspool.client.upload import Upload
 from unspool.client.verify import stat, with_checksum

@@ -11,6 +11,10 @@ from unspool.client.seams import Seams
 
 W = TypeVar("W")
 
+JOBS = 4
+"""Default number of batches and large files in progress at the same time (rclone: 4). While some end, others keep the network
+and the server busy: measured, a tenth faster than 1 or 2 on loopback."""
+
 
 async def all_done(tasks: Sequence[asyncio.Task[Any]]) -> None:
     """Wait for all tasks. If one fails, or the caller is cancelled, the others are cancelled and awaited.

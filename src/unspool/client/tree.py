@@ -31,7 +31,7 @@ from unspool.client.endings import ENDS_ALL
 from unspool.client.events import Observer, Restarting
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay, TreeTally
-from unspool.client.tasks import all_done, workers
+from unspool.client.tasks import JOBS, all_done, workers
 from unspool.client.transfer import Transfer
 from unspool.client.treeresults import TreeResult
 from unspool.core.filters import Filters
@@ -54,10 +54,6 @@ _BATCH_FILES = 1000
 
 _BATCH_BYTES = 16 * MIB
 """Approximate bytes of one batch. This bounds what a broken stream may have to send again, and what a slow one delays."""
-
-JOBS = 4
-"""Default number of batches and large files in progress at the same time (rclone: 4). While some end, others keep the network
-and the server busy: measured, a tenth faster than 1 or 2 on loopback."""
 
 _Work: TypeAlias = list[Wanted]
 """A batch of small files, or one large one."""

@@ -22,9 +22,8 @@ from unspool.client.events import Observer
 from unspool.client.seams import Seams
 from unspool.client.spooledlisting import SpooledListing
 from unspool.client.tally import TreeTally
-from unspool.client.tasks import all_done
+from unspool.client.tasks import JOBS, all_done
 from unspool.client.transfer import Transfer
-from unspool.client.tree import JOBS
 from unspool.client.treeresults import TreeVerification
 from unspool.client.verify import compare, verify
 from unspool.core.filters import Filters
