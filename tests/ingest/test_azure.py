@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, aclosing
 from itertools import count
 from random import Random
@@ -193,3 +193,19 @@ def test_a_url_of_azure_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     ingester = open_url("az://files/below", environment, allow_http=True)
     assert isinstance(ingester._home.multipart, AzureBlocks)
     assert ingester._where == "files/below"
+
+
+def test_a_container_that_is_not_there_is_the_servers_failure(azurite_port: int) -> None:
+    """A client that uploads hears that the server has no container, not that a file is not found."""
+    blocks, spool = AzureBlocks("missing", "", azure_environment(azurite_port)), spooled(b"x")
+    upload = blocks.begin("a", {}, "")
+    requests: list[Callable[[], object]] = [
+        lambda: blocks.send("a", upload, 0, spool.body(), spool.crc32c),
+        lambda: blocks.parts("a", upload),
+        lambda: blocks.complete("a", upload, [SentPart(1, 1, "0" * 22)], 1, '"tag"'),
+    ]
+    for request in requests:
+        with pytest.raises(ServerError, match="bucket is not there: whoever runs the server"):
+            request()
+    spool.close()
+    blocks.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing
 from itertools import count
 from random import Random
@@ -26,6 +26,7 @@ from unspool.errors import (
     PermissionDeniedError,
     ServerError,
 )
+from unspool.ingest.bucket import ABSENT, Bucket
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.objects import ObjectIngester, open_url
 from unspool.ingest.s3 import S3Multipart
@@ -162,6 +163,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeS3]:
         (404, "NoSuchUpload", GoneError, "^$"),
         (400, "InvalidPart", LostPartError, "^$"),
         (412, "PreconditionFailed", UnmetError, "^$"),
+        (404, "NoSuchBucket", ServerError, "bucket is not there: whoever runs the server"),
         (500, "InternalError", ServerError, r"failed \(HTTP 500 InternalError\)"),
     ],
 )
@@ -216,3 +218,33 @@ async def test_a_bucket_that_may_not_be_written_to_is_noticed_at_the_start(fake:
     with pytest.raises(PermissionDeniedError, match="denies access"):
         await ingester.check()
     await ingester.aclose()
+
+
+async def test_a_bucket_that_was_removed_is_no_missing_file(fake: FakeS3) -> None:
+    """Whatever an upload asks of it, the client hears that the server has no bucket, not that its own file is not found."""
+    bucket = Bucket(s3_store(fake.port))
+    requests: list[Callable[[], Awaitable[object]]] = [
+        lambda: bucket.put("a.bin", b"x", {}, None),
+        lambda: bucket.put("a.bin", b"x", {}, '"tag"'),
+        lambda: bucket.get("a.bin"),
+        lambda: bucket.keys("below"),
+        lambda: bucket.directories("below"),
+    ]
+    for request in requests:
+        fake.wrong = Misbehaviour(statuses=[404], code="NoSuchBucket")
+        with pytest.raises(ServerError, match="bucket is not there: whoever runs the server"):
+            await request()
+
+
+async def test_a_directory_that_the_store_removes_meanwhile_is_made_again(fake: FakeS3) -> None:
+    """A store over a directory may answer a new object with 404, because it removes a directory that became empty.
+
+    The object is put again. If that does not help, the server is to blame, and not the name.
+    """
+    bucket = Bucket(s3_store(fake.port))
+    fake.wrong = Misbehaviour(statuses=[404, 404], code="NoSuchKey")
+    assert await bucket.put("below/a.bin", b"x", {}, ABSENT) == '"tag"'
+    fake.wrong = Misbehaviour(statuses=[404] * 3, code="NoSuchKey")
+    with pytest.raises(ServerError, match=r"^below/a.bin: the object store finds no place for it \(HTTP 404\)"):
+        await bucket.put("below/a.bin", b"x", {}, ABSENT)
+    assert fake.wrong.statuses == []

@@ -23,7 +23,7 @@ from unspool.core.uploadrecord import SentPart
 from unspool.errors import InvalidRequestError, ServerError
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.spool import Body
-from unspool.stores.httpstatus import status_error
+from unspool.stores.httpstatus import NO_BUCKET, status_error
 from unspool.stores.objectinfo import CHECKSUM_KEY
 
 with extra("azure"):
@@ -183,6 +183,6 @@ def _ours(name: str, code: str, status: int, absent: type[Exception] | None) -> 
         return LostPartError()
     if code in _UNMET or status == _PRECONDITION_FAILED:
         return UnmetError()
-    if status == _NOT_FOUND and absent is not None and code != "ContainerNotFound":
+    if status == _NOT_FOUND and absent is not None and code not in NO_BUCKET:
         return absent()
     return status_error(name, status, code)

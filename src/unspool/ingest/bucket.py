@@ -7,17 +7,18 @@ Rule 2: a file has no other files below it, and lies below none: a bucket could 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from unspool.core.extras import extra
 from unspool.core.model import Bytes, FileInfo
 from unspool.core.value import value
-from unspool.errors import NotAFileError, NotFoundError
+from unspool.errors import NotAFileError, NotFoundError, ServerError
 from unspool.ingest.multipart import UnmetError
 from unspool.stores.contenttypes import content_type_of
-from unspool.stores.objecterrors import mapped
+from unspool.stores.httpstatus import no_bucket
+from unspool.stores.objecterrors import NoBucketError, mapped
 from unspool.stores.objectinfo import MARK_KEY, described
 
 with extra("objects"):
@@ -31,6 +32,10 @@ OnlyIf: TypeAlias = str | None
 """The condition of a new object: "" if there must be none, the entity tag of the one that must be there, None for anything."""
 
 ABSENT: Literal[""] = ""
+
+_TRIES = 3
+"""Tries of a new object that the store answers with 404. versitygw keeps objects in directories, and removes one that becomes
+empty, even if an object is just put there. Each try makes the directory again, so the second one nearly always succeeds."""
 
 
 @value
@@ -58,7 +63,9 @@ class Listed:
 
 
 class Bucket:
-    """The objects of an obstore store. Every method raises what `stores.objecterrors` maps errors to.
+    """The objects of an obstore store.
+
+    Every method raises what `stores.objecterrors` maps errors to, and ServerError if the bucket is not there.
 
     Args:
         objects: the store.
@@ -93,7 +100,7 @@ class Bucket:
     async def _current(self, name: str) -> FoundObject | None:
         found = await self.head(name)
         if found is None:
-            with mapped(name):
+            with _mapped(name):
                 below = await anext(self._objects.list(name, chunk_size=1), None)
             if below is not None:
                 raise NotAFileError(f"{name}: is a directory", name=name)
@@ -106,7 +113,7 @@ class Bucket:
     async def head(self, name: str) -> FoundObject | None:
         """Return the object at a name; None if there is none."""
         try:
-            with mapped(name):
+            with _mapped(name):
                 answer = await self._objects.get_async(name, options={"head": True})
         except NotFoundError:
             return None
@@ -115,27 +122,36 @@ class Bucket:
         return FoundObject(info, tag, mark if isinstance(mark, str) else "")
 
     async def put(self, name: str, data: Bytes, metadata: Mapping[str, str], only_if: OnlyIf) -> str:
-        """Write a whole object, and return its entity tag. Raises UnmetError if the condition does not hold."""
+        """Write a whole object, and return its entity tag.
+
+        Raises:
+            UnmetError: the condition does not hold.
+        """
         content_type = content_type_of(name)
         attributes: Any = {**metadata, **({"Content-Type": content_type} if content_type else {})}
         mode: PutMode = "overwrite" if only_if is None else {"e_tag": only_if} if only_if else "create"
-        try:
-            with mapped(name, AlreadyExistsError, PreconditionError):
-                result = await self._objects.put_async(name, bytes(data), attributes=attributes, mode=mode, use_multipart=False)
-        except (AlreadyExistsError, PreconditionError):
-            raise UnmetError from None
-        except NotFoundError:  # versitygw answers this if the object that must be there is not
-            if not only_if:
-                raise
-            raise UnmetError from None
-        return str(result["e_tag"])
+        for _ in range(_TRIES):
+            try:
+                with _mapped(name, AlreadyExistsError, PreconditionError):
+                    result = await self._objects.put_async(
+                        name, bytes(data), attributes=attributes, mode=mode, use_multipart=False
+                    )
+            except (AlreadyExistsError, PreconditionError):
+                raise UnmetError from None
+            except NotFoundError:
+                if only_if:  # versitygw answers this if the object that must be there is not
+                    raise UnmetError from None
+                continue
+            return str(result["e_tag"])
+        said = "the object store finds no place for it (HTTP 404), again and again: whoever runs the server must look why"
+        raise ServerError(f"{name}: {said}", name=name)
 
     # What unspool keeps
 
     async def get(self, key: str) -> tuple[bytes, str] | None:
         """Return the bytes and the entity tag of an object; None if there is none."""
         try:
-            with mapped(key):
+            with _mapped(key):
                 answer = await self._objects.get_async(key)
                 return bytes(await answer.bytes_async()), str(answer.meta["e_tag"])
         except NotFoundError:
@@ -144,14 +160,14 @@ class Bucket:
     async def keys(self, prefix: str) -> Sequence[Listed]:
         """Return the objects below a prefix."""
         found: list[Listed] = []
-        with mapped(prefix):
+        with _mapped(prefix):
             async for metas in self._objects.list(prefix, chunk_size=1000):
                 found.extend(Listed(meta["path"], meta["size"], meta["last_modified"].timestamp()) for meta in metas)
         return found
 
     async def directories(self, prefix: str) -> Sequence[str]:
         """Return the directories right below a prefix, by their last part."""
-        with mapped(prefix):
+        with _mapped(prefix):
             found = await self._objects.list_with_delimiter_async(prefix)
         return [below.rstrip("/").rpartition("/")[2] for below in found["common_prefixes"]]
 
@@ -159,5 +175,15 @@ class Bucket:
         """Remove objects. One that is not there is no error."""
         wanted = list(keys)
         if wanted:
-            with mapped(wanted[0]), suppress(FileNotFoundError):
+            with _mapped(wanted[0]), suppress(FileNotFoundError):
                 await self._objects.delete_async(wanted)
+
+
+@contextmanager
+def _mapped(name: str, *but: type[Exception]) -> Iterator[None]:
+    """Map errors as `stores.objecterrors.mapped` does, but for a bucket that is not there."""
+    try:
+        with mapped(name, *but):
+            yield
+    except NoBucketError:
+        raise no_bucket(name) from None

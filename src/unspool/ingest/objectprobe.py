@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 
 from unspool.core.checksum import crc32c
 from unspool.core.uploadrecord import SentPart
-from unspool.errors import NotFoundError, ServerError, UnspoolError, UnsupportedError
+from unspool.errors import ServerError, UnspoolError, UnsupportedError
 from unspool.ingest.bucket import ABSENT
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.objectparts import BucketHome
@@ -35,18 +35,15 @@ async def probe(home: BucketHome, where: str) -> None:
         where: names the store in messages.
 
     Raises:
-        NotFoundError: there is no such bucket.
         UnsupportedError: it does not enforce the conditions of new objects.
         PermissionDeniedError: the server's account may not write there.
-        ServerError: it cannot be reached, or does not take objects in parts.
+        ServerError: there is no such bucket, it cannot be reached, or it does not take objects in parts.
     """
     key = f"{PROBES}-{secrets.token_hex(8)}"
     try:
         await _probe(home, key)
         await storage_id(home.bucket)  # which stays
         await home.bucket.remove([key])
-    except NotFoundError:
-        raise NotFoundError(f"{where}: there is no such bucket") from None
     except UnspoolError as error:
         with suppress(UnspoolError):  # what went wrong first is what matters
             await home.bucket.remove([key])

@@ -91,7 +91,7 @@ class ObjectIngester:
 
         Raises:
             UnsupportedError: the store does not enforce conditions.
-            NotFoundError, PermissionDeniedError, ServerError: it cannot be written to.
+            PermissionDeniedError, ServerError: it cannot be written to.
         """
         await probe(self._home, where)
 

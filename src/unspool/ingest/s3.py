@@ -18,7 +18,7 @@ from unspool.core.uploadrecord import SentPart
 from unspool.errors import ServerError
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.spool import Body
-from unspool.stores.httpstatus import status_error
+from unspool.stores.httpstatus import NO_BUCKET, status_error
 from unspool.stores.s3 import BotoCoreError, ClientError, checksum_of, client
 
 _GONE = ("NoSuchUpload",)
@@ -153,6 +153,6 @@ def _ours(name: str, code: str, status: int, *, complete: bool) -> Exception:
         return GoneError()
     if code in _LOST:
         return LostPartError()
-    if code in _UNMET or status == _PRECONDITION_FAILED or (complete and status == _NOT_FOUND):
+    if code in _UNMET or status == _PRECONDITION_FAILED or (complete and status == _NOT_FOUND and code not in NO_BUCKET):
         return UnmetError()
     return status_error(name, status, code)

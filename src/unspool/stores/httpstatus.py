@@ -12,6 +12,9 @@ _REFUSED = (401, 403)
 _THROTTLED = (429, 503)
 """Too many requests; S3's SlowDown is a 503."""
 
+NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
+"""The codes of S3 and of Azure for a bucket that is not there."""
+
 
 def status_error(name: str, status: int | None, code: str) -> UnspoolError:
     """Return the error for a request about `name` that an object store refused, or failed to answer.
@@ -26,8 +29,19 @@ def status_error(name: str, status: int | None, code: str) -> UnspoolError:
         return OverloadedError(f"{name}: {said}", name=name, retry_after=_RETRY)
     if status in _REFUSED:
         return denied(name)
+    if code in NO_BUCKET:
+        return no_bucket(name)
     details = " ".join([*([f"HTTP {status}"] if status else []), *([code] if code else [])])
     return ServerError(f"{name}: the object store failed{f' ({details})' if details else ''}", name=name)
+
+
+def no_bucket(name: str) -> ServerError:
+    """Return the error for a request of a server whose bucket was removed, or has not been made.
+
+    It is no NotFoundError: whoever uploads a file would believe that the file is missing.
+    """
+    said = "the server's bucket is not there: whoever runs the server must make it again, or serve another"
+    return ServerError(f"{name}: {said}", name=name)
 
 
 def denied(name: str) -> PermissionDeniedError:
