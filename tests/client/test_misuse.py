@@ -16,6 +16,7 @@ import pytest
 import unspool
 from client.lab import NAME, Lab
 from unspool import Client, MemoryStore, Server
+from unspool.client.obspec import ObspecStore
 from unspool.errors import InvalidRequestError
 from unspool.testing import serve
 
@@ -51,6 +52,26 @@ async def test_what_is_no_name_is_refused(name: Any, tmp_path: Path) -> None:
     for make in (Client, lambda url: unspool.get(url, tmp_path / "b")):
         with pytest.raises(InvalidRequestError, match="not a string"):
             make(name)
+
+
+UNKNOWN: dict[str, Callable[[Path], object]] = {
+    "Client": lambda _: Client(ANYWHERE, tsl=True),  # type: ignore[call-arg]
+    "get": lambda path: unspool.get(f"{ANYWHERE}/a", path, on_change="fail"),  # type: ignore[call-arg]
+    "get_tree": lambda path: unspool.get_tree(ANYWHERE, path, overwrite=False),  # type: ignore[call-arg]
+    "put": lambda path: unspool.put(path, f"{ANYWHERE}/a", if_missing=True),  # type: ignore[call-arg]
+    "read": lambda _: unspool.read(f"{ANYWHERE}/a", offset=7),  # type: ignore[call-arg]
+    "open": lambda _: unspool.open(f"{ANYWHERE}/a", mode="rb"),  # type: ignore[call-arg]
+    "list": lambda _: next(unspool.list(ANYWHERE, depth=1)),  # type: ignore[call-overload]
+    "ObspecStore": lambda _: ObspecStore(ANYWHERE, ca_file="ca.pem"),  # type: ignore[call-arg]
+}
+
+
+@pytest.mark.parametrize("call", list(UNKNOWN))
+def test_a_keyword_that_a_call_does_not_have_is_refused(call: str, tmp_path: Path) -> None:
+    """A misspelt keyword is a TypeError, as of any Python function: to ignore it would be to do something else than asked."""
+    (tmp_path / "b").touch()
+    with pytest.raises(TypeError, match=r"unexpected keyword argument '\w+'"):
+        UNKNOWN[call](tmp_path / "b")
 
 
 async def test_a_text_file_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

@@ -75,9 +75,12 @@ def secured(target: str, security: Security) -> tuple[str, Certificates | None]:
         security: the files, and whether to use TLS if the target does not say so.
 
     Raises:
+        TypeError: `security` has another key. The keywords of every public call that are not its own end up here.
         InvalidRequestError: the target has another form, or there are files for a connection without TLS.
         LocalFileError, InvalidRequestError: a file cannot be read, or has the wrong content.
     """
+    for keyword in security.keys() - Security.__optional_keys__:
+        raise TypeError(f"unexpected keyword argument {keyword!r}")
     target = parse_server(target)
     if security.get("tls"):
         target = with_tls(target)
