@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -228,10 +229,75 @@ async def test_a_staging_directory_that_is_none_is_an_error(tmp_path: Path) -> N
         LocalFileError, match=r"\.unspool-uploads: uploads are kept there, and it cannot be used: it is not a dir"
     ):
         LocalIngester(tmp_path)
+    (tmp_path / UPLOADS).unlink()
+    (tmp_path / UPLOADS).symlink_to(tmp_path)
+    with pytest.raises(LocalFileError, match=r"\.unspool-uploads: .* it is a symbolic link, which is not followed: remove it"):
+        LocalIngester(tmp_path)
     with pytest.raises(NotFoundError):
         LocalIngester(tmp_path / "missing")
+    (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotFoundError, match="not a directory"):
-        LocalIngester(tmp_path / UPLOADS)
+        LocalIngester(tmp_path / "file")
+
+
+@pytest.mark.parametrize("part", [".", "done", "small", "locks", "storage"])
+async def test_a_staging_directory_that_was_removed_is_made_again(
+    tmp_path: Path, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If somebody removes the staging directory, or a part of it, everything goes on, and the log says what happened.
+
+    An upload that is open then is told that what was received is gone, and can be sent again.
+    """
+    works: list[Callable[[LocalIngester], Awaitable[Any]]] = [
+        lambda ingester: put(ingester, BYTES, "large"),
+        lambda ingester: ingester.write_small([new("small", b"1")]),
+        lambda ingester: ingester.delete("there"),
+        lambda ingester: ingester.storage(),
+    ]
+    (tmp_path / "there").write_bytes(b"")
+    for number, work in enumerate(works):
+        async with ingesting(tmp_path) as ingester:
+            await put(ingester, BYTES, f"first-{number}")
+            shutil.rmtree(tmp_path / UPLOADS / part)
+            await work(ingester)
+            assert stat.S_IMODE((tmp_path / UPLOADS).stat().st_mode) == 0o700
+        assert "it was made again" in caplog.text
+        caplog.clear()
+    assert (tmp_path / "large").read_bytes() == BYTES
+    assert (tmp_path / "small").read_bytes() == b"1"
+    assert not (tmp_path / "there").exists()
+    async with ingesting(tmp_path) as ingester, aclosing(await opened(ingester, "open")) as upload:
+        await send(upload, BYTES)
+        shutil.rmtree(tmp_path / UPLOADS)
+        await put(ingester, BYTES, "other", bytes(16))
+        with pytest.raises(ServerError, match="removed meanwhile, or replaced: send it again"):
+            await upload.commit(len(BYTES))
+        await put(ingester, BYTES, "open")
+
+
+@pytest.mark.parametrize("instead", ["link", "file", "no root"])
+async def test_what_lies_instead_of_the_staging_directory_is_told_to_the_operator(
+    tmp_path: Path, instead: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A link that appears there is neither followed nor removed. The log says what is wrong, and the client need not retry."""
+    root, other = tmp_path / "root", tmp_path / "other"
+    root.mkdir()
+    other.mkdir()
+    async with ingesting(root) as ingester:
+        await put(ingester, BYTES)
+        shutil.rmtree(root if instead == "no root" else root / UPLOADS)
+        if instead == "link":
+            (root / UPLOADS).symlink_to(other)
+        elif instead == "file":
+            (root / UPLOADS).write_bytes(b"")
+        for refused in (put(ingester, BYTES, "new"), ingester.delete("a.bin"), ingester.storage()):
+            with pytest.raises(PermissionDeniedError, match=r"^[^/]*: the server cannot use its directory for uploads: who"):
+                await refused
+        (answer,) = await ingester.write_small([new("b", b"1")])
+        assert isinstance(answer, PermissionDeniedError)
+    said = {"link": "it is a symbolic link", "file": "it is not a directory: remove it", "no root": "No such file"}[instead]
+    assert f"{root / UPLOADS}: uploads are kept there, and it cannot be used: {said}" in caplog.text
+    assert list(other.iterdir()) == []
 
 
 async def test_an_opening_that_is_cancelled_leaves_no_lock(tmp_path: Path) -> None:
@@ -312,13 +378,3 @@ async def test_a_condition_of_a_file_that_appears_at_the_last_moment(tmp_path: P
         with pytest.raises(FileChangedError):
             await put(ingester, BYTES, "b.bin", condition=Condition(revision="r"))
     assert (tmp_path / "a.bin").read_bytes() == b"theirs"
-
-
-async def test_a_staging_directory_that_is_removed_is_no_missing_file(tmp_path: Path) -> None:
-    """What the server misses is its own fault: the client is not told that there is no such file."""
-    async with ingesting(tmp_path) as ingester:
-        shutil.rmtree(tmp_path / UPLOADS)
-        with pytest.raises(ServerError, match="was removed meanwhile"):
-            await opened(ingester)
-        (answer,) = await ingester.write_small([new("a", b"1")])
-        assert isinstance(answer, ServerError)

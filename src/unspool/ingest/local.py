@@ -29,7 +29,7 @@ from unspool.core.model import FileInfo
 from unspool.core.reserved import UPLOADS
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
-from unspool.errors import BusyError, LocalFileError, NoSpaceError, UnreachableError, UnspoolError
+from unspool.errors import BusyError, NoSpaceError, UnreachableError, UnspoolError
 from unspool.ingest.base import Known
 from unspool.ingest.describing import Describing
 from unspool.ingest.limits import check_count, check_share, check_size
@@ -100,12 +100,10 @@ class LocalIngester:
         self._root = os.fspath(root)
         self._targets = Targets(self._root, hidden=hidden, describing=Describing(revision_of, contents))
         try:
-            self._staging = Staging(self._targets.descriptor)
-        except OSError as error:  # also LocalFileError
+            self._staging = Staging(self._targets.descriptor, Path(self._root) / UPLOADS)
+        except BaseException:
             self._targets.close()
-            why = "it is not a directory" if isinstance(error, NotADirectoryError) else error.strerror or str(error)
-            said = f"{Path(self._root) / UPLOADS}: uploads are kept there, and it cannot be used: {why}"
-            raise LocalFileError(said) from error
+            raise
         self._small = SmallFiles(self._staging, self._targets)
         self._threads = Threads(_THREADS)
         self._live: dict[str, LocalUpload] = {}
@@ -195,6 +193,7 @@ class LocalIngester:
     def _open(self, key: str, opens: UploadOpen, owner: str) -> UploadFile | FileInfo:
         """Lock an upload and see what there is of it."""
         name = opens.name
+        self._staging.mend()
         if status_of(key, self._staging.done) is not None and (info := self._committed(key, name)) is not None:
             self._settle(key, name)  # a power cut may have brought back what was removed
             return info
@@ -308,12 +307,14 @@ class LocalIngester:
         return await self._threads.run(lambda: self._delete(name, revision))
 
     def _delete(self, name: str, revision: str | None) -> FileInfo:
-        with refusing(name), self._staging.locked(name), self._targets.at(name) as target:
-            found = None if target is None else target.current()
-            info = check_present(name, revision, found and found[0])
-            assert target is not None
-            target.remove()
-            return info
+        with refusing(name):
+            self._staging.mend()
+            with self._staging.locked(name), self._targets.at(name) as target:
+                found = None if target is None else target.current()
+                info = check_present(name, revision, found and found[0])
+                assert target is not None
+                target.remove()
+                return info
 
     async def storage(self) -> str:
         """See `Ingester.storage`. Servers that share the directory over a network have the same id; copies of it do not."""
@@ -321,6 +322,7 @@ class LocalIngester:
 
     def _storage_id(self) -> str:
         with refusing(UPLOADS):
+            self._staging.mend()
             return self._staging.storage()
 
     async def sweep(self) -> int:

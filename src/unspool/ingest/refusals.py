@@ -20,6 +20,7 @@ from unspool.errors import (
     TooLargeError,
     UnspoolError,
 )
+from unspool.ingest.staging import UnusableError
 from unspool.local.entries import is_no_name
 from unspool.stores.oserrors import store_error
 
@@ -57,6 +58,9 @@ def refusal_of(error: UnspoolError | OSError, name: str) -> UnspoolError:
     """Return what a client is told for an error of the operating system, or of `local/`, about the file `name`."""
     if isinstance(error, DestinationExistsError):
         return AlreadyExistsError(f"{name}: exists already", name=name)
+    if isinstance(error, UnusableError):  # no ServerError, because no retry helps
+        said = "the server cannot use its directory for uploads: whoever runs it must look at its log"
+        return PermissionDeniedError(f"{name}: {said}", name=name)
     if isinstance(error, LocalFileError):
         cause = error.__cause__
         return _system_refusal(cause, name) if isinstance(cause, OSError) else _gone(error, name)

@@ -33,7 +33,7 @@ from unspool.core.uploading import NewFile, UploadOpen, WrittenFile
 from unspool.errors import AlreadyExistsError, BlockCorruptError, UnspoolError
 from unspool.ingest.describing import is_settled
 from unspool.ingest.refusals import refusal_of
-from unspool.ingest.staging import Staging, lock_number
+from unspool.ingest.staging import Staging, UnusableError, lock_number
 from unspool.ingest.target import Places, Targets
 from unspool.local.attributes import apply, permit
 from unspool.local.entries import appear, remove
@@ -77,6 +77,10 @@ class SmallFiles:
 
     def write(self, files: Sequence[NewFile]) -> Sequence[WrittenFile]:
         """See `Ingester.write_small`."""
+        try:
+            self._staging.mend()
+        except UnusableError as error:
+            return [refusal_of(error, file.name) for file in files]
         answers: list[WrittenFile | None] = [None] * len(files)
         staged: list[_Staged] = []
         with self._targets.places() as places:

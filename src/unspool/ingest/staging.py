@@ -11,13 +11,17 @@
 
 Rule 1: it is in the served file system, so that a file gets its name by a rename. Nobody but the server's user may read it.
 Rule 2: a key is a digest of owner, name and id, so only these three find an upload. It begins with one of the owner.
+Rule 3: what is removed of it while it is open is made again before it is needed: all processes must use the same locks. What
+        lies there instead, a link for example, is neither followed nor removed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 import stat
@@ -28,9 +32,12 @@ from pathlib import Path
 
 from unspool.core.reserved import PART_SUFFIX, UPLOADS, names_beside
 from unspool.core.uploading import UploadKey
-from unspool.local.entries import make_directory, open_ours, remove, sync, write_new
+from unspool.errors import LocalFileError
+from unspool.local.entries import is_at, make_directory, open_ours, remove, sync, write_new
 from unspool.local.home import DIRECTORY
 from unspool.local.part import Place
+
+log = logging.getLogger("unspool.ingest")
 
 _NAME_MAX = 255
 
@@ -56,21 +63,29 @@ def lock_number(name: str) -> int:
     return hashlib.sha256(name.encode()).digest()[0] % _LOCKS
 
 
+class UnusableError(LocalFileError):
+    """The directory for uploads cannot be made or opened, so nothing can be received."""
+
+
 class Staging:
     """The directory, open.
 
     Args:
         root: descriptor of the served root.
+        path: the path of the directory, for messages.
 
     Attributes:
         descriptor, done, wanted, small: the directory, and those in it.
 
     Raises:
-        OSError: it cannot be made or opened.
+        UnusableError: it cannot be made or opened.
     """
 
-    def __init__(self, root: int) -> None:
-        with ExitStack() as undo:
+    def __init__(self, root: int, path: Path) -> None:
+        self._root = root
+        self._path = path
+        self._mending = threading.Lock()
+        with self._explained(), ExitStack() as undo:
             self.descriptor = _directory(UPLOADS, root, undo)
             os.fchmod(self.descriptor, stat.S_IRWXU)
             self.done = _directory("done", self.descriptor, undo)
@@ -82,6 +97,56 @@ class Staging:
             self._lock_files: dict[int, int] = {}
             undo.callback(self._close_locks)
             self._undo = undo.pop_all()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                why = error.strerror or str(error)
+            elif self._path.is_symlink():
+                why = "it is a symbolic link, which is not followed: remove it"
+            else:
+                why = "it is not a directory: remove it"
+            raise UnusableError(f"{self._path}: uploads are kept there, and it cannot be used: {why}") from error
+
+    def mend(self) -> None:
+        """Make again what was removed of the directory since it was opened, or moved away.
+
+        An upload that is open then fails at its next step that needs the directory. It can be sent again.
+
+        Raises:
+            UnusableError: something else is there, or the served root was removed. It is logged.
+        """
+        if self._is_whole():
+            return
+        try:
+            with self._mending, self._explained():
+                if not self._is_whole():  # another thread was not faster
+                    self._make_again()
+        except UnusableError as error:
+            log.error("nothing can be received: %s", error.message)  # noqa: TRY400 - the message says it all
+            raise
+
+    def _is_whole(self) -> bool:
+        return all(is_at(one, name, above) for name, above, one in self._directories())
+
+    def _make_again(self) -> None:
+        for name, above, one in self._directories():
+            if not is_at(one, name, above):
+                with ExitStack() as undo:
+                    os.dup2(_directory(name, above, undo), one, inheritable=False)  # uploads know it by its number
+        os.fchmod(self.descriptor, stat.S_IRWXU)
+        self._close_locks()
+        log.warning("%s was removed, or a part of it: it was made again, and unfinished uploads are lost", self._path)
+
+    def _directories(self) -> Iterator[tuple[str, int, int]]:
+        """Yield the name of each directory, the descriptor of the one it lies in, and its own."""
+        yield UPLOADS, self._root, self.descriptor
+        inside = {"done": self.done, "wanted": self.wanted, "locks": self._locks, "small": self.small, "storage": self._storage}
+        for name, one in inside.items():
+            yield name, self.descriptor, one
 
     def place(self, key: str, name: str) -> Place:
         """Return the place of the part file of an upload of the file `name`."""
@@ -155,8 +220,10 @@ class Staging:
         return []
 
     def _close_locks(self) -> None:
-        while self._lock_files:
-            os.close(self._lock_files.popitem()[1])
+        for number, mine in enumerate(self._mine):
+            with mine:
+                if (lock := self._lock_files.pop(number, None)) is not None:
+                    os.close(lock)
 
     def close(self) -> None:
         """Close the directories."""
