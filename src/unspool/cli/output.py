@@ -12,6 +12,8 @@ from unspool.errors import LocalFileError
 
 def printable(text: str) -> str:
     """Return text that is safe to print on a terminal: characters that are not printable are escaped."""
+    if text.isprintable():  # nearly always; a server's log has a line for each call
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", errors="backslashreplace").decode() for c in text)
 
 
