@@ -42,7 +42,7 @@ def tree(root: Path) -> Path:
 async def texts(store: LocalStore, *names: str, most: int = MUCH) -> list[str]:
     """Return the answer for each name: the text, or the error's class."""
     answers = await store.read_small(names, most)
-    return [type(each).__name__ if isinstance(each, UnspoolError) else each[1].decode() for each in answers]
+    return [type(each).__name__ if isinstance(each, UnspoolError) else good(each)[1].decode() for each in answers]
 
 
 async def test_directories_are_changed_as_the_names_do(tree: Path, store: LocalStore) -> None:
@@ -277,7 +277,7 @@ def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
 async def spans(store: LocalStore, *wanted: tuple[str, int, int]) -> list[str]:
     """Return the answer for each span: the text, or the error's class."""
     answers = await store.read_spans(wanted, MUCH)
-    return [type(each).__name__ if isinstance(each, UnspoolError) else each[1].decode() for each in answers]
+    return [type(each).__name__ if isinstance(each, UnspoolError) else good(each)[1].decode() for each in answers]
 
 
 @pytest.mark.usefixtures("uncached")

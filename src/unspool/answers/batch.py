@@ -20,7 +20,19 @@ from unspool.answers.frames import FrameMaker, unchanged
 from unspool.answers.patience import AsWanted, Patience, Sizes
 from unspool.answers.spans import span_of, stopped_short_error
 from unspool.core.checksum import crc32c
-from unspool.core.model import BatchRequest, Block, FileInfo, Frame, Header, NamedSpan, Piece, ReadRequest, Summary, WantedFile
+from unspool.core.model import (
+    BatchRequest,
+    Block,
+    Bytes,
+    FileInfo,
+    Frame,
+    Header,
+    NamedSpan,
+    Piece,
+    ReadRequest,
+    Summary,
+    WantedFile,
+)
 from unspool.errors import InvalidRangeError, InvalidRequestError, UnspoolError
 from unspool.options import ServiceOptions
 from unspool.stores.base import SmallFile, Store
@@ -162,7 +174,7 @@ class BatchMaker:
         except UnspoolError as error:
             return Piece(index, error=error)
 
-    def _frame(self, wanted: WantedFile, info: FileInfo, data: bytes, steady: bool) -> Frame:  # noqa: FBT001 - a SmallFile
+    def _frame(self, wanted: WantedFile, info: FileInfo, data: Bytes, steady: bool) -> Frame:  # noqa: FBT001 - a SmallFile
         check_revision(info, wanted.revision)
         known = self._checksums.added_to(info)
         if info.revision == wanted.unless_revision:
@@ -220,7 +232,7 @@ def _spans_that_fit(files: Sequence[WantedFile], room: int) -> list[NamedSpan]:
     return spans
 
 
-def _span_frame(wanted: WantedFile, info: FileInfo, data: bytes) -> Frame:
+def _span_frame(wanted: WantedFile, info: FileInfo, data: Bytes) -> Frame:
     """Return the only frame of a span that was read at once."""
     span = span_of(ReadRequest(wanted.name, wanted.start, wanted.length), info)
     if len(data) != span.length:

@@ -47,6 +47,8 @@ from unspool.errors import (
 class State(Enum):
     """State of the receiver within a stream."""
 
+    __hash__ = object.__hash__  # as each member exists once. An Enum's own is a function in Python, called for every block
+
     IDLE = auto()
     OPENING = auto()
     RECEIVING = auto()
@@ -55,6 +57,8 @@ class State(Enum):
 
 class Event(Enum):
     """What can arrive: a part of a frame, a heartbeat, or the end of the stream."""
+
+    __hash__ = object.__hash__  # as above
 
     HEADER = auto()
     BLOCK = auto()

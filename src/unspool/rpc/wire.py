@@ -317,7 +317,7 @@ def varint(value: int) -> bytes:
     value &= (1 << 64) - 1  # a negative int64 is written as its two's complement
     out = bytearray()
     while value >= _MORE:
-        out.append(value & ~_MORE & 0xFF | _MORE)
+        out.append(value & 0xFF | _MORE)
         value >>= 7
     out.append(value)
     return bytes(out)

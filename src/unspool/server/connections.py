@@ -19,6 +19,7 @@ import socket
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -124,6 +125,7 @@ class Connections:
             log.warning("%d idle connections were closed: nearly as many are open as there is room for (%d)", closed, wanted)
 
 
+@lru_cache(maxsize=1000)
 def _peer(address: str) -> Peer:
     """Return the peer that gRPC writes as `ipv4:127.0.0.1:50000` or `ipv6:%5B::1%5D:50000`."""
     host, _, port = unquote(address).partition(":")[2].rpartition(":")

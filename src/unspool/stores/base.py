@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.errors import UnspoolError
 
-SmallFile: TypeAlias = tuple[FileInfo, bytes, bool] | UnspoolError
+SmallFile: TypeAlias = tuple[FileInfo, Bytes, bool] | UnspoolError
 """The answer for one of many files: its information, all its bytes (or those of a span) and whether it is steady
 (`OpenFile.steady`; False also if that is not known); or the error that opening or reading it raised."""
 
@@ -66,7 +66,7 @@ class OpenFile(Protocol):
 class AtOnce(Protocol):
     """What a store may have besides: reads that need no waiting."""
 
-    def read_at_once(self, name: str, start: int, length: int | None, most_bytes: int) -> tuple[FileInfo, bytes] | None:
+    def read_at_once(self, name: str, start: int, length: int | None, most_bytes: int) -> tuple[FileInfo, Bytes] | None:
         """Return a span of a steady file, cut at its end, if its bytes are in memory and at most `most_bytes`; else None.
 
         It blocks for no disk. A `length` of None is to the end. What is wrong with the file or the span is left to `open`.

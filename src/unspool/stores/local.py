@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
-from unspool.core.model import FileInfo, ListRequest, NamedSpan, Omission, Page
+from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Omission, Page
 from unspool.core.names import check_name, check_prefix
 from unspool.core.reserved import is_reserved
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError, UnspoolError
@@ -145,7 +145,7 @@ class LocalStore:
             return answers
         return await self._threads.run(lambda: read_spans(self._root, wanted, most_bytes, self._describe))
 
-    def read_at_once(self, name: str, start: int, length: int | None, most_bytes: int) -> tuple[FileInfo, bytes] | None:
+    def read_at_once(self, name: str, start: int, length: int | None, most_bytes: int) -> tuple[FileInfo, Bytes] | None:
         """See `AtOnce.read_at_once`: of files that are kept open."""
         file = self._kept.find(name, check_name(name))
         if file is None:

@@ -167,12 +167,12 @@ class LocalFile:
         check_read(self.info, self._status, status, data, size=size, offset=offset)
         return data
 
-    def read_in_memory(self, offset: int, size: int) -> bytes | None:
+    def read_in_memory(self, offset: int, size: int) -> Bytes | None:
         """Return the bytes of a span within the file if they are in the page cache, else None. Raises as `read`."""
         if seconds_until_a_write_shows(self._status.st_ctime_ns):
             return None
-        buffer = bytearray(size)
-        return bytes(buffer) if self._read_at_once(memoryview(buffer), offset) else None
+        buffer = memoryview(bytearray(size))
+        return buffer if self._read_at_once(buffer, offset) else None
 
     def _read_at_once(self, buffer: memoryview, offset: int) -> bool:
         """Fill the buffer if its bytes are in the page cache; return whether they were."""

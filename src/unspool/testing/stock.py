@@ -110,7 +110,7 @@ async def read_all_small(store: Store, names: list[str], most_bytes: int) -> lis
 def good(answer: SmallFile) -> tuple[FileInfo, bytes]:
     """Return the description and the bytes of a file; fail if it is an error."""
     assert not isinstance(answer, UnspoolError), answer
-    return answer[:2]
+    return answer[0], bytes(answer[1])
 
 
 async def listed(
