@@ -11,9 +11,10 @@ import pytest
 
 from server.gates import GatedStore
 from server.wiretap import StreamMethod, data_of, wiretap
-from unspool import Client, LocalStore, MemoryStore
+from unspool import Client, FileService, LimitOptions, LocalStore, MemoryStore, ServerOptions
 from unspool.core.model import ReadRequest
-from unspool.errors import InvalidRequestError, ServerError
+from unspool.errors import InvalidRequestError, OverloadedError, ServerError
+from unspool.rpc.connection import bounded_options
 from unspool.server.report import CallEnd
 from unspool.stores import OpenFile
 from unspool.testing import FaultyStore, Recorder, serve
@@ -91,6 +92,36 @@ async def test_no_more_is_read_than_the_client_takes() -> None:
         await until_closed(store)
 
 
+@pytest.mark.parametrize("leaving", ["takes it", "cancels", "closes the connection"])
+async def test_a_stream_has_its_place_until_its_last_message_is_taken(leaving: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Also the last message, while it waits for its reader, counts as a stream: until the reader has it, or leaves."""
+    caplog.set_level(logging.INFO)
+    ends = Recorder[CallEnd]()
+    served = serve(
+        MemoryStore({"a": bytes(MIB), "b": b"0123"}), ServerOptions(limits=LimitOptions(streams=1)), observers=[ends]
+    )
+    async with served as address, wiretap(address) as other, wiretap(address, bounded_options(MIB // 16)) as tap:
+        call = tap.read(ReadRequest("a"))
+        while not ends:
+            await asyncio.sleep(0.001)
+        with pytest.raises(OverloadedError):
+            await other.frames(ReadRequest("b"))
+        match leaving:
+            case "takes it":
+                (frame,) = await tap.rest(call)
+                assert data_of([frame]) == bytes(MIB)
+            case "cancels":
+                call.cancel()
+            case _:
+                await tap.channel.close()
+        while len(ends) < 10_000:
+            with suppress(OverloadedError):
+                assert data_of(await other.frames(ReadRequest("b"))) == b"0123"
+                break
+    assert ends[0].bytes == MIB
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system does not list a process's open files")
 async def test_no_file_stays_open(tmp_path: Path) -> None:
     """Complete, cancelled and refused reads leave no descriptor open."""
@@ -147,3 +178,12 @@ async def test_what_is_no_request_is_refused(method: str) -> None:
         with pytest.raises(InvalidRequestError):
             await tap.next_message(refused)
         assert data_of(await tap.frames(ReadRequest("a"))) == b"a"
+
+
+async def test_a_client_that_leaves_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A traceback of gRPC about a message that could not be sent is dropped; all others are logged."""
+    FileService(MemoryStore()).add_to(grpc.aio.server())
+    log = logging.getLogger("grpc._cython.cygrpc")
+    for error in ('Failed "execute_batch": ...', "Failed grpc_call_start_batch: 8"):
+        log.error("unexpected", exc_info=RuntimeError(error))
+    assert [str(record.exc_info and record.exc_info[1]) for record in caplog.records] == ["Failed grpc_call_start_batch: 8"]

@@ -1,6 +1,6 @@
 """A client that shows the messages of a server unchanged, which unspool's own client would not."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
@@ -85,9 +85,9 @@ class Wiretap:
 
 
 @asynccontextmanager
-async def wiretap(address: str) -> AsyncGenerator[Wiretap, None]:
+async def wiretap(address: str, options: Sequence[tuple[str, int]] = ()) -> AsyncGenerator[Wiretap, None]:
     """Connect to a server."""
-    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0), *options]) as channel:
         yield Wiretap(channel)
 
 

@@ -15,13 +15,7 @@ def set_up_log(log_format: Literal["human", "json"], *, quiet: bool, worker: int
     """Log to standard error, one line per record. `worker` is the number of this process if there are several."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines(worker) if log_format == "json" else _HumanLines(worker))
-    handler.addFilter(_is_worth_a_line)
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
-
-
-def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Whether to log a record. gRPC logs a traceback if a client leaves while an answer is being sent; clients often leave."""
-    return not (record.exc_info and record.name.startswith("grpc") and type(record.exc_info[1]).__name__ == "ExecuteBatchError")
 
 
 class _HumanLines(logging.Formatter):

@@ -173,8 +173,10 @@ class Method:
         name: the method's name, such as `ReadFile`.
         decode: parses a request. Raises InvalidRequestError or a subclass if it is malformed.
         asks: returns what a request asks for.
-        answer: answers a request.
-        streams: whether `answer` sends messages itself, through an outlet. Otherwise it returns the only message.
+        answer: answers a request. It sends messages through an outlet, or returns the last one, or the only one.
+        streams: whether the response is a stream of messages, so that the call takes a place among the streams.
+        returns: whether `answer` returns the last message, which leaves together with the status. A response that is no stream
+            is always returned.
         refuses: tells the client of an error by a message, after which the call ends with OK. None: by the status of the call.
     """
 
@@ -183,6 +185,7 @@ class Method:
     asks: Callable[[Any], Asked]
     answer: Callable[[Any, Call], Awaitable[bytes | None]]
     streams: bool = True
+    returns: bool = False
     refuses: Refuse | None = None
 
 
@@ -268,7 +271,9 @@ class Entry:
                     return await method.answer(wanted, call)
             return None
 
-        if method.streams:
+        # On the wire a single response is a stream of one. gRPC sends what a handler of such a method returns together with the
+        # status, in one step instead of two, and takes messages before it from any handler (decision 0092).
+        if method.streams and not method.returns:
             return grpc.stream_stream_rpc_method_handler(enter)
         return grpc.stream_unary_rpc_method_handler(enter)
 

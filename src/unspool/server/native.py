@@ -26,6 +26,7 @@ from unspool.ingest.base import Ingester
 from unspool.options import ServiceOptions
 from unspool.rpc import batchwire, wire
 from unspool.server.entry import Asked, Call, Method, Sent
+from unspool.server.outlet import Outlet
 from unspool.server.streams import Streams
 from unspool.server.writing import Writing
 from unspool.stores.base import AtOnce, Store
@@ -66,7 +67,7 @@ class Native:
         """See `Dialect.methods`."""
         return (
             Method("StatFile", wire.decode_stat_request, lambda name: Asked((name,)), self._stat_file, streams=False),
-            Method("ReadFile", wire.decode_read_request, _asked_of_read, self._read_file),
+            Method("ReadFile", wire.decode_read_request, _asked_of_read, self._read_file, returns=True),
             Method("ReadFiles", self._decode_batch, _asked_of_batch, self._read_files),
             Method("ListFiles", wire.decode_list_request, _asked_of_list, self._list_files),
             *self._writing.methods(),
@@ -89,15 +90,13 @@ class Native:
                     await outlet.send(wire.encode_page(shown))
                 del page, shown  # many streams wait for the next, and what they hold is looked through for garbage all the time
 
-    async def _read_file(self, wanted: ReadRequest, call: Call) -> None:
+    async def _read_file(self, wanted: ReadRequest, call: Call) -> bytes:
         outlet = self._streams.outlet(call, b"", self._options.heartbeat)  # an empty frame is a heartbeat
         if self._at_once is not None:
             only = self._frames.at_once(self._at_once, wanted, self._streams.block_sizes)
             if only is not None:
                 _note_header(call, 0, only)
-                await outlet.send(wire.encode_frame(only))
-                call.bytes += _bytes_in(only)
-                return
+                return await _last(only, outlet, call)
         async with (
             outlet,
             aclosing(await outlet.patiently(self._store.open(wanted.name, wanted.revision))) as file,
@@ -105,8 +104,11 @@ class Native:
         ):
             async for frame in frames:
                 _note_header(call, 0, frame)
+                if frame.summary is not None:
+                    return await _last(frame, outlet, call)
                 await outlet.send(wire.encode_frame(frame))
                 call.bytes += _bytes_in(frame)
+        raise AssertionError("a read ends with a summary")
 
     async def _read_files(self, wanted: BatchRequest, call: Call) -> None:
         outlet = self._streams.outlet(call, batchwire.encode_pieces(()), self._options.heartbeat)
@@ -119,6 +121,13 @@ class Native:
                 for piece in pieces:
                     _note(call, piece)
                 del pieces  # as above
+
+
+async def _last(frame: Frame, outlet: Outlet, call: Call) -> bytes:
+    """Return the last message of a read, when it may be sent."""
+    message = await outlet.last(wire.encode_frame(frame))
+    call.bytes += _bytes_in(frame)
+    return message
 
 
 def _asked_of_read(wanted: ReadRequest) -> Asked:

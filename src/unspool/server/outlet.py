@@ -93,6 +93,12 @@ class Outlet:
         await self.admit(len(message), may_end=may_end)
         await self._send(message)
 
+    async def last(self, message: bytes) -> bytes:
+        """Return the last message of a stream, when gRPC may be given it. Waits and raises as `send` does."""
+        await self.admit(len(message))
+        async with self._one_at_a_time:  # a heartbeat may be under way
+            return message
+
     async def admit(self, size: int, *, may_end: bool = True) -> None:
         """Wait as long as the rate limits require for `size` bytes, which are then sent, or were received.
 

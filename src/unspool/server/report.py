@@ -65,8 +65,8 @@ class CallEnd:
         method: the method's name, such as `ReadFile`.
         name: the name of the file, or the prefix. Empty for a batch.
         start: first byte asked for.
-        bytes: file bytes handed to gRPC; a client that left may not have received all of them. Of a call that writes, those
-            that came.
+        bytes: file bytes handed to gRPC; a client that left may not have received all of them, even if the outcome is `OK`.
+            Of a call that writes, those that came.
         seconds: how long the call took.
         outcome: `OK`, `CANCELLED` (the client left), or the reason of the error.
         message: the error's message, or "".

@@ -114,6 +114,7 @@ class FileService:
                 f"{type(server).__name__}: not a server made by grpc.aio.server(). One with threads would need one for each "
                 "stream, for as long as it runs: serve files on another port, with unspool.Server in a thread of its own"
             )
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_worth_a_line)
         server.add_generic_rpc_handlers([self._entry.handlers(dialect) for dialect in self._dialects])
 
     @property
@@ -134,3 +135,11 @@ class FileService:
         except TimeoutError:
             log.info("%s still running after the grace time: the clients are asked to retry", counted(self.active, "stream"))
             self._streams.cut()
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether to log a record of gRPC's. It logs a traceback if a client leaves while the last message is on its way.
+
+    Clients often leave, and one that does so on purpose could fill the log.
+    """
+    return not (record.exc_info and str(record.exc_info[1]).startswith('Failed "execute_batch"'))

@@ -96,14 +96,8 @@ class Streams:
         self._connections[connection] += 1
         self._running.add(task)
         self._idle.clear()
-        try:
-            yield
-        except asyncio.CancelledError:
-            # Either `cut` cancelled the task, or gRPC did because the client left, or both.
-            if self._cutting and not task.uncancel():
-                raise going_away_error() from None
-            raise
-        finally:
+
+        def ended() -> None:
             self._running.discard(task)
             self._slots.give_back(peer)
             self._connections[connection] -= 1
@@ -111,6 +105,17 @@ class Streams:
                 del self._connections[connection]
             if not self._running:
                 self._idle.set()
+
+        try:
+            yield
+        except BaseException as error:
+            ended()
+            # Either `cut` cancelled the task, or gRPC did because the client left, or both.
+            if isinstance(error, asyncio.CancelledError) and self._cutting and not task.uncancel():
+                raise going_away_error() from None
+            raise
+        # Until gRPC is done, the last message may wait for the client. (The stubs of gRPC say that it takes no function.)
+        call.context.add_done_callback(lambda _: ended())  # type: ignore[arg-type]
 
     def _refuse_if_full(self, connection: str, peer: str) -> None:
         if self._draining:
