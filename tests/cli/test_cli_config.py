@@ -95,6 +95,7 @@ def test_it_is_known_which_line_a_setting_comes_from(file: Path) -> None:
         ("workers = '3'", "workers: write a whole number, without quotes"),
         ("workers = true", "workers: write a whole number, without quotes"),
         ("grace = '3'", "grace: write a number, without quotes"),
+        ("grace = nan", "grace: nan is not a number"),
         ("workers = 999", "workers: 999 is not in the range 1<=x<=256"),
         ("bytestream = 1", "bytestream: write true or false"),
         ("rules = 1", "rules: write a string, in quotes"),

@@ -104,6 +104,12 @@ def test_what_cannot_be_told_is_a_warning(path: str, caplog: pytest.LogCaptureFi
     assert "STOPPING=1" in record.getMessage()
 
 
+def test_a_grace_time_without_end_has_a_deadline(manager: Manager, path: str) -> None:
+    """`--grace inf` waits for the last stream: the service manager is told so in a number that it can read."""
+    Notifier(path).stopping(float("inf"))
+    assert 10**15 < int(manager.told()["EXTEND_TIMEOUT_USEC"]) < 2**63
+
+
 def test_a_reload_that_fails_is_over_too(manager: Manager, path: str) -> None:
     """READY follows RELOADING in any case: otherwise the service manager would wait."""
 

@@ -18,6 +18,7 @@ from client.lab import NAME, Lab
 from unspool import Client, MemoryStore, Server
 from unspool.client.obspec import ObspecStore
 from unspool.errors import InvalidRequestError
+from unspool.options import TransferOptions
 from unspool.testing import serve
 
 ANYWHERE = "localhost:1"
@@ -52,6 +53,19 @@ async def test_what_is_no_name_is_refused(name: Any, tmp_path: Path) -> None:
     for make in (Client, lambda url: unspool.get(url, tmp_path / "b")):
         with pytest.raises(InvalidRequestError, match="not a string"):
             make(name)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({"on_change": "Fail"}, {"on_change": None}, {"jobs": 0}, {"jobs": -1}, {"block_size": 0}, {"block_size": -1}),
+        *({"idle_timeout": 0}, {"idle_timeout": -1}, {"idle_timeout": float("nan")}, {"heartbeat_limit": 0.0}),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(value: dict[str, Any]) -> None:
+    """The error names the option, before anything is asked: `on_change="Fail"` would mean `restart`, for instance."""
+    with pytest.raises(InvalidRequestError, match=f"{next(iter(value))} is .*must be"):
+        TransferOptions(**value)
 
 
 UNKNOWN: dict[str, Callable[[Path], object]] = {

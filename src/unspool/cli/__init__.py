@@ -16,7 +16,7 @@ token.py, access.py, completion.py                              those that conta
 demo.py, demonstration.py                                       unspool demo
 
 retryoptions.py, transferoptions.py, security.py, filtering.py  options that commands share; credentials.py: the token
-sizes.py, durations.py   values of options; omissions.py: names that are left out
+sizes.py, durations.py, numbers.py   values of options; omissions.py: names that are left out
 dryrun.py        what would be done; mixedservers.py: a warning about replicas that differ
 progress.py      shows progress, treeprogress.py that of a tree; bar.py, barline.py: the bar; meter.py: its rate; terminal.py
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from unspool.cli.numbers import Number
 from unspool.core.retry import RetryPolicy
 
 _DEFAULTS = RetryPolicy()
@@ -19,7 +20,7 @@ def heartbeat_option(work: F) -> F:
     """Add `--heartbeat-limit` to a command that reads."""
     return click.option(
         "--heartbeat-limit",
-        type=click.FloatRange(0, min_open=True),
+        type=Number(0, min_open=True),
         default=None,
         metavar="SECONDS",
         help="How long a server may say only that it is alive (default: as long as it likes).",
@@ -38,7 +39,7 @@ def retry_options(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
     )
     @click.option(
         "--wait",
-        type=click.FloatRange(0),
+        type=Number(0),
         default=_DEFAULTS.connect_wait,
         show_default=True,
         metavar="SECONDS",

@@ -9,6 +9,7 @@ import click
 from unspool.cli.command import command
 from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.config import config_option, places_of
+from unspool.cli.numbers import Number
 from unspool.cli.security import server_security_options
 from unspool.cli.serveaccess import access_options
 from unspool.cli.servewriting import write_options
@@ -41,7 +42,7 @@ _DEFAULTS = ServerOptions()
 )
 @click.option(
     "--grace",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=_DEFAULTS.grace,
     show_default=True,
     help="Seconds that running streams may take to finish when the server drains.",
@@ -96,14 +97,14 @@ _DEFAULTS = ServerOptions()
 )
 @click.option(
     "--max-requests",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=_DEFAULTS.limits.requests,
     show_default=True,
     help="Requests per second from one peer.",
 )
 @click.option(
     "--max-stream-age",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=None,
     help="Seconds after which a stream is ended between two blocks; its client goes on with another (default: never).",
 )

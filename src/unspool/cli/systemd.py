@@ -17,6 +17,9 @@ from unspool.errors import InvalidRequestError
 
 log = logging.getLogger("unspool.systemd")
 
+_LONGEST = 100 * 366 * 86_400
+"""Seconds: as good as for ever, which has no number of microseconds."""
+
 
 class Notifier:
     """Tells the service manager how the server is. Without a socket it tells nobody.
@@ -46,7 +49,7 @@ class Notifier:
 
     def stopping(self, seconds: float) -> None:
         """Tell that the server ends, within so many seconds: the service manager is not to kill it before."""
-        self._tell("STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+        self._tell("STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={int(min(seconds, _LONGEST) * 1e6)}")
 
     def _beat(self) -> None:
         """Give a sign of life, twice as often as is wanted, as sd_watchdog_enabled(3) recommends."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unspool.cli.command import command
+from unspool.cli.numbers import Number
 from unspool.cli.output import printable
 from unspool.cli.security import security_options
 from unspool.options import Security
@@ -37,7 +38,7 @@ _HOME, _ERASE_REST, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 @click.argument("server")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.5, 60),
+    type=Number(0.5, 60),
     default=2.0,
     show_default=True,
     metavar="SECONDS",

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from unspool.cli.numbers import Number
 from unspool.cli.sizes import Size
 from unspool.options import TransferOptions
 
@@ -25,7 +26,7 @@ def idle_timeout_option(work: F) -> F:
     """Add `--idle-timeout`."""
     return click.option(
         "--idle-timeout",
-        type=click.FloatRange(0, min_open=True),
+        type=Number(0, min_open=True),
         default=TransferOptions().idle_timeout,
         show_default=True,
         help="Seconds without any message after which an attempt counts as stalled.",

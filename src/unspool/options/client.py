@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias, TypedDict, get_args
 
 from unspool.core.model import Attributes
 from unspool.core.retry import RetryPolicy
+from unspool.errors import InvalidRequestError
 
 MIB = 1 << 20
 
@@ -69,6 +70,9 @@ class TransferOptions:
             (core/ramp.py).
         times: give local files the server's modification time (wget and rclone do by default; curl has -R).
         executable: make local files executable if they are so on the server (as git does, and rsync with --executability).
+
+    Raises:
+        InvalidRequestError: a value makes no sense.
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -82,6 +86,16 @@ class TransferOptions:
     jobs: int | None = None
     times: bool = True
     executable: bool = True
+
+    def __post_init__(self) -> None:
+        if self.on_change not in get_args(OnChange):
+            raise InvalidRequestError(f"on_change is {self.on_change!r}: it must be one of {', '.join(get_args(OnChange))}")
+        for name, seconds in (("idle_timeout", self.idle_timeout), ("heartbeat_limit", self.heartbeat_limit)):
+            if seconds is not None and not seconds > 0:  # NaN is not, either
+                raise InvalidRequestError(f"{name} is {seconds}: it must be greater than 0")
+        for name, number in (("jobs", self.jobs), ("block_size", self.block_size)):
+            if number is not None and number < 1:
+                raise InvalidRequestError(f"{name} is {number}: it must be at least 1, or None")
 
     def kept(self, attributes: Attributes) -> Attributes:
         """Return the attributes that the local file should get. The others are set to None."""
