@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from stores.disk import descriptors_below, overwrite, replace
 from unspool.core.model import Span
-from unspool.errors import InvalidRequestError, NotFoundError
+from unspool.errors import InvalidRequestError, NotFoundError, UnreachableError
 from unspool.stores import LocalStore, open_store
 from unspool.testing.stock import BYTES, Stock, listed, read, read_file
 from unspool.testing.storecontract import StoreContract
@@ -123,6 +124,26 @@ async def test_the_root_is_what_it_was_when_it_was_opened(tmp_path: Path) -> Non
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").write_bytes(b"new")
     assert (await read_file(store, "a"))[1] == b"old"
+    await store.aclose()
+
+
+async def test_a_root_that_was_removed_is_no_empty_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """If the directory is removed, its files are unavailable, even if another one has its path: no listing is empty."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a").write_bytes(b"old")
+    store = LocalStore(tmp_path / "root")
+    shutil.rmtree(tmp_path / "root")
+    (tmp_path / "root").mkdir()
+    for asking in (listed(store), store.stat("a"), store.open("a")):
+        with pytest.raises(UnreachableError, match="was removed: the server must be restarted"):
+            await asking
+    (small,) = await store.read_small(["a"], 10)
+    (span,) = await store.read_spans([("a", 0, 1)], 10)
+    assert isinstance(small, UnreachableError)
+    assert isinstance(span, UnreachableError)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'root'}, which is served, was removed: restart the server"
+    ]
     await store.aclose()
 
 

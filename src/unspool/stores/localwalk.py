@@ -13,6 +13,7 @@ Rule 3: a hidden file (`unspool.core.names.is_hidden`) is served only if the sto
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -21,9 +22,11 @@ from dataclasses import dataclass
 
 from unspool.core.names import is_hidden
 from unspool.core.reserved import is_reserved
-from unspool.errors import NotFoundError, OutsideRootError
+from unspool.errors import NotFoundError, OutsideRootError, UnreachableError
 from unspool.stores.oserrors import mapped
 from unspool.stores.threads import Use
+
+log = logging.getLogger("unspool.stores")
 
 _MAX_LINKS = 40
 """Most symbolic links followed for one name, as on Linux."""
@@ -51,7 +54,8 @@ class Root:
     """The directory that is served. Call its methods from worker threads, except `close`.
 
     Args:
-        path: the directory. It is opened at once, so moving or replacing the path later has no effect.
+        path: the directory. It is opened at once, so moving or replacing the path later has no effect. If it is removed, no
+            name can be walked.
         hidden: whether hidden files are served.
 
     Raises:
@@ -60,7 +64,10 @@ class Root:
 
     def __init__(self, path: str, *, hidden: bool) -> None:
         self._hidden = hidden
+        self._path = path
         self._descriptor = open_root(path)
+        self._has_links = self._links() > 0  # some FUSE file systems count none
+        self._told = False
         self._use = Use(lambda: os.close(self._descriptor))
 
     def close(self) -> None:
@@ -76,14 +83,32 @@ class Root:
         if not self.shows(name):
             raise NotFoundError(f"{name}: is not served: part of the name begins with a dot", name=name)
 
+    def _links(self) -> int:
+        return os.fstat(self._descriptor).st_nlink
+
+    def _check_there(self, name: str) -> None:
+        """Raise UnreachableError if the directory was removed: it looks empty, so every file would seem not to exist."""
+        if not self._has_links or self._links():
+            return
+        if not self._told:
+            self._told = True
+            log.error("%s, which is served, was removed: restart the server", self._path)
+        about = f"{name}: " if name else ""
+        raise UnreachableError(f"{about}the directory that is served was removed: the server must be restarted", name=name)
+
     @contextmanager
     def walk(self, name: str, parts: tuple[str, ...]) -> Iterator[Found]:
         """Find the file or directory that a name leads to, following links that stay below the root.
 
         Yields the descriptor of its directory, valid inside the `with`, and its name there, which is not a link.
+
+        Raises:
+            UnreachableError: the root was removed.
+            NotFoundError, OutsideRootError, OSError: the name leads nowhere, or out of the root.
         """
         self.check_shown(name)
         with self._use:
+            self._check_there(name)
             opened = [os.dup(self._descriptor)]  # the directories from the root down to where the walk is
         todo = list(reversed(parts))
         links = 0
