@@ -50,7 +50,10 @@ def test_it_says_what_the_next_run_does(served: Served, tmp_path: Path, record: 
     assert done.code == 0
     assert everything(tmp_path) == before
     assert planned(done.lines) == {"hello.txt": 13, "sub/deeper/leaf": 4}
-    assert done.complaint == "would fetch 2 files, 17 B; 3 already here"
+    assert done.err.splitlines() == [
+        "would fetch 2 files, 17 B; 3 already here",
+        "1 name was left out: 1 link that leads outside (-v names them)",
+    ]
     real = unspool("get", "--json", *arguments, cwd=tmp_path)
     result = json.loads(real.out)
     assert (result["fetched"], result["kept"]) == (2, 3)
@@ -63,7 +66,7 @@ def test_json_is_an_object_a_file_and_one_of_totals(served: Served, tmp_path: Pa
     assert {one["url"]: one["size"] for one in files} == {
         served.url(name): len(data) for name, data in served.files.items() if name.startswith("sub/")
     }
-    assert totals == {"files": 2, "size": sum(one["size"] for one in files), "kept": 0, "failed": 0}
+    assert totals == {"files": 2, "size": sum(one["size"] for one in files), "kept": 0, "failed": 0, "omitted": []}
     assert done.err == ""
 
 

@@ -147,6 +147,39 @@ def test_the_same_command_goes_on_after_a_kill(here: Path, root: Path, server: S
     assert not [one for one in staged.glob("*") if one.stat().st_size > 1 << 20]
 
 
+def test_dotfiles_that_the_server_does_not_take_are_left_out(here: Path, root: Path, server: Serving) -> None:
+    """They are said and counted, but are no failures, also with --dry-run and --json. With `serve --hidden` they are sent."""
+    tree = here / "dotted"
+    for name in (".env", ".git/config", "a/.hidden", "a/b", "c"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(name.encode())
+    dotfiles = [".env", ".git/config", "a/.hidden"]
+    said = "3 names were left out: 3 dotfiles, which the server does not take"
+    url = f"{server.address}/dotted"
+    planned = put(here, "-rn", "dotted", url)
+    assert (planned.code, sorted(line.split()[1] for line in planned.lines)) == (0, ["dotted/a/b", "dotted/c"])
+    assert planned.err.splitlines() == ["would send 2 files, 4 B; 0 already there", f"{said} (-v names them)"]
+    totals = json.loads(put(here, "-rn", "--json", "dotted", url).lines[-1])
+    assert sorted(one["name"] for one in totals["omitted"]) == dotfiles
+    done = put(here, "-rv", "dotted", url)
+    assert done.code == 0, done.err
+    first, *named, last = done.err.splitlines()
+    assert first.endswith(": 2 sent, 0 already there, every file verified")
+    assert sorted(named) == [f"left out: {name} (dotfile, which the server does not take)" for name in dotfiles]
+    assert last == said
+    result = json.loads(put(here, "-r", "--json", "dotted", url).out)
+    assert (result["files"], result["kept"], result["failed"]) == (2, 2, 0)
+    assert sorted((one["reason"], one["name"]) for one in result["omitted"]) == [("HIDDEN", name) for name in dotfiles]
+    some = put(here, "-r", "--exclude", ".*", "--exclude", ".git/", "dotted", url)
+    assert "left out" not in some.err
+    assert put(here, "-r", "dotted", f"{server.address}/.dotted").code == 10  # whoever names a dot means it
+    with serving(root, here / "hidden.log", "--write", "--hidden") as other:
+        done = put(here, "-r", "dotted", f"{other.address}/dotted")
+        assert "3 sent, 2 already there" in done.err
+        assert "left out" not in done.err
+    assert (root / "dotted/.git/config").read_bytes() == b".git/config"
+
+
 def test_a_tree_is_uploaded_and_then_skipped(here: Path, root: Path, server: Serving) -> None:
     """With -r all files below the directory; the second run sends nothing, and says what was left out."""
     tree = here / "tree"

@@ -74,6 +74,11 @@ def test_a_dry_run_deletes_nothing(server: Serving, files: Path) -> None:
 def test_a_tree_is_deleted(server: Serving, files: Path) -> None:
     """All files below the prefix; directories and what the server does not list stay, and are said."""
     (files / "dir/link").symlink_to("nowhere")
+    planned = rm(server, "-rnv", ":/dir")
+    assert planned.err.splitlines()[1:] == [
+        "left out: dir/link (link that leads nowhere)",
+        "1 name was left out: 1 link that leads nowhere",
+    ]
     done = rm(server, "-rv", ":/dir")
     assert done.code == 0
     lines = done.err.splitlines()

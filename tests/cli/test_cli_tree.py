@@ -255,7 +255,7 @@ OMITTED = {
 COUNTS = "1 link that leads outside", "1 link to a directory", "1 special file", "1 name that cannot be asked for"
 
 
-@pytest.mark.parametrize("command", ["ls", "ls -r", "get -r"])
+@pytest.mark.parametrize("command", ["ls", "ls -r", "get -r", "get -rn"])
 def test_what_is_left_out_is_told(tmp_path: Path, command: str) -> None:
     """Omissions are counted in one line on standard error, named with -v, in --json too, and are neither fetched nor listed."""
     root = tmp_path / "root"
@@ -266,7 +266,7 @@ def test_what_is_left_out_is_told(tmp_path: Path, command: str) -> None:
     os.mkfifo(root / "pipe")
     (root / "a\\b").touch()
     with serving(root, tmp_path / "log") as server:
-        rest = [server.address, tmp_path / "here"] if command == "get -r" else [server.address]
+        rest = [server.address, tmp_path / "here"] if command.startswith("get") else [server.address]
         short = unspool(*command.split(), *rest)
         long = unspool(*command.split(), "-v", *rest)
         as_json = unspool(*command.split(), "--json", *rest)
@@ -282,7 +282,7 @@ def test_what_is_left_out_is_told(tmp_path: Path, command: str) -> None:
     assert "(-v names them)" not in long.err
     assert (as_json.err, quiet.err) == ("", "")
     objects = [json.loads(line) for line in as_json.lines]
-    omitted = objects[0]["omitted"] if command == "get -r" else [one["omitted"] for one in objects if "omitted" in one]
+    omitted = objects[-1]["omitted"] if command.startswith("get") else [one["omitted"] for one in objects if "omitted" in one]
     assert {one["name"]: one["count"] for one in omitted} == dict.fromkeys(OMITTED, 1)
     assert here(tmp_path / "here") == {"file": b"x"}
 

@@ -22,6 +22,7 @@ from unspool.core.retry import RetryPolicy
 from unspool.core.uploading import NewFile, WrittenFile
 from unspool.errors import (
     AlreadyExistsError,
+    InvalidNameError,
     LocalFileError,
     NoSpaceError,
     OverloadedError,
@@ -292,6 +293,50 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         ("SPECIAL", "pipe"),
     ]
     assert not walk.some()
+
+
+class _Asked(UploadTransport):
+    """Answers whoever asks whether a hidden name is taken.
+
+    Attributes:
+        refusal: the answer.
+        asked: the names.
+    """
+
+    refusal: UnspoolError | None = None
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.asked: list[str] = []
+
+    async def abandon_upload(self, upload_id: bytes, name: str) -> None:
+        """See `WritingTransport.abandon_upload`."""
+        self.asked.append(name)
+        if self.refusal is not None:
+            raise self.refusal
+
+
+async def test_the_server_is_asked_once_whether_it_takes_dotfiles(tmp_path: Path) -> None:
+    """Only if there are any, and before a byte of them is sent. A server that does not say so is tried with the files."""
+    lab = Lab(tmp_path)
+    lab.transport = asked = _Asked(lab.store, "", block_size=MIB, segment=MIB, clock=lab.clock)
+    await lab.put()
+    assert asked.asked == []
+    for number in range(2000):
+        lab.write(f"many/.{number}", b"x")
+    asked.refusal = InvalidNameError("would not be served")
+    result = await lab.put()
+    assert len(asked.asked) == 1
+    assert (result.failed, result.sent, sum(one.count for one in result.omitted)) == (0, 0, 2000)
+    assert {one.reason for one in result.omitted} == {"HIDDEN"}
+    for refusal in (None, UnsupportedError("no such call"), PermissionDeniedError("may not")):
+        lab.write("many/.new", b"y")
+        asked.refusal = refusal
+        result = await lab.put(filters=[("include", ".new")])
+        assert (result.sent + result.kept, result.omitted) == (1, ())
+    asked.refusal = UnreachableError("gone")
+    with pytest.raises(UnreachableError):
+        await lab.put()
 
 
 def test_a_directory_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as jsons
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from unspool.cli.advice import with_flags
+from unspool.cli.jsonresults import describe_omission
+from unspool.cli.omissions import echo_omissions
 from unspool.cli.output import in_short, printable
 from unspool.cli.putcommand import STANDARD_INPUT, Source
 from unspool.cli.targets import Target
@@ -21,7 +23,8 @@ from unspool.client.client import Client
 from unspool.core.address import Address
 from unspool.core.condition import check_present
 from unspool.core.counted import counted
-from unspool.core.model import FileInfo
+from unspool.core.model import FileInfo, Omission
+from unspool.core.omissions import Omissions
 from unspool.errors import (
     AccessError,
     IncompleteTreeError,
@@ -36,21 +39,28 @@ if TYPE_CHECKING:
     from unspool.core.filters import Filter
 
 
+_MOST_NAMES = 1000
+"""Names left out that are named, as in the result of a tree."""
+
+
 class Plan:
     """The files that `get` would fetch, `put` would send, or `rm` would delete, printed as they become known.
 
     Args:
         quiet: print no totals.
         json: print objects, one a line, the last one with the totals.
+        verbose: name what is left out.
         verb: what would be done with the files.
         place: where those are that are complete; "" if there can be none.
     """
 
-    def __init__(self, *, quiet: bool, json: bool, verb: str = "fetch", place: str = "here") -> None:
+    def __init__(self, *, quiet: bool, json: bool, verbose: bool = False, verb: str = "fetch", place: str = "here") -> None:
         self._verb = verb
         self._place = place
         self._quiet = quiet
         self._json = json
+        self._verbose = verbose
+        self._omissions = Omissions(_MOST_NAMES)
         self._files = self._size = self._kept = self._failed = 0
 
     def fetch(self, target: str, info: FileInfo) -> None:
@@ -66,6 +76,11 @@ class Plan:
         """Count files that are already here."""
         self._kept += count
 
+    def omit(self, omitted: Iterable[Omission]) -> None:
+        """Count names that are left out."""
+        for omission in omitted:
+            self._omissions.add(omission)
+
     def fail(self, name: str, error: UnspoolError) -> None:
         """Print and count a file that would fail."""
         self._failed += 1
@@ -76,12 +91,15 @@ class Plan:
     def end(self) -> None:
         """Print the totals. Raises IncompleteTreeError if any file would fail."""
         if self._json:
-            click.echo(jsons.dumps({"files": self._files, "size": self._size, "kept": self._kept, "failed": self._failed}))
+            totals = {"files": self._files, "size": self._size, "kept": self._kept, "failed": self._failed}
+            omitted = [describe_omission(omission) for omission in self._omissions.as_tuple()]
+            click.echo(jsons.dumps(totals | {"omitted": omitted}))
         elif not self._quiet:
             failed = f", {self._failed} would fail" if self._failed else ""
             files = f"{counted(self._files, 'file')}, {say_bytes(self._size)}"
             kept = f"; {self._kept} already {self._place}" if self._place else ""
             click.echo(f"would {self._verb} {files}{kept}{failed}", err=True)
+            echo_omissions(self._omissions.as_tuple(), verbose=self._verbose)
         if self._failed:
             raise IncompleteTreeError(f"{counted(self._failed, 'file')} would fail")
 
@@ -103,6 +121,7 @@ async def plan_tree(
         for failure in page.failures:
             plan.fail(failure.name, failure.error)
         plan.keep(page.kept)
+        plan.omit(page.omitted)
     plan.end()
 
 
@@ -159,6 +178,7 @@ async def plan_upload_tree(
         for failure in page.failures:
             plan.fail(failure.name, failure.error)
         plan.keep(page.kept)
+        plan.omit(page.omitted)
     plan.end()
 
 
@@ -168,6 +188,7 @@ async def plan_deletion(client: Client, address: Address, revision: str | None, 
         async for page in client.pages(address.name, recursive=True):
             for info in page.files:
                 plan.fetch(address.target, info)
+            plan.omit(page.omitted)
         return
     plan.fetch(address.target, check_present(address.name, revision, await client.stat(address.name)))
 

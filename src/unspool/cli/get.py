@@ -170,7 +170,7 @@ async def get(
                 directory = _directory(address.name, dest)
                 kept = record or not no_record
                 if dry_run:
-                    plan = Plan(quiet=quiet, json=json)
+                    plan = Plan(quiet=quiet, json=json, verbose=verbose)
                     await plan_tree(client, address, directory, filters, record=kept, checksum=checksum, plan=plan)
                 else:
                     fetch = partial(client.get_tree, filters=filters, record=kept, checksum=checksum)

@@ -18,6 +18,7 @@ _WORDS = {
     "NAME": ("name that cannot be asked for", "names that cannot be asked for"),
     "RESERVED": ("file of unspool's own", "files of unspool's own"),
     "REFUSED": ("directory that the server may not read", "directories that the server may not read"),
+    "HIDDEN": ("dotfile, which the server does not take", "dotfiles, which the server does not take"),
     "OTHER": ("for another reason", "for other reasons"),
 }
 

@@ -115,7 +115,7 @@ async def put(
         if recursive and dry_run:
             from unspool.cli.dryrun import Plan, plan_upload_tree  # noqa: PLC0415
 
-            plan = Plan(quiet=quiet, json=json, verb="send", place="there")
+            plan = Plan(quiet=quiet, json=json, verbose=verbose, verb="send", place="there")
             await plan_upload_tree(client, sources[0], address, filters, checksum=checksum, plan=plan)
         elif recursive:
             from unspool.cli.puttree import put_tree  # noqa: PLC0415

@@ -90,7 +90,7 @@ async def rm(
     if dry_run:
         from unspool.cli.dryrun import Plan  # noqa: PLC0415
 
-        plan = Plan(quiet=quiet, json=json, verb="delete", place="")
+        plan = Plan(quiet=quiet, json=json, verbose=verbose, verb="delete", place="")
     failed: list[UnspoolError] = []
     for address in addresses:
         async with Client(address.target, options=options, **security) as client:

@@ -25,6 +25,7 @@ upload.py         one file to a server; uploadstream.py: one attempt at that; ma
 storages.py       which of several servers a file may be written to
 writing.py        a file that is uploaded while a program writes it; feed.py: its bytes on their way
 puttree.py        all files below a directory; putbatch.py: many small ones over one stream
+hiddennames.py    which of them the server would not take
 deleting.py       a file, or all below a prefix, deleted
 running.py        which calls a server is answering
 """

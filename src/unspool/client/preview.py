@@ -49,4 +49,5 @@ async def preview_tree(
                     async for page in pages:
                         attempt.final = True  # a retry would yield this page again
                         looked = await asyncio.to_thread(place.look, filters.select(page.files, below(prefix)))
-                        yield TreePreviewPage(tuple(one.info for one in looked.wanted), looked.kept, tuple(looked.failures))
+                        wanted = tuple(one.info for one in looked.wanted)
+                        yield TreePreviewPage(wanted, looked.kept, tuple(looked.failures), page.omitted)

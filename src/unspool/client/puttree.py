@@ -24,6 +24,7 @@ from typing import TypeAlias
 from unspool.client.batchedchecksums import add_checksums
 from unspool.client.endings import ENDS_UPLOADS
 from unspool.client.events import Observer
+from unspool.client.hiddennames import HiddenNames
 from unspool.client.material import Material
 from unspool.client.putbatch import SMALL, Batch
 from unspool.client.puttally import PutTally
@@ -37,7 +38,7 @@ from unspool.client.upload import Upload
 from unspool.client.verify import stat, with_checksum
 from unspool.client.writeresults import PutTreeResult
 from unspool.core.filters import Filters
-from unspool.core.model import FileInfo, ListRequest
+from unspool.core.model import FileInfo, ListRequest, Omission
 from unspool.core.tree import below
 from unspool.core.uploadid import upload_id
 from unspool.core.uploading import Condition
@@ -55,7 +56,7 @@ from unspool.local.disk import Disk
 from unspool.local.listed import Listed
 from unspool.local.outcome import Failure
 from unspool.local.source import FileSource
-from unspool.local.walk import FoundFile, Walk
+from unspool.local.walk import FoundFile, Walk, Walked
 from unspool.options import MIB, TransferOptions
 
 _BATCH_FILES = 1000
@@ -114,6 +115,7 @@ class PutTree:
         self._listed: Listed | None = None
         self._one_by_one = False  # the server has no batches
         self._listing = Transfer(seams, options, observer)
+        self._hidden = HiddenNames(self._below, self._listing)
         self._observer = observer
         self._tally = PutTally(observer, self._listing.id)
 
@@ -163,7 +165,8 @@ class PutTree:
         size = 0
         while found := await self._disk.do(walk.some):
             self._tally.find(found)
-            chosen = [file for file in found.files if self._filters.accept(file.name)]
+            chosen, hidden = await self._chosen(found)
+            self._tally.omit(hidden)
             self._tally.list(chosen)
             for file, there, needed in await self._needs_of(chosen):
                 if needed is SendNeed.NOTHING:
@@ -186,6 +189,10 @@ class PutTree:
             await queue.put(batch)
         for _ in range(self._jobs):
             await queue.put(None)
+
+    async def _chosen(self, found: Walked) -> tuple[list[FoundFile], list[Omission]]:
+        """Return the files that are wanted, and those of them that the server does not take."""
+        return await self._hidden.divide([file for file in found.files if self._filters.accept(file.name)])
 
     async def _needs_of(self, files: list[FoundFile]) -> list[tuple[FoundFile, FileInfo | None, SendNeed]]:
         """Return files with what the server has at their names, and what is to be done about them."""
@@ -226,7 +233,7 @@ class PutTree:
                 while found := await self._disk.do(walk.some):
                     wanted: list[FileInfo] = []
                     kept, failures = 0, list(found.failures)
-                    chosen = [file for file in found.files if self._filters.accept(file.name)]
+                    chosen, hidden = await self._chosen(found)
                     for file, there, needed in await self._needs_of(chosen):
                         try:
                             same = needed is SendNeed.NOTHING or (
@@ -239,7 +246,7 @@ class PutTree:
                             kept += 1
                         else:
                             wanted.append(FileInfo(self._below + file.name, file.size, ""))
-                    yield TreePreviewPage(tuple(wanted), kept, tuple(failures))
+                    yield TreePreviewPage(tuple(wanted), kept, tuple(failures), (*found.omitted, *hidden))
         finally:
             if self._listed is not None:
                 self._disk.submit(self._listed.close)

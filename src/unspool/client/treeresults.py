@@ -91,8 +91,10 @@ class TreePreviewPage:
         wanted: files that would be fetched or sent. An unfinished file of an earlier run counts with its whole size.
         kept: number of files that are already here, or at the server.
         failures: files that could not be written to the destination in its present state, or read here.
+        omitted: names that the server omits, or would be left out of the upload, as in a listing.
     """
 
     wanted: tuple[FileInfo, ...]
     kept: int
     failures: tuple[Failure, ...]
+    omitted: tuple[Omission, ...] = ()

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 from unspool.core.model import Omission
 
 Reason: TypeAlias = Literal[
-    "LINK_OUTSIDE", "LINK_NOWHERE", "LINK_TO_DIRECTORY", "SPECIAL", "NAME", "RESERVED", "REFUSED", "OTHER"
+    "LINK_OUTSIDE", "LINK_NOWHERE", "LINK_TO_DIRECTORY", "SPECIAL", "NAME", "RESERVED", "REFUSED", "HIDDEN", "OTHER"
 ]
 """Why a name is left out; PROTOCOL.md says what each means."""
 
