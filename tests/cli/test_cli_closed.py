@@ -49,6 +49,28 @@ def test_bytes_that_can_go_nowhere_are_an_error(tmp_path: Path, command: str) ->
     assert done.stderr.decode() == "unspool: standard output: is closed; nothing can be written to it\n"
 
 
+@pytest.mark.parametrize("command", ["ls", "stat --json", "verify", "get --json"])
+def test_a_result_that_can_go_nowhere_is_an_error(tmp_path: Path, command: str) -> None:
+    """The same for commands that print text: exit code 0 would say that somebody was told."""
+    (tmp_path / "root").mkdir()
+    file = tmp_path / "root" / "a"
+    file.write_bytes(b"hello")
+    name, *options = command.split()
+    more = {"verify": [str(file)], "get": [str(tmp_path / "out")]}
+    with serving(tmp_path / "root", tmp_path / "log") as server:
+        done = run([name, *options, f"{server.address}/a", *more.get(name, [])], ">&-")
+    assert done.returncode == 8
+    assert done.stderr.decode() == "unspool: standard output: is closed; nothing can be written to it\n"
+
+
+def test_an_error_that_can_go_nowhere_as_json_is_told_once(tmp_path: Path) -> None:
+    """With `--json` the exit code and the line of an error are the same, though the object goes nowhere."""
+    with free_port() as port:
+        done = run(["get", "--json", f"127.0.0.1:{port}/a", str(tmp_path / "out")], ">&-")
+    assert done.returncode == 7
+    assert done.stderr.decode().count("\n") == 1
+
+
 @pytest.mark.parametrize("closed", CLOSED)
 def test_a_server_that_cannot_listen_says_so_by_its_exit_code(tmp_path: Path, closed: str) -> None:
     """`serve` behaves as with open descriptors: for an address that is not of this machine, exit 2."""

@@ -14,7 +14,7 @@ import click
 
 from unspool.cli.advice import advice
 from unspool.cli.exits import BUG, HUNG_UP, INTERRUPTED, TERMINATED
-from unspool.cli.output import end_quietly, in_short, printable
+from unspool.cli.output import ClosedOutput, end_quietly, in_short, is_output_open, printable
 from unspool.core.oserrors import reason_of
 from unspool.core.value import value
 from unspool.errors import IncompleteTreeError, LocalFileError, UnspoolError
@@ -47,6 +47,8 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         ended_by: list[signal.Signals] = []
         try:
             fill_standard()
+            if sys.stdout is None:
+                sys.stdout = ClosedOutput()
             raise_limit()
             keep_freed_memory()
             gc.freeze()  # what is imported stays: collections need not look at it (30,000 objects of 52,000 for a `get`)
@@ -132,7 +134,7 @@ class _Failing:
                 click.echo(in_short(text), err=True)
         click.echo(f"unspool: {printable(message)}", err=True)
         # The JSON result of a tree already contains its failures.
-        if self.json and reason != IncompleteTreeError.reason and sys.stdout is not None:
+        if self.json and reason != IncompleteTreeError.reason and is_output_open():
             import json  # noqa: PLC0415
 
             click.echo(json.dumps({"error": message, "reason": reason, "exit_code": code}), err=self.elsewhere)

@@ -35,7 +35,7 @@ _PER_STREAM = 2
 def fill_standard() -> None:
     """Open /dev/null in place of closed standard descriptors. Otherwise the next file opened would get such a number.
 
-    If standard output was closed, `sys.stdout` stays None, so that commands can report it. Standard error is discarded.
+    If standard output was closed, `sys.stdout` stays None, so that it can be reported. Standard error is discarded.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < _STANDARD:
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no keywords

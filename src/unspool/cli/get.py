@@ -186,7 +186,7 @@ async def _get_file(client: Client, address: Address, dest: str | None, *, quiet
 
     destination = binary_output() if dest == "-" else dest or "."
     # Data and progress would mix on a terminal that shows both.
-    mixed = dest == "-" and sys.stdout is not None and sys.stdout.isatty()
+    mixed = dest == "-" and sys.stdout.isatty()
     with progress(address.name, quiet=quiet or json or mixed) as observer:
         result = await client.get(address.name, destination, observers=[observer])
     if dest == "-":

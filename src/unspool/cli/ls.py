@@ -73,7 +73,7 @@ async def ls(
     check_filters(filters, recursive=recursive)
     chosen = Filters(filters)
     address = parse_address(url)
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    on_terminal = sys.stdout.isatty()
     lines: Lines = JsonLines() if json else TextLines(long=long_, human=human, sort=on_terminal)
     omissions = Omissions(0)
     async with Client(

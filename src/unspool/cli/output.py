@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import BinaryIO, NoReturn
+
+import click
 
 from unspool.cli.exits import NOBODY_READS
 from unspool.core.abridged import abridged
@@ -22,11 +25,30 @@ def in_short(text: str) -> str:
     return abridged(printable(abridged(text)))
 
 
+class ClosedOutput(io.TextIOBase):
+    """Stands for a standard output that was closed when the command began: what is written to it is an error, not lost."""
+
+    def write(self, _: str, /) -> NoReturn:
+        """Raise LocalFileError."""
+        raise LocalFileError("standard output: is closed; nothing can be written to it")
+
+
 def binary_output() -> BinaryIO:
     """Return standard output as a binary file. Raises LocalFileError if it was closed when the command began."""
-    if sys.stdout is None:
-        raise LocalFileError("standard output: is closed; nothing can be written to it")
+    if isinstance(sys.stdout, ClosedOutput):
+        sys.stdout.write("")
     return sys.stdout.buffer
+
+
+def is_output_open() -> bool:
+    """Whether anything can be printed."""
+    return sys.stdout is not None and not isinstance(sys.stdout, ClosedOutput)
+
+
+def announce(line: str) -> None:
+    """Print a line of a server, which serves also if nobody can read that."""
+    if is_output_open():
+        click.echo(f"unspool: {line}")
 
 
 def end_quietly() -> NoReturn:

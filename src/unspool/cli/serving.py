@@ -17,14 +17,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import click
-
 from unspool.access.auditfile import descriptor_of
 from unspool.cli import signals
 from unspool.cli.descriptors import affordable, free
 from unspool.cli.exits import DONE
 from unspool.cli.logs import set_up_log
-from unspool.cli.output import printable
+from unspool.cli.output import announce, printable
 from unspool.cli.settings import Settings
 from unspool.cli.systemd import Notifier, notifier
 from unspool.cli.watching import say_metrics, watched_by_parent, watching_alone, watching_workers
@@ -257,5 +255,5 @@ def _stopped_by_signals(reload: Callable[[], None] | None) -> asyncio.Event:
 
 def _say_ready(root: str, addresses: Sequence[str], manager: Notifier) -> None:
     said = printable(f"serving {root} on {', '.join(addresses)}")
-    click.echo(f"unspool: {said}")
+    announce(said)
     manager.ready(said)

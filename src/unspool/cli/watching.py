@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
+from unspool.cli.output import announce
 from unspool.core.address import HostPort, parse_listen
 from unspool.core.extras import extra
 from unspool.errors import InvalidRequestError
@@ -124,7 +123,7 @@ async def watched_by_parent(metrics: str | None) -> AsyncIterator[Counts | None]
 def say_metrics(url: str | None) -> None:
     """Print where the metrics are, if anywhere."""
     if url is not None:
-        click.echo(f"unspool: metrics on {url}")
+        announce(f"metrics on {url}")
 
 
 def parse_metrics_address(text: str) -> HostPort:
