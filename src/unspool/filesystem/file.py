@@ -56,12 +56,12 @@ class UnspoolFile(AbstractBufferedFile):
             )
         self._details = details
         self._revision = info.revision
+        self._exact = cache_type != "none"  # the cache "all" reads at once
         kwargs["revision"] = info.revision  # for the copy in another process
         super().__init__(
             fs, path, "rb", block_size=block_size, cache_type=cache_type, cache_options=cache_options, size=info.size, **kwargs
         )
         self._ahead = Ahead(self._fetch, info.size, self.blocksize)
-        self._exact = cache_type != "none"
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         end = min(end, self.size)

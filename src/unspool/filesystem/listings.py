@@ -34,6 +34,12 @@ class Listings(AsyncFileSystem):
             await self._first_page(path)  # is there a server?
         return directory(path)
 
+    async def _isfile(self, path: str) -> bool:
+        try:
+            return str((await self._info(path))["type"]) == "file"
+        except NotFoundError:  # fsspec would say of any error that there is no file
+            return False
+
     async def _isdir(self, path: str) -> bool:
         path = self._strip_protocol(path)
         try:
