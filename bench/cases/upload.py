@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from random import Random
 
 from bench import plots, report, servers
 from bench.case import Case, Shown, chosen, random_file
-from bench.measure import CommandFailedError, Process, Sample, measure
+from bench.measure import CommandFailedError, Process, Sample, measure_output
 from bench.peer import Peer, program, unspool_get
 from bench.results import Results, in_turns, present
 from bench.servers import UNSPOOL
@@ -34,7 +35,7 @@ BIG = [
         "unspool put",
         (),
         servers.unspool("--write"),
-        lambda address, name, source: [*UNSPOOL, "put", "-q", "--no-resume", str(source), f"{address}/{name}"],
+        lambda address, name, source: [*UNSPOOL, "put", "--json", "--no-resume", str(source), f"{address}/{name}"],
     ),
     Peer(
         _CURL,
@@ -83,10 +84,15 @@ TREE = [
 
 
 def _put(command: Sequence[str], process: Process | None, target: Path, amount: float, *, again: bool) -> Sample:
-    """Measure one upload to a name that does not exist, or with `again` of what is there; check that it is there."""
+    """Measure one upload to a name that does not exist, or with `again` of what is there; check that it is there.
+
+    A client that prints its result must have succeeded at once: an upload that was retried is no measurement.
+    """
     if not again:
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-    sample = measure(command, process)
+    sample, said = measure_output(command, process)
+    if said.last and (attempts := json.loads(said.last)["attempts"]) != 1:
+        raise CommandFailedError(f"{command[0]}: took {attempts} attempts")
     if not target.exists():
         raise CommandFailedError(f"{command[0]}: nothing arrived")
     return replace(sample, amount=amount)

@@ -79,7 +79,8 @@ class Upload:
         self._condition = condition
         self._attributes = attributes
         self._path = path
-        self._looks = look
+        self._looks = look and material.source.size is not None
+        self._found: FileInfo | None = None
         self._started = transfer.seams.clock.monotonic()
         self._generation = 0
         self._sender = self._new_sender()
@@ -90,10 +91,9 @@ class Upload:
     async def run(self) -> PutResult:
         """Upload the file."""
         try:
-            found = await self._look()
             while True:
                 await self._attempts()
-                if await self._is_current(found):
+                if await self._is_current(self._found):
                     return await self._result()
                 if self._generation >= _MOST_GENERATIONS:
                     raise ProtocolError(f"{self._name}: the server says that it has committed it, and has another file there")
@@ -121,20 +121,17 @@ class Upload:
 
     # What the server has already
 
-    async def _look(self) -> FileInfo | None:
-        """Return what is at the name. If it has the size of the file, the file is summed: it may be the same."""
-        if self._material.source.size is None or not self._looks:
-            return None
-        found = await self._stat()
+    async def _look(self) -> None:
+        """Ask what is at the name, which may be nothing, or a secret. If it has the size of the file, the file is summed.
+
+        This is part of the first attempt, so that an upload that succeeds at once has made one.
+        """
+        with suppress(NotFoundError, AccessError):
+            self._found = await self._transfer.bounded(self._stat_there(), lambda: self._name)
+        self._looks = False
+        found = self._found
         if found is not None and found.size == self._material.source.size and not self._condition.absent:
             self._sender.crc32c = await self._material.checksum(found.size)
-        return found
-
-    async def _stat(self) -> FileInfo | None:
-        """Return what is at the name; None if there is nothing, or if we may not know."""
-        with suppress(NotFoundError, AccessError):
-            return await self._transfer.call(self._stat_there, self._name)
-        return None
 
     async def _stat_there(self) -> FileInfo:
         return await (await writable(self._transfer, self._name)).stat(self._name)
@@ -169,6 +166,8 @@ class Upload:
         async for attempt in self._transfer.attempts():
             before = self._sender.progress
             with attempt:
+                if self._looks:
+                    await self._look()
                 number = attempt.number
                 while not await self._exchange(number):
                     number = self._transfer.next_attempt()

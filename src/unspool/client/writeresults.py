@@ -23,7 +23,7 @@ class PutResult:
         crc32c: of the whole file.
         bytes_sent: bytes that this call sent; bytes sent twice count twice.
         resumed_from: bytes that the server had of an earlier call and that were used.
-        attempts: streams and calls begun.
+        attempts: how often it was tried to send the file, or to find that it is there already.
         restarts: how often bytes that the server had were discarded, because they are not those of the file.
         seconds: duration.
         already_there: whether the server had the file already, so that nothing was sent.

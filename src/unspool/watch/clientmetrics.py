@@ -24,7 +24,7 @@ CLIENT = (
     Described("unspool_client_transfers_ended_total", "counter", ("call", "outcome"), "Transfers that ended, by outcome."),
     Described("unspool_client_received_bytes_total", "counter", (), "Verified bytes that were received, when transfers end."),
     Described("unspool_client_sent_bytes_total", "counter", (), "Bytes of files that were sent, when transfers end."),
-    Described("unspool_client_attempts_total", "counter", (), "Calls that transfers made."),
+    Described("unspool_client_attempts_total", "counter", (), "Attempts that transfers made."),
     Described("unspool_client_retries_total", "counter", ("reason",), "Attempts that failed and were followed by another one."),
     Described("unspool_client_resumes_total", "counter", (), "Downloads that went on with bytes of an earlier run."),
     Described("unspool_client_restarts_total", "counter", ("reason",), "Downloads that began again from zero."),
