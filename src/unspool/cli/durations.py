@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    IntType = click.ParamType[int]
-else:
-    IntType = click.ParamType  # older ones are not generic
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -20,7 +14,7 @@ _LONGEST = 100 * 366 * 86_400
 """A hundred years: longer ones are typing errors."""
 
 
-class Duration(IntType):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """A number of seconds, written as a whole number and its unit: s, m, h, d or w."""
 
     name = "duration"

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    IntType = click.ParamType[int]
-else:
-    IntType = click.ParamType  # older ones are not generic
 
 _UNITS = "KMGT"
 
@@ -25,7 +19,7 @@ _MOST = (1 << 63) - 1
 """The largest number in the protocol: a signed 64-bit integer."""
 
 
-class Size(IntType):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """A number of bytes: a decimal number and an optional unit.
 
     K, M, G and T are powers of 1024, as in curl, wget and rclone; KiB, MiB, GiB and TiB are the same. Fractions of a byte are
