@@ -15,7 +15,6 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -161,12 +160,8 @@ class LocalIngester:
         waited = 0.0
         try:
             while True:
-                opening = self._threads.submit(lambda: self._with_errors(name, work))
                 try:
-                    return await asyncio.wrap_future(opening)
-                except asyncio.CancelledError:
-                    opening.add_done_callback(_close_unwanted)
-                    raise
+                    return await self._threads.open(lambda: self._with_errors(name, work), _close)
                 except BusyError:
                     if waited >= _PATIENCE:
                         said = f"{name}: another process of the server does not let go of this upload: try again"
@@ -361,8 +356,8 @@ class LocalIngester:
         self._targets.close()
 
 
-def _close_unwanted(opening: Future[UploadFile | FileInfo]) -> None:
-    if not opening.cancelled() and opening.exception() is None and isinstance(part := opening.result(), UploadFile):
+def _close(part: UploadFile | FileInfo) -> None:
+    if isinstance(part, UploadFile):
         part.close()
 
 

@@ -14,7 +14,6 @@ import logging
 import os
 import stat
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 
 from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Omission, Page
@@ -118,13 +117,7 @@ class LocalStore:
             self._kept.keep(file)
 
     async def _open_in_a_thread(self, name: str, parts: tuple[str, ...], revision: str | None) -> LocalFile:
-        opening = self._threads.submit(lambda: self._open_to_read(name, parts, revision))
-        try:
-            file = await asyncio.wrap_future(opening)
-        except asyncio.CancelledError:
-            # The thread may still open the file: close it then.
-            opening.add_done_callback(_close_unwanted)
-            raise
+        file = await self._threads.open(lambda: self._open_to_read(name, parts, revision), LocalFile.close)
         if self._contents is not None:
             try:
                 if not file.info.revision:
@@ -386,8 +379,3 @@ def open_url(
         if contents is not None:
             contents.close()
         raise
-
-
-def _close_unwanted(opening: Future[LocalFile]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()

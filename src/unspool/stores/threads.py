@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from unspool.errors import ServerError
@@ -80,6 +81,15 @@ class Threads:
         """Run the work in a thread and wait for its result."""
         return await asyncio.wrap_future(self.submit(work))
 
+    async def open(self, work: Callable[[], T], close: Callable[[T], object]) -> T:
+        """Run work that opens something, and wait for its result. If the caller is cancelled, `close` gets the result."""
+        opening = self.submit(work)
+        try:
+            return await asyncio.wrap_future(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(partial(_close_unwanted, close))  # the thread may still open it
+            raise
+
     def let_go(self, use: Use) -> None:
         """Call `use.end` in a thread, without waiting, because closing a file can take long."""
         try:
@@ -91,6 +101,11 @@ class Threads:
         """Refuse further work, without waiting. Submitted work is still done."""
         self._closed = True
         self._pool.shutdown(wait=False)
+
+
+def _close_unwanted(close: Callable[[T], object], opening: Future[T]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        close(opening.result())
 
 
 def _closed_error() -> ServerError:
