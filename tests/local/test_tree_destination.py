@@ -20,10 +20,10 @@ from unspool.core.model import Attributes, FileInfo
 from unspool.core.reserved import HOME, PART_SUFFIX
 from unspool.core.treerecord import decode_row
 from unspool.errors import BusyError, DestinationExistsError, LocalFileError
-from unspool.local import staging
+from unspool.local import outcome, staging
+from unspool.local.oserrors import ends_everything
 from unspool.local.outcome import Outcome, ReceivedFile, Wanted
 from unspool.local.record import Record
-from unspool.local.staging import ends_everything
 from unspool.local.tree import TreeDestination
 
 DATA = b"data"
@@ -506,7 +506,7 @@ def test_a_disk_that_is_full_from_the_start_keeps_nothing_open(tmp_path: Path, m
 
 def test_the_groups_bounds_are_those_documented() -> None:
     """A batch of the largest number of small files is one group."""
-    assert (staging._GROUP_FILES, staging._GROUP_BYTES, staging.GROUP_SECONDS) == (1000, 64 << 20, 2.0)
+    assert (staging._GROUP_FILES, staging._GROUP_BYTES, outcome.GROUP_SECONDS) == (1000, 64 << 20, 2.0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a process without rights is made by one that has them all")

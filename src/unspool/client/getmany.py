@@ -25,8 +25,8 @@ from unspool.client.tasks import JOBS, all_done
 from unspool.client.treeresults import TreeResult
 from unspool.core.address import Address
 from unspool.errors import LocalFileError, UnspoolError
+from unspool.local.oserrors import ends_everything
 from unspool.local.outcome import Outcome
-from unspool.local.staging import ends_everything
 from unspool.options import TransferOptions
 
 _MOST_SERVERS = 8

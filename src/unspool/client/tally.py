@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from unspool.client.events import Advanced, Event, FileFailed, Observer, Rechecked, Started, TreeAdvanced
-from unspool.client.results import Result
-from unspool.client.treeresults import TreeResult
 from unspool.core.model import Omission
 from unspool.core.omissions import Omissions
 from unspool.core.whole import Verified
 from unspool.errors import UnspoolError
 from unspool.local.outcome import Failure, Outcome, ReceivedFile
+
+if TYPE_CHECKING:
+    from unspool.client.results import Result
+    from unspool.client.treeresults import TreeResult
 
 _MOST_FAILURES = 1000
 """Failures and omitted names that a result keeps. The observer is notified of all failures."""
@@ -158,6 +161,8 @@ class TreeTally(TreeCounts):
 
     def result(self, prefix: str, path: str, seconds: float) -> TreeResult:
         """Return the result of the tree."""
+        from unspool.client.treeresults import TreeResult  # noqa: PLC0415 - loads in 2 ms, while the listing is on its way
+
         before = min(self._fetched_before, self._kept)
         return TreeResult(
             prefix=prefix,

@@ -22,18 +22,15 @@ from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from unspool.client.batches import FILES, SmallFile, fetch_batch
 from unspool.client.clock import Timer
-from unspool.client.download import download
 from unspool.client.endings import ENDS_ALL
 from unspool.client.events import Observer, Restarting
 from unspool.client.seams import Seams
 from unspool.client.tally import Relay, TreeTally
 from unspool.client.tasks import JOBS, all_done, workers
 from unspool.client.transfer import Transfer
-from unspool.client.treeresults import TreeResult
 from unspool.core.filters import Filters
 from unspool.core.model import FileInfo, ListRequest, Page
 from unspool.core.tree import below
@@ -44,10 +41,13 @@ from unspool.errors import (
     UnsupportedError,
 )
 from unspool.local.disk import Disk
-from unspool.local.outcome import Outcome, ReceivedFile, Wanted
-from unspool.local.staging import GROUP_SECONDS, ends_everything
-from unspool.local.tree import SMALL, TreeDestination
+from unspool.local.oserrors import ends_everything
+from unspool.local.outcome import GROUP_SECONDS, SMALL, Outcome, ReceivedFile, Wanted
 from unspool.options import MIB, TransferOptions
+
+if TYPE_CHECKING:
+    from unspool.client.treeresults import TreeResult
+    from unspool.local.tree import TreeDestination
 
 _BATCH_FILES = 1000
 """Most files of one batch: as many as a server accepts by default."""
@@ -97,15 +97,9 @@ class _Tree:
         self._seams = seams
         self._options = options
         self._observer = observer
-        self._destination = TreeDestination(
-            path,
-            prefix,
-            overwrite=options.overwrite,
-            resume=options.resume,
-            reread=checksum,
-            record=record,
-            source=seams.transport.source,
-        )
+        self._record = record
+        self._checksum = checksum
+        self._destination: TreeDestination | None = None  # until the listing has begun
         self._disk = Disk()
         self._jobs = options.jobs or JOBS
         self._listing = Transfer(seams, options, observer)
@@ -129,19 +123,28 @@ class _Tree:
                 if broken is not None:
                     raise broken
             attempt.progressed = self._tally.fetched > 0
-            if attempt.error is not None and self._destination.is_open:
+            if attempt.error is not None and self._is_open:
                 self._tally.again()
-                await self._disk.do(self._destination.begin_again)
+                await self._disk.do(self._there.begin_again)
 
     def close(self) -> None:
         """Name the complete files. Blocks until the disk is done, so that nothing is left running."""
         if self._timer is not None:
             self._timer.cancel()
         self._disk.close()
-        if self._destination.is_open:
+        if self._is_open:
             with suppress(LocalFileError):  # the first error is the one to report
-                self._destination.finish()
-            self._destination.close()
+                self._there.finish()
+            self._there.close()
+
+    @property
+    def _there(self) -> TreeDestination:
+        assert self._destination is not None
+        return self._destination
+
+    @property
+    def _is_open(self) -> bool:
+        return self._destination is not None and self._destination.is_open
 
     # The listing
 
@@ -153,8 +156,8 @@ class _Tree:
         await all_done([lister, *working])
         broken = lister.result()
         await self._wait_for_disk(None)
-        if self._destination.is_open:
-            self._add_outcome(await self._disk.do(self._destination.finish))
+        if self._is_open:
+            self._add_outcome(await self._disk.do(self._there.finish))
         while self._elsewhere:
             await self._fetch_large(self._elsewhere.pop(), self._seams)
         self._tally.notify()
@@ -168,6 +171,7 @@ class _Tree:
         async with aclosing(self._listing.pages(ListRequest(self._prefix, recursive=True))) as pages:
             coming = asyncio.create_task(self._next(pages))
             try:
+                await self._disk.do(self._load)
                 while True:
                     page, broken = await coming
                     if page is None:
@@ -175,10 +179,10 @@ class _Tree:
                     await self._open_once()
                     self._tally.omit(page.omitted)
                     chosen = self._filters.select(page.files, below(self._prefix))
-                    looked = await self._disk.do(partial(self._destination.look, map(self._as_kept, chosen)))
+                    looked = await self._disk.do(partial(self._there.look, map(self._as_kept, chosen)))
                     self._add_outcome(looked)
                     if page.prefixes and not self._filters:
-                        self._add_outcome(await self._disk.do(partial(self._destination.make_directories, page.prefixes)))
+                        self._add_outcome(await self._disk.do(partial(self._there.make_directories, page.prefixes)))
                     # One page ahead of the workers, so that the totals are known before the last page's files are here.
                     coming = asyncio.create_task(self._next(pages))
                     for wanted in looked.wanted:
@@ -221,9 +225,25 @@ class _Tree:
             self._tally.complete()
         return page, None
 
+    def _load(self) -> None:
+        """Load what the files need, in the disk's thread: the first page is on its way meanwhile. Takes 5 ms."""
+        from unspool.client import batches, treeresults  # noqa: PLC0415, F401 - as the docstring says
+        from unspool.local.tree import TreeDestination  # noqa: PLC0415
+
+        if self._destination is None:
+            self._destination = TreeDestination(
+                self._path,
+                self._prefix,
+                overwrite=self._options.overwrite,
+                resume=self._options.resume,
+                reread=self._checksum,
+                record=self._record,
+                source=self._seams.transport.source,
+            )
+
     async def _open_once(self) -> None:
-        if not self._destination.is_open:
-            await self._disk.do(self._destination.open)
+        if not self._is_open:
+            await self._disk.do(self._there.open)
 
     # The workers
 
@@ -235,6 +255,8 @@ class _Tree:
 
     async def _fetch_small(self, work: _Work, seams: Seams) -> None:
         """Fetch a batch. If the server does not support batches or refuses this one, fetch the remaining files one by one."""
+        from unspool.client.batches import FILES, fetch_batch  # noqa: PLC0415 - see `_load`
+
         left = {id(one): one for one in work}
         fetch_again: list[Wanted] = []
         if not self._one_by_one:
@@ -266,6 +288,8 @@ class _Tree:
 
     async def _fetch_alone(self, wanted: Wanted, seams: Seams, fetch_again: list[Wanted]) -> None:
         """Fetch a small file with its own stream."""
+        from unspool.client.batches import SmallFile  # noqa: PLC0415 - see `_load`
+
         transfer = Transfer(seams, self._options, self._observer)
         small = SmallFile(wanted, transfer.id)
         try:
@@ -285,11 +309,13 @@ class _Tree:
 
     async def _fetch_large(self, wanted: Wanted, seams: Seams) -> None:
         """Fetch a file with its own download: a large one, or one that changed since it was listed."""
+        from unspool.client.download import download  # noqa: PLC0415 - loads in 5 ms, and many trees have no large file
+
         name = wanted.info.name
         # If the number of streams is given, this download is one of them.
         options = self._options if self._options.jobs is None else replace(self._options, jobs=1)
         try:
-            destination = await self._disk.open(partial(self._destination.open_file, wanted))
+            destination = await self._disk.open(partial(self._there.open_file, wanted))
             with closing(destination):
                 result = await download(name, lambda: destination, seams, options, Relay(name, self._tally, self._observer))
         except UnspoolError as error:
@@ -297,7 +323,7 @@ class _Tree:
                 raise
             self._tally.fail(name, error)
         else:
-            await self._disk.do(partial(self._destination.record_file, wanted, result.revision, result.crc32c))
+            await self._disk.do(partial(self._there.record_file, wanted, result.revision, result.crc32c))
             self._tally.add_download(result)
         finally:
             self._tally.forget(name)
@@ -326,12 +352,12 @@ class _Tree:
         self._tally.add_arrived(arrived)
         if self._timer is None:
             self._timer = self._seams.clock.call_later(GROUP_SECONDS, self._name_in_time)
-        return self._disk.submit(partial(self._destination.write, arrived))
+        return self._disk.submit(partial(self._there.write, arrived))
 
     def _name_in_time(self) -> None:
         """Give names to files that would otherwise wait too long for a full group."""
         self._timer = None
-        self._naming.append(self._disk.submit(self._destination.name_staged))
+        self._naming.append(self._disk.submit(self._there.name_staged))
 
     async def _wait_for_disk(self, writing: Future[Outcome] | None) -> None:
         """Wait for the calls in the disk's thread, and add their outcomes."""

@@ -32,10 +32,9 @@ from unspool.core.tree import below
 from unspool.errors import FileChangedError, FileMismatchError, LocalFileError, UnspoolError
 from unspool.local.copy import LocalCopy
 from unspool.local.disk import Disk
-from unspool.local.outcome import Outcome
+from unspool.local.outcome import SMALL, Outcome
 from unspool.local.preview import Seen, TreePreview
 from unspool.local.spool import ListingSpool
-from unspool.local.tree import SMALL
 from unspool.options import TransferOptions
 
 _WAITING = 500

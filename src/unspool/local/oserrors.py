@@ -11,6 +11,9 @@ from unspool.core.oserrors import local_file_error, reason_of
 from unspool.errors import LocalFileError, UnspoolError
 from unspool.local.entries import is_no_name
 
+FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""Errors that every other file would get as well."""
+
 
 @contextmanager
 def mapped(path: Path, *but: type[OSError]) -> Iterator[None]:
@@ -42,6 +45,11 @@ def local_error(error: OSError, path: Path) -> LocalFileError:
         case _:
             hint = reason_of(error)
     return local_file_error(f"{path}: {hint}", error)
+
+
+def ends_everything(error: LocalFileError) -> bool:
+    """Whether every other file would get this error as well."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in FATAL
 
 
 def unreadable(path: str | Path, error: OSError) -> LocalFileError:

@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from unspool.core.model import Bytes, FileInfo
 from unspool.core.tree import RelativePath
 from unspool.errors import UnspoolError
+from unspool.options import MIB
+
+SMALL = MIB
+"""Bytes up to which a file is fetched with others: one block. A larger one is worth a part file and a journal of its own."""
+
+GROUP_SECONDS = 2.0
+"""Most seconds that a file stays without its final name, when few files arrive: the interval of a large file's journal."""
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ from unspool.local.attributes import apply, permit
 from unspool.local.directories import Directories
 from unspool.local.entries import appear
 from unspool.local.home import TreeHome
-from unspool.local.oserrors import local_error
+from unspool.local.oserrors import FATAL, local_error
 from unspool.local.outcome import Failure, Outcome, ReceivedFile, Wanted
 from unspool.options import MIB
 
@@ -33,14 +33,8 @@ _GROUP_FILES, _GROUP_BYTES = 1000, 64 * MIB
 """Limits of a group, and so of what a kill costs. Measured on ext4: syncing 1000 files at once takes 25 us per file, and
 syncing them one by one 400 us."""
 
-GROUP_SECONDS = 2.0
-"""Most seconds that a file stays staged, when few files arrive: the interval of a large file's journal."""
-
 _FEW = 32
 """Largest group whose files are synced one by one: syncing the file system also waits for the data of other programs."""
-
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""Errors that every other file would get as well."""
 
 
 @dataclass(slots=True)
@@ -174,7 +168,7 @@ class StagedGroup:
         except LocalFileError as error:
             out.failures.append(Failure(wanted.info.name, error))
         except OSError as error:
-            if error.errno in _FATAL:
+            if error.errno in FATAL:
                 raise
             if error.errno == errno.EXDEV:
                 out.elsewhere.append(wanted)
@@ -228,11 +222,6 @@ class StagedGroup:
 def exists_error(path: Path) -> DestinationExistsError:
     """Return the error for an existing file that may not be replaced."""
     return DestinationExistsError(f"{path}: exists and is not the server's file: allow it to be replaced (overwrite=True)")
-
-
-def ends_everything(error: LocalFileError) -> bool:
-    """Whether every other file would get this error as well."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FATAL
 
 
 def apply_recorded(descriptor: int, info: FileInfo, checksum: int, *, takes_back: bool, new: bool = False) -> Recorded:

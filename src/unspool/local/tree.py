@@ -40,13 +40,9 @@ from unspool.local.elsewhere import record_at
 from unspool.local.entries import READ, make_directory, status_of, unchanged
 from unspool.local.home import TreeHome, whole_file_system_syncer
 from unspool.local.oserrors import local_error
-from unspool.local.outcome import Failure, Outcome, ReceivedFile, Wanted
+from unspool.local.outcome import SMALL, Failure, Outcome, ReceivedFile, Wanted
 from unspool.local.record import NoRecord, Record
 from unspool.local.staging import StagedGroup, apply_recorded, exists_error
-from unspool.options import MIB
-
-SMALL = MIB
-"""Bytes up to which a file is fetched with others: one block. A larger one is worth a part file and a journal of its own."""
 
 Syncer = Callable[[int], None]
 
