@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.served import Served
-from unspool.core.model import HEARTBEAT, Frame, Piece
+from unspool.core.model import HEARTBEAT, Attributes, FileInfo, Frame, Piece, with_crc32c
 from unspool.errors import NotFoundError
 
 FILE = Served()
@@ -27,3 +29,9 @@ FILE = Served()
 def test_a_file_of_a_batch_ends_with_its_summary_or_its_error(piece: Piece, *, ends: bool) -> None:
     """A file of a batch ends with its summary or an error, and with nothing else."""
     assert piece.ends_file is ends
+
+
+def test_a_checksum_is_added_to_all_that_is_known_of_a_file() -> None:
+    """A description with a checksum has every other field of the description, those that are added later too."""
+    known = FileInfo("a", 1, "r", Attributes(5, "text/plain", executable=True), crc32c=1, sha256=bytes(32))
+    assert with_crc32c(known, 7) == replace(known, crc32c=7)

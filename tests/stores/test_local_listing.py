@@ -80,6 +80,13 @@ async def test_a_hundred_thousand_files_stream_in_flat_memory(root: Path, store:
     assert peak < 8 << 20
 
 
+async def test_the_first_page_is_short(root: Path, store: LocalStore) -> None:
+    """The first page of a listing has a hundred entries, so that the client can begin; the others are as long as wanted."""
+    fill(root / "many", 1200)
+    async with aclosing(store.list(ListRequest("many", recursive=True, page_size=1000))) as pages:
+        assert [len(page.files) async for page in pages] == [100, 1000, 100]
+
+
 @pytest.mark.parametrize("recursive", [True, False])
 async def test_at_most_one_page_is_looked_for_ahead(
     root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, *, recursive: bool

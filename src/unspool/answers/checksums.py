@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
 
 from unspool.answers.kept import KeptChecksums, Row
-from unspool.core.model import Block, FileInfo, Span
+from unspool.core.model import Block, FileInfo, Span, with_crc32c
 from unspool.core.segments import SegmentTable, segment_size_for
 
 _KNOWN = 10_000
@@ -42,13 +41,13 @@ class Checksums:
         if info.crc32c is not None:
             return info
         if not info.size:
-            return replace(info, crc32c=0)
+            return with_crc32c(info, 0)
         key = (info.name, info.revision)
         checksum = self._known.get(key)
         if checksum is None:
             return info
         self._known.move_to_end(key)
-        return replace(info, crc32c=checksum)
+        return with_crc32c(info, checksum)
 
     def record(self, info: FileInfo, block: Block) -> None:
         """Record a run of the file's bytes and its checksum."""

@@ -79,6 +79,11 @@ class FileInfo:
     sha256: bytes | None = None
 
 
+def with_crc32c(info: FileInfo, checksum: int) -> FileInfo:
+    """Return a description with the whole file's checksum. Listings need it for each file; `replace` takes 1 us more."""
+    return FileInfo(info.name, info.size, info.revision, info.attributes, checksum, info.sha256)
+
+
 @value
 class Omission:
     r"""One name that a listing leaves out, or a number of names that are only counted.

@@ -15,9 +15,10 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, repeat
 
 from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Omission, Page
-from unspool.core.names import check_name, check_prefix
+from unspool.core.names import check_name, check_prefix, surely_a_name
 from unspool.core.reserved import is_reserved
 from unspool.errors import InvalidNameError, NotFoundError, OutsideRootError, UnspoolError
 from unspool.stores.base import SmallFile
@@ -25,7 +26,7 @@ from unspool.stores.contents import Contents
 from unspool.stores.firsttimes import FirstTimes
 from unspool.stores.keptfiles import KeptFiles
 from unspool.stores.localfile import HeldFile, LocalFile, check_regular, info_of, open_regular
-from unspool.stores.locallisting import Entries, Level, children, omission, page_of, surely_a_name
+from unspool.stores.locallisting import Entries, Level, children, omission, page_of
 from unspool.stores.localsmall import read_small, read_spans
 from unspool.stores.localwalk import Root
 from unspool.stores.oserrors import GONE, REFUSED, mapped
@@ -37,6 +38,10 @@ log = logging.getLogger("unspool.stores")
 _THREADS = 64
 """Most worker threads. A thread costs little more than its stack. There are many, so that a few reads stuck on a disk do not
 use them all up."""
+
+_FIRST_PAGE = 100
+"""Most entries of the first page of a listing. The client can begin with it, while the others are looked for: for one of 1000
+it would wait for 10 ms, and longer if the disk is slow."""
 
 _LOGGED = 1000
 """Most names that the log mentions because they cannot be listed. Remembering the longest names takes 4 MiB."""
@@ -193,10 +198,11 @@ class LocalStore:
         directory = request.prefix.removesuffix("/")
         entries = self._entries(directory, parts, request)
         use = Use(entries.close)
+        sizes = chain([min(page_size, _FIRST_PAGE)], repeat(page_size))
 
         def take() -> Page:
             with use:
-                return page_of(entries, page_size)
+                return page_of(entries, next(sizes))
 
         try:
             if (page := await self._threads.run(take)) == Page():

@@ -58,11 +58,3 @@ def children(directory: int) -> Generator[os.DirEntry[str], None, None]:
             raise
     finally:
         os.close(directory)
-
-
-def surely_a_name(name: str, last: str) -> bool:
-    """Whether `check_name` is certain to accept a name, whose last part is a directory entry and whose other parts are checked.
-
-    This is a fast path: it runs for every entry of a listing, and nearly always returns True.
-    """
-    return last.isascii() and "\\" not in last and len(name) * 4 <= MAX_NAME_BYTES

@@ -18,7 +18,8 @@ RevisionOf: TypeAlias = Callable[[os.stat_result], str]
 
 def by_status(status: os.stat_result) -> str:
     """Return a revision made of inode, size, and the times of modification and change."""
-    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+    # Not an f-string, which takes 0.2 us more: this is done for every file of a listing.
+    return "%x-%x-%x-%x" % (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)  # noqa: UP031
 
 
 def check_revision(info: FileInfo, wanted: str | None) -> None:
