@@ -17,6 +17,7 @@ from unspool.core.reserved import HOME, JOURNAL_SUFFIX, PART_SUFFIX, SCRATCH_SUF
 from unspool.core.tree import (
     FetchNeed,
     Local,
+    Paths,
     Recorded,
     RelativePath,
     below,
@@ -43,6 +44,25 @@ def test_a_files_place_is_its_name_below_the_prefix(prefix: str, name: str) -> N
     for spelling in {prefix, f"{prefix}/" if prefix else ""}:
         place = relative_path_of(f"{prefix}/{name}" if prefix else name, below(spelling))
         assert str(place) == name
+
+
+def path_or_error(path_of: Callable[[str], RelativePath | None], name: str) -> RelativePath | type[Exception] | None:
+    """Return the path of a name, or the class of its error."""
+    try:
+        return path_of(name)
+    except (InvalidNameError, ProtocolError) as error:
+        return type(error)
+
+
+ODD_PARTS = st.sampled_from(["a", "b", "", ".", "..", "\\", "a\0", "\u00e9", "\ud800", HOME, f"a{PART_SUFFIX}", "x" * 4090])
+
+
+@given(st.sampled_from(["", "a/", "a/b/"]), st.lists(st.lists(ODD_PARTS, min_size=1, max_size=4).map("/".join), max_size=12))
+def test_paths_of_many_names_are_those_of_each(prefix: str, names: list[str]) -> None:
+    """What is remembered of the last file changes no path and accepts no other name, whatever names follow each other."""
+    paths = Paths(prefix)
+    for name in names:
+        assert path_or_error(paths.of, name) == path_or_error(lambda name: relative_path_of(name, prefix), name)
 
 
 @given(st.text(), st.text())

@@ -94,6 +94,16 @@ def test_what_was_added_is_found(tmp_path: Path) -> None:
     assert list(home_of(tmp_path)) == [NAME]
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 50])
+def test_files_are_found_whatever_lies_between_them(tmp_path: Path, every: int) -> None:
+    """Some files of a directory are found, be there few others or many; what is not recorded is not found."""
+    known = {**files(500), **{name.replace("d/", "e/"): recorded for name, recorded in files(10).items()}}
+    note(tmp_path, known)
+    names = [*list(known)[::every], "d/missing", "e/000003x", "f", ""]
+    Random(every).shuffle(names)
+    assert known_of(tmp_path, names) == {name: known[name] for name in names if name in known}
+
+
 def test_any_text_may_be_asked_for(tmp_path: Path) -> None:
     """An invalid or overlong name is not found, and is no error; a revision too long for a row is not recorded."""
     odd = {

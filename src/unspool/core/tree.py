@@ -13,7 +13,7 @@ from dataclasses import field
 from enum import Enum, auto
 
 from unspool.core.model import Attributes, FileInfo
-from unspool.core.names import check_name
+from unspool.core.names import check_name, surely_a_name
 from unspool.core.reserved import is_home, is_unfinished, may_be_reserved
 from unspool.core.value import value
 from unspool.errors import InvalidNameError, ProtocolError
@@ -64,6 +64,30 @@ def relative_path_of(name: str, prefix: str) -> RelativePath | None:
         if is_unfinished(base):
             raise InvalidNameError(f"{name}: unspool keeps unfinished downloads under such names", name=name)
     return RelativePath(directory, base)
+
+
+class Paths:
+    """The paths of the files below a prefix, as `relative_path_of` returns them. Files in a row of one directory are faster.
+
+    Args:
+        prefix: as `below` returns it.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._above: str | None = None  # the names of the last file's directory begin with this
+        self._directory = ""
+
+    def of(self, name: str) -> RelativePath | None:
+        """Return the path of a file. Arguments and errors as `relative_path_of`."""
+        at = name.rfind("/") + 1
+        last = name[at:]
+        if name[:at] == self._above and surely_a_name(name, last) and not may_be_reserved(last):
+            return RelativePath(self._directory, last)
+        path = relative_path_of(name, self._prefix)
+        if path is not None and name.startswith(self._prefix):
+            self._above, self._directory = name[:at], path.directory
+        return path
 
 
 def folded(path: RelativePath) -> str:

@@ -51,15 +51,14 @@ def vouches(key: bytes, value: object, info: FileInfo, local: Local) -> bool:
     """
     if type(value) is not bytes:
         return False
-    size, _, rest = value[_CRC:].partition(b" ")
-    checksum, _, rest = rest.partition(b" ")
+    said = value[_CRC:]
+    checksum = said.partition(b" ")[2].partition(b" ")[0] if info.crc32c is None else b"%d" % info.crc32c
+    rest = _rest_of(local.modified_ns, local.inode, info.attributes, info.revision)
     return (
-        rest == _rest_of(local.modified_ns, local.inode, info.attributes, info.revision)
-        and size == b"%d" % info.size
+        said == b"%d %b %b" % (info.size, checksum, rest)
         and info.size == local.size
-        and (info.crc32c is None or checksum == b"%d" % info.crc32c)
         and (local.executable or not info.attributes.executable)
-        and value[:_CRC] == _sum_of(key, value[_CRC:])
+        and value[:_CRC] == _sum_of(key, said)
     )
 
 

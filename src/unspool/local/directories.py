@@ -35,6 +35,7 @@ class Directories:
         self._root = root
         self._path = path
         self._open: OrderedDict[str, int] = OrderedDict()
+        self._last: tuple[str, int] = "", root  # the last one that was found: it is closed later than all others
         self._absent: str | None = None  # the directory that was last found to be missing
 
     def forget(self) -> None:
@@ -50,15 +51,19 @@ class Directories:
             LocalFileError: a part of the path is not a directory.
             OSError: any other error of the operating system.
         """
+        if directory == self._last[0]:
+            return self._last[1]
         if not directory:
             return self._root
         known = self._open.get(directory)
         if known is not None:
             self._open.move_to_end(directory)
+            self._last = directory, known
             return known
         if directory == self._absent and not make:
             return None
         self._absent = None
+        self._last = "", self._root  # what is opened now may close it
         above, missing = directory, []
         while above and above not in self._open:
             above, _, part = above.rpartition("/")
@@ -84,6 +89,7 @@ class Directories:
             above = below
             if len(self._open) > _MOST_OPEN:
                 os.close(self._open.popitem(last=False)[1])
+        self._last = directory, descriptor
         return descriptor
 
     def _step(self, descriptor: int, part: str, above: str, *, make: bool) -> int:

@@ -19,7 +19,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -50,6 +50,11 @@ _POINTER = bytes.fromhex("d9d505f920a163d7")
 
 AT_ONCE = 100
 """Rows per statement. Measured per row: 2.0 us to find and 2.0 us to add; one by one 3.2 and 2.9; more gain little."""
+
+_BETWEEN = "SELECT name, said FROM files WHERE name BETWEEN ? AND ? LIMIT ?"
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM files WHERE name BETWEEN ? AND ? LIMIT ?)"
+"""Finds the files of one directory, if those wanted are at least half of what is between the first and the last of them. Takes
+8,300 instructions for each row instead of 14,900; the files of a large directory are listed in any order, and lie far apart."""
 
 _STATEMENTS = 8
 """Prepared statements that SQLite caches. There is one for each number of rows."""
@@ -291,12 +296,24 @@ class Record:
 
 
 def find_rows(database: sqlite3.Connection, keys: Sequence[bytes], found: dict[bytes, object]) -> None:
-    """Add the values of the rows with these keys to `found`. Keys without a row are left out.
+    """Add the values of the rows with these keys to `found`, and of rows between them. Keys without a row are left out.
 
     Raises:
         sqlite3.Error, UnicodeError: the database is damaged, or the system refuses access. `found` has what was read before.
     """
-    found.update(_select(database, [key for key in keys if len(key) <= MAX_NAME_BYTES]))
+    apart: list[bytes] = []
+    for _, group in groupby((key for key in keys if len(key) <= MAX_NAME_BYTES), _directory_of):
+        together = list(group)
+        span = (min(together), max(together), 2 * len(together))
+        if len(together) > 1 and database.execute(_COUNT, span).fetchone()[0] < span[2]:
+            found.update(database.execute(_BETWEEN, span))
+        else:
+            apart += together
+    found.update(_select(database, apart))
+
+
+def _directory_of(key: bytes) -> bytes:
+    return key[: key.rfind(b"/") + 1]
 
 
 def find_owner(database: sqlite3.Connection) -> tuple[str, str] | None:

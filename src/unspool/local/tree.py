@@ -22,6 +22,7 @@ from unspool.core.reserved import HOME, is_reserved
 from unspool.core.tree import (
     FetchNeed,
     Local,
+    Paths,
     Recorded,
     RelativePath,
     below,
@@ -80,6 +81,7 @@ class TreeDestination:
     ) -> None:
         self._path = path
         self._below = below(prefix)
+        self._paths = Paths(self._below)
         self._overwrite = overwrite
         self._resume = resume
         self._reread = reread
@@ -164,7 +166,7 @@ class TreeDestination:
     def _look_at(self, info: FileInfo, row: tuple[bytes, object], out: Outcome, rows: list[tuple[bytes, bytes]]) -> None:
         if info.size < 0:
             raise ProtocolError(f"{info.name}: the server lists it with a negative size", name=info.name)
-        path = relative_path_of(info.name, self._below)
+        path = self._paths.of(info.name)
         if path is None:
             out.left_out += 1
             return
