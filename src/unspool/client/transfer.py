@@ -14,7 +14,6 @@ If there are several replicas, the next attempt goes to another one, and at once
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
@@ -299,10 +298,6 @@ class Transfer:
                             yield block
                             if anew:
                                 break
-                            if receiver.complete:
-                                # The status is right behind the last message. If gRPC has noted it, it ends the stream without
-                                # another step of the network's thread.
-                                await asyncio.sleep(0)
                         # Measure the link only: leave out the time that the caller or the server's store took.
                         since = clock.monotonic()
                 if not anew:

@@ -191,8 +191,14 @@ class Connection:
         async with _CallScope(self, call, channel, shown):
             return await call
 
-    async def stream(self, method: str, request: bytes, decode: Callable[[bytes], T]) -> AsyncGenerator[T, None]:
-        """Yield a stream's messages, decoded. Closing the generator cancels the call."""
+    async def stream(
+        self, method: str, request: bytes, decode: Callable[[bytes], T], ends: Callable[[T], bool] = lambda _: False
+    ) -> AsyncGenerator[T, None]:
+        """Yield a stream's messages, decoded. Closing the generator cancels the call.
+
+        `ends` returns whether a message should be the last one: its status is right behind it. gRPC may note that before the
+        end is asked for, which then takes no step of the network's thread.
+        """
         shown = await self._shown()
         channel = self._open_channel()
         make: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.grpc_channel.unary_stream(method)
@@ -200,7 +206,10 @@ class Connection:
         async with _CallScope(self, call, channel, shown) as scope:
             while isinstance(message := await call.read(), bytes):  # anything else is grpc.aio.EOF
                 scope.answered = True
-                yield decode(message)
+                decoded = decode(message)
+                yield decoded
+                if ends(decoded):
+                    await asyncio.sleep(0)
 
     @asynccontextmanager
     async def two_way(self, method: str) -> AsyncGenerator[TwoWayStream, None]:

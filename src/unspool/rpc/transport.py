@@ -53,7 +53,8 @@ class GrpcTransport:
 
     def read(self, request: ReadRequest) -> AsyncGenerator[Frame, None]:
         """See `Transport.read`."""
-        return self._connection.stream(f"/{wire.SERVICE}/ReadFile", wire.encode_read_request(request), batchwire.decode_frame)
+        asked = wire.encode_read_request(request)
+        return self._connection.stream(f"/{wire.SERVICE}/ReadFile", asked, batchwire.decode_frame, _ends)
 
     def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
         """See `Transport.read_files`."""
@@ -104,3 +105,7 @@ class GrpcTransport:
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
         await self._connection.aclose()
+
+
+def _ends(frame: Frame) -> bool:
+    return frame.summary is not None
