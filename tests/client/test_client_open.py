@@ -10,7 +10,7 @@ import pytest
 
 from client.lab import BLOCK, DATA, NAME, Lab, WithoutChecksum, Wrapper
 from unspool.client.client import Client
-from unspool.core.model import Frame, ReadRequest
+from unspool.core.model import LARGEST_FILE, Frame, ReadRequest
 from unspool.errors import (
     FileChangedError,
     FileMismatchError,
@@ -34,6 +34,14 @@ async def test_a_span(start: int, length: int | None) -> None:
     """A span is returned exactly, cut at the end of the file; a length of 0 returns nothing."""
     stop = SIZE if length is None else start + length
     assert await Lab().client.read(NAME, start=start, length=length) == DATA[start:stop]
+
+
+async def test_a_part_to_the_end_costs_its_own_bytes_only() -> None:
+    """A read that begins later has a length: without one, the server would read the whole file for the checksum of it."""
+    lab = Lab()
+    assert await lab.client.read(NAME, start=SIZE - 2) == DATA[-2:]
+    assert await lab.client.read(NAME) == DATA
+    assert [request.length for request in lab.transport.requests] == [LARGEST_FILE - (SIZE - 2), None]
 
 
 async def test_a_start_past_the_end() -> None:

@@ -350,4 +350,6 @@ def _receiver(name: str, start: int, length: int | None, revision: str | None, t
     check_name(name)
     if start < 0 or (length is not None and length < 0):
         raise InvalidRangeError(f"{name}: start {start} and length {length} must not be negative", name=name)
-    return Receiver(name, start, None if length is None else start + length, revision=revision, transfer_id=transfer_id)
+    stop = None if length is None else start + length
+    # The checksum of the whole is of no use to one who has only a part: the server would read all before `start` for it.
+    return Receiver(name, start, stop, revision=revision, transfer_id=transfer_id, checksum=start == 0)

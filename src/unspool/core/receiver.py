@@ -28,7 +28,7 @@ from enum import Enum, auto
 
 from unspool.core.checksum import crc32c
 from unspool.core.counted import counted
-from unspool.core.model import Block, FileInfo, Frame, Header, ReadRequest, Summary, WantedFile, is_heartbeat
+from unspool.core.model import LARGEST_FILE, Block, FileInfo, Frame, Header, ReadRequest, Summary, WantedFile, is_heartbeat
 from unspool.core.value import value
 from unspool.core.whole import agreement
 from unspool.errors import (
@@ -94,6 +94,8 @@ class Receiver:
         revision: the revision to ask for, if it is known but the rest of the description is not.
         transfer_id: sent with each request, for the logs.
         sha256: whether to ask for the SHA-256 of the whole file. `info` has it then if the server can compute it.
+        checksum: whether a read to the end of the file should bring the checksum of the whole, for which a server may have to
+            read the rest of the file. Without it, the read takes what its own bytes take.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Receiver:
         revision: str | None = None,
         transfer_id: str = "",
         sha256: bool = False,
+        checksum: bool = True,
     ) -> None:
         self.name = name
         self.state = State.IDLE
@@ -117,6 +120,7 @@ class Receiver:
         self._stop: int | None = None  # what this attempt's header promised
         self._transfer_id = transfer_id
         self._sha256 = sha256
+        self._checksum = checksum
 
     @property
     def stop(self) -> int | None:
@@ -135,10 +139,11 @@ class Receiver:
     def next_request(self, attempt: int, block_size: int | None = None) -> ReadRequest:
         """Start an attempt: return a request for the bytes that are still missing, in blocks of at most `block_size`."""
         self.state = State.OPENING
+        stop = LARGEST_FILE if self._wanted_stop is None and not self._checksum else self._wanted_stop
         return ReadRequest(
             name=self.name,
             start=self.position,
-            length=None if self._wanted_stop is None else self._wanted_stop - self.position,
+            length=None if stop is None else stop - self.position,
             revision=self._revision,
             block_size=block_size,
             transfer_id=self._transfer_id,
