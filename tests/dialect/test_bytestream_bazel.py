@@ -25,7 +25,7 @@ import pytest
 from processes import ENVIRONMENT
 from unspool import FileService, LocalStore, ServiceOptions
 from unspool.core.model import FileInfo
-from unspool.core.uploading import UploadKey, UploadOpen
+from unspool.core.uploading import UploadIdentity, UploadOpen
 from unspool.ingest.base import Known
 from unspool.ingest.local import LocalIngester
 from unspool.ingest.localupload import LocalUpload
@@ -211,13 +211,13 @@ class Uploads(LocalIngester):
         """See `Ingester.open`."""
         return await super().open(replace(opens, name=place_of(opens.name)), owner)
 
-    async def stat(self, key: UploadKey) -> Known:
+    async def stat(self, identity: UploadIdentity) -> Known:
         """See `Ingester.stat`."""
-        return await super().stat(replace(key, name=place_of(key.name)))
+        return await super().stat(replace(identity, name=place_of(identity.name)))
 
-    async def abandon(self, key: UploadKey) -> None:
+    async def abandon(self, identity: UploadIdentity) -> None:
         """See `Ingester.abandon`."""
-        await super().abandon(replace(key, name=place_of(key.name)))
+        await super().abandon(replace(identity, name=place_of(identity.name)))
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.reserved import UPLOADS
 from unspool.core.segments import SEGMENT_SIZE, SegmentTable
-from unspool.core.uploading import IF_ABSENT, Condition, UploadKey, UploadOpen
+from unspool.core.uploading import IF_ABSENT, Condition, UploadIdentity, UploadOpen
 from unspool.errors import (
     FileChangedError,
     NotFoundError,
@@ -203,7 +203,7 @@ async def test_a_second_name_of_the_part_file_is_no_commit(tmp_path: Path, monke
     for part in list((tmp_path / UPLOADS).glob("*.unspool-part")):
         os.link(part, tmp_path / "backup")
     async with ingesting(tmp_path) as second:
-        assert isinstance(await second.stat(UploadKey(ID, "a.bin", "")), SegmentTable)
+        assert isinstance(await second.stat(UploadIdentity(ID, "a.bin", "")), SegmentTable)
         async with aclosing(await opened(second)) as upload:
             assert upload.table.good_bytes == len(BYTES)
             await upload.commit(len(BYTES))
@@ -261,12 +261,12 @@ async def test_another_process_sees_and_abandons_what_there_is(tmp_path: Path) -
         upload = await opened(first)
         await send(upload, BYTES[:600])
         await upload.sync()
-        known = await second.stat(UploadKey(ID, "a.bin"))
+        known = await second.stat(UploadIdentity(ID, "a.bin"))
         assert known is not None
         assert not isinstance(known, FileInfo)
         assert known.good_bytes == 600
         assert not upload.taken_over.is_set()
-        await second.abandon(UploadKey(ID, "a.bin"))
+        await second.abandon(UploadIdentity(ID, "a.bin"))
         assert upload.taken_over.is_set()
         await upload.aclose()
         assert staged(tmp_path) == set()
@@ -370,10 +370,10 @@ async def test_what_expired_is_removed_and_what_is_open_is_not(tmp_path: Path) -
         assert await ingester.open(UploadOpen(ID, "c.bin"), "") == info
         now[0] += 2 * DAY
         assert await ingester.sweep() == 0
-        assert await ingester.stat(UploadKey(ID, "c.bin")) is None
+        assert await ingester.stat(UploadIdentity(ID, "c.bin")) is None
         now[0] += 6 * DAY
         assert await ingester.sweep() == 1
-        assert await ingester.stat(UploadKey(ID, "a.bin")) is None
+        assert await ingester.stat(UploadIdentity(ID, "a.bin")) is None
         assert live.table.good_bytes == len(BYTES)
         await live.commit(len(BYTES))
     assert (tmp_path / "b.bin").read_bytes() == BYTES

@@ -20,7 +20,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, Block, FileInfo, Span
 from unspool.core.reserved import UPLOADS
 from unspool.core.segments import SegmentTable
-from unspool.core.uploading import IF_ABSENT, Condition, UploadKey, UploadOpen
+from unspool.core.uploading import IF_ABSENT, Condition, UploadIdentity, UploadOpen
 from unspool.core.uploadparts import MOST_PARTS, PART_SIZE
 from unspool.errors import (
     AlreadyExistsError,
@@ -47,7 +47,7 @@ from unspool.testing.stock import BYTES, listed, read_file
 DAY = 86400.0
 BIG = Random(7).randbytes(2 * PART_SIZE + 1000)
 RUN = 1 << 20
-KEY = UploadKey(ID, "a.bin")
+KEY = UploadIdentity(ID, "a.bin")
 
 
 async def feed(upload: Upload, data: bytes, start: int = 0) -> None:
@@ -531,7 +531,7 @@ async def test_what_expired_is_removed_and_what_is_not_ours_stays() -> None:
         assert await there.ingester.sweep() == 0
         now += 2 * DAY
         assert await there.ingester.sweep() == 0
-        assert await there.ingester.stat(UploadKey(OTHER_ID, "done.bin")) is None  # what was committed is forgotten
+        assert await there.ingester.stat(UploadIdentity(OTHER_ID, "done.bin")) is None  # what was committed is forgotten
         assert isinstance(await there.ingester.stat(KEY), SegmentTable)
         now += 6 * DAY
         objects.put(f"{UPLOADS}/storage/probe-left", b"")
@@ -539,7 +539,7 @@ async def test_what_expired_is_removed_and_what_is_not_ours_stays() -> None:
         assert await there.ingester.stat(KEY) is None
         assert list(multipart.uploads) == [theirs]
         await live.aclose()
-        assert isinstance(await there.ingester.stat(UploadKey(ID, "live.bin")), SegmentTable)
+        assert isinstance(await there.ingester.stat(UploadIdentity(ID, "live.bin")), SegmentTable)
         now += DAY
         assert await there.ingester.sweep() == 1
         assert kept(objects) == set()

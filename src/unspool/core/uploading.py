@@ -35,7 +35,7 @@ IF_ABSENT = Condition(absent=True)
 
 
 @dataclass(frozen=True, slots=True)
-class UploadKey:
+class UploadIdentity:
     """What names an upload at the server: the same three are the same upload.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.segments import SegmentTable
-from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
+from unspool.core.uploading import NewFile, UploadIdentity, UploadOpen, WrittenFile
 
 Known: TypeAlias = SegmentTable | FileInfo | None
 """What an ingester knows of an upload: the bytes that it has; the file, if it was committed; None if it does not know it."""
@@ -112,11 +112,11 @@ class Ingester(Protocol):
         """
         ...
 
-    async def stat(self, key: UploadKey) -> Known:
+    async def stat(self, identity: UploadIdentity) -> Known:
         """Return what is known of an upload. It is neither changed nor taken over, and bytes may not have been read again."""
         ...
 
-    async def abandon(self, key: UploadKey) -> None:
+    async def abandon(self, identity: UploadIdentity) -> None:
         """Remove what there is of an upload that is not committed. If it is open, it is taken over first."""
         ...
 

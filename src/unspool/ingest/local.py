@@ -27,7 +27,7 @@ from unspool.core.journal import Journal
 from unspool.core.model import FileInfo
 from unspool.core.reserved import UPLOADS
 from unspool.core.segments import SegmentTable, segment_size_for
-from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
+from unspool.core.uploading import NewFile, UploadIdentity, UploadOpen, WrittenFile
 from unspool.errors import BusyError, NoSpaceError, UnreachableError, UnspoolError
 from unspool.ingest.base import Known
 from unspool.ingest.describing import Describing
@@ -126,7 +126,7 @@ class LocalIngester:
         """See `Ingester.open`."""
         self._targets.check(opens.name)
         check_size(opens.name, opens.size, self._options.largest_file)
-        key = key_of(UploadKey(opens.upload_id, opens.name, owner))
+        key = key_of(UploadIdentity(opens.upload_id, opens.name, owner))
         lock = self._opening.setdefault(key, asyncio.Lock())
         async with lock:
             part = await self._taken(key, opens.name, lambda: self._open(key, opens, owner))
@@ -264,26 +264,26 @@ class LocalIngester:
 
     # Other ways to an upload
 
-    async def stat(self, key: UploadKey) -> Known:
+    async def stat(self, identity: UploadIdentity) -> Known:
         """See `Ingester.stat`."""
-        self._targets.check(key.name)
-        named = key_of(key)
-        if (live := self._live.get(named)) is not None:
+        self._targets.check(identity.name)
+        key = key_of(identity)
+        if (live := self._live.get(key)) is not None:
             return live.known()
-        return await self._threads.run(lambda: self._look(named, key.name))
+        return await self._threads.run(lambda: self._look(key, identity.name))
 
     def _look(self, key: str, name: str) -> Known:
         with refusing(name):
             known = look(key, self._staging.place(key, name), self._staging.done, self._targets.final(name))
             return self._described(known, name) if isinstance(known, Journal) else known
 
-    async def abandon(self, key: UploadKey) -> None:
+    async def abandon(self, identity: UploadIdentity) -> None:
         """See `Ingester.abandon`."""
-        self._targets.check(key.name)
-        named = key_of(key)
-        async with self._opening.setdefault(named, asyncio.Lock()):
-            if isinstance(await self._threads.run(lambda: self._look(named, key.name)), SegmentTable) or named in self._live:
-                await self._taken(named, key.name, lambda: self._discard(named, key.name))
+        self._targets.check(identity.name)
+        key = key_of(identity)
+        async with self._opening.setdefault(key, asyncio.Lock()):
+            if isinstance(await self._threads.run(lambda: self._look(key, identity.name)), SegmentTable) or key in self._live:
+                await self._taken(key, identity.name, lambda: self._discard(key, identity.name))
 
     def _discard(self, key: str, name: str) -> UploadFile:
         part = UploadFile(self._staging.place(key, name), key, self._targets.final(name))

@@ -16,7 +16,7 @@ from unspool.core.condition import check_condition, check_present, may_be_same
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.names import check_name
 from unspool.core.segments import SegmentTable, segment_size_for
-from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
+from unspool.core.uploading import NewFile, UploadIdentity, UploadOpen, WrittenFile
 from unspool.errors import BlockCorruptError, NotAFileError, NotFoundError, TakenOverError, UnspoolError
 from unspool.ingest.base import Known
 from unspool.stores.memory import MemoryStore
@@ -87,21 +87,21 @@ class MemoryIngester:
                 raise
             return None
 
-    async def stat(self, key: UploadKey) -> Known:
+    async def stat(self, identity: UploadIdentity) -> Known:
         """See `Ingester.stat`."""
-        check_name(key.name)
-        found = (key.upload_id, key.name, key.owner)
-        staged = self._staged.get(found)
+        check_name(identity.name)
+        key = (identity.upload_id, identity.name, identity.owner)
+        staged = self._staged.get(key)
         if staged is not None and staged.table.good_bytes:
             return SegmentTable(staged.table.segment_size, staged.table.segments)
-        return self._committed.get(found)
+        return self._committed.get(key)
 
-    async def abandon(self, key: UploadKey) -> None:
+    async def abandon(self, identity: UploadIdentity) -> None:
         """See `Ingester.abandon`."""
-        check_name(key.name)
-        found = (key.upload_id, key.name, key.owner)
-        await self._take_over(found)
-        self._staged.pop(found, None)
+        check_name(identity.name)
+        key = (identity.upload_id, identity.name, identity.owner)
+        await self._take_over(key)
+        self._staged.pop(key, None)
 
     async def write_small(self, files: Sequence[NewFile]) -> Sequence[WrittenFile]:
         """See `Ingester.write_small`."""

@@ -22,7 +22,7 @@ from contextlib import suppress
 from unspool.core.checksum import crc32c
 from unspool.core.model import FileInfo, Span
 from unspool.core.reserved import UPLOADS
-from unspool.core.uploading import UploadKey
+from unspool.core.uploading import UploadIdentity
 from unspool.core.uploadrecord import UploadRecord, decode, decode_committed, encode_committed
 from unspool.core.value import value
 from unspool.errors import ServerError
@@ -65,17 +65,17 @@ class Place:
 
     Args:
         bucket: has it.
-        key: the upload.
+        identity: the upload's.
 
     Attributes:
-        mark: what the marks of its objects begin with.
+        key: of the upload. The marks of its objects begin with it.
     """
 
-    def __init__(self, bucket: Bucket, key: UploadKey) -> None:
+    def __init__(self, bucket: Bucket, identity: UploadIdentity) -> None:
         self._bucket = bucket
-        self.mark = key_of(key)
-        self._home = home_of(self.mark)
-        self._done = f"{UPLOADS}/done/{self.mark.replace('-', '/')}"
+        self.key = key_of(identity)
+        self._home = home_of(self.key)
+        self._done = f"{UPLOADS}/done/{self.key.replace('-', '/')}"
 
     @property
     def record_key(self) -> str:
@@ -151,9 +151,9 @@ async def storage_id(bucket: Bucket, where: str = "") -> str:
     return hashlib.sha256(kept[0] + where.encode()).hexdigest()[:32]
 
 
-def home_of(mark: str) -> str:
+def home_of(key: str) -> str:
     """Return the prefix below which an upload is kept."""
-    return f"{UPLOADS}/open/{mark.replace('-', '/')}"
+    return f"{UPLOADS}/open/{key.replace('-', '/')}"
 
 
 def owner_home(owner: str) -> str:

@@ -77,7 +77,7 @@ async def resume(opens: UploadOpen, home: BucketHome, place: Place, kept: KeptUp
     """
     record = kept.record
     if record is None:
-        mark = f"{place.mark}.{secrets.token_hex(_NONCE)}"
+        mark = f"{place.key}.{secrets.token_hex(_NONCE)}"
         record = UploadRecord(opens.name, opens.size, part_size_for(opens.size), mark)
     record = await _checked(opens, home, replace(record, holder=secrets.token_hex(_NONCE), size=opens.size))
     chains = {number: tails for number, tails in _chains(kept.tails, record).items() if _wanted(tails, opens, record, number)}

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from unspool.core.condition import check_condition, check_present, may_be_same
 from unspool.core.model import FileInfo
 from unspool.core.segments import SegmentTable
-from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
+from unspool.core.uploading import NewFile, UploadIdentity, UploadOpen, WrittenFile
 from unspool.core.uploadparts import MOST_PARTS
 from unspool.core.uploadrecord import decode
 from unspool.errors import FileChangedError, InvalidRequestError
@@ -120,9 +120,9 @@ class ObjectIngester:
         name = opens.name
         check_new_name(name, hidden=self._hidden)
         check_size(name, opens.size, self.largest_file)
-        place = Place(self._bucket, UploadKey(opens.upload_id, name, owner))
-        async with self._opening.setdefault(place.mark, asyncio.Lock()):
-            if (older := self._live.get(place.mark)) is not None:
+        place = Place(self._bucket, UploadIdentity(opens.upload_id, name, owner))
+        async with self._opening.setdefault(place.key, asyncio.Lock()):
+            if (older := self._live.get(place.key)) is not None:
                 await older.give_up()
             done, kept, current = await asyncio.gather(place.remembered(), place.load(), self._bucket.current(name))
             if done is not None:
@@ -135,12 +135,12 @@ class ObjectIngester:
             if kept.record is None:
                 await self._check_room(place, opens, owner)
             upload = await self._opened(opens, place, kept, owner)
-            self._live[place.mark] = upload
+            self._live[place.key] = upload
             return upload
 
     async def _there_already(self, opens: UploadOpen, place: Place, kept: KeptUpload, current: FoundObject) -> FileInfo | None:
         """Return the file at the name if this upload was committed, or if it has the bytes of the upload already."""
-        if current.mark.startswith(f"{place.mark}."):  # whoever committed it did not live to remember it
+        if current.mark.startswith(f"{place.key}."):  # whoever committed it did not live to remember it
             info = await self._with_checksum(current)
             if info.crc32c is None and kept.record is not None:
                 table = SegmentTable(kept.record.part_size, kept.record.segments())
@@ -178,11 +178,11 @@ class ObjectIngester:
         """Return where the other unfinished uploads of an owner are kept."""
         home = owner_home(owner)
         listed = {f"{home}/{below}" for below in await self._bucket.directories(home)}
-        return (listed | {one for mark in self._live if (one := home_of(mark)).startswith(f"{home}/")}) - {home_of(place.mark)}
+        return (listed | {one for key in self._live if (one := home_of(key)).startswith(f"{home}/")}) - {home_of(place.key)}
 
     async def _used(self, homes: set[str], owner: str) -> int:
         """Return how many bytes the store has of the uploads of an owner that are kept there, or this server received."""
-        live = {home_of(mark): upload.known().good_bytes for mark, upload in self._live.items()}
+        live = {home_of(key): upload.known().good_bytes for key, upload in self._live.items()}
         used = sum(live[home] for home in homes & live.keys())
         homes = homes - live.keys()
         for kept in await self._bucket.keys(owner_home(owner)):
@@ -210,28 +210,28 @@ class ObjectIngester:
             spools,
             naming=naming,
             room=lambda end: self._room(place, opens.name, owner, end),
-            let_go=partial(self._forget, place.mark),
+            let_go=partial(self._forget, place.key),
         )
 
     # Other ways to an upload
 
-    async def stat(self, key: UploadKey) -> Known:
+    async def stat(self, identity: UploadIdentity) -> Known:
         """See `Ingester.stat`."""
-        check_new_name(key.name, hidden=self._hidden)
-        place = Place(self._bucket, key)
-        if (live := self._live.get(place.mark)) is not None:
+        check_new_name(identity.name, hidden=self._hidden)
+        place = Place(self._bucket, identity)
+        if (live := self._live.get(place.key)) is not None:
             return live.known()
         done, kept = await asyncio.gather(place.remembered(), place.load())
         return done or known(kept)
 
-    async def abandon(self, key: UploadKey) -> None:
+    async def abandon(self, identity: UploadIdentity) -> None:
         """See `Ingester.abandon`."""
-        check_new_name(key.name, hidden=self._hidden)
-        place = Place(self._bucket, key)
-        async with self._opening.setdefault(place.mark, asyncio.Lock()):
-            if (live := self._live.get(place.mark)) is not None:
+        check_new_name(identity.name, hidden=self._hidden)
+        place = Place(self._bucket, identity)
+        async with self._opening.setdefault(place.key, asyncio.Lock()):
+            if (live := self._live.get(place.key)) is not None:
                 await live.give_up()
-            await self._remove(key.name, place, await place.load())
+            await self._remove(identity.name, place, await place.load())
 
     async def _remove(self, name: str, place: Place, kept: KeptUpload) -> None:
         """Remove what is kept of an upload."""
@@ -272,9 +272,9 @@ class ObjectIngester:
         """See `Ingester.sweep`."""
         return await sweep(self._home, self._options, self._clock(), self._live.keys())
 
-    def _forget(self, mark: str, upload: ObjectUpload) -> None:
-        if self._live.get(mark) is upload:
-            del self._live[mark]
+    def _forget(self, key: str, upload: ObjectUpload) -> None:
+        if self._live.get(key) is upload:
+            del self._live[key]
 
     async def aclose(self) -> None:
         """See `Ingester.aclose`."""

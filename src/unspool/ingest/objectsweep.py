@@ -25,10 +25,10 @@ async def sweep(home: BucketHome, options: IngestOptions, now: float, live: Coll
         home: what the ingester's uploads share.
         options: how long what is kept.
         now: the time.
-        live: the marks of the uploads that are open.
+        live: the keys of the uploads that are open.
     """
     bucket = home.bucket
-    used = {home_of(mark) for mark in live}
+    used = {home_of(key) for key in live}
     last: dict[str, float] = {}
     keys: dict[str, list[str]] = {}
     for kept in await bucket.keys(f"{UPLOADS}/open"):

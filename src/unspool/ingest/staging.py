@@ -31,7 +31,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from unspool.core.reserved import PART_SUFFIX, UPLOADS, names_beside
-from unspool.core.uploading import UploadKey
+from unspool.core.uploading import UploadIdentity
 from unspool.errors import LocalFileError
 from unspool.local.entries import is_at, make_directory, open_ours, remove, sync, write_new
 from unspool.local.home import DIRECTORY
@@ -52,10 +52,10 @@ def owner_digest(owner: str) -> str:
     return hashlib.sha256(owner.encode()).hexdigest()[:_OWNER_DIGITS]
 
 
-def key_of(key: UploadKey) -> str:
-    """Return the key of an upload as its files are called."""
-    digest = hashlib.sha256(b"\0".join((key.owner.encode(), key.name.encode(), key.upload_id)))
-    return f"{owner_digest(key.owner)}-{digest.hexdigest()[:_KEY_DIGITS]}"
+def key_of(identity: UploadIdentity) -> str:
+    """Return the key of an upload: what its files, or objects, are called."""
+    digest = hashlib.sha256(b"\0".join((identity.owner.encode(), identity.name.encode(), identity.upload_id)))
+    return f"{owner_digest(identity.owner)}-{digest.hexdigest()[:_KEY_DIGITS]}"
 
 
 def lock_number(name: str) -> int:

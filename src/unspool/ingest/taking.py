@@ -20,7 +20,7 @@ from unspool.core.uploading import (
     GoodSpan,
     UploadCommit,
     UploadCommitted,
-    UploadKey,
+    UploadIdentity,
     UploadOpen,
     UploadOpened,
     UploadProgress,
@@ -137,7 +137,7 @@ class Taking:
         if opens is None or isinstance(error, TakenOverError):
             return ()
         with suppress(UnspoolError):
-            known = await self._ingester.stat(UploadKey(opens.upload_id, opens.name, self._owner))
+            known = await self._ingester.stat(UploadIdentity(opens.upload_id, opens.name, self._owner))
             if isinstance(known, SegmentTable):
                 return good_spans(known, merged=not isinstance(error, FileMismatchError))
         return ()

@@ -15,7 +15,7 @@ from unspool.core.bytestreamwrite import ByteStreamWrite, WriteMessage
 from unspool.core.model import FileInfo
 from unspool.core.segments import SegmentTable
 from unspool.core.uploadid import id_by_name
-from unspool.core.uploading import UploadCommit, UploadCommitted, UploadKey, UploadOpen, UploadProgress
+from unspool.core.uploading import UploadCommit, UploadCommitted, UploadIdentity, UploadOpen, UploadProgress
 from unspool.errors import NotFoundError, ServerError, TakenOverError, UnreachableError, UnsupportedError
 from unspool.ingest.base import Ingester, Known
 from unspool.ingest.taking import Taking
@@ -46,7 +46,7 @@ class ByteStreamWriting:
         self._ingester = ingester
         self._streams = streams
         self._options = options
-        self._running: dict[UploadKey, Taking] = {}
+        self._running: dict[UploadIdentity, Taking] = {}
 
     def methods(self) -> Sequence[Method]:
         """Return the methods that write."""
@@ -68,23 +68,23 @@ class ByteStreamWriting:
     async def _write(self, first: WriteMessage, call: Call) -> None:
         ingester = self._ingester_for(first.name, call)
         async with self._streams.outlet(call, None, self._options.heartbeat) as outlet:
-            key, known = await self._find(first.name, await self._current(first.name), call)
+            identity, known = await self._find(first.name, await self._current(first.name), call)
             if first.offset == 0 and known is not None:
-                await ingester.abandon(key)
-            taking = Taking(ingester, key.owner, self._options, tell=_nobody, interrupt=call.inlet.interrupt)
+                await ingester.abandon(identity)
+            taking = Taking(ingester, identity.owner, self._options, tell=_nobody, interrupt=call.inlet.interrupt)
             async with taking:
-                opened = await taking.open(UploadOpen(key.upload_id, key.name))
+                opened = await taking.open(UploadOpen(identity.upload_id, identity.name))
                 if isinstance(opened, UploadCommitted):
                     raise TakenOverError(f"{first.name}: another stream has just finished this upload", name=first.name)
                 there = opened.good[0] if opened.good and opened.good[0].span.start == 0 else None
                 parts = ByteStreamWrite(first.name, first.offset, *((there.span.stop, there.crc32c) if there else (0, 0)))
-                self._running[key] = taking
+                self._running[identity] = taking
                 try:
                     await self._take_all(first, parts, taking, call, outlet)
                     size = await self._end(parts, taking, call)
                 finally:
-                    if self._running.get(key) is taking:
-                        del self._running[key]
+                    if self._running.get(identity) is taking:
+                        del self._running[identity]
             await outlet.say(wire.encode_write_response(size))
 
     async def _take_all(self, first: WriteMessage, parts: ByteStreamWrite, taking: Taking, call: Call, outlet: Outlet) -> None:
@@ -125,16 +125,16 @@ class ByteStreamWriting:
     async def _status(self, name: str, call: Call) -> bytes:
         self._ingester_for(name, call)
         current = await self._current(name)
-        key, known = await self._find(name, current, call)
+        identity, known = await self._find(name, current, call)
         if isinstance(known, SegmentTable):
-            return wire.encode_status_response(await self._durable(key, known), complete=False)
+            return wire.encode_status_response(await self._durable(identity, known), complete=False)
         if current is None:
             raise NotFoundError(f"{name}: no such file, and nothing of it was written", name=name)
         return wire.encode_status_response(current.size, complete=True)
 
-    async def _durable(self, key: UploadKey, known: SegmentTable) -> int:
+    async def _durable(self, identity: UploadIdentity, known: SegmentTable) -> int:
         """Return how many bytes of an upload there are."""
-        if (running := self._running.get(key)) is not None:
+        if (running := self._running.get(identity)) is not None:
             with suppress(TakenOverError, ServerError):  # it has just ended, and is known as it was left
                 return await running.settle()
         gap = known.first_gap(None)
@@ -149,15 +149,15 @@ class ByteStreamWriting:
             return await self._store.stat(name)
         return None
 
-    async def _find(self, name: str, current: FileInfo | None, call: Call) -> tuple[UploadKey, Known]:
-        """Return the key of the upload that replaces what is at a name, and what is known of it unless it was committed."""
+    async def _find(self, name: str, current: FileInfo | None, call: Call) -> tuple[UploadIdentity, Known]:
+        """Return which upload replaces what is at a name, and what is known of it unless it was committed."""
         ingester = self._ingester_for(name, call)
         owner, revision = owner_of(call), "" if current is None else current.revision
         for generation in range(_MOST_GENERATIONS):
-            key = UploadKey(id_by_name(name, revision, generation), name, owner)
-            known = await ingester.stat(key)
+            identity = UploadIdentity(id_by_name(name, revision, generation), name, owner)
+            known = await ingester.stat(identity)
             if not isinstance(known, FileInfo):
-                return key, known
+                return identity, known
         raise UnreachableError(f"{name}: was written and removed too often: try again tomorrow", name=name)
 
 

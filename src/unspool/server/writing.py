@@ -20,7 +20,7 @@ from unspool.core.uploading import (
     NewFile,
     UploadAnswer,
     UploadCommitted,
-    UploadKey,
+    UploadIdentity,
     UploadProgress,
     UploadRefused,
     UploadRequest,
@@ -102,11 +102,11 @@ class Writing:
 
     async def _stat_upload(self, wanted: tuple[bytes, str], call: Call) -> bytes:
         ingester = self._taking_files()
-        known = await ingester.stat(_key(wanted, call))
+        known = await ingester.stat(_identity(wanted, call))
         return writewire.encode_upload_state(state_of(known, ingester, self._options))
 
     async def _abandon_upload(self, wanted: tuple[bytes, str], call: Call) -> bytes:
-        await self._taking_files().abandon(_key(wanted, call))
+        await self._taking_files().abandon(_identity(wanted, call))
         return b""
 
     def _decode_delete(self, request: bytes) -> DeleteRequest:
@@ -303,8 +303,8 @@ def owner_of(call: Call) -> str:
     return "" if call.caller.principal is None else call.caller.principal.name
 
 
-def _key(wanted: tuple[bytes, str], call: Call) -> UploadKey:
-    return UploadKey(*wanted, owner=owner_of(call))
+def _identity(wanted: tuple[bytes, str], call: Call) -> UploadIdentity:
+    return UploadIdentity(*wanted, owner=owner_of(call))
 
 
 def _asked_of_open(wanted: UploadRequest) -> Asked:

@@ -17,7 +17,7 @@ from unspool.core.checksum import crc32c
 from unspool.core.extras import extra
 from unspool.core.model import Attributes, Block, FileInfo, Span
 from unspool.core.segments import SEGMENT_SIZE, SegmentTable
-from unspool.core.uploading import IF_ABSENT, Condition, GoodSpan, NewFile, UploadKey, UploadOpen
+from unspool.core.uploading import IF_ABSENT, Condition, GoodSpan, NewFile, UploadIdentity, UploadOpen
 from unspool.errors import (
     AlreadyExistsError,
     BlockCorruptError,
@@ -103,7 +103,7 @@ class IngestContract(DeleteContract):
         """Only the same three are the same upload: nobody goes on with, asks for or removes another's."""
         async with aclosing(await there.open(owner="alice")) as upload:
             await send(upload, BYTES[:600])
-            key = UploadKey(**({"upload_id": ID, "name": "a.bin", "owner": "alice"} | other))
+            key = UploadIdentity(**({"upload_id": ID, "name": "a.bin", "owner": "alice"} | other))
             assert await there.ingester.stat(key) is None
             async with aclosing(await there.open(key.name, key.upload_id, key.owner)) as second:
                 assert second.table.good_bytes == 0
@@ -149,7 +149,7 @@ class IngestContract(DeleteContract):
 
     async def test_asking_changes_nothing(self, there: Ingesting) -> None:
         """`stat` tells what there is of an upload, open or not, and does not take it over."""
-        key = UploadKey(ID, "a.bin")
+        key = UploadIdentity(ID, "a.bin")
         assert await there.ingester.stat(key) is None
         async with aclosing(await there.open()) as upload:
             await send(upload, BYTES[:600])
@@ -163,7 +163,7 @@ class IngestContract(DeleteContract):
 
     async def test_what_is_abandoned_is_gone(self, there: Ingesting) -> None:
         """After `abandon` the upload is unknown; whoever has it open is told. Of an unknown upload it does nothing."""
-        key = UploadKey(ID, "a.bin")
+        key = UploadIdentity(ID, "a.bin")
         upload = await there.open()
         await send(upload, BYTES[:600])
         await there.ingester.abandon(key)
@@ -182,8 +182,8 @@ class IngestContract(DeleteContract):
         """If the reply is lost, opening the upload again returns the file, whatever the condition; so does asking."""
         info = await there.put(BYTES, condition=IF_ABSENT)
         assert await there.committed(condition=IF_ABSENT) == info
-        assert await there.ingester.stat(UploadKey(ID, "a.bin")) == info
-        await there.ingester.abandon(UploadKey(ID, "a.bin"))
+        assert await there.ingester.stat(UploadIdentity(ID, "a.bin")) == info
+        await there.ingester.abandon(UploadIdentity(ID, "a.bin"))
         assert await there.committed(condition=Condition(revision="another")) == info
 
     async def test_a_commit_is_answered_again_though_the_file_was_replaced(self, there: Ingesting) -> None:
@@ -200,7 +200,7 @@ class IngestContract(DeleteContract):
         info = await there.put(BYTES)
         known: dict[str, Any] = {"size": len(BYTES), "crc32c": crc32c(BYTES)}
         assert await there.committed(upload_id=OTHER_ID, **known) == info
-        assert await there.ingester.stat(UploadKey(OTHER_ID, "a.bin")) is None
+        assert await there.ingester.stat(UploadIdentity(OTHER_ID, "a.bin")) is None
         others: list[dict[str, Any]] = [known | {"crc32c": 1}, known | {"size": 1}, {"size": len(BYTES)}, {}]
         for other in others:
             await (await there.open(upload_id=OTHER_ID, **other)).aclose()
@@ -320,7 +320,7 @@ class IngestContract(DeleteContract):
     @pytest.mark.parametrize("name", [name for name in NOT_NAMES if not name.startswith("/".join(["deep"] * 3))])
     async def test_a_name_that_is_none_is_refused(self, there: Ingesting, name: str) -> None:
         """An invalid name is InvalidNameError, whatever is asked."""
-        key = UploadKey(ID, name)
+        key = UploadIdentity(ID, name)
         opening, deleting = there.ingester.open(UploadOpen(ID, name), ""), there.ingester.delete(name)
         for refused in (opening, there.ingester.stat(key), there.ingester.abandon(key), deleting):
             with pytest.raises(InvalidNameError):

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from unspool.core.model import Block, FileInfo, Span
 from unspool.core.segments import SegmentTable
-from unspool.core.uploading import NewFile, UploadKey, UploadOpen, WrittenFile
+from unspool.core.uploading import NewFile, UploadIdentity, UploadOpen, WrittenFile
 from unspool.errors import AlreadyExistsError, FileChangedError
 from unspool.ingest.base import Ingester, Known, Upload
 from unspool.watch.figures import Figures
@@ -49,13 +49,13 @@ class WatchedIngester:
             self._figures.count("unspool_uploads_resumed_total")
         return _WatchedUpload(opened, self._figures)
 
-    async def stat(self, key: UploadKey) -> Known:
+    async def stat(self, identity: UploadIdentity) -> Known:
         """See `Ingester.stat`."""
-        return await self._inner.stat(key)
+        return await self._inner.stat(identity)
 
-    async def abandon(self, key: UploadKey) -> None:
+    async def abandon(self, identity: UploadIdentity) -> None:
         """See `Ingester.abandon`."""
-        await self._inner.abandon(key)
+        await self._inner.abandon(identity)
 
     async def write_small(self, files: Sequence[NewFile]) -> Sequence[WrittenFile]:
         """See `Ingester.write_small`."""
