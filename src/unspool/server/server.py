@@ -122,7 +122,7 @@ class Server:
             authorize=authorize,
             tokens_in_clear=insecure,
             audit=audit,
-            kept=self._kept,
+            checksums=self._kept,
             siblings=siblings,
             ingester=ingester,
         )

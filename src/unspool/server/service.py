@@ -54,7 +54,7 @@ class FileService:
             with `authenticate`, everybody who was identified.
         tokens_in_clear: whether tokens are accepted over connections on which others can read them.
         audit: told what was decided about each call, as `unspool.access.AuditFile`.
-        kept: a file that keeps the checksums that the service learns. The service does not close it.
+        checksums: the open file that keeps the checksums that the service learns. The service does not close it.
         siblings: the other processes that serve the same port, for the dialect `admin`; None if there are none.
         ingester: gets the files that clients write, as `unspool.ingest.local.LocalIngester`; None refuses them. The service
             does not close it.
@@ -76,7 +76,7 @@ class FileService:
         authorize: Authorize | None = None,
         tokens_in_clear: bool = False,
         audit: Audit | None = None,
-        kept: KeptChecksums | None = None,
+        checksums: KeptChecksums | None = None,
         siblings: Siblings | None = None,
         ingester: Ingester | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class FileService:
             everywhere = running.everywhere if siblings is None else siblings.with_mine(running.now)
         self._entry = Entry(Reports(observers).reported, *concerns, requests=requests, access=guard)
         self._dialects = [
-            dialects.make(name, store, self._streams, options, kept=kept, ingester=ingester, everywhere=everywhere)
+            dialects.make(name, store, self._streams, options, kept=checksums, ingester=ingester, everywhere=everywhere)
             for name in options.dialects
         ]
         self.services = tuple(dialect.service for dialect in self._dialects)
