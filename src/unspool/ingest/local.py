@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from unspool.core.condition import check_condition, check_present, may_be_same
@@ -37,7 +38,7 @@ from unspool.ingest.refusals import refusing
 from unspool.ingest.small import SmallFiles
 from unspool.ingest.staging import Staging, key_of
 from unspool.ingest.sweep import sweep
-from unspool.ingest.target import Target, Targets
+from unspool.ingest.target import Targets
 from unspool.ingest.uploadfile import CommittedError, UploadFile, info_of_record, look, settle
 from unspool.local.entries import status_of
 from unspool.options import IngestOptions
@@ -46,6 +47,8 @@ from unspool.stores.revisions import RevisionOf, by_status
 from unspool.stores.threads import Threads
 
 log = logging.getLogger("unspool.ingest")
+
+T = TypeVar("T")
 
 _THREADS = 64
 """Most worker threads, as for a local store."""
@@ -129,7 +132,7 @@ class LocalIngester:
         key = key_of(UploadIdentity(opens.upload_id, opens.name, owner))
         lock = self._opening.setdefault(key, asyncio.Lock())
         async with lock:
-            part = await self._taken(key, opens.name, lambda: self._open(key, opens, owner))
+            part = await self._take_over(key, opens.name, lambda: self._open(key, opens, owner))
             if isinstance(part, FileInfo):
                 return part
             upload: LocalUpload | None = None
@@ -153,7 +156,7 @@ class LocalIngester:
                 self._watch = asyncio.create_task(self._let_others_have())
             return upload
 
-    async def _taken(self, key: str, name: str, work: Callable[[], UploadFile | FileInfo]) -> UploadFile | FileInfo:
+    async def _take_over(self, key: str, name: str, work: Callable[[], UploadFile | FileInfo]) -> UploadFile | FileInfo:
         """Do work that locks an upload, after whoever has it has let go of it."""
         if (older := self._live.get(key)) is not None:
             await older.give_up()
@@ -161,7 +164,7 @@ class LocalIngester:
         try:
             while True:
                 try:
-                    return await self._threads.open(lambda: self._with_errors(name, work), _close)
+                    return await self._threads.open(lambda: _mapped(name, work), _close)
                 except BusyError:
                     if waited >= _PATIENCE:
                         said = f"{name}: another process of the server does not let go of this upload: try again"
@@ -173,17 +176,8 @@ class LocalIngester:
             if waited:
                 self._staging.unwant(key)
 
-    @staticmethod
-    def _with_errors(name: str, work: Callable[[], UploadFile | FileInfo]) -> UploadFile | FileInfo:
-        with refusing(name):
-            return work()
-
-    async def _in_thread(self, name: str, work: Callable[[], int | None]) -> int | None:
-        def mapped() -> int | None:
-            with refusing(name):
-                return work()
-
-        return await self._threads.run(mapped)
+    async def _in_thread(self, name: str, work: Callable[[], T]) -> T:
+        return await self._threads.run(lambda: _mapped(name, work))
 
     def _open(self, key: str, opens: UploadOpen, owner: str) -> UploadFile | FileInfo:
         """Lock an upload and see what there is of it."""
@@ -232,9 +226,10 @@ class LocalIngester:
         return self._described(known, name) if isinstance(known, Journal) else None
 
     def _described(self, record: Journal, name: str) -> FileInfo:
-        with suppress(OSError), self._targets.at(name) as target:
-            return info_of_record(record, name, None if target is None else _at(target))
-        return info_of_record(record, name, None)
+        current = None
+        with suppress(OSError, UnspoolError), self._targets.at(name) as target:
+            current = None if target is None else target.current()
+        return info_of_record(record, name, current)
 
     def _there_already(self, opens: UploadOpen) -> FileInfo | None:
         """Check the condition; return the file if it has the bytes of the upload already."""
@@ -283,7 +278,7 @@ class LocalIngester:
         key = key_of(identity)
         async with self._opening.setdefault(key, asyncio.Lock()):
             if isinstance(await self._threads.run(lambda: self._look(key, identity.name)), SegmentTable) or key in self._live:
-                await self._taken(key, identity.name, lambda: self._discard(key, identity.name))
+                await self._take_over(key, identity.name, lambda: self._discard(key, identity.name))
 
     def _discard(self, key: str, name: str) -> UploadFile:
         part = UploadFile(self._staging.place(key, name), key, self._targets.final(name))
@@ -356,15 +351,15 @@ class LocalIngester:
         self._targets.close()
 
 
+def _mapped(name: str, work: Callable[[], T]) -> T:
+    """Do work for the file `name`, with errors that a client may be told."""
+    with refusing(name):
+        return work()
+
+
 def _close(part: UploadFile | FileInfo) -> None:
     if isinstance(part, UploadFile):
         part.close()
-
-
-def _at(target: Target) -> tuple[FileInfo, int] | None:
-    with suppress(UnspoolError):
-        return target.current()
-    return None
 
 
 def _stamp(status: os.stat_result) -> _Stamp:

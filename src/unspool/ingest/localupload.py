@@ -171,7 +171,7 @@ class LocalUpload:
             assert checksum is not None  # the caller has verified the whole
             target = places.made(name)
             content = None if self._sha256 is None else Content(self._sha256.digest(part.descriptor, size), checksum)
-            part.mark(size, target, self._opens.attributes)
+            part.prepare(size, target, self._opens.attributes)
             before = os.fstat(part.descriptor)
             settled = is_settled(before)
             with self._staging.locked(name):

@@ -74,24 +74,24 @@ class Place:
     def __init__(self, bucket: Bucket, identity: UploadIdentity) -> None:
         self._bucket = bucket
         self.key = key_of(identity)
-        self._home = home_of(self.key)
+        self._prefix = prefix_of(self.key)
         self._done = f"{UPLOADS}/done/{self.key.replace('-', '/')}"
 
     @property
     def record_key(self) -> str:
         """The key of the record."""
-        return f"{self._home}/record"
+        return f"{self._prefix}/record"
 
     async def keep_tail(self, start: int, data: bytes) -> None:
         """Keep bytes of an incomplete part, from byte `start` of the file on."""
-        await self._bucket.put(f"{self._home}/tail-{start:016x}-{crc32c(data):08x}", data, {}, None)
+        await self._bucket.put(f"{self._prefix}/tail-{start:016x}-{crc32c(data):08x}", data, {}, None)
 
     async def load(self) -> KeptUpload:
         """Return what is kept."""
-        listed = await self._bucket.keys(self._home)
+        listed = await self._bucket.keys(self._prefix)
         tails = []
         for kept in listed:
-            found = _TAIL.fullmatch(kept.key.removeprefix(f"{self._home}/"))
+            found = _TAIL.fullmatch(kept.key.removeprefix(f"{self._prefix}/"))
             if found is not None:
                 start = int(found[1], 16)
                 tails.append(Tail(kept.key, Span(start, start + kept.size), int(found[2], 16)))
@@ -135,7 +135,7 @@ class Place:
 
     async def forget(self) -> None:
         """Remove what is kept, but not the parts."""
-        await self._bucket.remove(kept.key for kept in await self._bucket.keys(self._home))
+        await self._bucket.remove(kept.key for kept in await self._bucket.keys(self._prefix))
 
 
 async def storage_id(bucket: Bucket, where: str = "") -> str:
@@ -151,11 +151,11 @@ async def storage_id(bucket: Bucket, where: str = "") -> str:
     return hashlib.sha256(kept[0] + where.encode()).hexdigest()[:32]
 
 
-def home_of(key: str) -> str:
+def prefix_of(key: str) -> str:
     """Return the prefix below which an upload is kept."""
     return f"{UPLOADS}/open/{key.replace('-', '/')}"
 
 
-def owner_home(owner: str) -> str:
+def owner_prefix(owner: str) -> str:
     """Return the prefix below which all uploads of an owner are kept that are not committed."""
     return f"{UPLOADS}/open/{owner_digest(owner)}"

@@ -33,17 +33,13 @@ def known(kept: KeptUpload) -> SegmentTable | None:
     record = kept.record
     if record is None or not (record.parts or kept.tails):
         return None
-    begun = {
-        number: Segment(
-            tails[-1].span.stop - tails[0].span.start,
-            _joined(tails),
-        )
-        for number, tails in _chains(kept.tails, record).items()
-    }
+    chains = _chains(kept.tails, record)
+    begun = {number: Segment(tails[-1].span.stop - tails[0].span.start, _joined(tails)) for number, tails in chains.items()}
     return SegmentTable(record.part_size, record.segments() | begun)
 
 
 def _joined(tails: Sequence[Tail]) -> int:
+    """Return the CRC32C of the bytes of tails that follow one another."""
     found = 0
     for tail in tails:
         found = combine(found, tail.crc32c, tail.span.length)

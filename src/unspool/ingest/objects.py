@@ -30,7 +30,7 @@ from unspool.ingest.limits import check_count, check_share, check_size
 from unspool.ingest.multipart import Multipart, UnmetError
 from unspool.ingest.newnames import check_new_name
 from unspool.ingest.objectparts import BucketHome
-from unspool.ingest.objectplace import KeptUpload, Place, home_of, owner_home, storage_id
+from unspool.ingest.objectplace import KeptUpload, Place, owner_prefix, prefix_of, storage_id
 from unspool.ingest.objectprobe import probe
 from unspool.ingest.objectresume import known, resume
 from unspool.ingest.objectsmall import SmallObjects
@@ -176,20 +176,22 @@ class ObjectIngester:
 
     async def _others(self, place: Place, owner: str) -> set[str]:
         """Return where the other unfinished uploads of an owner are kept."""
-        home = owner_home(owner)
-        listed = {f"{home}/{below}" for below in await self._bucket.directories(home)}
-        return (listed | {one for key in self._live if (one := home_of(key)).startswith(f"{home}/")}) - {home_of(place.key)}
+        below_owner = owner_prefix(owner)
+        listed = {f"{below_owner}/{below}" for below in await self._bucket.directories(below_owner)}
+        return (listed | {one for key in self._live if (one := prefix_of(key)).startswith(f"{below_owner}/")}) - {
+            prefix_of(place.key)
+        }
 
-    async def _used(self, homes: set[str], owner: str) -> int:
+    async def _used(self, prefixes: set[str], owner: str) -> int:
         """Return how many bytes the store has of the uploads of an owner that are kept there, or this server received."""
-        live = {home_of(key): upload.known().good_bytes for key, upload in self._live.items()}
-        used = sum(live[home] for home in homes & live.keys())
-        homes = homes - live.keys()
-        for kept in await self._bucket.keys(owner_home(owner)):
-            home, _, below = kept.key.rpartition("/")
-            if home in homes and below != "record":
+        live = {prefix_of(key): upload.known().good_bytes for key, upload in self._live.items()}
+        used = sum(live[prefix] for prefix in prefixes & live.keys())
+        prefixes = prefixes - live.keys()
+        for kept in await self._bucket.keys(owner_prefix(owner)):
+            prefix, _, below = kept.key.rpartition("/")
+            if prefix in prefixes and below != "record":
                 used += kept.size
-        for got in await asyncio.gather(*(self._bucket.get(f"{home}/record") for home in homes)):
+        for got in await asyncio.gather(*(self._bucket.get(f"{prefix}/record") for prefix in prefixes)):
             record = None if got is None else decode(got[0])
             used += sum(part.length for part in record.parts.values()) if record is not None else 0
         return used

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from unspool.core.reserved import UPLOADS
 from unspool.core.uploadrecord import decode
 from unspool.ingest.objectparts import BucketHome
-from unspool.ingest.objectplace import PROBES, home_of
+from unspool.ingest.objectplace import PROBES, prefix_of
 from unspool.options import IngestOptions
 
 _PROBE = 3600.0
@@ -28,7 +28,7 @@ async def sweep(home: BucketHome, options: IngestOptions, now: float, live: Coll
         live: the keys of the uploads that are open.
     """
     bucket = home.bucket
-    used = {home_of(key) for key in live}
+    used = {prefix_of(key) for key in live}
     last: dict[str, float] = {}
     keys: dict[str, list[str]] = {}
     for kept in await bucket.keys(f"{UPLOADS}/open"):

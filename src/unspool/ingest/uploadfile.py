@@ -2,11 +2,11 @@
 
 Rule 1: the second journal (`KEY.unspool-synced`) lists bytes that were synced before, and is synced itself before it gets its
         name. So what it lists is there after a power cut, whatever becomes of the first one.
-Rule 2: before the file gets its final name, the second journal says so, with the number of the part file. From then on the
-        upload is committed if the final name leads to the part file, or if that is gone. How many names the part file has says
-        nothing: `cp -al` makes some.
+Rule 2: before the file gets its final name, the second journal says so, with the inode number of the part file. From then on
+        the upload is committed if the final name leads to the part file, or if that is gone. How many names the part file has
+        says nothing: `cp -al` makes some.
 
-All calls block. Only one may run at a time, but `Synced.bytes` may be read at any time.
+All calls block. Only one may run at a time.
 """
 
 from __future__ import annotations
@@ -153,26 +153,26 @@ class UploadFile(Part):
         with mapped(self.path):
             return self._sum(span)
 
-    def write_synced(self, segments: dict[int, Segment], mark: str | None = None) -> None:
+    def write_synced(self, segments: dict[int, Segment], inode: str | None = None) -> None:
         """Write the second journal, durably.
 
         Args:
             segments: what was synced.
-            mark: the number of the part file, if it is about to get its final name.
+            inode: the inode number of the part file in hex, if it is about to get its final name.
         """
         assert self.journal is not None
         scratch, directory = self._key + SYNCED_SUFFIX + ".new", self._directory
         with mapped(self.path):
             self._check_ours()
-            write_new(scratch, directory, replace(self.journal, segments=segments, revision=mark).encode(), synced=True)
+            write_new(scratch, directory, replace(self.journal, segments=segments, revision=inode).encode(), synced=True)
             os.replace(scratch, self._key + SYNCED_SUFFIX, src_dir_fd=directory, dst_dir_fd=directory)
             sync(directory)
         self._synced = segments
 
     # Ending
 
-    def mark(self, size: int, target: Target, attributes: Attributes) -> None:
-        """Make everything durable, so that the file can get its name."""
+    def prepare(self, size: int, target: Target, attributes: Attributes) -> None:
+        """Make the file what it is to be, durably, and note that it is about to get its name."""
         assert self.journal is not None
         with mapped(self._about):
             self.finish(size, target.destination, attributes)
