@@ -78,7 +78,7 @@ class UnspoolFileSystem(Writes, Listings, Trees, AsyncFileSystem):
         super().__init__(asynchronous=asynchronous, loop=loop, batch_size=batch_size, **security_and_more)
         self._streams = streams
         self._hosts = Hosts(partial(_connect, self._secure, options, upload_key, security), streams)
-        finalize(self, self._hosts.dismiss).atexit = False
+        finalize(self, self._hosts.close_soon).atexit = False
 
     # What it is
 
@@ -101,7 +101,7 @@ class UnspoolFileSystem(Writes, Listings, Trees, AsyncFileSystem):
 
     @storage_options.setter
     def storage_options(self, options: dict[str, Any]) -> None:
-        self._made_with = _Discreet(options)
+        self._made_with = _StorageOptions(options)
 
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
         """Return what it takes to make it again, with or without the token."""
@@ -272,7 +272,7 @@ class SecureUnspoolFileSystem(UnspoolFileSystem):
     _secure: ClassVar[bool] = True
 
 
-class _Discreet(dict[str, Any]):
+class _StorageOptions(dict[str, Any]):
     """Storage options whose `repr` does not show the token."""
 
     def __repr__(self) -> str:

@@ -37,7 +37,7 @@ class Hosts:
         self._connect = connect
         self._streams = streams
         self._pid = os.getpid()
-        self._loops: dict[asyncio.AbstractEventLoop, _Here] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopClients] = {}
         _all.add(self)
 
     @asynccontextmanager
@@ -47,68 +47,68 @@ class Hosts:
         Raises:
             InvalidRequestError: `host` does not name a server, or this process was forked while gRPC was in use.
         """
-        here = self._here()
-        async with here.room:
-            yield here.client(host, self._connect)
+        clients = self._of_this_loop()
+        async with clients.room:
+            yield clients.client(host, self._connect)
 
     @asynccontextmanager
     async def hold(self, host: str) -> AsyncGenerator[Client, None]:
         """Give the client of a server for as long as it takes, however many calls there are. Raises as `call`."""
-        here = self._here()
-        here.held += 1
+        clients = self._of_this_loop()
+        clients.held += 1
         try:
-            yield here.client(host, self._connect)
+            yield clients.client(host, self._connect)
         finally:
-            here.held -= 1
+            clients.held -= 1
 
     async def aclose(self) -> None:
         """Close the clients of this event loop. They are made again when they are needed."""
-        if (here := self._loops.get(asyncio.get_running_loop())) is not None:
-            await here.close()
+        if (clients := self._loops.get(asyncio.get_running_loop())) is not None:
+            await clients.close()
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         """Wait for calls to end, and close the clients, from any thread. What takes too long is left open."""
-        for loop, here in self._others():
+        for loop, clients in self._others():
             with suppress(Exception):  # what cannot be closed is in use, and a fork says so
-                asyncio.run_coroutine_threadsafe(here.rest(), loop).result(_CLOSING)
+                asyncio.run_coroutine_threadsafe(clients.pause(), loop).result(_CLOSING)
 
     def resume(self) -> None:
-        """Let calls begin again, after `rest`."""
-        for loop, here in self._others():
+        """Let calls begin again, after `pause`."""
+        for loop, clients in self._others():
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(here.resume)
+                loop.call_soon_threadsafe(clients.resume)
 
-    def _others(self) -> list[tuple[asyncio.AbstractEventLoop, _Here]]:
+    def _others(self) -> list[tuple[asyncio.AbstractEventLoop, _LoopClients]]:
         """Return the loops that run in other threads of this process."""
         if self._pid != os.getpid():
             return []
         this = asyncio._get_running_loop()
-        return [(loop, here) for loop, here in list(self._loops.items()) if loop.is_running() and loop is not this]
+        return [(loop, clients) for loop, clients in list(self._loops.items()) if loop.is_running() and loop is not this]
 
-    def dismiss(self) -> None:
+    def close_soon(self) -> None:
         """Have all clients closed soon: nobody uses this any more."""
         if self._pid != os.getpid():
             return
-        for loop, here in list(self._loops.items()):
+        for loop, clients in list(self._loops.items()):
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(here.close_soon)
+                loop.call_soon_threadsafe(clients.close_soon)
 
-    def _here(self) -> _Here:
-        """Return what there is in this event loop."""
+    def _of_this_loop(self) -> _LoopClients:
+        """Return the clients of the event loop that runs."""
         if self._pid != os.getpid():
             forks.check()
             _parents.append(self._loops)
             self._pid, self._loops = os.getpid(), {}
         loop = asyncio.get_running_loop()
-        if (here := self._loops.get(loop)) is None:
+        if (clients := self._loops.get(loop)) is None:
             for one in list(self._loops):
                 if one.is_closed():
                     self._loops.pop(one, None)
-            here = self._loops[loop] = _Here(self._streams)
-        return here
+            clients = self._loops[loop] = _LoopClients(self._streams)
+        return clients
 
 
-class _Here:
+class _LoopClients:
     """The clients in one event loop, and the room for calls. Used only in the loop."""
 
     def __init__(self, streams: int) -> None:
@@ -125,7 +125,7 @@ class _Here:
             client = self.clients[host] = connect(host)
         return client
 
-    async def rest(self) -> None:
+    async def pause(self) -> None:
         """Take all the room as calls end, and close the clients when there are none. Those that wait go on after `resume`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
@@ -157,21 +157,21 @@ _parents: list[object] = []
 """What was inherited through forks. It is kept, because a child cannot close its parent's connections."""
 
 
-def _rest() -> None:
+def _pause_all() -> None:
     for hosts in list(_all):
-        hosts.rest()
+        hosts.pause()
 
 
-def _resume() -> None:
+def _resume_all() -> None:
     for hosts in list(_all):
         hosts.resume()
 
 
-def _end() -> None:
-    _rest()
-    _resume()  # a thread that calls now is told so by gRPC, and does not wait for ever
+def _at_exit() -> None:
+    _pause_all()
+    _resume_all()  # a thread that calls now is told so by gRPC, and does not wait for ever
 
 
-forks.before_fork(_rest)
-os.register_at_fork(after_in_parent=_resume)
-atexit.register(_end)
+forks.before_fork(_pause_all)
+os.register_at_fork(after_in_parent=_resume_all)
+atexit.register(_at_exit)
