@@ -58,10 +58,10 @@ def watching_workers(metrics: str | None) -> Iterator[tuple[Watching, str | None
     listen = parse_metrics_address(metrics)
     _require()
     from unspool.watch.figures import decode  # noqa: PLC0415 - only if metrics are wanted
-    from unspool.watch.metrics import Page  # noqa: PLC0415
+    from unspool.watch.metrics import ServerPage  # noqa: PLC0415
     from unspool.watch.pageserver import served  # noqa: PLC0415
 
-    class Taking(Page):
+    class Taking(ServerPage):
         def said(self, worker: Process, line: bytes) -> None:
             self.update(worker, decode(line))
 
@@ -79,10 +79,10 @@ def watching_alone(metrics: str | None) -> Iterator[tuple[Counts | None, str | N
     listen = parse_metrics_address(metrics)
     _require()
     from unspool.watch.counts import Counts  # noqa: PLC0415 - only if metrics are wanted
-    from unspool.watch.metrics import Page  # noqa: PLC0415
+    from unspool.watch.metrics import ServerPage  # noqa: PLC0415
     from unspool.watch.pageserver import served  # noqa: PLC0415
 
-    page = Page()
+    page = ServerPage()
     page.began(page)
 
     def take(figures: Figures) -> bool:

@@ -1,4 +1,4 @@
-"""What one server process counts of its calls and its store. Every call and every request to the store is counted here only.
+"""What one server process counts of its calls. Every call is counted here only.
 
 Rule 1: nothing is counted for each block: how far running calls are is looked at once a second, while there are any.
 Rule 2: labels are bounded. They are methods, outcomes, limits and operations, never names of files or of clients.
@@ -7,14 +7,11 @@ Rule 2: labels are bounded. They are methods, outcomes, limits and operations, n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
-from time import monotonic, perf_counter
-from typing import Any
+from time import monotonic
 
-from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.core.resent import Read
 from unspool.core.running import Movement
 from unspool.ingest.base import Ingester
@@ -22,9 +19,10 @@ from unspool.rpc.certificates import Certificates
 from unspool.server.entry import Call
 from unspool.server.report import CallEnd
 from unspool.server.running import moves_bytes, receives_bytes
-from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
+from unspool.stores.base import Store
 from unspool.watch.figures import Figures, Histogram, Key
-from unspool.watch.uploads import WatchedIngester
+from unspool.watch.ingester import WatchedIngester
+from unspool.watch.store import WatchedStore
 
 INTERVAL = 1.0
 """Seconds between two looks at the running calls. Prometheus asks every 15 s in most set-ups, and every minute by default."""
@@ -62,7 +60,7 @@ class Counts:
 
     def watched(self, store: Store) -> Store:
         """Return the same store, whose answers are timed. Closing it closes the store."""
-        return _WatchedStore(store, self._figures)
+        return WatchedStore(store, self._figures)
 
     def receiving(self, ingester: Ingester) -> Ingester:
         """Return the same ingester, counted and timed. Closing it closes the ingester."""
@@ -160,95 +158,3 @@ class _Running:
             said = f"{asked.transfer_id} {asked.names[0]}".encode(errors="replace")
             self._transfer = blake2b(said, digest_size=12).hexdigest()
         return Read(self._transfer, asked.start, asked.start + self.call.bytes, broken, self.began, now)
-
-
-class _Timed:
-    """Counts the seconds of one operation in a histogram."""
-
-    __slots__ = ("_began", "_figures", "_operation")
-
-    def __init__(self, figures: Figures, operation: str) -> None:
-        self._figures = figures
-        self._operation = operation
-
-    def __enter__(self) -> None:
-        self._began = perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._figures.observe(perf_counter() - self._began, "unspool_store_seconds", self._operation)
-
-
-class _WatchedStore:
-    def __init__(self, inner: Store, figures: Figures) -> None:
-        self._inner = inner
-        self._figures = figures
-        self._observe_open = figures.histogram("unspool_store_seconds", "open").observe
-
-    async def stat(self, name: str) -> FileInfo:
-        with _Timed(self._figures, "stat"):
-            return await self._inner.stat(name)
-
-    async def open(self, name: str, revision: str | None = None) -> OpenFile:
-        began = perf_counter()
-        file = await self._inner.open(name, revision)
-        self._observe_open(perf_counter() - began)
-        return _WatchedFile(file, self._figures)
-
-    async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
-        with _Timed(self._figures, "read_small"):
-            return await self._inner.read_small(names, most_bytes, known)
-
-    async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
-        with _Timed(self._figures, "read_spans"):
-            return await self._inner.read_spans(wanted, most_bytes)
-
-    async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
-        async with aclosing(self._inner.list(request)) as pages:
-            while True:
-                with _Timed(self._figures, "list"):
-                    page = await anext(pages, None)
-                if page is None:
-                    return
-                yield page
-                del page  # see native.py
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _WatchedFile:
-    # Written for speed: with a generator around each read, and coroutines around the rest, a small read took 12 us more.
-    __slots__ = ("_inner", "_observe", "aclose", "info", "steady")
-
-    def __init__(self, inner: OpenFile, figures: Figures) -> None:
-        self._inner = inner
-        self._observe = figures.histogram("unspool_store_seconds", "read").observe
-        self.info = inner.info
-        self.steady = inner.steady
-        self.aclose = inner.aclose
-
-    def read(self, span: Span, run_size: RunSize) -> AsyncGenerator[Bytes, None]:
-        return _TimedRuns(self._inner.read(span, run_size), self._observe)
-
-
-class _TimedRuns(AsyncGenerator[Bytes, None]):
-    __slots__ = ("_inner", "_observe")
-
-    def __init__(self, inner: AsyncGenerator[Bytes, None], observe: Callable[[float], None]) -> None:
-        self._inner = inner
-        self._observe = observe
-
-    async def __anext__(self) -> Bytes:
-        began = perf_counter()
-        run = await self._inner.__anext__()
-        self._observe(perf_counter() - began)
-        return run
-
-    def asend(self, value: None) -> Coroutine[Any, Any, Bytes]:
-        return self._inner.asend(value)
-
-    def athrow(self, *raised: Any) -> Coroutine[Any, Any, Bytes]:
-        return self._inner.athrow(*raised)
-
-    def aclose(self) -> Coroutine[Any, Any, None]:
-        return self._inner.aclose()

@@ -75,7 +75,7 @@ ALWAYS: tuple[Key, ...] = (
 """What is shown even while it is 0, so that a first event is seen as an increase."""
 
 
-class Page(Collector):
+class ServerPage(Collector):
     """What Prometheus sees of a server: the figures of its processes, added up. It may be read from any thread."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class ServerMetrics(Collector):
     """The metrics of a server in this process: an observer of the server, and a collector of `prometheus_client`."""
 
     def __init__(self) -> None:
-        self._page = Page()
+        self._page = ServerPage()
         self._page.began(self)
         self._counts = Counts(self._take)
 
