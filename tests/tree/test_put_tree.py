@@ -32,6 +32,7 @@ from unspool.errors import (
     UnspoolError,
     UnsupportedError,
 )
+from unspool.local import walk as walking
 from unspool.local.listed import Listed
 from unspool.local.walk import Walk, read_small
 from unspool.options import MIB, TransferOptions
@@ -293,6 +294,25 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         ("SPECIAL", "pipe"),
     ]
     assert not walk.some()
+
+
+def test_a_walk_that_goes_ahead_finds_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found ahead comes first and nothing twice, and only so much is kept in memory."""
+    monkeypatch.setattr(walking, "AT_ONCE", 2)
+    monkeypatch.setattr(walking, "_MOST_AHEAD", 3)
+    for number in range(11):
+        (tmp_path / str(number)).touch()
+    walk, plain = Walk(tmp_path), Walk(tmp_path)
+    for _ in range(9):
+        walk.ahead()
+    assert len(walk._ahead) == 3
+    found = []
+    while some := walk.some():
+        found += [file.name for file in some.files]
+        walk.ahead()
+    walk.ahead()
+    assert not walk.some()
+    assert found == [file.name for _ in range(6) for file in plain.some().files]
 
 
 class _Asked(UploadTransport):

@@ -56,7 +56,7 @@ from unspool.local.disk import Disk
 from unspool.local.listed import Listed
 from unspool.local.outcome import Failure
 from unspool.local.source import FileSource
-from unspool.local.walk import FoundFile, Walk, Walked
+from unspool.local.walk import AT_ONCE, FoundFile, Walk, Walked
 from unspool.options import MIB, TransferOptions
 
 _BATCH_FILES = 1000
@@ -127,7 +127,7 @@ class PutTree:
             walk = await self._disk.do(partial(Walk, self._directory))
             self._listed = await self._disk.do(Listed)
             with self._listing.observed("put_tree", self._prefix):
-                await self._list()
+                await self._list(walk)
                 queue: asyncio.Queue[_Work | None] = asyncio.Queue(self._jobs)
                 finder = asyncio.create_task(self._find(walk, queue))
                 working = [asyncio.create_task(work) for work in workers(self._jobs, queue, self._put, self._seams)]
@@ -141,15 +141,21 @@ class PutTree:
 
     # What there is
 
-    async def _list(self) -> None:
+    async def _list(self, walk: Walk) -> None:
         """Remember what the server has below the prefix. Who may write and not list sends everything."""
         async for attempt in self._listing.attempts():
             with attempt:
                 async with aclosing(self._pages()) as pages:
                     async for files in pages:
-                        assert self._listed is not None
-                        await self._disk.do(partial(self._listed.add, files))
+                        await self._disk.do(partial(self._remember, files, walk))
                         attempt.progressed = True
+
+    def _remember(self, files: tuple[FileInfo, ...], walk: Walk) -> None:
+        """Remember what is listed, and walk on while the server looks for more, in the disk's thread."""
+        assert self._listed is not None
+        self._listed.add(files)
+        for _ in range(0, len(files), AT_ONCE):
+            walk.ahead()
 
     async def _pages(self) -> AsyncGenerator[tuple[FileInfo, ...], None]:
         try:
@@ -229,7 +235,7 @@ class PutTree:
             walk = await self._disk.do(partial(Walk, self._directory))
             self._listed = await self._disk.do(Listed)
             with self._listing.observed("preview_put_tree", self._prefix):
-                await self._list()
+                await self._list(walk)
                 while found := await self._disk.do(walk.some):
                     wanted: list[FileInfo] = []
                     kept, failures = 0, list(found.failures)

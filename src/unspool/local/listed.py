@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from unspool.core.model import Attributes, FileInfo
 from unspool.local.record import AT_ONCE
@@ -20,11 +21,10 @@ class Listed:
 
     def add(self, infos: Iterable[FileInfo]) -> None:
         """Add files; a file that is listed again replaces the older entry."""
+        rows = [(info.name, info.size, info.attributes.modified_ns, info.crc32c, info.revision) for info in infos]
+        rows.sort(key=itemgetter(0))  # in order they take less time, see `unspool.local.record`
         self._database.execute("BEGIN")
-        self._database.executemany(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
-            ((info.name, info.size, info.attributes.modified_ns, info.crc32c, info.revision) for info in infos),
-        )
+        self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
         self._database.execute("COMMIT")
 
     def find(self, names: Sequence[str]) -> dict[str, FileInfo]:

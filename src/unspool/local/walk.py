@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, Omission
-from unspool.core.names import check_name
+from unspool.core.names import check_name, surely_a_name
 from unspool.core.reserved import is_reserved
 from unspool.core.value import value
 from unspool.errors import InvalidNameError, LocalFileError, SourceChangedError, UnspoolError
@@ -26,8 +27,11 @@ from unspool.local.entries import unchanged
 from unspool.local.oserrors import unreadable
 from unspool.local.outcome import Failure
 
-_AT_ONCE = 500
+AT_ONCE = 500
 """Files returned at once: few enough that the first ones are soon under way."""
+
+_MOST_AHEAD = 20
+"""Times so many files that are read ahead. A file takes about 400 bytes."""
 
 _READS = 3
 """How often a small file that changes while it is read is read again."""
@@ -91,6 +95,7 @@ class Walk:
     def __init__(self, root: Path) -> None:
         self._real = os.path.realpath(root)
         self._entries = self._below(str(root), "")
+        self._ahead: deque[Walked] = deque()
         try:
             os.scandir(root).close()
         except OSError as error:
@@ -98,8 +103,16 @@ class Walk:
 
     def some(self) -> Walked:
         """Return the next files; nothing at the end."""
+        return self._ahead.popleft() if self._ahead else self._next()
+
+    def ahead(self) -> None:
+        """Read the next files for a later call of `some`, unless there are very many already: while others are waited for."""
+        if len(self._ahead) < _MOST_AHEAD and (found := self._next()):
+            self._ahead.append(found)
+
+    def _next(self) -> Walked:
         found = Walked()
-        for one in islice(self._entries, _AT_ONCE):
+        for one in islice(self._entries, AT_ONCE):
             if isinstance(one, FoundFile):
                 found.files.append(one)
             elif isinstance(one, Omission):
@@ -180,6 +193,8 @@ def _reason_against_name(base: str, name: str) -> str:
     """Return why an entry is left out for its name; "" if it is not."""
     if is_reserved(base):
         return "RESERVED"
+    if surely_a_name(name, base):
+        return ""
     try:
         check_name(name)
     except InvalidNameError:
