@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -95,6 +96,15 @@ async def test_a_tree_is_uploaded_and_then_skipped(tmp_path: Path) -> None:
     third = await lab.put()
     assert (third.sent, third.kept) == (2, 250)
     assert lab.there()["d1/001"] == b"changed\n"
+
+
+async def test_progress_is_told_with_every_message_of_a_batch(tmp_path: Path) -> None:
+    """Over a slow connection a batch takes minutes. Progress is told as its files arrive, or it would look stalled."""
+    lab = Lab(tmp_path, block_size=10_000, jobs=1)
+    (lab.root / "large.bin").unlink()
+    await lab.put()
+    good = [0, *(event.good for event in lab.events if isinstance(event, TreeAdvanced))]
+    assert max(after - before for before, after in pairwise(good)) < 10_000 + max(map(len, FILES.values()))
 
 
 async def test_what_has_only_another_time_is_compared_and_not_sent(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ class Batch:
         condition: what must be at each name.
         sent: called with the size of each file that the server has from this batch.
         kept: called with the size of each file that the server had already.
+        advanced: called after the answers of a message: a batch may take minutes over a slow connection.
         failed: called for each file that fails.
         grown: called for each file that is no longer small.
         doubtful: called for each file that is there, though it was to be absent, if this batch may have written it; with the
@@ -78,6 +79,7 @@ class Batch:
         condition: Condition = ANYTHING,
         sent: Callable[[int], None],
         kept: Callable[[int], None],
+        advanced: Callable[[], None],
         failed: Callable[[FoundFile, UnspoolError], None],
         grown: Callable[[FoundFile], None],
         doubtful: Callable[[FoundFile, int, int, UnspoolError], None],
@@ -89,6 +91,7 @@ class Batch:
         self._condition = condition
         self._sent = sent
         self._kept = kept
+        self._advanced = advanced
         self._failed = failed
         self._grown = grown
         self._doubtful = doubtful
@@ -214,6 +217,7 @@ class Batch:
                     name, content = under_way.popleft()
                     answered.set()
                     self._take(name, content, answer)
+                self._advanced()
         finally:
             answered.set()
 

@@ -285,6 +285,7 @@ class PutTree:
                 condition=self._condition,
                 sent=self._tally.sent,
                 kept=self._tally.keep,
+                advanced=self._tally.notify,
                 failed=lambda file, error: self._tally.fail(file.name, error),
                 grown=grown.append,
                 doubtful=lambda *one: doubtful.append(one),
