@@ -129,10 +129,18 @@ def test_a_link_in_place_of_what_is_unspools_own_is_refused(tmp_path: Path, what
     link = tmp_path / "out" / what
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / ("outside" if what == ".unspool-tree" else "file"))
-    with pytest.raises(LocalFileError), opened(tmp_path / "out"):
+    with pytest.raises(LocalFileError, match=f"{link}: .*remove it"), opened(tmp_path / "out"):
         pass
     assert (tmp_path / "file").read_bytes() == b"precious"
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_link_that_leads_nowhere_is_no_destination(tmp_path: Path) -> None:
+    """The error says that it is a link; nothing is made at its other end."""
+    (tmp_path / "out").symlink_to("nowhere")
+    with pytest.raises(LocalFileError, match="out: is a symbolic link that leads nowhere"), opened(tmp_path / "out"):
+        pass
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_the_destination_itself_may_be_a_link(tmp_path: Path) -> None:

@@ -114,7 +114,18 @@ class TreeDestination:
         except UnspoolError:
             raise
         except NotADirectoryError as error:
+            if error.filename == HOME:
+                said = (
+                    "is not a directory, and unspool keeps something of its own there: remove it, or name another destination"
+                )
+                raise LocalFileError(f"{self._path}/{HOME}: {said}") from error
             raise LocalFileError(f"{self._path}: is not a directory; a tree needs one") from error
+        except FileNotFoundError as error:
+            if self._path.is_symlink():
+                raise LocalFileError(
+                    f"{self._path}: is a symbolic link that leads nowhere; a tree needs a directory"
+                ) from error
+            raise self._local_error(error) from error
         except FileExistsError as error:
             raise self._local_error(error, f"{HOME}/{error.filename}") from error
         except (OSError, ValueError) as error:
