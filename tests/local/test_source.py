@@ -22,6 +22,9 @@ from unspool.errors import InvalidRequestError, LocalFileError, SourceChangedErr
 from unspool.local.source import FileSource, Source
 from unspool.local.streamsource import StreamSource, check_reader
 from unspool.local.uploadkey import upload_key
+from unspool.local.walk import read_small
+
+PROC = Path("/proc/version")
 
 DATA = Random(3).randbytes(SEGMENT_SIZE + 3_000_001)
 
@@ -39,6 +42,17 @@ def summed(source: Source, start: int, stop: int) -> int:
     pieces = list(source.summed(Span(start, stop)))
     assert pieces[-1][0] == stop - start
     return pieces[-1][1]
+
+
+@pytest.mark.skipif(not PROC.exists(), reason="there is no /proc")
+def test_a_file_that_hides_its_bytes_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """Files of /proc have bytes and the size 0: nothing would be uploaded, and verified."""
+    for read in (FileSource, lambda path: read_small(str(path), 1000)):
+        with pytest.raises(LocalFileError, match="/proc/version: has bytes, but its size is 0"):
+            read(PROC)
+    (tmp_path / "empty").touch()
+    with FileSource(tmp_path / "empty") as source:
+        assert source.size == 0
 
 
 def test_a_file_is_read_and_summed_in_any_order(big: Path) -> None:

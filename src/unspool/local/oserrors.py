@@ -55,3 +55,8 @@ def ends_everything(error: LocalFileError) -> bool:
 def unreadable(path: str | Path, error: OSError) -> LocalFileError:
     """Return the LocalFileError for a file or a directory that cannot be read."""
     return local_file_error(f"{path}: cannot be read: {reason_of(error)}", error)
+
+
+def without_size(path: str | Path) -> LocalFileError:
+    """Return the LocalFileError for a file that has bytes though its size is 0, as those of /proc."""
+    return LocalFileError(f"{path}: has bytes, but its size is 0, as in /proc: upload a copy of it, or its bytes as a stream")

@@ -20,7 +20,7 @@ from unspool.core.checksum import combine, crc32c
 from unspool.core.model import Attributes, Block, Bytes, Span
 from unspool.core.segments import SegmentTable, segment_size_for
 from unspool.errors import LocalFileError, SourceChangedError
-from unspool.local.oserrors import unreadable
+from unspool.local.oserrors import unreadable, without_size
 from unspool.system.pagecache import PageCache
 
 _READ_SIZE = 1 << 20
@@ -97,10 +97,24 @@ class FileSource:
             what = "is a directory: upload it with put_tree" if stat.S_ISDIR(self._status.st_mode) else "is not a regular file"
             raise LocalFileError(f"{path}: {what}")
         self.size = self._status.st_size
+        if not self.size:
+            self._check_empty()
         self.attributes = Attributes(self._status.st_mtime_ns, executable=bool(self._status.st_mode & stat.S_IXUSR))
         self._table = SegmentTable(segment_size_for(self.size))
         self._cache = PageCache(self._descriptor)
         self._buffer = memoryview(b"")
+
+    def _check_empty(self) -> None:
+        """Raise LocalFileError if there are bytes, or cannot be read: an empty file would be uploaded, and verified."""
+        try:
+            if os.pread(self._descriptor, 1, 0) and not os.fstat(self._descriptor).st_size:
+                raise without_size(self.path)
+        except LocalFileError:
+            self.close()
+            raise
+        except OSError as error:
+            self.close()
+            raise unreadable(self.path, error) from error
 
     def __enter__(self) -> Self:
         return self

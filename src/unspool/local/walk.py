@@ -24,7 +24,7 @@ from unspool.core.reserved import is_reserved
 from unspool.core.value import value
 from unspool.errors import InvalidNameError, LocalFileError, SourceChangedError, UnspoolError
 from unspool.local.entries import unchanged
-from unspool.local.oserrors import unreadable
+from unspool.local.oserrors import unreadable, without_size
 from unspool.local.outcome import Failure
 
 AT_ONCE = 500
@@ -180,6 +180,8 @@ def read_small(path: str, most: int) -> SmallContent | None:
                 if len(data) == before.st_size and unchanged(before, os.fstat(descriptor)):
                     executable = bool(before.st_mode & stat.S_IXUSR)
                     return SmallContent(data, crc32c(data), Attributes(before.st_mtime_ns, executable=executable))
+                if data and not os.fstat(descriptor).st_size:
+                    raise without_size(path)
             finally:
                 os.close(descriptor)
     except UnspoolError:
