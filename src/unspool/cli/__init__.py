@@ -5,9 +5,9 @@ Modules are imported when they are needed: `--version` needs nothing, and a comm
 program.py       the program as a whole; commands.py: all commands; version.py: `--version`; command.py: how each runs
 advice.py        advice for errors; exits.py: the table of exit codes; failures.py: the error if some of several files failed
 output.py        text and bytes on standard output; complaints.py: standard error; jsonresults.py: what `--json` prints;
-                 units.py: numbers as text
+                 treeoutput.py: the result of a tree; units.py: numbers as text
 
-get.py, getcommand.py, getseveral.py, getlog.py, targets.py     unspool get
+get.py, getcommand.py, getseveral.py, gettree.py, targets.py    unspool get
 put.py, putcommand.py, puttree.py, statedir.py                  unspool put
 rm.py, rmtree.py                                                unspool rm
 verify.py, verifytree.py                                        unspool verify
@@ -15,7 +15,8 @@ cat.py, ls.py, stat.py, top.py, topview.py, conformance.py      the commands of 
 token.py, access.py, completion.py                              those that contact no server
 demo.py, demonstration.py                                       unspool demo
 
-retryoptions.py, transferoptions.py, security.py, filtering.py  options that commands share; credentials.py: the token
+retryoptions.py, transferoptions.py, security.py, filtering.py, logoption.py  options that commands share
+credentials.py   the token
 sizes.py, durations.py, numbers.py   values of options; omissions.py: names that are left out
 dryrun.py        what would be done; mixedservers.py: a warning about replicas that differ
 progress.py      shows progress, treeprogress.py that of a tree; bar.py, barline.py: the bar; meter.py: its rate; terminal.py

@@ -63,7 +63,7 @@ class Plan:
         self._omissions = Omissions(_MOST_NAMES)
         self._files = self._size = self._kept = self._failed = 0
 
-    def fetch(self, target: str, info: FileInfo) -> None:
+    def add(self, target: str, info: FileInfo) -> None:
         """Print and count a file that would be fetched from `target`, sent to it, or deleted there."""
         self._files += 1
         self._size += info.size
@@ -117,7 +117,7 @@ async def plan_tree(
     """Print what `get -r` would fetch."""
     async for page in client.preview_tree(address.name, directory, filters=filters, record=record, checksum=checksum):
         for info in page.wanted:
-            plan.fetch(address.target, info)
+            plan.add(address.target, info)
         for failure in page.failures:
             plan.fail(failure.name, failure.error)
         plan.keep(page.kept)
@@ -161,7 +161,7 @@ async def plan_uploads(client: Client, files: Sequence[Source], plan: Plan) -> N
                     await client.verify(name, file.path)
                     plan.keep()
                     continue
-            plan.fetch(file.address.target, FileInfo(name, size if file.path != STANDARD_INPUT else 0, ""))
+            plan.add(file.address.target, FileInfo(name, size if file.path != STANDARD_INPUT else 0, ""))
         except LocalFileError as error:
             plan.fail(file.path, error)
     plan.end()
@@ -174,7 +174,7 @@ async def plan_upload_tree(
     prefix = address.name.removesuffix("/")
     async for page in client.preview_put_tree(directory, prefix, filters=filters, checksum=checksum):
         for info in page.wanted:
-            plan.fetch(address.target, info)
+            plan.add(address.target, info)
         for failure in page.failures:
             plan.fail(failure.name, failure.error)
         plan.keep(page.kept)
@@ -187,10 +187,10 @@ async def plan_deletion(client: Client, address: Address, revision: str | None, 
     if recursive:
         async for page in client.pages(address.name, recursive=True):
             for info in page.files:
-                plan.fetch(address.target, info)
+                plan.add(address.target, info)
             plan.omit(page.omitted)
         return
-    plan.fetch(address.target, check_present(address.name, revision, await client.stat(address.name)))
+    plan.add(address.target, check_present(address.name, revision, await client.stat(address.name)))
 
 
 async def _look(client: Client, target: Target, plan: Plan, *, to_output: bool = False) -> None:
@@ -204,7 +204,7 @@ async def _look(client: Client, target: Target, plan: Plan, *, to_output: bool =
         else:
             plan.keep()
             return
-    plan.fetch(target.address.target, info)
+    plan.add(target.address.target, info)
 
 
 def _size_of(path: Path) -> int | None:

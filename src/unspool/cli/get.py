@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,7 +13,7 @@ from unspool.cli.command import command
 from unspool.cli.completion import complete_directories, complete_paths
 from unspool.cli.filtering import filter_options
 from unspool.cli.getcommand import GetCommand
-from unspool.cli.getlog import begin_log, log_option
+from unspool.cli.logoption import begin_log, log_option
 from unspool.cli.mixedservers import mixed_servers
 from unspool.cli.output import binary_output, printable
 from unspool.cli.retryoptions import heartbeat_option, retry_options
@@ -23,10 +23,7 @@ from unspool.cli.transferoptions import dialect_option, idle_timeout_option, job
 from unspool.options import OnChange, Security, TransferOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from unspool.client.client import Client
-    from unspool.client.treeresults import TreeResult
     from unspool.core.address import Address
     from unspool.core.filters import Filter
     from unspool.core.retry import RetryPolicy
@@ -167,14 +164,16 @@ async def get(
             raise click.UsageError(f"{url} names a directory: use -r to get the files below it.")
         async with connect(address.target) as client:
             if recursive and not await _is_file(client, address.name):
-                directory = _directory(address.name, dest)
+                from unspool.cli.gettree import directory_for, get_tree  # noqa: PLC0415
+
+                directory = directory_for(address.name, dest)
                 kept = record or not no_record
                 if dry_run:
                     plan = Plan(quiet=quiet, json=json, verbose=verbose)
                     await plan_tree(client, address, directory, filters, record=kept, checksum=checksum, plan=plan)
                 else:
                     fetch = partial(client.get_tree, filters=filters, record=kept, checksum=checksum)
-                    await _get_tree(fetch, address, directory, verbose=verbose, quiet=quiet, json=json)
+                    await get_tree(fetch, address, directory, verbose=verbose, quiet=quiet, json=json)
             elif dry_run:
                 await plan_file(client, address, dest, Plan(quiet=quiet, json=json))
             else:
@@ -212,41 +211,3 @@ async def _is_file(client: Client, name: str) -> bool:
     except (NotFoundError, UnsupportedError):
         return False  # a directory, or a name that does not exist: then the listing fails
     return True
-
-
-def _directory(prefix: str, dest: str | None) -> str:
-    """Return the directory for a tree."""
-    directory = dest or prefix.removesuffix("/").rpartition("/")[2]
-    if directory == "-":
-        raise click.UsageError("a tree cannot go to standard output: name a directory.")
-    if not directory:
-        raise click.UsageError("a whole server has no name to use for the directory: name the directory.")
-    return directory
-
-
-async def _get_tree(
-    fetch: Callable[..., Coroutine[Any, Any, TreeResult]],
-    address: Address,
-    directory: str,
-    *,
-    verbose: bool,
-    quiet: bool,
-    json: bool,
-) -> None:
-    from unspool.cli.failures import check_tree  # noqa: PLC0415
-    from unspool.cli.jsonresults import describe_tree  # noqa: PLC0415
-    from unspool.cli.omissions import echo_omissions  # noqa: PLC0415
-    from unspool.cli.treeprogress import tree_progress  # noqa: PLC0415
-
-    with tree_progress(str(address), quiet=quiet or json) as observer:
-        result = await fetch(address.name, directory, observers=[observer])
-    if json:
-        import json as jsons  # noqa: PLC0415 - only this option needs it
-
-        click.echo(jsons.dumps(describe_tree(result)))
-    elif not quiet:
-        from unspool.cli.units import say_tree  # noqa: PLC0415
-
-        click.echo(printable(say_tree(result)), err=True)
-        echo_omissions(result.omitted, verbose=verbose)
-    check_tree(result, address, "here")

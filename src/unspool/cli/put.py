@@ -16,7 +16,7 @@ from unspool.cli.advice import with_flags
 from unspool.cli.command import command
 from unspool.cli.completion import complete_paths
 from unspool.cli.filtering import filter_options
-from unspool.cli.getlog import begin_log, log_option
+from unspool.cli.logoption import begin_log, log_option
 from unspool.cli.output import in_short, printable
 from unspool.cli.putcommand import STANDARD_INPUT, PutCommand, Source, placed
 from unspool.cli.retryoptions import heartbeat_option, retry_options

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json as jsons
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import click
-
 from unspool.cli.failures import check_tree
-from unspool.cli.jsonresults import describe_tree
-from unspool.cli.omissions import echo_omissions
-from unspool.cli.output import printable
+from unspool.cli.treeoutput import echo_tree
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_put_tree
 from unspool.client.writeresults import PutTreeResult
@@ -42,9 +37,5 @@ async def put_tree(
     """
     with tree_progress(str(address), quiet=quiet or json, sending=True) as observer:
         result = await upload(directory, address.name.removesuffix("/"), observers=[observer])
-    if json:
-        click.echo(jsons.dumps(describe_tree(result)))
-    elif not quiet:
-        click.echo(printable(say_put_tree(result, str(address))), err=True)
-        echo_omissions(result.omitted, verbose=verbose)
+    echo_tree(result, say_put_tree(result, str(address)), verbose=verbose, quiet=quiet, json=json)
     check_tree(result, address, "there")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json as jsons
 from typing import TYPE_CHECKING
 
-import click
-
 from unspool.cli.failures import check_tree
-from unspool.cli.jsonresults import describe_tree
-from unspool.cli.omissions import echo_omissions
-from unspool.cli.output import printable
+from unspool.cli.treeoutput import echo_tree
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_bytes
 from unspool.core.counted import counted
@@ -25,11 +20,7 @@ async def rm_tree(client: Client, address: Address, *, verbose: bool, quiet: boo
     """Delete all files below a URL. Raises IncompleteTreeError if some failed; each has had its line."""
     with tree_progress(str(address), quiet=True) as observer:  # a failure is a line; there are no bytes to show
         result = await client.delete_tree(address.name, observers=[observer])
-    if json:
-        click.echo(jsons.dumps(describe_tree(result)))
-    elif not quiet:
-        click.echo(printable(_say(result, str(address))), err=True)
-        echo_omissions(result.omitted, verbose=verbose)
+    echo_tree(result, _say(result, str(address)), verbose=verbose, quiet=quiet, json=json)
     check_tree(result, address, "deleted")
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json as jsons
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
-from unspool.cli.jsonresults import describe_tree
-from unspool.cli.omissions import echo_omissions
-from unspool.cli.output import printable
+from unspool.cli.treeoutput import echo_tree
 from unspool.cli.treeprogress import tree_progress
 from unspool.cli.units import say_bytes
 from unspool.core.counted import counted
@@ -37,11 +32,7 @@ async def verify_tree(
     """Compare a directory with the files below a URL. Exits with the code of VerificationError if any file differs."""
     with tree_progress(str(address), quiet=quiet or json) as observer:
         result = await client.verify_tree(address.name, directory, filters=filters, sha256=sha256, observers=[observer])
-    if json:
-        click.echo(jsons.dumps(describe_tree(result)))
-    elif not quiet:
-        click.echo(printable(_say(result, address)))
-        echo_omissions(result.omitted, verbose=verbose)
+    echo_tree(result, _say(result, address), verbose=verbose, quiet=quiet, json=json, err=False)
     if result.failed:
         sys.exit(VerificationError.exit_code)  # each file has had its line, and the result its totals
 

@@ -1,4 +1,4 @@
-"""`unspool get --log-format`: a log of the download on standard error, in place of the progress."""
+"""The option `--log-format` of `get` and `put`: a log of the transfer on standard error, in place of the progress."""
 
 from __future__ import annotations
 
