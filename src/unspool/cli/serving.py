@@ -66,21 +66,21 @@ async def serve_alone(settings: Settings) -> None:
         await _serve(settings, say_ready, counts=counts, manager=manager)
 
 
-async def serve_as_worker(settings: Settings, number: int, meeting: str | None, on_ready: Callable[[], None]) -> None:
+async def serve_as_worker(settings: Settings, number: int, directory: str | None, on_ready: Callable[[], None]) -> None:
     """Serve as one of several processes until a signal. The parent holds the port and passes its address.
 
     Args:
         settings: those of the server, with the address.
         number: of the worker, from 1.
-        meeting: the directory where workers find each other; None if they need not.
+        directory: where workers find each other; None if they need not.
         on_ready: called when it listens.
     """
     set_up_log(settings.log_format, quiet=settings.quiet, worker=number)
     async with AsyncExitStack() as stack:
         counts = await stack.enter_async_context(watched_by_parent(settings.metrics))
         siblings = None
-        if meeting is not None:
-            siblings = await stack.enter_async_context(Siblings(Path(meeting), number, settings.workers))
+        if directory is not None:
+            siblings = await stack.enter_async_context(Siblings(Path(directory), number, settings.workers))
         await _serve(settings, lambda _: on_ready(), counts=counts, manager=Notifier(), share_port=True, siblings=siblings)
 
 
@@ -122,10 +122,10 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
             said = exposure_warning(listener.mode, addresses[-1], guarded=guarded, writes=settings.write)
             if port.exposed and said is not None:
                 warnings.append(said)
-        meeting = stack.enter_context(_meeting()) if settings.admin else None
-        told = [
+        directory = stack.enter_context(_directory_of_workers()) if settings.admin else None
+        lines = [
             json.dumps(
-                {"number": number, "settings": dataclasses.asdict(settings) | {"listen": holding}, "meeting": meeting}
+                {"number": number, "settings": dataclasses.asdict(settings) | {"listen": holding}, "directory": directory}
             ).encode()
             for number in range(1, settings.workers + 1)
         ]
@@ -133,7 +133,7 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
         command = [sys.executable, "-P", "-m", "unspool.cli.worker", *(["--debug"] if debug else [])]
         descriptor = descriptor_of(settings.audit or "")
         inherited = () if descriptor is None else (descriptor,)
-        async with Workers(command, told, settings.grace + _CLOSING + _PATIENCE, inherited, watching) as running:
+        async with Workers(command, lines, settings.grace + _CLOSING + _PATIENCE, inherited, watching) as running:
             started.append(running)
             for said in warnings:
                 log.warning("%s", said)
@@ -211,7 +211,7 @@ async def _serve(
 
 
 @contextmanager
-def _meeting() -> Iterator[str]:
+def _directory_of_workers() -> Iterator[str]:
     """Make a directory that only this user can enter, where workers find each other."""
     try:
         directory = TemporaryDirectory(prefix="unspool-", ignore_cleanup_errors=True)

@@ -36,7 +36,7 @@ async def worker() -> None:
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
 
-    await serve_as_worker(Settings(**told["settings"]), told["number"], told["meeting"], say_ready)
+    await serve_as_worker(Settings(**told["settings"]), told["number"], told["directory"], say_ready)
 
 
 def _end_with_the_parent() -> None:

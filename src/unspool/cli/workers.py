@@ -50,9 +50,9 @@ class Workers:
     """Worker processes, as an async context manager. All are ready inside the `async with`, and have ended after it.
 
     Args:
-        command: starts a worker. A worker reads its line of `told` from standard input, writes READY to standard output when it
-            listens, drains at SIGTERM, and ends when its standard input is closed. It shares our standard error.
-        told: the settings of each worker, as a line without its line end. There is one worker per line.
+        command: starts a worker. A worker reads its line of `settings` from standard input, writes READY to standard output
+            when it listens, drains at SIGTERM, and ends when its standard input is closed. It shares our standard error.
+        settings: of each worker, as a line without its line end. There is one worker per line.
         patience: seconds that a worker may take to end after SIGTERM; then it is killed.
         inherited: descriptors that the workers get, besides the standard ones.
         watching: takes the lines that workers write to standard output.
@@ -61,14 +61,14 @@ class Workers:
     def __init__(
         self,
         command: Sequence[str],
-        told: Sequence[bytes],
+        settings: Sequence[bytes],
         patience: float,
         inherited: Sequence[int] = (),
         watching: Watching = NOBODY,
     ) -> None:
         self._inherited = inherited
         self._command = command
-        self._told = told
+        self._settings = settings
         self._patience = patience
         self._watching = watching
         self.running: set[Process] = set()
@@ -78,7 +78,7 @@ class Workers:
 
     async def __aenter__(self) -> Self:
         """Start all workers. Raises UnspoolError if one ends before it is ready; that worker has logged the reason."""
-        begun = await asyncio.gather(*(self._begin(line) for line in self._told))
+        begun = await asyncio.gather(*(self._begin(line) for line in self._settings))
         for number, (process, ready) in enumerate(begun, start=1):
             if not ready:
                 await self._end()
@@ -96,7 +96,7 @@ class Workers:
         for process in self.running:
             _signal(process, number)
 
-    async def _begin(self, told: bytes) -> tuple[Process, bool]:
+    async def _begin(self, settings: bytes) -> tuple[Process, bool]:
         """Start a worker; return it and whether it became ready. If not, it has ended or will end soon."""
         # In a session of its own, so that Ctrl-C on the terminal reaches only the parent, which then sends SIGTERM.
         process = await asyncio.create_subprocess_exec(
@@ -113,7 +113,7 @@ class Workers:
         assert process.stdin is not None
         assert process.stdout is not None
         with suppress(ConnectionError):  # the worker has ended: then the next read is not READY
-            process.stdin.write(told + b"\n")
+            process.stdin.write(settings + b"\n")
             await process.stdin.drain()
         ready = await process.stdout.readline() == READY
         if ready:
@@ -154,7 +154,7 @@ class Workers:
                 return
             began = clock()
             try:
-                process, ready = await self._begin(self._told[number - 1])
+                process, ready = await self._begin(self._settings[number - 1])
             except OSError as error:  # out of memory or processes: try again later
                 log.warning("worker %d cannot begin: %s", number, error.strerror)
                 continue
