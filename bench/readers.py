@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -230,6 +232,39 @@ def spans_obstore(address: str, count: str, size: str, at_once: str) -> None:
         return await _timed(spans_of(int(count), int(size)), lambda spans: _some_at_once(spans, int(at_once), read))
 
     _run(main)
+
+
+def get_by_threads(address: str, ca: str, name: str, out: str, jobs: str) -> None:
+    """`Client.get`: the processor seconds of each kind of thread, from a tenth of the bytes to nine tenths."""
+    from unspool import Client, TransferOptions
+
+    seen: list[tuple[int, float, dict[str, float]]] = []
+
+    def progress(done: int, total: int | None) -> None:
+        if len(seen) < 2 and total is not None and done >= total * (0.9 if seen else 0.1):
+            seen.append((done, time.perf_counter(), _seconds_of_threads()))
+
+    async def main() -> dict[str, float]:
+        async with Client(address, options=TransferOptions(jobs=int(jobs)), ca=ca or None) as client:
+            await client.get(name, out, progress=progress)
+        (done, began, before), (all_done, ended, after) = seen
+        return {
+            "bytes": all_done - done,
+            "seconds": ended - began,
+            **{kind: cpu - before.get(kind, 0.0) for kind, cpu in after.items()},
+        }
+
+    _run(main)
+
+
+def _seconds_of_threads() -> dict[str, float]:
+    """Return the processor seconds of this process by kind of thread: the event loop, gRPC's own, and all others."""
+    seconds: dict[str, float] = {}
+    for thread in Path("/proc/self/task").iterdir():
+        of_grpc = (thread / "comm").read_text().startswith(("event_engine", "grpc", "lifeguard"))
+        kind = "loop" if thread.name == str(os.getpid()) else "grpc" if of_grpc else "writer"
+        seconds[kind] = seconds.get(kind, 0.0) + int((thread / "schedstat").read_text().split()[0]) / 1e9
+    return seconds
 
 
 def listing(address: str, prefix: str) -> None:

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from bench.case import Case
-from bench.cases import big, bucket, clients, listing, long, progress, resume, sizes, small, spans, steady, tls, tree, upload
+from bench.cases import (
+    big,
+    bucket,
+    clients,
+    listing,
+    long,
+    progress,
+    resume,
+    sizes,
+    small,
+    spans,
+    steady,
+    threads,
+    tls,
+    tree,
+    upload,
+)
 
 CASES: dict[str, Case] = {
     case.name: case
@@ -13,6 +29,7 @@ CASES: dict[str, Case] = {
         tls.TLS,
         steady.STEADY,
         spans.SPANS,
+        threads.THREADS,
         long.LONG,
         long.CUT,
         clients.CLIENTS,

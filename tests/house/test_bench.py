@@ -16,6 +16,7 @@ from bench.cases.listing import grow
 from bench.cases.long import chance_per_mib, mean_mib
 from bench.cases.resume import recheck_speed
 from bench.cases.sizes import sizes_up_to
+from bench.cases.threads import limit
 from bench.cases.tree import PER_DIRECTORY, make_tree
 from bench.measure import CommandFailedError, Process, Sample, measure, measure_output, running
 from bench.peer import Peer
@@ -214,3 +215,11 @@ def test_every_case_is_in_the_help_and_the_document() -> None:
         assert case.help in re.sub(r"\s+", " ", done.stdout)
     named = set(re.findall(r"python -m bench (\w+)", read("docs/benchmarks.md")))
     assert named == set(CASES) - {"first"}
+
+
+def test_the_busiest_thread_is_the_limit() -> None:
+    """With a core for each thread the busiest one decides; gRPC's threads divide their work by connections."""
+    per_gib = {"loop": 0.5, "writer": 0.25, "grpc": 1.0}
+    assert limit(per_gib, 1) == pytest.approx(1073.74, abs=0.01)
+    assert limit(per_gib, 2) == limit(per_gib, 8) == pytest.approx(2147.48, abs=0.01)
+    assert limit(per_gib | {"writer": 1.0}, 8) == pytest.approx(1073.74, abs=0.01)
