@@ -180,6 +180,49 @@ def put_grpc(port: str, name: str, source: str) -> None:
     uvloop.run(main())
 
 
+def get_tree(address: str, prefix: str, out: str) -> None:
+    """The least that Python and gRPC need for a tree, from unspool's server: no checks, no syncs, no record, one stream."""
+    import grpc
+
+    from unspool.v1 import file_service_pb2 as pb
+
+    made: set[str] = set()
+    with grpc.insecure_channel(address) as channel:
+        service = "/unspool.v1.FileService"
+        pages = channel.unary_stream(
+            f"{service}/ListFiles", pb.ListFilesRequest.SerializeToString, pb.ListFilesResponse.FromString
+        )
+        read = channel.unary_stream(
+            f"{service}/ReadFiles", pb.ReadFilesRequest.SerializeToString, pb.ReadFilesResponse.FromString
+        )
+        for page in pages(pb.ListFilesRequest(prefix=prefix, recursive=True)):
+            wanted, request = [], pb.ReadFilesRequest(packs=True)
+            for file in page.files:
+                path, modified = out + file.name[len(prefix) :], file.modified.ToNanoseconds()
+                try:
+                    status = os.lstat(path)
+                    if (status.st_size, status.st_mtime_ns) == (file.size, modified):
+                        continue
+                except FileNotFoundError:
+                    pass
+                wanted.append((path, modified))
+                request.files.add(name=file.name, revision=file.revision)
+            for message in read(request) if wanted else ():
+                data, start = memoryview(message.pack.data), 0
+                for (path, modified), size in zip(wanted[message.pack.first :], message.pack.sizes, strict=False):
+                    directory = path.rpartition("/")[0]
+                    if directory not in made:
+                        Path(directory).mkdir(parents=True, exist_ok=True)
+                        made.add(directory)
+                    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                    os.write(descriptor, data[start : start + size])
+                    os.utime(descriptor, ns=(modified, modified))
+                    os.close(descriptor)
+                    start += size
+    sys.stdout.flush()
+    os._exit(0)  # as unspool ends
+
+
 def serve_proxy(target: str, *settings: str) -> None:
     """The proxy of unspool, as one link that all connections share. The settings are its attributes, as KEY=VALUE."""
     import uvloop

@@ -42,6 +42,10 @@ def _rsync(address: str, name: str, out: Path) -> Sequence[str]:
     return ["rsync", "-rt", "-W", f"rsync://{address}/root/{name}/", str(out)]
 
 
+def _least(address: str, name: str, out: Path) -> Sequence[str]:
+    return [*servers.PROGRAMS, "get_tree", address, name, str(out)]
+
+
 def _rclone(address: str, name: str, out: Path) -> Sequence[str]:
     where = ["--http-url", f"http://{address}", f":http:{name}", str(out)]
     return [str(program("rclone")), "copy", "--config", "/dev/null", "-q", *where]
@@ -61,6 +65,7 @@ PEERS = [
     _unspool(),
     _unspool("--jobs", "1"),
     _unspool("--jobs", "4"),
+    Peer("Python with gRPC alone, unchecked", (), servers.unspool(), _least),
     Peer("rsync daemon", ("rsync",), servers.rsync, _rsync),
     Peer("nginx + rclone", ("nginx", "rclone"), servers.nginx, _rclone),
     Peer(_CURL, ("nginx", "curl"), servers.nginx, _curl),
