@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from random import Random
@@ -38,7 +38,7 @@ class Asked(Wrapper):
             async for frame in frames:
                 yield frame
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`."""
         self.sizes.add(request.block_size)
         async with aclosing(self.inner.read_files(request)) as messages:

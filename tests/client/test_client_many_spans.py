@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from random import Random
@@ -49,7 +49,7 @@ class Noting(Wrapper):
             async for frame in frames:
                 yield frame
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """Note it."""
         self.batches.append(request)
         async with aclosing(super().read_files(self.changed(request))) as messages:
@@ -60,7 +60,7 @@ class Noting(Wrapper):
         """Return the request as the server understands it."""
         return request
 
-    def through(self, message: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    def through(self, message: Sequence[Piece]) -> Sequence[Piece]:
         """Return the message as it arrives."""
         return message
 
@@ -167,7 +167,7 @@ class Breaking(Noting):
         """Ask for small blocks."""
         return replace(request, block_size=100)
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """Break."""
         async with aclosing(super().read_files(request)) as messages:
             yield await anext(messages)
@@ -193,7 +193,7 @@ class Flipping(Noting):
 
     flips = 2
 
-    def through(self, message: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    def through(self, message: Sequence[Piece]) -> Sequence[Piece]:
         """Change the last byte of a block."""
         if not self.flips:
             return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import pytest
@@ -21,19 +22,19 @@ def lab_of(script: str) -> Lab:
     return Lab(script, store=MemoryStore({"a": b"aaa", "b": b"bbb", "c": b"ccc", "dir/a.bin": b"x"}))
 
 
-async def whole(script: str) -> tuple[Lab, list[tuple[Piece, ...]]]:
+async def whole(script: str) -> tuple[Lab, list[Sequence[Piece]]]:
     """Return the messages of one batch under a script, heartbeats included."""
     lab = lab_of(script)
     async with aclosing(lab.transport.read_files(batch(*NAMES))) as messages:
         return lab, [message async for message in messages]
 
 
-def indexes(messages: list[tuple[Piece, ...]]) -> list[list[int]]:
+def indexes(messages: list[Sequence[Piece]]) -> list[list[int]]:
     """Return the indices of the files, message by message."""
     return [[piece.index for piece in message] for message in messages]
 
 
-def data_of(message: tuple[Piece, ...], at: int) -> bytes:
+def data_of(message: Sequence[Piece], at: int) -> bytes:
     """Return the data of a piece."""
     frame = message[at].frame
     assert frame is not None
@@ -57,7 +58,7 @@ async def test_x_and_e_end_the_batch_after_what_came_before(at: int) -> None:
     assert indexes(messages) == ([list(range(at))] if at else [])
     assert lab.transport.fired == "E"
     lab = lab_of("." * at + "x")
-    got: list[tuple[Piece, ...]] = []
+    got: list[Sequence[Piece]] = []
 
     async def read() -> None:
         async for message in lab.transport.read_files(batch(*NAMES)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Replica(Wrapper):
         async for frame in super().read(request):
             yield frame
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`."""
         self._be_here()
         async for message in super().read_files(request):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from random import Random
 
@@ -45,7 +46,7 @@ def batch(*names: str, block_size: int | None = None) -> BatchRequest:
     return BatchRequest(tuple(map(WantedFile, names)), block_size=block_size)
 
 
-async def messages_of(transport: Transport, request: BatchRequest) -> list[tuple[Piece, ...]]:
+async def messages_of(transport: Transport, request: BatchRequest) -> list[Sequence[Piece]]:
     """Return all that comes, heartbeats left out."""
     async with aclosing(transport.read_files(request)) as messages:
         return [message async for message in messages if message]

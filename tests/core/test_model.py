@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.served import Served
-from unspool.core.model import HEARTBEAT, Attributes, FileInfo, Frame, Piece, with_crc32c
+from unspool.core.model import HEARTBEAT, Attributes, FileInfo, Frame, Pack, Piece, WantedFile, piece_of, with_crc32c
 from unspool.errors import NotFoundError
 
 FILE = Served()
@@ -35,3 +35,15 @@ def test_a_checksum_is_added_to_all_that_is_known_of_a_file() -> None:
     """A description with a checksum has every other field of the description, those that are added later too."""
     known = FileInfo("a", 1, "r", Attributes(5, "text/plain", executable=True), crc32c=1, sha256=bytes(32))
     assert with_crc32c(known, 7) == replace(known, crc32c=7)
+
+
+def test_a_pack_is_the_sequence_of_its_pieces() -> None:
+    """A message with a pack is used and compared as the one with its pieces would be."""
+    files = [WantedFile(name, "r") for name in "abc"]
+    pack = Pack(1, files, [2, 1], [7, 8], memoryview(b"xyz"))
+    pieces = (piece_of(1, files[1], b"xy", 7), piece_of(2, files[2], b"z", 8))
+    assert pack == pieces
+    assert pieces == pack
+    assert pack != pieces[:1]
+    assert pack != 2
+    assert (len(pack), pack[1], tuple(pack[:1])) == (2, pieces[1], pieces[:1])

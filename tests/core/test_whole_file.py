@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.served import Served
 from unspool.core.checksum import crc32c
-from unspool.core.model import Block, FileInfo, Frame, Header, Summary, WantedFile
-from unspool.core.receiver import Receiver, whole_file, whole_span
+from unspool.core.model import Block, FileInfo, Frame, Header, Summary, WantedFile, piece_of
+from unspool.core.receiver import Receiver, is_whole, whole_file, whole_span
 from unspool.errors import UnspoolError
 
 FILE = Served(bytes(range(20)))
@@ -53,6 +53,25 @@ def test_no_fast_path_gives_out_what_a_receiver_would_not(pinned: FileInfo, fram
     assert receiver.summary is not None
     assert whole.block.data == FILE.data
     assert receiver.summary.crc32c == (FILE.crc32c if whole.confirmed else None)
+
+
+@given(
+    pins,
+    st.sampled_from([FILE.name, FILE.name, "other"]),
+    st.sampled_from([FILE.revision, FILE.revision, "r2"]),
+    data,
+    st.sampled_from([FILE.crc32c, FILE.crc32c, FILE.crc32c ^ 1, 0, 1]),
+)
+def test_a_file_of_a_pack_is_taken_as_its_piece_would_be(
+    pinned: FileInfo, name: str, revision: str, run: bytes, checksum: int
+) -> None:
+    """Whatever a pack has: a file of it is taken without a piece if, and only if, the piece would be taken at once."""
+    wanted = WantedFile(name, revision)
+    frame = piece_of(0, wanted, run, checksum).frame
+    assert frame is not None
+    whole = whole_file(pinned, frame)
+    assert is_whole(pinned, wanted, run, checksum) == (whole is not None)
+    assert whole is None or whole.confirmed
 
 
 def test_what_an_honest_server_sends_is_taken_at_once() -> None:

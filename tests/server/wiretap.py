@@ -40,7 +40,7 @@ class Wiretap:
         wanted = tuple(WantedFile(file) if isinstance(file, str) else file for file in files)
         return self._read_files(batchwire.encode_batch_request(BatchRequest(wanted, block_size, "t", 7)))
 
-    async def next_pieces(self, call: StreamCall) -> tuple[Piece, ...] | None:
+    async def next_pieces(self, call: StreamCall) -> Sequence[Piece] | None:
         """As `next_message`, decoded; () is a heartbeat."""
         message = await self.next_message(call)
         return None if message is None else batchwire.decode_pieces(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
 from pathlib import Path
@@ -217,7 +217,7 @@ async def test_a_file_the_store_cannot_read_fails_alone(tmp_path: Path) -> None:
     """Bytes that the server has lost are one file's failure, and the others of its batch arrive."""
 
     class Lossy(Tampering):
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
             async with aclosing(self.inner.read_files(request)) as messages:
                 async for pieces in messages:
                     yield tuple(
@@ -259,7 +259,7 @@ async def test_two_at_a_time_are_told_apart(tmp_path: Path) -> None:
     one, other = TreeLab(), TreeLab()
 
     class Slow(Tampering):
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
             with pytest.raises(BusyError, match="another process"):
                 await other.get(tmp_path)
             async with aclosing(self.inner.read_files(request)) as messages:
@@ -349,7 +349,7 @@ async def test_what_is_listed_is_fetched_while_the_listing_goes_on(tmp_path: Pat
                 yield page
                 await asyncio.wait_for(asked.wait(), 10)
 
-        def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
             asked.set()
             return super().read_files(request)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from unspool.core.model import (
     FileInfo,
     Frame,
     ListRequest,
+    Pack,
     Page,
     Piece,
     WantedFile,
@@ -86,7 +87,7 @@ async def test_what_has_arrived_is_named_while_nothing_more_comes(tmp_path: Path
     """Small files that arrived wait two seconds for others at most: a kill while the server stalls does not cost them."""
 
     class Stalling(Wrapper):
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
             async with aclosing(self.inner.read_files(request)) as messages:
                 async for pieces in messages:
                     yield pieces[:3]
@@ -156,7 +157,7 @@ class WithoutStarts(Wrapper):
         super().__init__(inner)
         self.starts: list[int] = []
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`."""
         self.starts.append(request.files[0].start)
         request = replace(request, files=tuple(WantedFile(file.name, file.revision) for file in request.files))
@@ -187,7 +188,7 @@ async def test_a_piece_that_says_nothing_is_ignored_with_its_index(tmp_path: Pat
     """A piece without header, block, summary and error changes nothing, whichever file it says it is of."""
 
     class Chatty(Wrapper):
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
             async with aclosing(self.inner.read_files(request)) as messages:
                 async for pieces in messages:
                     for piece in pieces:
@@ -365,12 +366,67 @@ async def test_without_a_checksum_of_the_whole_the_result_says_so(tmp_path: Path
 # Servers that do not keep to the order
 
 
+class Packing(Wrapper):
+    """A server that sends packs, in the first of which it damages what it is told to."""
+
+    damage: Callable[[Pack], object] | None = None
+
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
+        """See `Transport.read_files`."""
+        async with aclosing(self.inner.read_files(request)) as messages:
+            async for pieces in messages:
+                blocks = [piece.frame.block for piece in pieces if piece.frame is not None and piece.frame.block is not None]
+                if not len(blocks) == len(pieces) > 0:
+                    yield pieces
+                    continue
+                data = memoryview(bytearray(b"".join(block.data for block in blocks)))
+                sizes, checksums = [len(block.data) for block in blocks], [block.crc32c for block in blocks]
+                pack = Pack(pieces[0].index, request.files, sizes, checksums, data)
+                damage, self.damage = self.damage, None
+                if damage is not None:
+                    damage(pack)
+                yield pack
+
+
+def _flip_last(pack: Pack) -> None:
+    pack.data[-1] ^= 1
+
+
+def _wrong_checksum(pack: Pack) -> None:
+    pack.checksums = [pack.checksums[0] ^ 1, *pack.checksums[1:]]
+
+
+def _one_by_one_more(pack: Pack) -> None:
+    pack.sizes = [pack.sizes[0] + 1, pack.sizes[1] - 1, *pack.sizes[2:]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "failed"), [(None, []), (_flip_last, []), (_wrong_checksum, []), (_one_by_one_more, ["0.bin", "1.bin"])]
+)
+async def test_a_damaged_pack_costs_its_damaged_files_only(
+    tmp_path: Path, damage: Callable[[Pack], object] | None, failed: list[str]
+) -> None:
+    """A file of a pack whose bytes or checksum is wrong is requested again, and one of another size fails, as without packs.
+
+    The others are taken.
+    """
+    files = {f"{number}.bin": bytes([number]) * (10 + number) for number in range(6)}
+    lab = TreeLab(files)
+    transport = Packing(lab.faulty)
+    transport.damage = damage
+    result = await lab.get(tmp_path / "out", transport=transport)
+    assert [failure.name for failure in result.failures] == failed
+    assert (result.fetched, result.verified) == (len(files) - len(failed), "file")
+    assert files_in(tmp_path / "out") == {name: data for name, data in files.items() if name not in failed}
+    assert len(lab.told(Retrying)) == (damage is not None and not failed)
+
+
 class Disorderly(Tampering):
     """A server that sends its pieces as it is told to."""
 
-    pieces: Callable[[tuple[Piece, ...]], tuple[Piece, ...]]
+    pieces: Callable[[Sequence[Piece]], Sequence[Piece]]
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`."""
         async with aclosing(self.inner.read_files(request)) as messages:
             async for pieces in messages:
@@ -437,7 +493,7 @@ async def test_what_would_stop_all_files_ends_the_tree(tmp_path: Path, error: Un
     """An error that the stream ends with, file by file as well, is one file's unless the server would say it of every file."""
 
     class Failing(Tampering):
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
             raise error
             yield ()
 

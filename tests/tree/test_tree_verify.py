@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -232,7 +232,7 @@ async def test_the_checksums_of_small_files_are_asked_for_with_one_stream(here: 
     sent: list[int] = []
 
     class Counting(Unsummed):
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
             asked.append(tuple(file.start for file in request.files))
             async with aclosing(self.inner.read_files(request)) as messages:
                 async for message in messages:
@@ -257,7 +257,7 @@ async def test_a_server_that_ignores_the_start_of_an_entry_is_believed_nothing(h
     """An older server sends the bytes; they are dropped, and the checksums are asked for one by one."""
 
     class Older(Unsummed):
-        async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+        async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
             older = replace(request, files=tuple(replace(file, start=0) for file in request.files))
             async with aclosing(self.inner.read_files(older)) as messages:
                 async for message in messages:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +115,7 @@ class Tampering(Wrapper):
                 if (passed := self.tamper(request.name, frame)) is not None:
                     yield passed
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`."""
         async with aclosing(self.inner.read_files(request)) as messages:
             async for pieces in messages:
@@ -135,7 +135,7 @@ class Batchless(Wrapper):
         self.error = error
         self.asked = 0
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`."""
         self.asked += 1
         raise self.error

@@ -25,8 +25,8 @@ from unspool.client.heartbeats import Heartbeats
 from unspool.client.transfer import Attempt, Transfer
 from unspool.core.checksum import combine
 from unspool.core.counted import counted
-from unspool.core.model import BatchRequest, Block, Bytes, Frame, Header, Piece, WantedFile, is_heartbeat
-from unspool.core.receiver import Receiver, whole_file
+from unspool.core.model import BatchRequest, Block, Bytes, Frame, Header, Pack, Piece, WantedFile, is_heartbeat, piece_of
+from unspool.core.receiver import Receiver, is_whole, whole_file
 from unspool.core.whole import check_whole
 from unspool.errors import ProtocolError, SequenceError, TruncatedError, UnspoolError
 from unspool.local.outcome import ReceivedFile, Wanted
@@ -74,6 +74,10 @@ class Kind(Protocol[W_contra, A_co]):
         """Return what has arrived, and its size, if this first frame holds all of it and passes every check; else None."""
         ...
 
+    def packed(self, one: W_contra, wanted: WantedFile, data: Bytes, checksum: int) -> A_co | None:
+        """Return what has arrived in a pack, if it passes every check of `at_once`; else None."""
+        ...
+
 
 @dataclass(slots=True)
 class Finished(Generic[W, A]):
@@ -117,6 +121,8 @@ async def fetch_batch(wanted: Sequence[W], transfer: Transfer, kind: Kind[W, A])
 
 def _size_of(message: Iterable[Piece]) -> int:
     """Return the number of file bytes in a message."""
+    if isinstance(message, Pack):
+        return len(message.data)
     frames = (piece.frame for piece in message)
     return sum(len(frame.block.data) for frame in frames if frame is not None and frame.block is not None)
 
@@ -167,6 +173,10 @@ class Files:
             return None
         return ReceivedFile(one, [whole.block.data], whole.block.crc32c, confirmed=whole.confirmed), one.info.size
 
+    def packed(self, one: Wanted, wanted: WantedFile, data: Bytes, checksum: int) -> ReceivedFile | None:
+        """See `Kind.packed`."""
+        return ReceivedFile(one, [data], checksum, confirmed=True) if is_whole(one.info, wanted, data, checksum) else None
+
 
 FILES = Files()
 
@@ -181,6 +191,10 @@ class _Parts(Generic[A]):
     def __init__(self) -> None:
         self._parts: dict[int, BatchPart[A]] = {}  # by id() of what is wanted
         self.can_resume = True  # False once the server has ignored the start of a batch entry
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._parts)
 
     def start_of(self, wanted: object) -> int | None:
         """Return the first missing byte; None if nothing has arrived."""
@@ -269,6 +283,9 @@ class _Batch(Generic[W, A]):
         Raises:
             SequenceError, ProtocolError: the pieces are not in the order of the files.
         """
+        if isinstance(pieces, Pack):
+            self._take_pack(pieces)
+            return
         for piece in pieces:
             if piece.error is None and (piece.frame is None or is_heartbeat(piece.frame)):
                 continue  # an empty piece or a heartbeat: its index has no meaning
@@ -286,6 +303,18 @@ class _Batch(Generic[W, A]):
                     self._receive(piece.frame, begins=begins)
             except UnspoolError as error:
                 self._give_up(error)
+
+    def _take_pack(self, pack: Pack) -> None:
+        """Process a pack as its pieces, which are made only of files that do not pass every check as they are."""
+        for index, wanted, data, checksum in pack.contents():
+            arrived = None
+            if self._at < index < len(self._wanted) and not self._parts:
+                arrived = self._kind.packed(self._wanted[index], wanted, data, checksum)
+            if arrived is None:
+                self.take([piece_of(index, wanted, data, checksum)])
+            else:
+                self._go_to(index)
+                self._arrive(arrived, len(data))
 
     def _go_to(self, index: int) -> None:
         self.keep()  # keeps a part if the server moved on before the file was complete

@@ -198,6 +198,9 @@ class _Spans:
         receiver = Receiver(one.name, one.start, stop, pinned=known, revision=revision, transfer_id=transfer_id)
         return _Part(one, receiver, self._agree)
 
+    def packed(self, one: _Asked, wanted: WantedFile, data: Bytes, checksum: int) -> None:
+        """See `Kind.packed`. Spans do not come in packs."""
+
     def at_once(self, one: _Asked, frame: Frame) -> tuple[tuple[_Asked, bytes], int] | None:
         """See `Kind.at_once`."""
         known = self._known.get(one.name)

@@ -38,7 +38,7 @@ class Transport(Protocol):
         """Yield the frames of one attempt, as they arrive. Closing the iterator ends the stream."""
         ...
 
-    def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """Yield the pieces of one attempt at a batch, message by message. An empty tuple is a heartbeat.
 
         Closing the iterator ends the stream. Raises UnsupportedError if the server, or the dialect, has no batches.

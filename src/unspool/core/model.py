@@ -6,9 +6,9 @@ stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 from unspool.core.value import value
 from unspool.errors import UnspoolError
@@ -282,3 +282,60 @@ class ListRequest:
     recursive: bool = False
     page_size: int | None = None
     hides: Callable[[str], bool] | None = field(default=None, compare=False, repr=False)
+
+
+class Pack(Sequence[Piece]):
+    """Whole small files of a batch, one after another: a message that stands for a piece of each.
+
+    A piece is made when it is asked for. Most are not: for a small file, making it takes longer than checking its bytes.
+
+    Attributes:
+        first: the index of the first file in the request.
+        files: the files of the request.
+        sizes, checksums: of each file of the pack.
+        data: the bytes of all of them.
+    """
+
+    def __init__(
+        self, first: int, files: Sequence[WantedFile], sizes: Sequence[int], checksums: Sequence[int], data: memoryview
+    ) -> None:
+        self.first = first
+        self.files = files
+        self.sizes = sizes
+        self.checksums = checksums
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @overload
+    def __getitem__(self, number: int) -> Piece: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Piece]: ...
+
+    def __getitem__(self, number: int | slice) -> Piece | Sequence[Piece]:
+        return list(self)[number]
+
+    def __iter__(self) -> Iterator[Piece]:
+        for wanted in self.contents():
+            yield piece_of(*wanted)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def contents(self) -> Iterator[tuple[int, WantedFile, memoryview, int]]:
+        """Yield of each file its index, what was asked for, its bytes, and its checksum as the server sent it."""
+        start = 0
+        for index, (size, checksum) in enumerate(zip(self.sizes, self.checksums, strict=True), self.first):
+            yield index, self.files[index], self.data[start : start + size], checksum
+            start += size
+
+
+def piece_of(index: int, wanted: WantedFile, data: Bytes, checksum: int) -> Piece:
+    """Return the piece that a file of a pack stands for."""
+    size = len(data)
+    info = FileInfo(wanted.name, size, wanted.revision or "")
+    return Piece(index, Frame(Header(info, 0, size), Block(0, data, checksum), Summary(size, at_end=True, crc32c=checksum)))

@@ -28,7 +28,18 @@ from enum import Enum, auto
 
 from unspool.core.checksum import crc32c
 from unspool.core.counted import counted
-from unspool.core.model import LARGEST_FILE, Block, FileInfo, Frame, Header, ReadRequest, Summary, WantedFile, is_heartbeat
+from unspool.core.model import (
+    LARGEST_FILE,
+    Block,
+    Bytes,
+    FileInfo,
+    Frame,
+    Header,
+    ReadRequest,
+    Summary,
+    WantedFile,
+    is_heartbeat,
+)
 from unspool.core.value import value
 from unspool.core.whole import agreement
 from unspool.errors import (
@@ -330,6 +341,24 @@ def whole_file(pinned: FileInfo, frame: Frame) -> Whole | None:
     ):
         return Whole(block, confirmed=agrees is True)
     return None
+
+
+def is_whole(pinned: FileInfo, wanted: WantedFile, data: Bytes, checksum: int) -> bool:
+    """Whether a file of a pack passes every check: `whole_file` would return it, and it would be confirmed.
+
+    Args:
+        pinned: the file, as it was listed.
+        wanted: what was asked for.
+        data: the file's bytes.
+        checksum: the server's CRC32C of them.
+    """
+    return (
+        wanted.name == pinned.name
+        and wanted.revision == pinned.revision
+        and len(data) == pinned.size > 0
+        and pinned.crc32c in (None, checksum)
+        and crc32c(data) == checksum
+    )
 
 
 def whole_span(wanted: WantedFile, known: FileInfo | None, frame: Frame) -> Block | None:

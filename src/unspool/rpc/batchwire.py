@@ -113,7 +113,7 @@ def encode_pieces(pieces: Sequence[Piece], request: BatchRequest | None = None) 
     return b"".join(message)
 
 
-def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> tuple[Piece, ...]:
+def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> Sequence[Piece]:
     """Parse a ReadFilesResponse. Raises ProtocolError if it is malformed, or larger than a client accepts.
 
     Args:
@@ -122,8 +122,8 @@ def decode_pieces(data: bytes, files: Sequence[WantedFile] = ()) -> tuple[Piece,
     """
     if len(data) > _LARGE_PIECE and (pieces := _large_pieces(data)) is not None:
         return pieces
-    if (pieces := read_pack(data, files)) is not None:
-        return pieces
+    if (pack := read_pack(data, files)) is not None:
+        return pack
     check_entries(data)
     message = parsed(pb.ReadFilesResponse(), data, errors.ProtocolError)
     if message.HasField("pack"):

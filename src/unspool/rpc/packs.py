@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unspool.core.model import Block, Bytes, FileInfo, Frame, Header, Piece, Summary, WantedFile
+from unspool.core.model import Bytes, Pack, Piece, WantedFile
 from unspool.errors import ProtocolError
 from unspool.rpc.entrylimits import check_number, read_any_varint
 from unspool.rpc.messages import parsed
@@ -53,7 +53,7 @@ def encode_pack(pieces: Sequence[Piece], files: Sequence[WantedFile]) -> bytes |
     return b"".join([_PACK, varint(len(head) + total), head, *data])  # by hand, to copy the data once
 
 
-def read_pack(message: bytes, files: Sequence[WantedFile]) -> tuple[Piece, ...] | None:
+def read_pack(message: bytes, files: Sequence[WantedFile]) -> Pack | None:
     """Read a message with only a pack, encoded as `encode_pack` does, without a copy of its data; return None for any other.
 
     Raises as `decode_pack`.
@@ -74,7 +74,7 @@ def read_pack(message: bytes, files: Sequence[WantedFile]) -> tuple[Piece, ...] 
     return decode_pack(parsed(pb.FilePack(), message[begin:at], ProtocolError), files, memoryview(message)[data:])
 
 
-def decode_pack(pack: pb.FilePack, files: Sequence[WantedFile], data: Bytes | None = None) -> tuple[Piece, ...]:
+def decode_pack(pack: pb.FilePack, files: Sequence[WantedFile], data: Bytes | None = None) -> Pack:
     """Return the pieces that a pack stands for. Raises ProtocolError if it is not one of the files requested.
 
     Args:
@@ -89,13 +89,7 @@ def decode_pack(pack: pb.FilePack, files: Sequence[WantedFile], data: Bytes | No
         raise ProtocolError("the server sent a pack whose sizes, checksums and bytes do not agree")
     if not 0 <= first <= len(files) - len(sizes):
         raise ProtocolError(f"the server sent a pack of {len(sizes)} files from file {first} of {len(files)} on")
-    pieces = []
-    start = 0
-    for index, (file, size, checksum) in enumerate(zip(files[first:], sizes, checksums, strict=False), first):
+    for file in files[first : first + len(sizes)]:
         if file.revision is None or file.start or file.length is not None:
             raise ProtocolError(f"{file.name}: came in a pack, though not a whole file of a revision was asked for")
-        info = FileInfo(file.name, size, file.revision)
-        block = Block(0, data[start : start + size], checksum)
-        pieces.append(Piece(index, Frame(Header(info, 0, size), block, Summary(size, at_end=True, crc32c=checksum))))
-        start += size
-    return tuple(pieces)
+    return Pack(first, files, sizes, checksums, data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ class GrpcTransport:
         asked = wire.encode_read_request(request)
         return self._connection.stream(f"/{wire.SERVICE}/ReadFile", asked, batchwire.decode_frame, _ends)
 
-    def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`."""
         asked = batchwire.encode_batch_request(request)
         decode = partial(batchwire.decode_pieces, files=request.files)

@@ -12,7 +12,7 @@ A test writes a script of faults, runs a transfer, and checks that the faults re
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from typing import TypeVar
@@ -75,7 +75,7 @@ class StoreTransport:
             async for page in pages:
                 yield replace(page, files=tuple(map(self._checksums.added_to, page.files)))
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`."""
         async with aclosing(self._batch_maker.messages(request, _WithoutHeartbeats())) as messages:
             async for message in messages:
@@ -202,7 +202,7 @@ class FaultyTransport:
         if held is not None:
             yield held
 
-    async def read_files(self, request: BatchRequest) -> AsyncGenerator[tuple[Piece, ...], None]:
+    async def read_files(self, request: BatchRequest) -> AsyncGenerator[Sequence[Piece], None]:
         """See `Transport.read_files`. Messages stay as they are, unless a fault divides them."""
         self.batches.append(request)
         held: Piece | None = None
