@@ -20,7 +20,7 @@ def test_interrupted_keeps_progress_and_the_same_command_goes_on(served: Served,
     """SIGINT ends `get` with exit 130 and one line, and the same command resumes."""
     out = tmp_path / "out"
     part = tmp_path / "out.unspool-part"
-    done = interrupt_get(served.server.address, "big.bin", out, limit, "--quiet")
+    done = interrupt_get(served.server.address, "big.bin", out, limit, "--quiet", "--jobs", "1")
     assert done.code == 130
     assert "big.bin: interrupted; run the same command again" in done.complaint
     arrived = size_of(part)
