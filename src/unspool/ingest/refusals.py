@@ -59,7 +59,7 @@ def refusal_of(error: UnspoolError | OSError, name: str) -> UnspoolError:
     if isinstance(error, DestinationExistsError):
         return AlreadyExistsError(f"{name}: exists already", name=name)
     if isinstance(error, UnusableError):  # no ServerError, because no retry helps
-        said = "the server cannot use its directory for uploads: whoever runs it must look at its log"
+        said = "the server cannot use its directory for uploads: its log says why"
         return PermissionDeniedError(f"{name}: {said}", name=name)
     if isinstance(error, LocalFileError):
         cause = error.__cause__
