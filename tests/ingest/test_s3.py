@@ -16,6 +16,7 @@ from stores.fakes3 import FakeS3, Misbehaviour, fake_s3
 from stores.objectservers import BUCKET, SECRET, free_ports, s3_environment, s3_store
 from unspool.core.checksum import crc32c
 from unspool.core.model import Attributes, FileInfo
+from unspool.core.reserved import UPLOADS
 from unspool.core.uploading import IF_ABSENT
 from unspool.core.uploadparts import PART_SIZE
 from unspool.core.uploadrecord import SentPart
@@ -223,17 +224,22 @@ async def test_a_bucket_that_may_not_be_written_to_is_noticed_at_the_start(fake:
 async def test_a_bucket_that_was_removed_is_no_missing_file(fake: FakeS3) -> None:
     """Whatever an upload asks of it, the client hears that the server has no bucket, not that its own file is not found."""
     bucket = Bucket(s3_store(fake.port))
+    ours = f"{UPLOADS}/open/0123"
     requests: list[Callable[[], Awaitable[object]]] = [
         lambda: bucket.put("a.bin", b"x", {}, None),
         lambda: bucket.put("a.bin", b"x", {}, '"tag"'),
         lambda: bucket.get("a.bin"),
         lambda: bucket.keys("below"),
         lambda: bucket.directories("below"),
+        lambda: bucket.get(ours),
     ]
     for request in requests:
         fake.wrong = Misbehaviour(statuses=[404], code="NoSuchBucket")
-        with pytest.raises(ServerError, match="bucket is not there: whoever runs the server"):
+        with pytest.raises(ServerError, match=r"^([a-z.]+: )?the server's bucket is not there: whoever runs the server"):
             await request()
+    fake.wrong = Misbehaviour(statuses=[403], code="AccessDenied")
+    with pytest.raises(PermissionDeniedError, match=r"^what the server keeps of uploads: the object store denies access"):
+        await bucket.get(ours)
 
 
 async def test_a_directory_that_the_store_removes_meanwhile_is_made_again(fake: FakeS3) -> None:

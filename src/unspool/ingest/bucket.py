@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from unspool.core.extras import extra
 from unspool.core.model import Bytes, FileInfo
+from unspool.core.reserved import UPLOADS
 from unspool.core.value import value
 from unspool.errors import NotAFileError, NotFoundError, ServerError
 from unspool.ingest.multipart import UnmetError
@@ -32,6 +33,9 @@ OnlyIf: TypeAlias = str | None
 """The condition of a new object: "" if there must be none, the entity tag of the one that must be there, None for anything."""
 
 ABSENT: Literal[""] = ""
+
+KEPT = "what the server keeps of uploads"
+"""What an error is about that concerns an object of unspool's own: its key would tell a client nothing."""
 
 _TRIES = 3
 """Tries of a new object that the store answers with 404. versitygw keeps objects in directories, and removes one that becomes
@@ -144,7 +148,7 @@ class Bucket:
                 continue
             return str(result["e_tag"])
         said = "the object store finds no place for it (HTTP 404), again and again: whoever runs the server must look why"
-        raise ServerError(f"{name}: {said}", name=name)
+        raise ServerError(f"{_told(name)}: {said}", name=name)
 
     # What unspool keeps
 
@@ -181,9 +185,14 @@ class Bucket:
 
 @contextmanager
 def _mapped(name: str, *but: type[Exception]) -> Iterator[None]:
-    """Map errors as `stores.objecterrors.mapped` does, but for a bucket that is not there."""
+    """Map errors as `stores.objecterrors.mapped` does, but for a bucket that is not there, and keys of unspool's own."""
     try:
-        with mapped(name, *but):
+        with mapped(_told(name), *but):
             yield
     except NoBucketError:
-        raise no_bucket(name) from None
+        raise no_bucket(None if _told(name) == KEPT else name) from None
+
+
+def _told(key: str) -> str:
+    """Return what a client is told an error is about."""
+    return KEPT if key.startswith(f"{UPLOADS}/") else key

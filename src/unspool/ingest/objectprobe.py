@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from unspool.core.checksum import crc32c
 from unspool.core.uploadrecord import SentPart
 from unspool.errors import ServerError, UnspoolError, UnsupportedError
-from unspool.ingest.bucket import ABSENT
+from unspool.ingest.bucket import ABSENT, KEPT
 from unspool.ingest.multipart import GoneError, LostPartError, UnmetError
 from unspool.ingest.objectparts import BucketHome
 from unspool.ingest.objectplace import PROBES, storage_id
@@ -47,7 +47,8 @@ async def probe(home: BucketHome, where: str) -> None:
     except UnspoolError as error:
         with suppress(UnspoolError):  # what went wrong first is what matters
             await home.bucket.remove([key])
-        raise type(error)(f"{where}: {error.message.removeprefix(f'{key}: ')}") from None
+        said = error.message.removeprefix(f"{key}: ").removeprefix(f"{KEPT}: ")
+        raise type(error)(f"{where}: {said}") from None
 
 
 async def _probe(home: BucketHome, key: str) -> None:

@@ -35,13 +35,13 @@ def status_error(name: str, status: int | None, code: str) -> UnspoolError:
     return ServerError(f"{name}: the object store failed{f' ({details})' if details else ''}", name=name)
 
 
-def no_bucket(name: str) -> ServerError:
+def no_bucket(name: str | None) -> ServerError:
     """Return the error for a request of a server whose bucket was removed, or has not been made.
 
     It is no NotFoundError: whoever uploads a file would believe that the file is missing.
     """
     said = "the server's bucket is not there: whoever runs the server must make it again, or serve another"
-    return ServerError(f"{name}: {said}", name=name)
+    return ServerError(said if name is None else f"{name}: {said}", name=name)
 
 
 def denied(name: str) -> PermissionDeniedError:
