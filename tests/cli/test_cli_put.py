@@ -172,7 +172,9 @@ def test_dotfiles_that_the_server_does_not_take_are_left_out(here: Path, root: P
     assert sorted((one["reason"], one["name"]) for one in result["omitted"]) == [("HIDDEN", name) for name in dotfiles]
     some = put(here, "-r", "--exclude", ".*", "--exclude", ".git/", "dotted", url)
     assert "left out" not in some.err
-    assert put(here, "-r", "dotted", f"{server.address}/.dotted").code == 10  # whoever names a dot means it
+    refused = put(here, "-r", "dotted", f"{server.address}/.dotted")  # whoever names a dot means it
+    assert refused.code == 10
+    assert refused.err.splitlines()[-1].endswith("/.dotted: 5 of 5 files failed")  # and there are no others
     with serving(root, here / "hidden.log", "--write", "--hidden") as other:
         done = put(here, "-r", "dotted", f"{other.address}/dotted")
         assert "3 sent, 2 already there" in done.err

@@ -21,11 +21,15 @@ def error_of_some(failed: Sequence[UnspoolError], total: int, where: str) -> Uns
     """
     alike = len(failed) == total and len({error.exit_code for error in failed}) == 1
     kind = type(failed[0]) if alike else IncompleteTreeError
-    return kind(f"{len(failed)} of {counted(total, 'file')} failed" + ("" if alike else f"; the others are {where}"))
+    return kind(_said(len(failed), total, where))
 
 
 def check_tree(result: TreeResult | PutTreeResult | DeleteTreeResult, address: Address, where: str) -> None:
     """Raise IncompleteTreeError if files of a tree failed; the others are `where`."""
     if result.failed:
-        said = f"{address}: {result.failed} of {counted(result.files, 'file')} failed; the others are {where}"
-        raise IncompleteTreeError(said)
+        raise IncompleteTreeError(f"{address}: {_said(result.failed, result.files, where)}")
+
+
+def _said(failed: int, total: int, where: str) -> str:
+    others = f"; the others are {where}" if failed < total else ""
+    return f"{failed} of {counted(total, 'file')} failed{others}"
