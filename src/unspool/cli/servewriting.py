@@ -76,7 +76,7 @@ class WriteSettings:
     max_upload_bytes: int | None = None
     upload_window: int | None = None
 
-    async def ingester(self, root: str, store: Store, *, hidden: bool, allow_http: bool) -> Ingester | None:
+    async def open_ingester(self, root: str, store: Store, *, hidden: bool, allow_http: bool) -> Ingester | None:
         """Open what receives files for the store of `root`; None if clients may not write.
 
         Raises:

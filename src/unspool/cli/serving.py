@@ -88,9 +88,9 @@ async def serve_by_workers(settings: Settings, *, debug: bool) -> None:
     """Hold the port and keep the workers running until a signal; then drain them."""
     set_up_log(settings.log_format, quiet=settings.quiet)
     # Reports an error once instead of once per worker.
-    await settings.check_receiver()
+    await settings.check_ingester()
     async with aclosing(settings.store()) as store:
-        if (ingester := await settings.receiver(store)) is not None:
+        if (ingester := await settings.ingester(store)) is not None:
             await ingester.aclose()
     settings.check_checksums()
     access = settings.access()
@@ -155,10 +155,10 @@ async def _serve(
 ) -> None:
     use_one_heap()
     settings.listeners()  # for an error that names its line; the server parses them again
-    await settings.check_receiver()
+    await settings.check_ingester()
     store, observers = settings.store(), []
     try:
-        ingester = await settings.receiver(store)
+        ingester = await settings.ingester(store)
     except BaseException:
         await store.aclose()
         raise

@@ -110,15 +110,15 @@ class Settings(AccessSettings, WriteSettings):
                 read_ahead=self._read_ahead(),
             )
 
-    async def check_receiver(self) -> None:
+    async def check_ingester(self) -> None:
         """Raise InvalidRequestError if clients may write, and what is served cannot be written to. Makes no request."""
         with self.at("write"):
             await self.check_writable(self.root, allow_http=_has_plain_endpoint())
 
-    async def receiver(self, store: Store) -> Ingester | None:
+    async def ingester(self, store: Store) -> Ingester | None:
         """Open what receives files for the store that is served; None if clients may not write."""
         with self.at("write"):
-            return await self.ingester(self.root, store, hidden=self.hidden, allow_http=_has_plain_endpoint())
+            return await self.open_ingester(self.root, store, hidden=self.hidden, allow_http=_has_plain_endpoint())
 
     def listeners(self) -> Sequence[Listener]:
         """Return where the server listens. Raises InvalidRequestError if that makes no sense."""
@@ -153,7 +153,7 @@ class Settings(AccessSettings, WriteSettings):
                 exposed = is_exposed(listener.where)
             self.check_exposure(listener, exposed=exposed)
         await self.store(kept=False).aclose()
-        await self.check_receiver()
+        await self.check_ingester()
         self.check_certificates()
         self.access(audit=False)
         with self.at("audit"):
