@@ -176,10 +176,22 @@ def test_memory_does_not_grow_with_the_record(tmp_path: Path) -> None:
     assert int(done.stdout) < 4 << 10, "KiB"
 
 
-def test_a_download_of_one_file_has_no_database() -> None:
-    """What fetches a single file does not load what loads SQLite; others, such as what measures coverage, may load that."""
-    program = "import sys; import unspool.client.client; sys.exit('unspool.local.record' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+@pytest.mark.parametrize(
+    ("module", "later"),
+    [
+        ("client.client", ["local.record"]),
+        ("client.tree", ["local.record", "client.batches", "client.download"]),
+        ("client.puttree", ["client.tree", "client.download"]),
+    ],
+)
+def test_what_only_some_downloads_need_is_loaded_later(module: str, later: list[str]) -> None:
+    """What fetches one file does not load what loads SQLite, and a tree's listing is asked for before its files' modules load.
+
+    Others, such as what measures coverage, may load SQLite.
+    """
+    program = f"import sys; import unspool.{module}; print(*[each for each in {later} if f'unspool.{{each}}' in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
 
 
 # Death
