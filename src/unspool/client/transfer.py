@@ -14,7 +14,6 @@ If there are several replicas, the next attempt goes to another one, and at once
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -146,7 +145,7 @@ class Transfer:
     """
 
     def __init__(self, seams: Seams, options: TransferOptions, observer: Observer) -> None:
-        self.id = uuid.UUID(int=seams.random.getrandbits(128), version=4).hex
+        self.id = f"{seams.random.getrandbits(128):032x}"
         self.seams = seams
         self._share(Tally())
         self.options = options
