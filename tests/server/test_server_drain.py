@@ -1,6 +1,7 @@
 """Shutting down: how a server treats new and running streams between SIGTERM and its end."""
 
 import asyncio
+import logging
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from server.wiretap import data_of, wiretap
 from unspool import Client, MemoryStore, Server, ServerOptions, ServiceOptions
 from unspool.core.model import ListRequest, ReadRequest
 from unspool.errors import InvalidRequestError, UnreachableError
+from unspool.rpc.connection import bounded_options
 from unspool.server import server as server_module
 from unspool.server.report import CallEnd
 from unspool.testing import FaultyStore, Recorder
@@ -98,6 +100,27 @@ async def test_a_slow_reader_is_told_to_come_back() -> None:
     (end,) = ends
     assert end.outcome == "UNAVAILABLE"
     assert 0 < end.bytes < 64 << 20
+
+
+async def test_a_reader_that_lacks_only_the_last_message_gets_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After the grace time the last message, which waits for its reader, is not taken back."""
+    monkeypatch.setattr(server_module, "_CLOSING", 60)
+    caplog.set_level(logging.INFO)
+    ends = Recorder[CallEnd]()
+    server = Server(MemoryStore({"a": bytes(1 << 20)}), observers=[ends])
+    async with wiretap(await server.start(), bounded_options(1 << 16)) as tap:
+        call = tap.read(ReadRequest("a"))
+        while not ends:
+            await asyncio.sleep(0.001)
+        stopping = asyncio.create_task(server.stop(grace=0.0))
+        while "still running after the grace time" not in caplog.text:
+            await asyncio.sleep(0.001)
+        (frame,) = await tap.rest(call)
+        await stopping
+    assert frame.block is not None
+    assert frame.block.data == bytes(1 << 20)
 
 
 async def test_a_reader_that_reads_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
