@@ -108,7 +108,6 @@ class Root:
         """
         self.check_shown(name)
         with self._use:
-            self._check_there(name)
             opened = [os.dup(self._descriptor)]  # the directories from the root down to where the walk is
         todo = list(reversed(parts))
         links = 0
@@ -137,7 +136,11 @@ class Root:
                 else:
                     yield Found(opened[-1], part, status)
                     return
+            self._check_there(name)
             yield Found(opened[-1], None, os.fstat(opened[-1]))
+        except FileNotFoundError:
+            self._check_there(name)
+            raise
         finally:
             for descriptor in opened:
                 os.close(descriptor)
