@@ -7,7 +7,7 @@ connections.py       how many connections may be open
 entry.py             the one entry for every call; probes.py: that of health and reflection; descriptorpools.py: for reflection
 guard.py             who asks, and whether they may; audit.py: tells the audit what was decided
 report.py            how each call ended; admission.py: requests per second; streams.py: running streams and their limits
-requests.py          the wait for a request; turns.py: turns at the processor
+requests.py          the wait for a request; turns.py: turns at the processor; rounds.py: messages in a round of the event loop
 outlet.py            the sending side of a stream; inlet.py: the receiving side
 
 dialects.py          the dialects; native.py: unspool.v1, of which writing.py has the methods that write

@@ -11,6 +11,7 @@ import grpc
 
 from unspool.core.limits import Pace
 from unspool.errors import StreamAgeError
+from unspool.server.rounds import Rounds
 from unspool.server.turns import Turns
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class Outlet:
         interval: seconds between heartbeats.
         paces: the rate limits on what is sent.
         age: seconds after which the stream ends, though not before its first message; None for no limit.
-        turns: shared by all streams; None if there are no others.
+        turns, rounds: shared by all streams; None if there are no others.
         peer: the peer whose turns are taken.
         recheck: awaited before each message that is not a heartbeat; it raises an error if the stream is to end.
     """
@@ -47,11 +48,13 @@ class Outlet:
         age: float | None = None,
         *,
         turns: Turns | None = None,
+        rounds: Rounds | None = None,
         peer: str = "",
         recheck: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._recheck = recheck
         self._turns = turns or Turns()
+        self._rounds = rounds or Rounds()
         self._peer = peer
         self._paces = paces
         self._age = age
@@ -92,6 +95,7 @@ class Outlet:
         """
         await self.admit(len(message), may_end=may_end)
         await self._send(message)
+        await self._rounds.wait()  # what follows makes the next message
 
     async def last(self, message: bytes) -> bytes:
         """Return the last message of a stream, when gRPC may be given it. Waits and raises as `send` does."""

@@ -13,6 +13,7 @@ from unspool.errors import OverloadedError, UnreachableError
 from unspool.options import LimitOptions
 from unspool.server.entry import Call
 from unspool.server.outlet import Outlet
+from unspool.server.rounds import Rounds
 from unspool.server.turns import Turns
 
 _FULL_RETRY = 1.0
@@ -43,6 +44,7 @@ class Streams:
         )
         self._block_sizes = BlockSizes(limits.memory)
         self._turns = Turns()
+        self._rounds = Rounds()
         self._draining = False
         self._cutting = False
         self._running: set[asyncio.Task[object]] = set()
@@ -133,7 +135,8 @@ class Streams:
         age, peer = self._limits.stream_age, call.caller.peer
         of_peer = None if self._peers is None else self._peers.of(peer)
         paces = [pace for pace in (stream, of_peer, self._bandwidth) if pace is not None]
-        return Outlet(call.context.write, heartbeat, interval, paces, age, turns=self._turns, peer=peer, recheck=call.recheck)
+        write, turns, rounds = call.context.write, self._turns, self._rounds
+        return Outlet(write, heartbeat, interval, paces, age, turns=turns, rounds=rounds, peer=peer, recheck=call.recheck)
 
     def largest_block(self, most: int) -> int:
         """Return the largest block that a client may send now, at most `most`: the streams share the memory for blocks."""
