@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +42,27 @@ def test_read_many(served: Served) -> None:
     assert unspool.read_many(served.url(), [("a.bin", 1, 2), ("dir/b.txt", 0, 3)]) == [served.data[1:3], b"one"]
     with pytest.raises(InvalidRequestError, match="name the server only"):
         unspool.read_many(served.url("a.bin"), [("a.bin", 1, 2)])
+
+
+def test_an_interrupt_before_the_call_has_begun_ends_it(served: Served) -> None:
+    """Ctrl-C at the very beginning of a call, as it happens in a loop of small reads, is raised at once."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    loop = portal().loop
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        loop.call_soon_threadsafe(time.sleep, 0.5)  # the loop is busy with another call
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 10)  # the second interrupt would not wait
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            unspool.read(served.url("a.bin"))
+        assert time.monotonic() - began < 9
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert unspool.read(served.url("a.bin"), length=1) == served.data[:1]
 
 
 def test_get_tree(served: Served, tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakSet
 
 from unspool.errors import InvalidRequestError
@@ -132,13 +132,21 @@ class Resting(Protocol):
 
 
 class _Call(Generic[T]):
-    """One coroutine in the loop, and the caller that waits for it."""
+    """One coroutine in the loop, and the caller that waits for it.
+
+    An interrupt may hit the caller between any two steps of Python. So it waits for a bare lock: it would leave the lock inside
+    of a `Future` or an `Event` locked, and then the loop would wait for it for ever.
+    """
 
     def __init__(self, portal: Portal, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._portal = portal
         self._loop = portal.loop
         self._work = work
-        self._done: Future[T] = Future()
+        self._running = threading.Lock()
+        self._running.acquire()
+        self._ended = False
+        self._result: T | None = None
+        self._error: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
         self._given_up = False
 
@@ -148,16 +156,28 @@ class _Call(Generic[T]):
             # In the caller's context, so that the coroutine sees its context variables.
             self._loop.call_soon_threadsafe(self._begin, context=copy_context())
             self._wait()
-            return self._done.result()
         except BaseException:
-            if not self._done.done():  # the caller was interrupted, not the coroutine
+            if not self._ended:  # the caller was interrupted, not the coroutine
                 self._loop.call_soon_threadsafe(self._give_up)
                 self._wait()
             raise
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback has this frame
+        return cast("T", self._result)
 
     def _wait(self) -> None:
-        while not wait([self._done], _SLICE).done:
+        while not self._running.acquire(timeout=_SLICE):
             pass
+
+    def _end(self, error: BaseException | None = None) -> None:
+        if not self._ended:
+            self._error = error
+            self._ended = True
+            self._running.release()
 
     def _begin(self) -> None:
         if self._given_up:
@@ -167,22 +187,22 @@ class _Call(Generic[T]):
 
     def _cancelled_early(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() and not self._portal.ended:
-            self._done.cancel()
+            self._end(CancelledError())
 
     async def _finish(self) -> None:
         try:
-            result = await self._work()
+            self._result = await self._work()
         except BaseException as error:  # noqa: BLE001 - any error is raised in the caller
             # While the interpreter ends, only daemon threads still wait. They end with it, so nothing is raised in them.
             if not self._portal.ended:
-                self._done.set_exception(error)
+                self._end(error)
         else:
-            self._done.set_result(result)
+            self._end()
 
     def _give_up(self) -> None:
         self._given_up = True
         if self._task is None:
-            self._done.cancel()
+            self._end(CancelledError())
         else:
             self._task.cancel()
 
