@@ -153,7 +153,7 @@ build/proxies/.ready: requirements/proxies.txt $(READY)
 readers: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/readers.txt
 
-# A broken link or anchor, a page that is not in the navigation and whatever else Sphinx warns of fails it. Half a minute, so not in CI.
+# A broken link or anchor, a page that is not in the navigation and whatever else Sphinx warns of fails it. It takes half a minute.
 site: build/site/.ready
 	build/site/env/bin/python tools/pages.py build/site/pages
 	build/site/env/bin/python -m sphinx --quiet --fail-on-warning --keep-going --jobs auto -c docs build/site/pages build/site/html
@@ -170,7 +170,7 @@ pins: $(READY)
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/dev.txt
 	$(BIN)/uv pip compile requirements/rows.in --constraint requirements/dev.txt --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/rows.txt
-	$(BIN)/uv pip compile requirements/bench.in --universal --python-version 3.11 \
+	$(BIN)/uv pip compile requirements/bench.in --constraint requirements/dev.txt --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/bench.txt
 	$(BIN)/uv pip compile requirements/proto.in --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements/proto.txt
