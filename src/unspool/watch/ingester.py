@@ -13,6 +13,7 @@ from unspool.core.uploading import NewFile, UploadIdentity, UploadOpen, WrittenF
 from unspool.errors import AlreadyExistsError, FileChangedError
 from unspool.ingest.base import Ingester, Known, Upload
 from unspool.watch.figures import Figures
+from unspool.watch.timed import Timed
 
 _UNMET = (AlreadyExistsError, FileChangedError)
 
@@ -131,11 +132,9 @@ class _WatchedUpload:
 @contextmanager
 def _counted(figures: Figures, operation: str) -> Iterator[None]:
     """Time an operation, and count it if a condition does not hold."""
-    began = perf_counter()
-    try:
-        yield
-    except _UNMET as error:
-        figures.count("unspool_conditions_failed_total", error.reason)
-        raise
-    finally:
-        figures.observe(perf_counter() - began, "unspool_store_seconds", operation)
+    with Timed(figures, operation):
+        try:
+            yield
+        except _UNMET as error:
+            figures.count("unspool_conditions_failed_total", error.reason)
+            raise

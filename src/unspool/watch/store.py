@@ -10,22 +10,7 @@ from typing import Any
 from unspool.core.model import Bytes, FileInfo, ListRequest, NamedSpan, Page, Span
 from unspool.stores.base import OpenFile, RunSize, SmallFile, Store
 from unspool.watch.figures import Figures
-
-
-class _Timed:
-    """Counts the seconds of one operation in a histogram."""
-
-    __slots__ = ("_began", "_figures", "_operation")
-
-    def __init__(self, figures: Figures, operation: str) -> None:
-        self._figures = figures
-        self._operation = operation
-
-    def __enter__(self) -> None:
-        self._began = perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._figures.observe(perf_counter() - self._began, "unspool_store_seconds", self._operation)
+from unspool.watch.timed import Timed
 
 
 class WatchedStore:
@@ -43,7 +28,7 @@ class WatchedStore:
 
     async def stat(self, name: str) -> FileInfo:
         """See `Store.stat`."""
-        with _Timed(self._figures, "stat"):
+        with Timed(self._figures, "stat"):
             return await self._inner.stat(name)
 
     async def open(self, name: str, revision: str | None = None) -> OpenFile:
@@ -55,19 +40,19 @@ class WatchedStore:
 
     async def read_small(self, names: Sequence[str], most_bytes: int, known: Sequence[str | None] = ()) -> Sequence[SmallFile]:
         """See `Store.read_small`."""
-        with _Timed(self._figures, "read_small"):
+        with Timed(self._figures, "read_small"):
             return await self._inner.read_small(names, most_bytes, known)
 
     async def read_spans(self, wanted: Sequence[NamedSpan], most_bytes: int) -> Sequence[SmallFile]:
         """See `Store.read_spans`."""
-        with _Timed(self._figures, "read_spans"):
+        with Timed(self._figures, "read_spans"):
             return await self._inner.read_spans(wanted, most_bytes)
 
     async def list(self, request: ListRequest) -> AsyncGenerator[Page, None]:
         """See `Store.list`."""
         async with aclosing(self._inner.list(request)) as pages:
             while True:
-                with _Timed(self._figures, "list"):
+                with Timed(self._figures, "list"):
                     page = await anext(pages, None)
                 if page is None:
                     return
