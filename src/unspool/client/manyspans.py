@@ -43,7 +43,7 @@ _LONG = MIB
 """Bytes from which on a span has a stream of its own, whose blocks are read in place. A batch copies them once more."""
 
 _STREAMS = 4
-"""Streams at the same time: batches as in a tree (`JOBS` in tree.py), and long spans."""
+"""Streams at the same time: batches as in a tree (`JOBS` in tasks.py), and long spans."""
 
 
 @dataclass(slots=True, eq=False)
